@@ -1,0 +1,48 @@
+"""flows -> tasks -> lib, and never back; the simulator shares constants with the reduction, not code."""
+
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[1]
+graph = grimp.build_graph("lib", "tasks", "flows", include_external_packages=True)
+
+
+def importers(of: set[str], within: str) -> list[str]:
+    return [
+        f"{module} imports {target}"
+        for module in sorted(graph.modules)
+        if module == within or module.startswith(f"{within}.")
+        for target in sorted(graph.find_modules_directly_imported_by(module))
+        if any(target == name or target.startswith(f"{name}.") for name in of)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "above"),
+    [("lib", {"tasks", "flows", "prefect"}), ("tasks", {"flows"})],
+)
+def test_a_layer_never_imports_one_above_it(layer, above):
+    assert importers(above, within=layer) == []
+
+
+def test_truth_and_its_undoing_share_no_code():
+    reduction = {"lib.sensor", "lib.detrend", "lib.catalogue", "lib.frames", "lib.fit", "lib.scene"}
+    assert importers(reduction, within="lib.simulate") == []
+    assert all(importers({"lib.simulate"}, within=room) == [] for room in reduction)
+
+
+def test_no_module_hides_one_of_the_standard_library():
+    # A deployment's entrypoint puts its own folder first on sys.path, where any name would win.
+    ours = [path for folder in ("flows", "tasks") for path in (ROOT / folder).glob("*.py")]
+    assert [str(path) for path in ours if path.stem in sys.stdlib_module_names] == []
+    assert [str(path) for path in ours if path.stem in {"lib", "tasks", "flows"}] == []
+
+
+def test_the_library_asks_no_environment():
+    asking = [
+        str(p) for p in (ROOT / "lib").rglob("*.py") if "os.environ" in p.read_text() or "getenv" in p.read_text()
+    ]
+    assert asking == []
