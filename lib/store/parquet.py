@@ -1,0 +1,64 @@
+"""Parquet files whose bytes depend on nothing but the table in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.errors import BadData
+
+ROWS_OF_A_GROUP = 1 << 17
+"""A reader of a few stars decodes at most so many."""
+
+
+def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a table; equal tables give equal bytes, however they were put together in memory.
+
+    Parameters
+    ----------
+    table
+        Metadata of its fields (unit, description) and of its schema are kept.
+    metadata
+        Added to the schema's.
+    """
+    told = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (metadata or {}).items()}}
+    table = pa.table(
+        [_one_chunk(column) for column in table.columns],
+        schema=table.schema.with_metadata({key: told[key] for key in sorted(told)}),
+    )
+    pq.write_table(
+        table, path, version="2.6", compression="zstd", compression_level=3, row_group_size=ROWS_OF_A_GROUP,
+        write_statistics=True, store_schema=True,
+    )  # fmt: skip
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table, or some of its columns in the order asked for.
+
+    Raises
+    ------
+    BadData
+        The file is no Parquet file, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+            if missing:
+                raise BadData(f"{path}: no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}")
+            table = file.read() if columns is None else file.read(list(columns)).select(list(columns))
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise BadData(f"{path} cannot be read as Parquet ({error}); make or fetch it again") from error
+    return table
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Without the traces of its history: chunks, and the order of entries in a dictionary."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type).combine_chunks().dictionary_encode().cast(kind)
+    return column.combine_chunks()
