@@ -1,0 +1,43 @@
+"""User name and password of an archive, which are never shown."""
+
+from __future__ import annotations
+
+import netrc
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, quote_plus
+
+from lib.archive.errors import AccessDenied
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def from_netrc(cls, path: Path, host: str) -> Self:
+        """The entry of one host; a netrc file's ``default`` entry is not meant for archives.
+
+        Raises
+        ------
+        AccessDenied
+            No such file or entry, or the file cannot be parsed.
+        """
+        remedy = f"expected a line 'machine {host} login NAME password SECRET'"
+        try:
+            entry = netrc.netrc(path).hosts.get(host)
+        except OSError as error:
+            raise AccessDenied(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+        except netrc.NetrcParseError as error:  # its message quotes the file, password included: not passed on
+            raise AccessDenied(f"{path}, line {error.lineno}: not in netrc's format; {remedy}") from None
+        if entry is None or not entry[0] or not entry[2]:
+            raise AccessDenied(f"{path} has no login and password for {host}; {remedy}")
+        return cls(entry[0], entry[2])
+
+    def blank(self, text: str) -> str:
+        """A text from outside, with the password blanked out should it appear there."""
+        for secret in {self.password, quote(self.password), quote(self.password, safe=""), quote_plus(self.password)}:
+            text = text.replace(secret, "***") if secret else text
+        return text
