@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +18,7 @@ _TINY = 1e-25
 Comparison = tuple[int, int, bool, bool]
 
 
-class Stack(NamedTuple):
-    median: NDArray[np.float32]
-    """(row, column).  NaN where no frame holds data."""
-    count: NDArray[np.uint16]
-    """(row, column).  Frames kept."""
-
-
-def clipped_median(frames: NDArray[np.float32], *, clip: float) -> Stack:
+def clipped_median(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Median of each pixel over the frames, without its outliers.
 
     Once: a value further from the pixel's median than `clip` standard deviations of the pixel
@@ -46,6 +38,13 @@ def clipped_median(frames: NDArray[np.float32], *, clip: float) -> Stack:
     clip
         Rejection threshold, in standard deviations (about the mean, divided by the number).
 
+    Returns
+    -------
+    median : (row, column), ADU
+        NaN where no frame holds data.
+    count : (row, column)
+        Frames kept.
+
     Raises
     ------
     ValueError
@@ -63,7 +62,7 @@ def clipped_median(frames: NDArray[np.float32], *, clip: float) -> Stack:
         doubtful = start + np.flatnonzero(~certain)
         if doubtful.size:
             median[doubtful], count[doubtful] = _clipped(flat[:, doubtful], clip)
-    return Stack(median.reshape(shape), count.reshape(shape))
+    return median.reshape(shape), count.reshape(shape)
 
 
 def kept_scatter(frames: NDArray[np.float32], *, clip: float) -> NDArray[np.float32]:
@@ -83,8 +82,8 @@ def kept_scatter(frames: NDArray[np.float32], *, clip: float) -> NDArray[np.floa
         NaN where fewer than two frames were kept.
     """
     ordered, first, n = _kept(frames.reshape(len(frames), -1), clip)
-    here = np.arange(len(ordered))[:, np.newaxis]
-    here = (first <= here) & (here < first + n)
+    place = np.arange(len(ordered))[:, np.newaxis]
+    here = (first <= place) & (place < first + n)
     mean = _sum(np.where(here, ordered, np.float64(0))) / np.maximum(n, 1)
     squares = _sum(np.where(here, (ordered - mean) ** 2, 0.0))
     return np.where(n > 1, squares / np.maximum(n - 1, 1), np.nan).astype(np.float32).reshape(frames.shape[1:])

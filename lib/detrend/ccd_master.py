@@ -1,0 +1,116 @@
+"""One master calibration of a CCD: its planes, its cards, its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from lib.camera import Camera
+from lib.errors import BadData
+from lib.identifiers import N_QUADRANT
+from lib.products import Value
+from lib.recipes import SensorRecipe
+from lib.store.fits import Cards, Plane, write_fits
+
+_STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", ""}
+
+Planes = dict[int, NDArray]
+"""By qid; (row, column) as stored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CcdMaster:
+    """One calibration of the four quadrants of a CCD."""
+
+    ccdid: int
+    data: Planes
+    """float32, ADU for a bias, a pure number for a flat.  NaN where no frame has data."""
+    variance: Planes
+    """float32, the square of it."""
+    count: Planes
+    """uint16, frames that the pixel is made of."""
+    cards: Cards = field(default_factory=dict)
+    """Of the primary header."""
+
+    def value(self, keyword: str) -> Value:
+        """Of a card.  BadData if there is none: another kind of master is needed."""
+        return card_value(self.cards, keyword, f"master of CCD {self.ccdid}")
+
+    def write(self, path: Path) -> None:
+        """One file: cards, then Q1, Q1_VAR, Q1_N and so on."""
+        unit = "" if "FLTNORM" in self.cards or "LEDNORM" in self.cards else "adu"
+        planes = []
+        for qid in sorted(self.data):
+            count = self.count[qid]
+            planes += [
+                Plane(f"Q{qid}", self.data[qid], unit),
+                Plane(f"Q{qid}_VAR", self.variance[qid], unit and f"{unit}2"),
+                Plane(f"Q{qid}_N", count.astype(np.uint8) if count.max() < 256 else count),
+            ]
+        write_fits(path, planes, {"CCDID": (self.ccdid, "CCD number"), **self.cards})
+
+    @classmethod
+    def read(cls, path: Path, camera: Camera) -> Self:
+        """Inverse of `write`, but for the quantisation of the float planes.
+
+        Raises
+        ------
+        BadData
+            No master calibration, or of another camera.
+        """
+        cards = read_cards(path)
+        with fits.open(path, memmap=False) as hdus:
+
+            def plane(name: str, kind: type[np.generic]) -> NDArray:
+                if name not in hdus or hdus[name].shape != camera.shape:
+                    found = hdus[name].shape if name in hdus else "none"
+                    raise BadData(
+                        f"{path}: plane {name} of shape {camera.shape} expected for camera {camera.name!r}, "
+                        f"found {found}; make this master again"
+                    )
+                return np.asarray(hdus[name].data, dtype=kind)
+
+            qids = range(1, N_QUADRANT + 1)
+            data = {qid: plane(f"Q{qid}", np.float32) for qid in qids}
+            variance = {qid: plane(f"Q{qid}_VAR", np.float32) for qid in qids}
+            count = {qid: plane(f"Q{qid}_N", np.uint16) for qid in qids}
+        return cls(int(card_value(cards, "CCDID", path)), data, variance, count, cards)  # type: ignore[arg-type]
+
+
+def read_cards(path: Path) -> dict[str, tuple[Value, str]]:
+    """Cards of a master's primary header, without reading its pixels."""
+    try:
+        header = fits.getheader(path, 0)
+    except OSError as error:
+        raise BadData(f"{path}: not a FITS file ({error}); make this master again") from error
+    return {card.keyword: (card.value, card.comment) for card in header.cards if card.keyword not in _STRUCTURE}
+
+
+def card_value(cards: Cards, keyword: str, of: object) -> Value:
+    if keyword not in cards:
+        raise BadData(f"{of}: no card {keyword}; is it the right kind of master calibration?")
+    value = cards[keyword]
+    return value[0] if isinstance(value, tuple) else value
+
+
+def ccd_median(planes: Sequence[NDArray]) -> float:
+    """Median of all finite pixels of some planes."""
+    pixels = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
+    if not pixels.size:
+        raise BadData("no pixel of the CCD holds data; look at its frames")
+    return float(np.median(pixels, overwrite_input=True))
+
+
+def corrections(sensor: SensorRecipe) -> dict[str, tuple[Value, str]]:
+    """Cards that say what was undone of the sensor's effects."""
+    return {
+        "OSCANCOR": (True, f"offset: {sensor.overscan_columns} overscan columns, degree {sensor.overscan_degree}"),
+        "LINCOR": (sensor.linearise, "non-linearity corrected"),
+        "POCKCOR": (False, "pocket effect corrected"),
+    }
