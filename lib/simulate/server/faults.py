@@ -1,0 +1,61 @@
+"""What can go wrong with a real archive, on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    HTML = "html"
+    """An HTML page about maintenance, with status 200."""
+    XML = "xml"
+    """An XML error message, with status 200."""
+    LOGIN_PAGE = "login page"
+    """The login page with status 200, as when a session has expired."""
+    EMPTY = "empty"
+    """A table of nothing but its header line; a file of no bytes."""
+    NOT_FOUND = "404"
+    FORBIDDEN = "403"
+    TOO_MANY = "429"
+    UNAVAILABLE = "503"
+    GATEWAY_TIMEOUT = "504"
+    TRUNCATED = "truncated"
+    """The right length announced, half of it sent, the connection closed."""
+    SHORT = "short"
+    """Half of the body, and that half's length announced."""
+    RESET = "reset"
+    """The connection closed without a word."""
+    STALL = "stall"
+    """Half of the body, then silence."""
+    CORRUPT = "corrupt"
+    """Thirty-two bytes overwritten at seven eighths of the body."""
+
+
+@dataclass(slots=True)
+class Injected:
+    """A fault, for the next requests whose path matches."""
+
+    fault: Fault
+    pattern: str = "*"
+    """Of the path, as a shell's (``*sciimg.fits``)."""
+    times: float = 1
+    """How many requests; `math.inf` for all."""
+    retry_after: str | None = None
+    """Header of that name, of a 429 or 5xx: seconds or a date."""
+    text: str | None = None
+    """Page to send in the place of our own, for HTML and XML."""
+
+
+HTML_PAGE = (
+    "<!DOCTYPE html><html><head><title>IRSA</title><style>p {color: red}</style></head><body>"
+    "<h1>IRSA is down for scheduled maintenance</h1><p>We expect to be back shortly.</p></body></html>"
+)
+XML_PAGE = '<?xml version="1.0" encoding="UTF-8"?>\n<ERROR>{}</ERROR>\n'
+LOGIN_PAGE = (
+    '<html><head><title>IRSA Login</title></head><body><form action="/account/signon/login.do" method="post">'
+    '<input type="hidden" name="josso_cmd" value="login"/><input type="text" name="josso_username"/>'
+    '<input type="password" name="josso_password"/></form></body></html>'
+)
+SIGNED_ON_PAGE = "<html><head><title>IRSA</title></head><body>Welcome to IRSA.</body></html>"
+"""After the login form was sent, whether the password was right or wrong."""
