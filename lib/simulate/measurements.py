@@ -83,6 +83,8 @@ class Truth:
     """(rcid, row of cells, column of cells)"""
     colour_map: NDArray[np.float64]
     """(rcid, row of cells, column of cells)"""
+    colour_centre: float
+    """Colour at which the colour map changes nothing."""
     airmass_coefficient: float
     outlier: NDArray[np.bool_]
     """(row of the table,)"""
@@ -157,9 +159,7 @@ def _uniform_sky(camera: Camera, pointings: Pointings, n_star: int, rng: np.rand
     return rng.uniform(pointings.centre.min(0) - half, pointings.centre.max(0) + half, (n_star, 2))
 
 
-def _draw_truth(
-    camera: Camera, pointings: Pointings, n_star: int, effects: Effects, rng: np.random.Generator
-) -> Truth:
+def _draw_truth(camera: Camera, pointings: Pointings, n_star: int, effects: Effects, rng: np.random.Generator) -> Truth:
     n_quadrant, n_cell, n_exposure = len(camera.quadrants), effects.map_cells, len(pointings)
     rows, columns = camera.shape
     centre = (np.arange(n_cell) + 0.5) / n_cell
@@ -174,15 +174,17 @@ def _draw_truth(
         radius2 + rng.normal(0, 1, (n_quadrant, 1, 1)) + 0.25 * rng.normal(0, 1, (n_quadrant, n_cell, n_cell))
     )
     n_night = len(np.unique(np.floor(pointings.mjd)))
+    colour = rng.gamma(4, 0.25, n_star)
     return Truth(
         star_mag=14 + 4 * rng.power(2, n_star),
-        colour=rng.gamma(4, 0.25, n_star),
+        colour=colour,
         variable=rng.random(n_star) < effects.variables,
         zero_point=effects.zero_point * rng.normal(0, 1, n_exposure),
         quadrant_zero_point=effects.quadrant_zero_point * rng.normal(0, 1, (n_exposure, n_quadrant)),
         gain=effects.gain * rng.normal(0, 1, (n_night, n_quadrant)),
         map=response,
         colour_map=effects.colour_map * rng.normal(0, 1, (n_quadrant, effects.colour_cells, effects.colour_cells)),
+        colour_centre=float(colour.mean()),
         airmass_coefficient=effects.airmass,
         outlier=np.zeros(0, bool),
     )
@@ -210,7 +212,7 @@ def _measure(
     mag = truth.star_mag[star] + truth.zero_point[exposure] + truth.quadrant_zero_point[exposure, rcid]
     mag += truth.gain[nights[exposure], rcid]
     mag += truth.map[rcid, *_cell(camera, x, y, effects.map_cells)]
-    mag += truth.colour_map[rcid, *_cell(camera, x, y, effects.colour_cells)] * colour
+    mag += truth.colour_map[rcid, *_cell(camera, x, y, effects.colour_cells)] * (colour - truth.colour_centre)
     mag += truth.airmass_coefficient * (airmass - 1)
     mag += np.hypot(photon, effects.error_floor) * rng.normal(0, 1, n)
     amplitude = np.where(truth.variable, rng.uniform(0.05, 0.3, len(truth.variable)), 0)[star]

@@ -1,0 +1,205 @@
+"""From a table of star measurements to the star-sorted partitions of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lib.errors import BadData
+from lib.fit.model import Family, Floats, Model, Partition
+from lib.fit.results import Intake
+from lib.fit.robust import HELD_OUT
+
+ROWS = 1 << 19
+"""Measurements of a partition, about; what is needed only on the way there is this long."""
+
+Columns = dict[str, NDArray]
+Design = Callable[[Columns], tuple[Sequence[NDArray], Sequence[NDArray]]]
+"""From columns of measurements to the parameter of each family, counted within it, and the values."""
+
+CANONICAL = ("mag_e", "mag", "y", "x", "rcid", "exposure", "star_id")
+"""Order of a star's rows, last key first: the same whatever order they come in."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anchors:
+    """Star magnitudes known from elsewhere, in the system of the measurements."""
+
+    star_id: NDArray[np.int64]
+    mag: Floats
+    sigma: Floats
+
+
+def build_model(
+    table: pa.Table, families: Sequence[Family], design: Design, *, columns: Sequence[str], error_floor: float,
+    valid: Callable[[Columns], Mapping[str, NDArray[np.bool_]]] | None = None, anchors: Anchors | None = None,
+    held_out: float = 0.0,
+) -> tuple[Model, Intake]:  # fmt: skip
+    """The model of a table with columns star_id, exposure, rcid, x, y, mag, mag_e and what `columns` adds.
+
+    A table sorted by star is read in place, slice by slice; any other is sorted first.  Rows that cannot
+    serve are left out and counted by reason: not finite, without star, twice the same, or as `valid` says.
+
+    Parameters
+    ----------
+    columns
+        Further columns that the design reads and that have to be finite.
+    error_floor
+        Added in quadrature to mag_e; magnitudes.
+    valid
+        From columns to a mask of good rows for each reason that makes one bad.
+    held_out
+        Fraction of the stars that take no part in the fit.
+
+    Raises `BadData` where a column is missing or no row serves.
+    """
+    names = list(dict.fromkeys(["star_id", "exposure", "rcid", "x", "y", "mag", "mag_e", *columns]))
+    if missing := [name for name in names if name not in table.column_names]:
+        raise BadData(f"table of measurements has no column {', '.join(missing)}; it has {table.column_names}")
+    arrays = {name: _array(table.column(name)) for name in names}
+    dropped: dict[str, int] = {}
+    repeated, partitions = 0, []
+    offsets = np.cumsum([0, *[family.size for family in families]])
+    for rows in _star_slices(arrays["star_id"]):
+        part = {name: array[rows] for name, array in arrays.items()}
+        order = _good_rows(part, valid, dropped)
+        order = _canonical(part, order)
+        order, same, again = _without_copies(part, order)
+        _add(dropped, "the same row again", same)
+        repeated += again
+        if len(order):
+            part = {name: array[order] for name, array in part.items()} if _moved(order, part) else part
+            origin = _origin(rows, order, len(part["mag"]))
+            partitions.append(_partition(part, design, offsets, error_floor, anchors, held_out, origin))
+    used = sum(len(part.y) for part in partitions)
+    if used == 0:
+        raise BadData(f"none of the {table.num_rows} measurements can be used: {dropped or 'the table is empty'}")
+    return Model(families, partitions), Intake(table.num_rows, used, dropped, repeated)
+
+
+def _array(column: pa.ChunkedArray) -> NDArray:
+    """Without a copy where there is one chunk and nothing is missing."""
+    one = column.combine_chunks()
+    one = one.chunk(0) if isinstance(one, pa.ChunkedArray) and one.num_chunks else one
+    if pa.types.is_integer(one.type) and one.null_count:
+        one = pc.fill_null(one, -1)
+    if pa.types.is_dictionary(one.type):
+        one = one.dictionary_decode()
+    return np.asarray(one.to_numpy(zero_copy_only=False))
+
+
+def _star_slices(star_id: NDArray) -> Iterator[slice | NDArray[np.int64]]:
+    """Rows of some stars, all of each: slices of a table that is sorted by star, else positions."""
+    n = len(star_id)
+    order = None if bool(np.all(star_id[1:] >= star_id[:-1])) else np.argsort(star_id, kind="stable")
+    begin = 0
+    while begin < n:
+        end = min(begin + ROWS, n)
+        while end < n and _at(star_id, order, end) == _at(star_id, order, end - 1):
+            end += 1
+        yield slice(begin, end) if order is None else order[begin:end]
+        begin = end
+
+
+def _at(array: NDArray, order: NDArray | None, i: int) -> object:
+    return array[i if order is None else order[i]]
+
+
+def _good_rows(
+    part: Columns, valid: Callable[[Columns], Mapping[str, NDArray[np.bool_]]] | None, dropped: dict[str, int]
+) -> NDArray[np.int64]:
+    good = part["star_id"] >= 0
+    _add(dropped, "no star", int((~good).sum()))
+    tests = {f"{name} not finite": np.isfinite(array) for name, array in part.items() if array.dtype.kind == "f"}
+    tests["mag_e negative"] = ~(part["mag_e"] < 0)
+    for reason, passed in (tests | dict(valid(part) if valid else {})).items():
+        _add(dropped, reason, int((good & ~passed).sum()))
+        good &= passed
+    return np.flatnonzero(good)
+
+
+def _add(dropped: dict[str, int], reason: str, n: int) -> None:
+    if n:
+        dropped[reason] = dropped.get(reason, 0) + n
+
+
+def _canonical(part: Columns, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    star, exposure = part["star_id"][order], part["exposure"][order]
+    same_star = star[1:] == star[:-1]
+    if np.all((star[1:] > star[:-1]) | (same_star & (exposure[1:] > exposure[:-1]))):
+        return order
+    return order[np.lexsort([part[name][order] for name in CANONICAL])]
+
+
+def _without_copies(part: Columns, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, int]:
+    """First of identical rows; how many others there were; and measurements repeated with another value."""
+    star, exposure = part["star_id"][order], part["exposure"][order]
+    again = np.concatenate([[False], (star[1:] == star[:-1]) & (exposure[1:] == exposure[:-1])])
+    if not again.any():
+        return order, 0, 0
+    copy = again.copy()
+    for name in ("rcid", "x", "y", "mag", "mag_e"):
+        values = part[name][order]
+        copy[1:] &= values[1:] == values[:-1]
+    return order[~copy], int(copy.sum()), int((again & ~copy).sum())
+
+
+def _moved(order: NDArray[np.int64], part: Columns) -> bool:
+    return len(order) != len(part["mag"]) or bool(np.any(order[1:] < order[:-1]))
+
+
+def _origin(rows: slice | NDArray[np.int64], order: NDArray[np.int64], n: int) -> NDArray[np.int64] | int:
+    if isinstance(rows, slice):
+        in_place = len(order) == n == rows.stop - rows.start and bool(np.all(order[1:] > order[:-1]))
+        return int(rows.start) if in_place else order + np.int64(rows.start)
+    return rows[order]
+
+
+def _partition(
+    part: Columns, design: Design, offsets: NDArray, error_floor: float, anchors: Anchors | None,
+    held_out: float, origin: NDArray[np.int64] | int,
+) -> Partition:  # fmt: skip
+    star = part["star_id"]
+    begin = np.concatenate([[0], np.flatnonzero(star[1:] != star[:-1]) + 1, [len(star)]]).astype(np.int64)
+    star_id, n_row = star[begin[:-1]], np.diff(begin)
+    columns, values = design(part)
+    index = np.empty((len(star), len(columns)), np.int32)
+    for k, column in enumerate(columns):
+        np.add(column, offsets[k], out=index[:, k], casting="unsafe")
+    value = np.empty((len(star), len(values)), np.float32)
+    for k, column in enumerate(values):
+        value[:, k] = column
+    reference = part["mag"][begin[:-1]].astype(float)
+    aside = _hashed_fraction(star_id) < held_out
+    anchor, anchor_mag = _anchored(star_id, reference, aside, anchors)
+    return Partition(
+        first=begin, index=index, value=value,
+        y=(part["mag"] - np.repeat(reference, n_row)).astype(np.float32),
+        weight=(1 / (part["mag_e"].astype(float) ** 2 + error_floor**2)).astype(np.float32),
+        kept=np.repeat(~aside, n_row).astype(np.uint8), star_id=star_id, reference=reference, anchor=anchor,
+        anchor_mag=anchor_mag, set_aside=(HELD_OUT * aside).astype(np.uint8), origin=origin,
+    )  # fmt: skip
+
+
+def _anchored(
+    star_id: NDArray, reference: Floats, aside: NDArray[np.bool_], anchors: Anchors | None
+) -> tuple[Floats, Floats]:
+    if anchors is None or len(anchors.star_id) == 0:
+        return np.zeros(len(star_id)), np.zeros(len(star_id))
+    order = np.argsort(anchors.star_id, kind="stable")
+    at = order[np.minimum(np.searchsorted(anchors.star_id[order], star_id), len(order) - 1)]
+    known = (anchors.star_id[at] == star_id) & ~aside & np.isfinite(anchors.mag[at]) & (anchors.sigma[at] > 0)
+    return np.where(known, anchors.sigma[at] ** -2.0, 0.0), np.where(known, anchors.mag[at] - reference, 0.0)
+
+
+def _hashed_fraction(star_id: NDArray) -> Floats:
+    """A number between 0 and 1 that belongs to the star, whatever table it is in (splitmix64)."""
+    key = star_id.astype(np.int64).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (key ^ (key >> np.uint64(31))) / 2.0**64

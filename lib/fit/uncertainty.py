@@ -1,0 +1,86 @@
+"""Standard deviations of the parameters, in the gauge of the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from lib.fit import assembly, normal, solver
+from lib.fit.gauge import Gauge
+from lib.fit.model import Coarse, Floats, Model
+
+EXACT = 3000
+"""Parameters up to which the whole covariance is computed."""
+
+COLUMNS = 8
+"""Draws solved at once: one pass over the table serves them all."""
+
+DRAW_STOP = solver.Stop(residual=1e-3, change=np.inf)
+"""A draw has to be right to a part of its own scatter."""
+
+
+def sigmas(
+    model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, *,
+    draws: int, seed: int = 0,
+) -> Floats:  # fmt: skip
+    """(parameter,): standard deviation; NaN where nothing is determined.
+
+    From the inverse of the matrix where that is small; else from `draws` solutions of pure noise.
+    """
+    small = model.n_param <= EXACT and assembly.count_entries(model) <= 10 * solver.ENTRIES
+    variance = np.diag(covariance(model, diag, gauge)) if small else drawn(model, diag, gauge, precondition, draws, seed)
+    return np.where(diag.determined, np.sqrt(np.maximum(variance, 0)), np.nan)
+
+
+def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:
+    """(parameter, parameter): P (S + sum of squared functionals)^-1 P^T, zero where nothing is determined."""
+    matrix = assembly.reduced_matrix(model, Coarse.identity(model.n_param))
+    dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+    known = np.flatnonzero(diag.determined)
+    dense = dense[np.ix_(known, known)]
+    scale = 1 / np.sqrt(dense.diagonal())
+    functional = gauge.functional.toarray()[known] * scale[:, None]
+    functional /= np.maximum(np.linalg.norm(functional, axis=0), 1e-300)
+    inverse = scipy.linalg.inv(dense * scale * scale[:, None] + functional @ functional.T) * scale * scale[:, None]
+    full = np.zeros((model.n_param, model.n_param))
+    full[np.ix_(known, known)] = inverse
+    return gauge.project(gauge.project(full).T)
+
+
+def drawn(
+    model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, draws: int, seed: int
+) -> Floats:
+    """Variances from solutions of pure noise.
+
+    With x = P S^-1 b and b of covariance S, var(x_i) = var(x_i - b_i / S_ii) + (2 P_ii - 1) / S_ii: only the part
+    that a parameter owes to the others is drawn, the rest is known (the Rao-Blackwellised estimator of
+    Siden, Lindgren, Bolin & Villani 2018, JCGS 27, 898, for a singular matrix in a gauge).
+    """
+    own = np.where(diag.determined, 1 / np.where(diag.determined, diag.reduced, 1), 0)
+    total, done = np.zeros(model.n_param), 0
+    while done < draws:
+        columns = min(COLUMNS, draws - done)
+        b = normal.noise_right_sides(model, columns, seed + done)
+        x = gauge.project(solver.solve(model, b, precondition, stop=DRAW_STOP).p)
+        total += np.sum((x - own[:, None] * b) ** 2, axis=1)
+        done += columns
+    return total / draws + (2 * gauge.retained() - 1) * own
+
+
+def covariance_with(
+    model: Model, gauge: Gauge, precondition: solver.Preconditioner, parameter: int, stop: solver.Stop
+) -> Floats:
+    """(parameter,): covariance of all parameters with one of them, exactly."""
+    unit = np.zeros(model.n_param)
+    unit[parameter] = 1
+    return gauge.project(solver.solve(model, gauge.project_transposed(unit), precondition, stop=stop).p)
+
+
+def correlated(cov: Floats, sigma: Floats, parameter: int, n: int = 5) -> list[tuple[int, float]]:
+    """The parameters most correlated with one, strongest first."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.nan_to_num(cov / (sigma * np.sqrt(cov[parameter])))
+    correlation[parameter] = 0
+    order: NDArray = np.argsort(-np.abs(correlation), kind="stable")[:n]
+    return [(int(j), float(correlation[j])) for j in order]
