@@ -125,7 +125,9 @@ class Placed:
     """Flux of the exposure at the camera's nominal gain, on the optical axis."""
 
 
+@lru_cache(maxsize=8)
 def placed_stars(plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant) -> Placed:
+    """Do not write into its arrays: they are shared by those who ask for the same."""
     camera = plan.camera
     rows, columns = camera.shape
     margin = stamp_radius(frame.seeing)

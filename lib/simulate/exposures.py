@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import numpy as np
 from lib.camera import TINY, ZTF, Camera
 from lib.identifiers import N_CCD, CcdExposure, Exposure, Filter, ImageType
 from lib.simulate.airmass import airmass, sidereal_time
-from lib.simulate.detector import Effects
+from lib.simulate.detector import USUAL, Effects
 from lib.simulate.seeds import generator
 from lib.simulate.sky import Sky
 
@@ -82,8 +82,8 @@ class NightPlan:
     biases: tuple[BiasFrame, ...]
     flats: tuple[FlatFrame, ...]
     objects: tuple[ObjectFrame, ...]
-    sky: Sky = Sky()
-    effects: Effects = Effects()
+    sky: Sky = field(default_factory=Sky)
+    effects: Effects = USUAL
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -134,7 +134,7 @@ class NightPlan:
         version = plan.pop("version", None)
         if version != VERSION:
             raise ValueError(
-                f"the plan was written by version {version} of the simulator, this is {VERSION}: simulate the night again"
+                f"the plan is of version {version} of the simulator, this is version {VERSION}: simulate the night again"
             )
         camera = plan["camera"]
         plan["camera"] = Camera(**camera | {"shape": tuple(camera["shape"]), "gap": tuple(camera["gap"])})
@@ -185,7 +185,7 @@ def tiny_night(
     n_object: int = 8,
     n_field: int = 2,
     sky: Sky | None = None,
-    effects: Effects = Effects(),
+    effects: Effects = USUAL,
 ) -> NightPlan:
     """A night of the tiny camera: bias frames, `n_flat` flats of `n_led` LEDs a filter, dithered exposures of fields.
 
@@ -205,7 +205,7 @@ def real_size_night(
     n_flat: int = 4,
     n_object: int = 4,
     sky: Sky | None = None,
-    effects: Effects = Effects(),
+    effects: Effects = USUAL,
 ) -> NightPlan:
     """A night of one CCD of the real camera, in one filter and field."""
     return _night(ZTF, night, seed, (ccdid,), (filter,), n_bias, n_led, n_flat, n_object, 1, sky, effects)
@@ -219,9 +219,9 @@ def _night(
     if not 1 <= n_field <= len(_FIELDS):
         raise ValueError(f"{n_field} fields: 1 to {len(_FIELDS)} are known")
 
-    def exposure(start: float, index: int, field: int, filter: Filter, kind: ImageType) -> Exposure:
+    def exposure(start: float, index: int, number: int, filter: Filter, kind: ImageType) -> Exposure:
         fraction = round((start + index * _CADENCE) * 1e6)
-        return Exposure(f"{night:%Y%m%d}{fraction:06d}", field, filter, kind)
+        return Exposure(f"{night:%Y%m%d}{fraction:06d}", number, filter, kind)
 
     biases, flats, objects = [], [], []
     for i in range(n_bias):
@@ -238,9 +238,9 @@ def _night(
     meridian = sidereal_time(mjd_of(f"{night:%Y%m%d}{round(_OBJECT_TIME * 1e6):06d}"))
     for i in range(n_object):
         filter = filters[i * len(filters) // n_object]
-        field, hour_angle, dec = _FIELDS[i % n_field]
+        number, hour_angle, dec = _FIELDS[i % n_field]
         zero_point, extinction, sky_range = _LIGHT[filter]
-        named = exposure(_OBJECT_TIME, i, field, filter, ImageType.OBJECT)
+        named = exposure(_OBJECT_TIME, i, number, filter, ImageType.OBJECT)
         dither_ra, dither_dec = draw.uniform(-_DITHER_DEG, _DITHER_DEG, 2)
         ra = (np.round(meridian - hour_angle) + dither_ra / np.cos(np.deg2rad(dec))) % 360
         objects.append(

@@ -135,7 +135,9 @@ def _disc_below(x: NDArray, y: NDArray, r: float) -> NDArray:
 
     def half_disc(t: NDArray) -> NDArray:
         """Area under the upper half of the circle, from -r to t."""
-        return (t * np.sqrt(np.maximum(r**2 - t**2, 0)) + r**2 * np.arcsin(np.clip(t / r, -1, 1))) / 2 + np.pi * r**2 / 4
+        return (
+            t * np.sqrt(np.maximum(r**2 - t**2, 0)) + r**2 * np.arcsin(np.clip(t / r, -1, 1))
+        ) / 2 + np.pi * r**2 / 4
 
     between = y * (middle + w) + half_disc(middle) - half_disc(-w)
     outside = 2 * half_disc(np.minimum(x, -w)) + 2 * (half_disc(np.maximum(x, w)) - half_disc(w))
