@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import s3fs
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from lib.errors import TransientError
 from lib.store.backends import Stat
@@ -139,7 +140,7 @@ class S3Files:
             ) from error
         except PermissionError as error:
             raise PermissionError(f"{self.uri(path)}: access denied ({error}); check the credentials") from error
-        except (HTTPClientError, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except (HTTPClientError, NoConnection, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise TransientError(f"{self.uri(path)}: no answer ({error})") from error
         except OSError as error:
             status = _http_status(error)
