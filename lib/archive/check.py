@@ -6,6 +6,7 @@ the wrong name.  So every file is read through once, pixels included, before it 
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
 
 from lib.archive.errors import Damaged
-from lib.archive.header import BLOCK, about_image, number, require_fits
+from lib.archive.header import BLOCK, about_image, number, read_until_end
 from lib.archive.layout import ArchiveFile
 from lib.errors import BadData
 from lib.identifiers import ImageType
@@ -83,25 +84,17 @@ def first_image(hdus: fits.HDUList) -> int | None:
 
 def _require_whole(path: Path, name: str) -> None:
     """The HDUs must fill the file exactly."""
-    size = path.stat().st_size
+    size, position = path.stat().st_size, 0
     with path.open("rb") as stream:
-        require_fits(stream.read(80), name)
-        position = 0
-        while position < size:
+        while position < size or not position:
             stream.seek(position)
-            try:
-                header = fits.Header.fromfile(stream, padding=True)
-                position = stream.tell() + header.data_size_padded
-            except _UNREADABLE as error:
-                raise Damaged(
-                    f"{name}: no header can be read at byte {position} of {size} ({error}); fetch it again", short=True
-                ) from error
-        if position != size or size % BLOCK:
-            raise Damaged(
-                f"{name}: {size} bytes, but its headers announce {position} "
-                f"and a FITS file is a multiple of {BLOCK}; fetch it again",
-                short=position > size,
-            )
+            blocks = iter(functools.partial(stream.read, BLOCK), b"")
+            header = read_until_end(blocks, f"{name}, byte {position}" if position else name, first=not position)
+            position = stream.tell() + header.data_size_padded
+    if position != size:
+        raise Damaged(
+            f"{name}: {size} bytes, but its headers announce {position}; fetch it again", short=position > size
+        )
 
 
 def _require_sums(path: Path, name: str) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from lib.archive.check import check, check_header
 from lib.archive.errors import Damaged
-from lib.archive.header import read_until_end, write_header
+from lib.archive.header import BLOCK, read_until_end, write_header
 from lib.archive.layout import ArchiveFile
 from lib.archive.spool import whole_or_absent
-from lib.archive.web import Web
+from lib.archive.web import CHUNK, Web
 from lib.errors import BadData, PipelineError, TransientError
 from lib.products import Kind, Value
 
@@ -29,6 +29,7 @@ class Transfer:
     ) -> None:
         self._web, self._file, self._path, self._spool = web, file, path, spool
         self._progress = progress or (lambda n_byte: None)
+        self._chunk = BLOCK if file.kind is Kind.HEADER else CHUNK
         self._seen: set[bytes] = set()
 
     def __call__(self) -> dict[str, Value]:
@@ -44,7 +45,7 @@ class Transfer:
                 yield chunk
 
         try:
-            with whole_or_absent(self._spool) as part, self._web.get(self._path) as answer:
+            with whole_or_absent(self._spool) as part, self._web.get(self._path, chunk=self._chunk) as answer:
                 return self._receive(counted(answer.chunks), part)
         except Damaged as error:
             self._take_back(received)

@@ -28,11 +28,13 @@ CARD = 80
 LONGEST = 200 * BLOCK
 """Bytes; a header still without an END card here is none.  IPAC's science headers are 8 blocks long."""
 
+_REFERENCE_POINT = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
+
 _RENAMED = {"NAXIS": "ZNAXIS", "NAXIS1": "ZNAXIS1", "NAXIS2": "ZNAXIS2", "CHECKSUM": "ZHECKSUM", "DATASUM": "ZDATASUM"}
 
 
-def read_until_end(chunks: Iterable[bytes], name: str) -> fits.Header:
-    """First header of a FITS stream; what follows its END card is not asked for.
+def read_until_end(chunks: Iterable[bytes], name: str, *, first: bool = True) -> fits.Header:
+    """The header with which a stream starts; what follows its END card is not asked for.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def read_until_end(chunks: Iterable[bytes], name: str) -> fits.Header:
         Of any length.
     name
         Of the file, for the messages.
+    first
+        The primary header of a file; otherwise that of an extension.
 
     Raises
     ------
@@ -52,20 +56,21 @@ def read_until_end(chunks: Iterable[bytes], name: str) -> fits.Header:
         seen += chunk
         for block in range(start, len(seen) - BLOCK + 1, BLOCK):
             if block == 0:
-                require_fits(seen, name)
+                _require_start(seen, name, first)
             if has_end(seen[block : block + BLOCK]):
                 return parse(seen[: block + BLOCK], name)
         if len(seen) > LONGEST:
             raise Damaged(f"{name}: no END card within the first {len(seen)} bytes; this is not a FITS header")
-    require_fits(seen, name)
+    _require_start(seen, name, first)
     raise Damaged(f"{name}: ends after {len(seen)} bytes, within its header; fetch it again", short=True)
 
 
-def require_fits(start: bytes, name: str) -> None:
-    """Damaged, unless these are the first bytes of a FITS file."""
-    if not start.startswith(b"SIMPLE  ="):
+def _require_start(start: bytes, name: str, first: bool) -> None:
+    expected = b"SIMPLE  =" if first else b"XTENSION="
+    if not start.startswith(expected):
         raise Damaged(
-            f"{name}: starts with {start[:30]!r}, but a FITS file starts with 'SIMPLE  ='; fetch it again",
+            f"{name}: starts with {start[:30]!r}, but {'a FITS file' if first else 'an extension'} starts with "
+            f"{expected.decode()!r}; fetch it again",
             short=not start,
         )
 
@@ -151,13 +156,15 @@ def number(header: fits.Header, key: str) -> float | None:
 def _centre(header: fits.Header) -> tuple[float, float, float] | None:
     """RA, Dec and radius of the circle around the image (deg); None without a usable WCS."""
     shape = image_shape(header)
-    if shape is None or "CTYPE1" not in header or "CRVAL1" not in header:
+    if shape is None or not all(isinstance(header.get(key), (int, float)) for key in _REFERENCE_POINT):
         return None
     rows, columns = shape
     x = np.array([columns / 2, 0.5, columns + 0.5, 0.5, columns + 0.5])
     y = np.array([rows / 2, 0.5, 0.5, rows + 0.5, rows + 0.5])
+    bare = header.copy()
+    bare.remove("NAXIS", ignore_missing=True)  # astropy warns of fewer axes than the astrometry has
     try:
-        wcs = WCS(header, naxis=2, fix=False)
+        wcs = WCS(bare, naxis=2, fix=False)
         if not wcs.has_celestial:
             return None
         lon, lat = np.radians(wcs.wcs_pix2world(x, y, 1))

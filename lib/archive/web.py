@@ -25,7 +25,7 @@ from lib.errors import BadData, TransientError
 
 LOGIN_PATH = "account/signon/login.do"
 CHUNK = 1 << 16
-"""Bytes read at a time; a science header fits in the first lot."""
+"""Bytes read at a time, where all of them are wanted."""
 
 LONGEST_PAGE = 1 << 18
 """Bytes of an unexpected page that are looked at."""
@@ -100,8 +100,15 @@ class Web:
         self._logins = 0
 
     @contextmanager
-    def get(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Answer]:
+    def get(self, path: str, params: Mapping[str, str] | None = None, *, chunk: int = CHUNK) -> Iterator[Answer]:
         """Ask once (and once more after a new login, where the archive wants one).
+
+        Parameters
+        ----------
+        path, params
+            Below the base address; what follows the question mark.
+        chunk
+            Bytes read at a time; nothing beyond those asked for needs to have come.
 
         Raises
         ------
@@ -119,7 +126,7 @@ class Web:
             self._log_in(0)
         seen = self._logins
         try:
-            response, answer = self._ask(path, params)
+            response, answer = self._ask(path, params, chunk)
         except _LoginWanted:
             if not self._credentials:
                 raise AccessDenied(
@@ -127,7 +134,7 @@ class Web:
                 ) from None
             self._log_in(seen)
             try:
-                response, answer = self._ask(path, params)
+                response, answer = self._ask(path, params, chunk)
             except _LoginWanted:
                 raise AccessDenied(
                     f"{self.base}{path}: the archive asks for a login although user {self._credentials.user} has just "
@@ -136,12 +143,12 @@ class Web:
         with response:
             yield answer
 
-    def _ask(self, path: str, params: Mapping[str, str] | None) -> tuple[requests.Response, Answer]:
+    def _ask(self, path: str, params: Mapping[str, str] | None, size: int) -> tuple[requests.Response, Answer]:
         began = self._clock()
         name = f"{self.base}{path}"
         response = self._send("GET", name, params=params)
         try:
-            chunks = self._chunks(response, name, began)
+            chunks = self._chunks(response, name, began, size)
             self._understand_status(response, name)
             first = next(chunks, b"")
             if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
@@ -160,10 +167,10 @@ class Web:
         except requests.RequestException as error:
             raise TransientError(f"{url}: no answer ({self._clean(str(error))}); try again later") from None
 
-    def _chunks(self, response: requests.Response, name: str, began: float) -> Iterator[bytes]:
+    def _chunks(self, response: requests.Response, name: str, began: float, size: int) -> Iterator[bytes]:
         expected, received = _length(response), 0
         try:
-            for chunk in response.iter_content(CHUNK):
+            for chunk in response.iter_content(size):
                 received += len(chunk)
                 if self._clock() - began > self._timeouts.whole:
                     raise TransientError(
@@ -201,10 +208,9 @@ class Web:
             page += chunk
             if len(page) > LONGEST_PAGE:
                 break
-        text = page.decode("utf-8", "replace")
-        if _LOGIN_PAGE.search(text):
+        if _LOGIN_PAGE.search(page.decode("utf-8", "replace")):
             raise _LoginWanted
-        words = self._clean(" ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.S | re.I).split()))
+        words = self._words(page)
         said = f"{name}: a page of text came in the place of data: {words[:QUOTED]!r}"
         if _SOON_OVER.search(words):
             raise TransientError(f"{said}; try again later")
@@ -224,26 +230,37 @@ class Web:
             response = self._send("POST", url, data=form, allow_redirects=False)
             for _ in range(5):  # followed by hand, so that the form is sent nowhere else
                 target = response.headers.get("Location") if response.is_redirect else None
-                response.close()
                 if not target or urlsplit(urljoin(url, target)).netloc != urlsplit(url).netloc:
                     break
+                response.close()
                 url = urljoin(url, target)
                 response = self._send("GET", url, allow_redirects=False)
-            if response.status_code >= 400:
-                self._understand_login(response, url)
-            if not self._session.cookies:
-                raise AccessDenied(
-                    f"{url}: the archive opened no session for user {who.user}; check user name and password"
-                )
+            with response:
+                self._understand_login(response, url, who)
             self._logins += 1
 
-    def _understand_login(self, response: requests.Response, url: str) -> None:
-        if response.status_code == 429 or response.status_code >= 500:
+    def _understand_login(self, response: requests.Response, url: str, who: Credentials) -> None:
+        """A session is open if cookies came with the page.  A wrong password need not show here."""
+        if response.status_code in (408, 425, 429) or response.status_code >= 500:
             raise TransientError(
                 f"{url}: logging in failed ({response.status_code} {response.reason}); try again later",
                 retry_after=retry_after(response.headers),
             )
-        raise AccessDenied(f"{url}: the login was refused ({response.status_code}); check user name and password")
+        if response.status_code >= 400:
+            raise AccessDenied(
+                f"{url}: the login of user {who.user} was refused ({response.status_code}); check name and password"
+            )
+        if not self._session.cookies:
+            words = self._words(b"".join(self._chunks(response, url, self._clock(), CHUNK)))
+            said = f"{url}: no session was opened for user {who.user}: {words[:QUOTED]!r}"
+            if _SOON_OVER.search(words):
+                raise TransientError(f"{said}; try again later")
+            raise AccessDenied(f"{said}; check user name and password")
+
+    def _words(self, page: bytes) -> str:
+        """What a page of HTML or XML says, without its marks."""
+        text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page.decode("utf-8", "replace"), flags=re.S | re.I)
+        return self._clean(" ".join(text.split()))
 
     def _clean(self, text: str) -> str:
         return self._credentials.blank(text) if self._credentials else text

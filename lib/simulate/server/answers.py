@@ -49,6 +49,7 @@ class Answers(BaseHTTPRequestHandler):
     """Made anew for each connection by the HTTP server."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     @property
     def archive(self) -> IrsaLookalike:
