@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lib.catalogue.background import Background, smooth_level
 
-_CHUNK = 4096
+_CHUNK = 512
 """Stars whose surroundings are held in memory at once."""
 
 
@@ -108,13 +108,35 @@ def aperture_photometry(
     filled, noise = fill_bad_pixels(data, bad), fill_bad_pixels(variance, bad)
     shape = (len(x), len(radii))
     flux, error, flag = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int16)
+    good = (~bad).astype(np.float32)
     spoilt = bits_within(bad.astype(np.uint16), x, y, max(radii)) != 0
     for k, radius in enumerate(radii):
         flux[:, k], error[:, k], flag[:, k] = sep.sum_circle(filled, x, y, radius, var=noise, subpix=0)
-        if spoilt.any():  # sep is asked again with the mask for its flags only
-            flag[spoilt, k] = sep.sum_circle(filled, x[spoilt], y[spoilt], radius, mask=bad, subpix=0)[2]
+        if spoilt.any():  # sep is asked again for its flag alone; it knows no pixel left from its other bit
+            good_area, _, flag[spoilt, k] = sep.sum_circle(good, x[spoilt], y[spoilt], radius, mask=bad, subpix=0)
+            flag[spoilt, k] |= np.where(good_area > 0, 0, sep.APER_ALLMASKED).astype(np.int16)
+    error = np.sqrt(np.clip(error**2 - _rim_variance(noise, x, y, radii), 0, None))
     area = np.pi * np.asarray(radii) ** 2
     return Apertures(flux, np.hypot(error, area * level_error), flag)
+
+
+def _rim_variance(noise: NDArray[np.float32], x: NDArray, y: NDArray, radii: Sequence[float]) -> NDArray[np.float64]:
+    """What sep counts too much on the rim of apertures, (star, radius), ADU^2.
+
+    A pixel of which the circle covers a part w adds w^2 of its variance to the sum's; sep adds w.  The
+    rest, w (1 - w) over the rim, is 1 / (3 radius) of the whole on an even sky: 6 % of the error at 3
+    pixels.  Here w falls linearly from 1 to 0 over a pixel's width, which gives that sum to 1 % (3 % at a radius of 1).
+    """
+    total = np.zeros((len(x), len(radii)))
+    ring = _ring(max(radii) / 2, max(radii) / 2 + 0.5)
+    nominal = np.hypot(*ring)
+    for part, variance, off_x, off_y in _around(noise, x, y, ring):
+        distance = np.hypot(off_x, off_y)
+        for k, radius in enumerate(radii):
+            rim = np.abs(nominal - radius) < 0.5 + np.sqrt(0.5)  # the star is up to half a diagonal off its pixel
+            covered = np.clip(np.float32(radius + 0.5) - distance[:, rim], 0, 1)
+            total[part, k] = np.einsum("sp,sp,sp->s", variance[:, rim], covered, 1 - covered)
+    return total
 
 
 def fill_bad_pixels(pixels: NDArray, bad: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -154,20 +176,37 @@ def bits_within(mask: NDArray[np.uint16], x: NDArray, y: NDArray, radius: float)
     -------
     (star,)
     """
-    reach = int(np.ceil(radius)) + 1
-    padded = np.pad(mask, reach + 1)  # so that no circle around a star on the image leaves the array
-    dy, dx = (offset.ravel() for offset in np.mgrid[-reach : reach + 1, -reach : reach + 1])
-    step = dy * padded.shape[1] + dx
-    dy, dx = dy.astype(np.float32), dx.astype(np.float32)
     bits = np.zeros(len(x), dtype=np.uint16)
-    for first in range(0, len(x), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        column, row = np.rint(x[part]).astype(int), np.rint(y[part]).astype(int)
+    for part, found, off_x, off_y in _around(mask, x, y, _ring(radius / 2, radius / 2)):
         # From the star to the nearest point of each pixel's square.
-        gap_x = np.clip(np.abs(dx - (x[part] - column).astype(np.float32)[:, np.newaxis]) - 0.5, 0, None)
-        gap_y = np.clip(np.abs(dy - (y[part] - row).astype(np.float32)[:, np.newaxis]) - 0.5, 0, None)
-        here = (row + reach + 1) * padded.shape[1] + column + reach + 1
-        found = padded.ravel()[here[:, np.newaxis] + step]
+        gap_x, gap_y = (np.clip(np.abs(off) - np.float32(0.5), 0, None) for off in (off_x, off_y))
         found[gap_x * gap_x + gap_y * gap_y >= radius**2] = 0
         bits[part] = np.bitwise_or.reduce(found, axis=1)
     return bits
+
+
+def _ring(radius: float, half_width: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns, from the pixel of any star, of pixels that a ring around the star may touch."""
+    reach = int(np.ceil(radius + half_width)) + 1
+    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    # The star is up to half a diagonal from its pixel's centre, and the pixel touched reaches as far from its own.
+    near = np.abs(np.hypot(dx, dy) - radius) < half_width + np.sqrt(2)
+    return dy[near], dx[near]
+
+
+def _around(
+    plane: NDArray, x: NDArray, y: NDArray, ring: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> Iterator[tuple[slice, NDArray, NDArray[np.float32], NDArray[np.float32]]]:
+    """Pixels around stars, some stars at a time: which stars, then arrays (star, pixel) of the pixels' values
+    (0 outside the image) and of the columns and rows from the star to their centres."""
+    dy, dx = ring
+    margin = int(np.abs(ring).max()) + 1
+    padded = np.pad(plane, margin)
+    step = dy * padded.shape[1] + dx
+    for first in range(0, len(x), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        column, row = np.rint(x[part]).astype(int), np.rint(y[part]).astype(int)
+        here = (row + margin) * padded.shape[1] + column + margin
+        off_x = dx.astype(np.float32) - (x[part] - column).astype(np.float32)[:, np.newaxis]
+        off_y = dy.astype(np.float32) - (y[part] - row).astype(np.float32)[:, np.newaxis]
+        yield part, padded.ravel()[here[:, np.newaxis] + step], off_x, off_y

@@ -34,7 +34,7 @@ def science_image(science: Path, mask: Path) -> tuple[Image, fits.Header]:
         world coordinates.
     """
     data, header = _plane(science, "a science image of floating-point pixels (sciimg.fits)", kind="f")
-    bits, _ = _plane(mask, "a mask of integer pixels (mskimg.fits)", kind="iu")
+    bits = read_mask(mask)
     if data.shape != bits.shape:
         raise BadData(
             f"{mask.name}: a mask of {bits.shape} pixels for a science image {science.name} of {data.shape}; "
@@ -45,10 +45,15 @@ def science_image(science: Path, mask: Path) -> tuple[Image, fits.Header]:
         raise BadData(f"{science.name}: the header lacks {', '.join(missing)}; fetch the file again")
     wcs_of(header, science.name)
     pixels = np.ascontiguousarray(data, dtype=np.float32)
-    flags = bits.astype(np.uint16)
+    flags = bits
     flags[~np.isfinite(pixels)] |= np.uint16(MaskBit.NAN)
     variance = poisson_variance(pixels, float(header["GAIN"]), float(header["READNOI"]))
     return Image(pixels, variance, flags), header
+
+
+def read_mask(path: Path) -> NDArray[np.uint16]:
+    """The archive's mask of a quadrant, (row, column) `lib.image.MaskBit`s.  BadData if it is none."""
+    return _plane(path, "a mask of integer pixels (mskimg.fits)", kind="iu")[0].astype(np.uint16)
 
 
 def _plane(path: Path, expected: str, *, kind: str) -> tuple[NDArray, fits.Header]:

@@ -1,0 +1,184 @@
+"""Fluxes and errors of apertures, against known stars and slow sums."""
+
+import numpy as np
+import pytest
+import sep
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.catalogue.apertures import (
+    aperture_photometry,
+    bits_within,
+    fill_bad_pixels,
+    noise_variance,
+    poisson_variance,
+)
+from lib.catalogue.background import mask_sources, measure_background
+from tests.lib.catalogue.skies import (
+    GAIN,
+    READ_NOISE,
+    SKY,
+    expose,
+    grid,
+    moffat_growth,
+    stars_without_sky,
+)
+
+RADII = (1.0, 2.5, 4.0, 7.0)
+
+
+def slow_aperture(data, x, y, radius, fine=40, power=1):
+    """Sum of pixels times the part (to a power) that lies in a circle; each is cut in fine x fine."""
+    total = 0.0
+    offset = (np.arange(fine) + 0.5) / fine - 0.5
+    for j in range(data.shape[0]):
+        for i in range(data.shape[1]):
+            inside = (i + offset - x) ** 2 + (j + offset[:, None] - y) ** 2 < radius**2
+            total += data[j, i] * inside.mean() ** power
+    return total
+
+
+def measure(data, variance, x, y, radii=RADII, bad=None, **how):
+    bad = np.zeros(data.shape, dtype=bool) if bad is None else bad
+    return aperture_photometry(data, variance, bad, np.array(x), np.array(y), radii, **how)
+
+
+def test_sums_are_those_of_cut_pixels():
+    rng = np.random.default_rng(1)
+    data, variance = rng.normal(10, 3, (20, 22)).astype(np.float32), rng.uniform(1, 2, (20, 22)).astype(np.float32)
+    found = measure(data, variance, [9.3, 11.0], [8.8, 10.5])
+    for star, (x, y) in enumerate([(9.3, 8.8), (11.0, 10.5)]):
+        for k, radius in enumerate(RADII):
+            # Pixels cut in 1600 leave an error of the order of the boundary's length / 1600.
+            assert found.flux[star, k] == pytest.approx(slow_aperture(data, x, y, radius), rel=3e-3)
+            # A part w of a pixel adds w^2 of its variance; the rim's, a third of the whole at 1 pixel, is known to 5 %.
+            slow = slow_aperture(variance, x, y, radius, power=2)
+            assert found.error[star, k] ** 2 == pytest.approx(slow, rel=0.05 * 0.5 / radius)
+
+
+@pytest.mark.parametrize("flux", [30.0, 600.0, 60_000.0])
+def test_flux_is_unbiased_and_its_error_is_the_scatter(flux):
+    """Faint stars are lost in the sky; for bright ones photons and the flat's noise are all.  Response falls
+    by a third across the image, so that the effective gain does too."""
+    rng = np.random.default_rng(int(flux))
+    shape = (1000, 960)
+    x, y = grid(shape, 26, rng)
+    stars = stars_without_sky(shape, x, y, np.full(x.size, flux))
+    response = 1 - np.linspace(0, 0.33, shape[1]) + np.zeros(shape)
+    image = expose(SKY + stars, rng, response=response, flat_noise=0.003)
+
+    background = measure_background(image.data, mask_sources(shape, x, y, np.full(x.size, flux), 5.3), box=128)
+    noise = noise_variance(image.variance, background, mask_sources(shape, x, y, np.full(x.size, flux), 5.3), box=128)
+    found = measure(image.data - background.level, noise, x, y, level_error=background.level_error)
+    truth = np.stack([sep.sum_circle(stars, x, y, radius, subpix=0)[0] for radius in RADII], axis=1)
+
+    pull = (found.flux - truth) / found.error
+    n = len(x)
+    assert n > 1000
+    for k, radius in enumerate(RADII):
+        # The background's own error, a cell's over 7 x 8 cells, moves all stars together.
+        together = np.pi * radius**2 * background.level_error / np.sqrt(56)
+        allowed = np.hypot(4 * found.error[:, k].mean() / np.sqrt(n), 4 * together)
+        assert np.mean(found.flux[:, k] - truth[:, k]) == pytest.approx(0, abs=max(allowed, 1e-3 * flux))
+        assert np.std(pull[:, k]) == pytest.approx(1, abs=4 / np.sqrt(2 * n))
+    # Wings beyond 7 pixels hold 0.8 % of a Moffat star: what the circle holds is the profile's own integral.
+    assert truth[:, 3].mean() / flux == pytest.approx(moffat_growth(7.0), abs=1e-3)
+
+
+def test_the_photons_of_a_bright_star_are_in_its_error():
+    rng = np.random.default_rng(7)
+    shape = (120, 120)
+    stars = stars_without_sky(shape, [60.0], [60.0], [50_000.0])
+    image = expose(SKY + stars, rng)
+    background = measure_background(
+        image.data, mask_sources(shape, np.array([60.0]), np.array([60.0]), np.array([5e4]), 5.3), box=60
+    )
+    noise = noise_variance(image.variance, background, stars > 0.1, box=60)
+    found = measure(image.data - background.level, noise, [60.0], [60.0], radii=(7.0,))
+    sky = np.pi * 49 * (SKY / GAIN + (READ_NOISE / GAIN) ** 2)
+    assert found.error[0, 0] == pytest.approx(np.sqrt(moffat_growth(7.0) * 50_000 / GAIN + sky), rel=0.01)
+
+
+def test_the_level_s_error_grows_as_the_area():
+    flat = np.zeros((40, 40), dtype=np.float32)
+    found = measure(flat, flat, [20.0], [20.0], radii=(3.0, 6.0), level_error=0.1)
+    np.testing.assert_allclose(found.error[0], [0.1 * np.pi * 9, 0.1 * np.pi * 36], rtol=1e-6)
+
+
+def test_a_bad_pixel_in_the_wings_is_filled_and_flagged():
+    x, y, flux = [30.0], [30.0], 10_000.0
+    data = stars_without_sky((61, 61), x, y, [flux]).astype(np.float32)
+    clean = measure(data, np.ones_like(data), x, y, radii=(4.0, 7.0, 10.0))
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[30, 36] = True
+    data[30, 36] = 1e7
+    found = measure(data, np.ones_like(data), x, y, radii=(4.0, 7.0, 10.0), bad=bad)
+    np.testing.assert_allclose(found.flux, clean.flux, rtol=1e-3)
+    np.testing.assert_array_equal(found.flag[0], [0, sep.APER_HASMASKED, sep.APER_HASMASKED])
+    np.testing.assert_allclose(found.error, clean.error, rtol=1e-6)
+
+
+def test_nan_pixels_count_as_bad():
+    data = np.ones((30, 30), dtype=np.float32)
+    data[15, 15] = np.nan
+    found = measure(data, np.ones_like(data), [15.0, 5.0], [15.0, 5.0], radii=(3.0,))
+    np.testing.assert_allclose(found.flux[:, 0], np.pi * 9, rtol=1e-5)
+    np.testing.assert_array_equal(found.flag[:, 0], [sep.APER_HASMASKED, 0])
+
+
+def test_apertures_without_a_good_pixel_and_over_the_border_say_so():
+    data, bad = np.ones((40, 40), dtype=np.float32), np.zeros((40, 40), dtype=bool)
+    bad[10:31, 10:31] = True
+    found = measure(data, data, [20.0, 0.0], [20.0, 5.0], radii=(4.0,), bad=bad)
+    assert found.flag[0, 0] & sep.APER_ALLMASKED
+    assert found.flag[1, 0] == sep.APER_TRUNC
+    assert np.isfinite(found.flux).all()
+
+
+def test_big_endian_pixels_give_the_same():
+    rng = np.random.default_rng(2)
+    data = rng.normal(0, 1, (30, 30)).astype(np.float32)
+    native = measure(data, np.ones_like(data), [12.0], [13.0])
+    swapped = measure(data.astype(">f4"), np.ones_like(data).astype(">f4"), [12.0], [13.0])
+    np.testing.assert_array_equal(native.flux, swapped.flux)
+    np.testing.assert_array_equal(native.error, swapped.error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(-0.5, 29.49), st.floats(-0.5, 24.49), st.floats(0.5, 9), st.integers(0, 2**32 - 1)
+)  # fmt: skip
+def test_bits_are_those_of_every_pixel_the_circle_touches(x, y, radius, seed):
+    rng = np.random.default_rng(seed)
+    mask = (1 << rng.integers(0, 16, (25, 30))).astype(np.uint16) * (rng.random((25, 30)) < 0.05)
+    expected = 0
+    for j in range(25):
+        for i in range(30):
+            nearest = (np.clip(x, i - 0.5, i + 0.5) - x) ** 2 + (np.clip(y, j - 0.5, j + 0.5) - y) ** 2
+            if nearest < radius**2 - 1e-4:
+                expected |= int(mask[j, i])
+            elif nearest < radius**2 + 1e-4:  # on the circle to the last digit: either is right
+                mask[j, i] = 0
+    assert bits_within(mask.astype(np.uint16), np.array([x]), np.array([y]), radius)[0] == expected
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_filled_pixel_is_the_mean_of_its_good_neighbours(seed):
+    rng = np.random.default_rng(seed)
+    data, bad = rng.normal(size=(9, 8)).astype(np.float32), rng.random((9, 8)) < rng.random()
+    filled = fill_bad_pixels(data, bad)
+    np.testing.assert_array_equal(filled[~bad], data[~bad])
+    for j, i in zip(*np.nonzero(bad), strict=True):
+        near = [(b, a) for b in range(j - 1, j + 2) for a in range(i - 1, i + 2) if 0 <= b < 9 and 0 <= a < 8]
+        good = [(b, a) for b, a in near if not bad[b, a]]
+        weight = [1.0 / ((b - j) ** 2 + (a - i) ** 2) for b, a in good]
+        expected = np.average([data[p] for p in good], weights=weight) if good else 0.0
+        assert filled[j, i] == pytest.approx(expected, abs=1e-5)
+
+
+def test_variance_of_counts_knows_a_gain_that_varies():
+    gain = np.linspace(4, 6, 12).reshape(3, 4)
+    variance = poisson_variance(np.full((3, 4), 100.0), gain, read_noise=9.0)
+    np.testing.assert_allclose(variance, 100 / gain + 81 / gain**2, rtol=1e-6)
+    np.testing.assert_allclose(poisson_variance(np.array([[-50.0]]), 6.0, 9.0), 2.25)
