@@ -105,8 +105,9 @@ class Answers(BaseHTTPRequestHandler):
     def _file(self, path: str) -> Reply:
         if self.archive.has_expired(self._token):
             return _page(LOGIN_PAGE)
-        file = (self.archive.tree / path).resolve()
-        inside = file.is_relative_to(self.archive.tree) and path.startswith(("raw/", "sci/"))
+        parts = path.split("/")
+        inside = parts[0] in ("raw", "sci") and not {"", ".", ".."} & set(parts)
+        file = self.archive.tree / path
         shown = self.archive.user_of(self._token) is not None or (
             self.archive.is_published(path) and not self.archive.is_private(path)
         )
