@@ -187,20 +187,18 @@ def _check_layout(path: Path, hdus: fits.HDUList, n_hdu: int, camera: Camera) ->
 def _ccdid(path: Path, hdus: fits.HDUList, asked: int | None) -> int:
     """CCD of the file: the quadrants' CCD_ID, else the primary header's, else the file's name."""
     said = {_number(hdu.header.get("CCD_ID", hdus[0].header.get("CCD_ID"))) for hdu in hdus[1 : 1 + N_QUADRANT]}
-    said.discard(None)
-    if not said:
-        said = {_named(path, asked)}
-    found = "/".join(f"{ccd:g}" for ccd in sorted(ccd for ccd in said if ccd is not None)) or "none"
-    ccdid = said.pop()
-    if said or ccdid not in range(1, N_CCD + 1):
+    numbers = sorted(ccd for ccd in said if ccd is not None) or _named(path, asked)
+    found = " and ".join(f"{ccd:g}" for ccd in numbers) or "none"
+    ccdid = numbers[0] if len(numbers) == 1 else 0
+    if ccdid not in range(1, N_CCD + 1):
         raise BadData(f"{path}: of CCD {found}, expected one of 1 to {N_CCD} in CCD_ID of its four quadrants; {_FETCH}")
     if asked is not None and ccdid != asked:
         raise BadData(f"{path}: of CCD {found}, but CCD {asked} is asked for; see how the file was chosen")
     return int(ccdid)
 
 
-def _named(path: Path, asked: int | None) -> float | None:
+def _named(path: Path, asked: int | None) -> list[float]:
     try:
-        return CcdExposure.parse(path.name.split(".")[0]).ccdid
+        return [CcdExposure.parse(path.name.split(".")[0]).ccdid]
     except ValueError:
-        return asked
+        return [] if asked is None else [asked]

@@ -89,12 +89,12 @@ def detrend_ccd(
             response = float(np.nanmedian(flat.data[qid][::_ROWS, ::4]))  # of a sample: a card needs no more
             about = {
                 "BUNIT": ("adu", "unit of the pixels"),
-                "GAIN": (readout.gain * response / factor, "effective, at the quadrant's mean response [e-/adu]"),
+                "GAIN": (readout.gain * response / factor, "where the response is the median [e-/adu]"),
                 "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
-                "SATURATE": (_saturation(readout, camera) * factor / response, "at the quadrant's mean response [adu]"),
+                "SATURATE": (_saturation(readout, camera) * factor / response, "where the response is the median [adu]"),
                 **corrections(recipe.sensor),
                 "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
-                "HIERARCH FLTNORM_FP": (level, "level of the focal plane's flats [adu]"),
+                "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
                 **(cards or {}),
             }
             detrended[qid] = image, _header(headers[qid], about)
@@ -180,7 +180,7 @@ def _start_mask(mask: NDArray | None, camera: Camera, where: str) -> NDArray[np.
 
 def _saturation(readout: Readout, camera: Camera) -> float:
     """Of the linear scale, ADU."""
-    return float(readout.linearity.linearise(np.array(camera.saturation)))
+    return float(readout.linearity.linearise(np.array([camera.saturation]))[0])
 
 
 def _header(science: fits.Header, about: Cards) -> fits.Header:

@@ -35,7 +35,7 @@ class Linearity:
 
         Parameters
         ----------
-        pixels : any shape, ADU over the electronic offset
+        pixels : one axis or more, ADU over the electronic offset
         """
         if self == LINEAR:
             return pixels
