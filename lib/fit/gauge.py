@@ -109,7 +109,7 @@ def find_gauge(
     label
         As `labelled` gives them.
     solve
-        S^-1 times a right side that is orthogonal to all exact degeneracies, in any gauge.
+        S^-1 times right sides (columns) that are orthogonal to all exact degeneracies, in any gauge.
     """
     modes = _independent(_star_modes(model, diag, label) + _pair_modes(model, diag), model.n_param)
     direction = _columns([(mode.members, mode.sign) for mode in modes], model.n_param)
@@ -123,7 +123,7 @@ def find_gauge(
         shapes[model.span(one.family), column] = one.shape
     shapes[~diag.determined] = 0
     shapes = exact.project_transposed(shapes)  # no part of a removed shape may need what nothing determines
-    answers = exact.project(np.column_stack([solve(shape) for shape in shapes.T]))
+    answers = exact.project(solve(shapes))
     direction = sparse.csc_array(sparse.hstack([direction, sparse.csc_array(answers)]))
     functional = sparse.csc_array(sparse.hstack([functional, sparse.csc_array(shapes)]))
     inverse = np.linalg.pinv((functional.T @ direction).toarray())

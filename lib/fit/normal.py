@@ -12,6 +12,9 @@ from lib.fit.model import Floats, Model
 
 MAX_DRAWS = 64
 
+MANY = 4
+"""Columns from which one pass for all is faster than one for each."""
+
 UNDETERMINED = 1e-7
 """A parameter whose reduced diagonal is this small a part of the full one is seen by no star that is
 also seen elsewhere (float32 weights leave 1e-8)."""
@@ -33,6 +36,8 @@ class Diagonals:
 
 def apply(model: Model, p: Floats) -> Floats:
     """S p, for one vector or for the columns of a matrix."""
+    if p.ndim == 2 and p.shape[1] < MANY:
+        return np.column_stack([apply(model, np.ascontiguousarray(column)) for column in p.T])
     out = np.zeros_like(p)
     kernel = kernels.apply if p.ndim == 1 else kernels.apply_many
     for part in model.partitions():

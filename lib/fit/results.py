@@ -64,10 +64,9 @@ class Stars:
     """Of the star in the first family, the zero points; -1 if it connects nothing."""
 
     def to_table(self) -> pa.Table:
-        columns = [getattr(self, column.name) for column in STAR_COLUMNS]
-        return pa.Table.from_arrays([pa.array(c) for c in columns], names=[c.name for c in STAR_COLUMNS]).cast(
-            schema_of([Column(c.name, pa.array(a).type, c.unit, c.doc) for c, a in zip(STAR_COLUMNS, columns, strict=True)])
-        )
+        """With units, in the order of the fit: ascending star_id."""
+        columns = {column.name: getattr(self, column.name) for column in STAR_COLUMNS}
+        return pa.table(columns, schema=schema_of(STAR_COLUMNS))
 
 
 STAR_COLUMNS = (

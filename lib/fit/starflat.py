@@ -7,7 +7,7 @@ and X the airmass at the star: the stars, seen again and again elsewhere on the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,14 +15,24 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from lib.camera import Camera
-from lib.errors import BadData
 from lib.fit.gauge import Removed
-from lib.fit.model import Coarse, Family, Floats, Model
+from lib.fit.model import Floats, Model
 from lib.fit.results import Fit, Intake
 from lib.fit.robust import RobustRecipe, fit
 from lib.fit.solver import Progress
-from lib.fit.superpixels import Superpixels, on_camera, pixels
-from lib.fit.table import Anchors, Columns, build_model
+from lib.fit.superpixels import Superpixels, on_camera, with_pixels
+from lib.fit.table import Anchors, build_model, require
+from lib.fit.terms import (
+    airmass_term,
+    colour_term,
+    exposure_term,
+    gain_term,
+    map_term,
+    mean_of,
+    night_term,
+    nights_in,
+    unique,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class StarflatRecipe:
     """Scatter of zero points within a photometric night, magnitudes; None: they are free."""
     airmass_prior: tuple[float, float] | None = None
     """Mean and standard deviation of k, mag per airmass; None: free."""
-    robust: RobustRecipe = RobustRecipe()
+    robust: RobustRecipe = field(default_factory=RobustRecipe)
     version: int = 1
 
 
@@ -110,73 +120,39 @@ def starflat_model(
     """The model of a table, what became of its rows, and the mean colour."""
     if recipe.model not in MODELS:
         raise ValueError(f"no starflat model {recipe.model!r}; known: {', '.join(MODELS)}")
-    terms = MODELS[recipe.model]
-    needed = [name for name, wanted in COLUMNS.items() if wanted & _asked(recipe, terms)]
-    if missing := [name for name in needed if name not in table.column_names]:
-        raise BadData(f"starflat model {recipe.model} needs the column {', '.join(missing)}")
-    if "x" not in table.column_names and {"u", "v", "rcid"} <= set(table.column_names):
-        x, y = pixels(camera, {name: table[name].to_numpy() for name in ("rcid", "u", "v")})
-        table = table.append_column("x", pa.array(x)).append_column("y", pa.array(y))
-    cells, colour_cells = Superpixels(camera, recipe.superpixels), Superpixels(camera, recipe.colour_cells)
-    exposures = labels_in(table, "exposure")
-    nights = nights_in(table) if "mjd" in needed else np.zeros(1)
-    centre = mean_of(table, "colour") if "colour" in terms else 0.0
+    wanted = MODELS[recipe.model]
+    table = with_pixels(camera, table)
+    require(table, ["exposure", *(name for term in wanted for name in COLUMNS.get(term, ()))])
+    photometric = recipe.photometric_sigma is not None and "zero_point" in wanted
+    nights = nights_in(table) if photometric or recipe.gain or "airmass" in wanted else np.zeros(0)
+    colour_centre = mean_of(table, "colour") if "colour" in wanted else 0.0
 
-    families: list[Family] = []
-    n_quadrant = len(camera.quadrants)
-    if recipe.photometric_sigma is not None and "zp" in terms:
-        families.append(Family("night", nights, coarse=Coarse.identity(len(nights)), watched=True))
-    if "zp" in terms:
-        prior = None if recipe.photometric_sigma is None else np.full(len(exposures), recipe.photometric_sigma)
-        coarse = Coarse.identity(len(exposures))
-        families.append(Family("zero_point", exposures, prior_sigma=prior, coarse=coarse, watched=True))
-    families.append(Family("map", np.arange(cells.size), coarse=cells.coarse()))
+    terms = [night_term(nights)] if photometric else []
+    if "zero_point" in wanted:
+        terms.append(exposure_term(unique(table, "exposure"), sigma=recipe.photometric_sigma))
+    terms.append(map_term(Superpixels(camera, recipe.superpixels)))
     if recipe.gain:
-        pairs = np.stack(np.divmod(np.arange(len(nights) * n_quadrant), n_quadrant), axis=1)
-        labels = np.column_stack([nights[pairs[:, 0]].astype(np.int64), pairs[:, 1]])
-        families.append(Family("gain", labels, coarse=Coarse.identity(len(labels))))
-    if "colour" in terms:
-        labels, coarse = np.arange(colour_cells.size), colour_cells.coarse()
-        families.append(Family("colour_map", labels, valued=True, coarse=coarse, unit="mag / mag"))
-    if "airmass" in terms:
-        families.append(airmass_family(nights, recipe.airmass_prior))
-
-    def design(rows: Columns) -> tuple[list[NDArray], list[NDArray]]:
-        night = night_of(rows, nights) if "mjd" in needed else None
-        of = {
-            "night": lambda: (night, None),
-            "zero_point": lambda: (np.searchsorted(exposures, rows["exposure"]), None),
-            "map": lambda: (cells.index(rows["rcid"], rows["x"], rows["y"]), None),
-            "gain": lambda: (night * n_quadrant + rows["rcid"].astype(np.int64), None),
-            "colour_map": lambda: (
-                colour_cells.index(rows["rcid"], rows["x"], rows["y"]), rows["colour"].astype(float) - centre
-            ),
-            "airmass": lambda: (night, rows["airmass"].astype(float) - 1),
-        }  # fmt: skip
-        columns = [of[family.name]() for family in families]
-        return [index for index, _ in columns], [value for _, value in columns if value is not None]
-
+        terms.append(gain_term(nights, len(camera.quadrants)))
+    if "colour" in wanted:
+        terms.append(colour_term(Superpixels(camera, recipe.colour_cells), colour_centre))
+    if "airmass" in wanted:
+        terms.append(airmass_term(nights, recipe.airmass_prior))
     model, intake = build_model(
-        table, families, design, columns=needed, error_floor=recipe.error_floor,
-        valid=lambda rows: on_camera(camera, rows), anchors=anchors,
-    )  # fmt: skip
-    return model, intake, centre
+        table, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors
+    )
+    return model, intake, colour_centre
 
 
 MODELS = {
-    "simple": {"map"},
-    "zp": {"map", "zp"},
-    "color": {"map", "zp", "colour"},
-    "full": {"map", "zp", "colour", "airmass"},
+    "simple": ("map",),
+    "zp": ("map", "zero_point"),
+    "color": ("map", "zero_point", "colour"),
+    "full": ("map", "zero_point", "colour", "airmass"),
 }
+"""Terms besides the stars."""
 
-COLUMNS = {"colour": {"colour"}, "airmass": {"airmass"}, "mjd": {"airmass", "gain", "night"}}
+COLUMNS = {"colour": ("colour",), "airmass": ("airmass", "mjd")}
 """Columns that only some terms need."""
-
-
-def _asked(recipe: StarflatRecipe, terms: set[str]) -> set[str]:
-    extra = {"gain"} if recipe.gain else set()
-    return terms | extra | ({"night"} if recipe.photometric_sigma is not None else set())
 
 
 def _plane_removed(recipe: StarflatRecipe, anchors: Anchors | None) -> bool:
@@ -192,37 +168,3 @@ def _planes(camera: Camera, recipe: StarflatRecipe) -> list[Removed]:
         Removed("plane over the focal plane, to the east", "map", u / u.max()),
         Removed("plane over the focal plane, to the north", "map", v / v.max()),
     ]
-
-
-def labels_in(table: pa.Table, column: str) -> NDArray:
-    """What occurs in a column, sorted."""
-    return np.sort(_unique(table, column))
-
-
-def _unique(table: pa.Table, column: str) -> NDArray:
-    return np.asarray(table[column].unique().drop_null().to_numpy())
-
-
-def nights_in(table: pa.Table) -> Floats:
-    """Modified Julian dates: a night at Palomar never crosses midnight UT."""
-    mjd = _unique(table, "mjd").astype(float)
-    return np.unique(np.floor(mjd[np.isfinite(mjd)]))
-
-
-def night_of(rows: Columns, nights: Floats) -> NDArray[np.int64]:
-    return np.searchsorted(nights, np.floor(rows["mjd"]))
-
-
-def mean_of(table: pa.Table, column: str) -> float:
-    """Of the finite values."""
-    values = table[column].to_numpy()
-    good = np.isfinite(values)
-    return float(np.mean(values, where=good, dtype=float)) if good.any() else 0.0
-
-
-def airmass_family(nights: Floats, prior: tuple[float, float] | None) -> Family:
-    family = Family("airmass", nights, valued=True, constant_in_star=False, coarse=Coarse.identity(len(nights)),
-                    unit="mag / airmass")  # fmt: skip
-    if prior is None:
-        return family
-    return replace(family, prior_mean=np.full(len(nights), prior[0]), prior_sigma=np.full(len(nights), prior[1]))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from lib.camera import Camera
@@ -56,13 +57,16 @@ class Superpixels:
         return Coarse.groups(quadrant, slope)
 
 
-def pixels(camera: Camera, columns: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
-    """Pixel x, y of measurements that say where they are in the focal plane (u, v) and on which rcid."""
-    x, y = np.full(len(columns["u"]), np.nan), np.full(len(columns["u"]), np.nan)
+def with_pixels(camera: Camera, table: pa.Table) -> pa.Table:
+    """The table with pixel columns x, y; from focal-plane positions u, v and rcid where it has only those."""
+    if "x" in table.column_names or not {"u", "v", "rcid"} <= set(table.column_names):
+        return table
+    rcid, u, v = (table[name].to_numpy() for name in ("rcid", "u", "v"))
+    x, y = np.full(len(u), np.nan), np.full(len(u), np.nan)
     for quadrant in camera.quadrants:
-        on = columns["rcid"] == quadrant.rcid
-        x[on], y[on] = camera.pixel(quadrant, columns["u"][on], columns["v"][on])
-    return x, y
+        on = rcid == quadrant.rcid
+        x[on], y[on] = camera.pixel(quadrant, u[on], v[on])
+    return table.append_column("x", pa.array(x)).append_column("y", pa.array(y))
 
 
 def on_camera(camera: Camera, columns: Mapping[str, NDArray]) -> dict[str, NDArray[np.bool_]]:

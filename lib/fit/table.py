@@ -11,16 +11,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lib.errors import BadData
-from lib.fit.model import Family, Floats, Model, Partition
+from lib.fit.model import Floats, Model, Partition
 from lib.fit.results import Intake
-from lib.fit.robust import HELD_OUT
+from lib.fit.stars import HELD_OUT
+from lib.fit.terms import Term
 
 ROWS = 1 << 19
 """Measurements of a partition, about; what is needed only on the way there is this long."""
 
 Columns = dict[str, NDArray]
-Design = Callable[[Columns], tuple[Sequence[NDArray], Sequence[NDArray]]]
-"""From columns of measurements to the parameter of each family, counted within it, and the values."""
+Valid = Callable[[Columns], Mapping[str, NDArray[np.bool_]]]
+"""From columns to a mask of good rows for each reason that makes one bad."""
+
+BASIC = ("star_id", "exposure", "rcid", "x", "y", "mag", "mag_e")
+"""Columns that every model reads."""
 
 CANONICAL = ("mag_e", "mag", "y", "x", "rcid", "exposure", "star_id")
 """Order of a star's rows, last key first: the same whatever order they come in."""
@@ -36,60 +40,67 @@ class Anchors:
 
 
 def build_model(
-    table: pa.Table, families: Sequence[Family], design: Design, *, columns: Sequence[str], error_floor: float,
-    valid: Callable[[Columns], Mapping[str, NDArray[np.bool_]]] | None = None, anchors: Anchors | None = None,
-    held_out: float = 0.0,
+    table: pa.Table, terms: Sequence[Term], *, error_floor: float, valid: Valid | None = None,
+    anchors: Anchors | None = None, held_out: float = 0.0,
 ) -> tuple[Model, Intake]:  # fmt: skip
-    """The model of a table with columns star_id, exposure, rcid, x, y, mag, mag_e and what `columns` adds.
+    """The model of a table with columns star_id, exposure, rcid, x, y, mag, mag_e and what the terms add.
 
     A table sorted by star is read in place, slice by slice; any other is sorted first.  Rows that cannot
     serve are left out and counted by reason: not finite, without star, twice the same, or as `valid` says.
 
     Parameters
     ----------
-    columns
-        Further columns that the design reads and that have to be finite.
+    terms
+        Those without values first.
     error_floor
         Added in quadrature to mag_e; magnitudes.
-    valid
-        From columns to a mask of good rows for each reason that makes one bad.
     held_out
         Fraction of the stars that take no part in the fit.
 
     Raises `BadData` where a column is missing or no row serves.
     """
-    names = list(dict.fromkeys(["star_id", "exposure", "rcid", "x", "y", "mag", "mag_e", *columns]))
-    if missing := [name for name in names if name not in table.column_names]:
-        raise BadData(f"table of measurements has no column {', '.join(missing)}; it has {table.column_names}")
-    arrays = {name: _array(table.column(name)) for name in names}
+    names = list(dict.fromkeys([*BASIC, *(name for term in terms for name in term.columns)]))
+    require(table, names)
+    families = [term.family for term in terms]
     dropped: dict[str, int] = {}
     repeated, partitions = 0, []
     offsets = np.cumsum([0, *[family.size for family in families]])
-    for rows in _star_slices(arrays["star_id"]):
-        part = {name: array[rows] for name, array in arrays.items()}
+    for rows in _star_slices(_array(table.column("star_id"))):
+        part = _read(table, names, rows)
         order = _good_rows(part, valid, dropped)
         order = _canonical(part, order)
         order, same, again = _without_copies(part, order)
         _add(dropped, "the same row again", same)
         repeated += again
         if len(order):
-            part = {name: array[order] for name, array in part.items()} if _moved(order, part) else part
             origin = _origin(rows, order, len(part["mag"]))
-            partitions.append(_partition(part, design, offsets, error_floor, anchors, held_out, origin))
+            part = {name: array[order] for name, array in part.items()} if _moved(order, part) else part
+            partitions.append(_partition(part, terms, offsets, error_floor, anchors, held_out, origin))
     used = sum(len(part.y) for part in partitions)
     if used == 0:
         raise BadData(f"none of the {table.num_rows} measurements can be used: {dropped or 'the table is empty'}")
     return Model(families, partitions), Intake(table.num_rows, used, dropped, repeated)
 
 
+def require(table: pa.Table, names: Sequence[str]) -> None:
+    if missing := [name for name in names if name not in table.column_names]:
+        raise BadData(
+            f"table of measurements has no column {', '.join(missing)}, only {', '.join(table.column_names)}; "
+            "rename what it has, or fit a model that needs less"
+        )
+
+
+def _read(table: pa.Table, names: Sequence[str], rows: slice | NDArray[np.int64]) -> Columns:
+    if isinstance(rows, slice):
+        return {name: _array(table.column(name).slice(rows.start, rows.stop - rows.start)) for name in names}
+    return {name: _array(table.column(name).take(pa.array(rows))) for name in names}
+
+
 def _array(column: pa.ChunkedArray) -> NDArray:
     """Without a copy where there is one chunk and nothing is missing."""
-    one = column.combine_chunks()
-    one = one.chunk(0) if isinstance(one, pa.ChunkedArray) and one.num_chunks else one
+    one = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if pa.types.is_integer(one.type) and one.null_count:
         one = pc.fill_null(one, -1)
-    if pa.types.is_dictionary(one.type):
-        one = one.dictionary_decode()
     return np.asarray(one.to_numpy(zero_copy_only=False))
 
 
@@ -110,9 +121,7 @@ def _at(array: NDArray, order: NDArray | None, i: int) -> object:
     return array[i if order is None else order[i]]
 
 
-def _good_rows(
-    part: Columns, valid: Callable[[Columns], Mapping[str, NDArray[np.bool_]]] | None, dropped: dict[str, int]
-) -> NDArray[np.int64]:
+def _good_rows(part: Columns, valid: Valid | None, dropped: dict[str, int]) -> NDArray[np.int64]:
     good = part["star_id"] >= 0
     _add(dropped, "no star", int((~good).sum()))
     tests = {f"{name} not finite": np.isfinite(array) for name, array in part.items() if array.dtype.kind == "f"}
@@ -161,19 +170,18 @@ def _origin(rows: slice | NDArray[np.int64], order: NDArray[np.int64], n: int) -
 
 
 def _partition(
-    part: Columns, design: Design, offsets: NDArray, error_floor: float, anchors: Anchors | None,
+    part: Columns, terms: Sequence[Term], offsets: NDArray, error_floor: float, anchors: Anchors | None,
     held_out: float, origin: NDArray[np.int64] | int,
 ) -> Partition:  # fmt: skip
     star = part["star_id"]
     begin = np.concatenate([[0], np.flatnonzero(star[1:] != star[:-1]) + 1, [len(star)]]).astype(np.int64)
     star_id, n_row = star[begin[:-1]], np.diff(begin)
-    columns, values = design(part)
-    index = np.empty((len(star), len(columns)), np.int32)
-    for k, column in enumerate(columns):
-        np.add(column, offsets[k], out=index[:, k], casting="unsafe")
-    value = np.empty((len(star), len(values)), np.float32)
-    for k, column in enumerate(values):
-        value[:, k] = column
+    index = np.empty((len(star), len(terms)), np.int32)
+    for k, term in enumerate(terms):
+        np.add(term.index(part), offsets[k], out=index[:, k], casting="unsafe")
+    value = np.empty((len(star), sum(term.value is not None for term in terms)), np.float32)
+    for k, of_rows in enumerate(term.value for term in terms if term.value is not None):
+        value[:, k] = of_rows(part)
     reference = part["mag"][begin[:-1]].astype(float)
     aside = _hashed_fraction(star_id) < held_out
     anchor, anchor_mag = _anchored(star_id, reference, aside, anchors)

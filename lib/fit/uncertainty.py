@@ -29,7 +29,9 @@ def sigmas(
     From the inverse of the matrix where that is small; else from `draws` solutions of pure noise.
     """
     small = model.n_param <= EXACT and assembly.count_entries(model) <= 10 * solver.ENTRIES
-    variance = np.diag(covariance(model, diag, gauge)) if small else drawn(model, diag, gauge, precondition, draws, seed)
+    variance = (
+        np.diag(covariance(model, diag, gauge)) if small else drawn(model, diag, gauge, precondition, draws, seed)
+    )
     return np.where(diag.determined, np.sqrt(np.maximum(variance, 0)), np.nan)
 
 

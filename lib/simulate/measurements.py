@@ -38,7 +38,7 @@ class Pointings:
         day = np.floor(self.mjd)
         date = (np.datetime64("1858-11-17") + day.astype(int)).astype("datetime64[D]").astype(str)
         night = np.array([int(text.replace("-", "")) for text in date], dtype=np.int64)
-        return night * 1_000_000 + np.floor((self.mjd - day) * 1e6).astype(np.int64)
+        return night * 1_000_000 + np.round((self.mjd - day) * 1e6).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def star_measurements(
     -------
     table
         star_id, exposure, mjd, ccd, qid, rcid, x, y (pixels), airmass, colour, mag, mag_e: one row a measurement.
-        Magnitudes carry photon noise growing from 1 to 15 mmag, which is `mag_e`, and the error floor, which is not in it.
+        Magnitudes carry photon noise growing from 1 to 16 mmag, which is `mag_e`, and the error floor, which is not.
     truth
         Its outliers are rows of the table.
     """

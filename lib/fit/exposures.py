@@ -1,0 +1,100 @@
+"""Which exposures were taken through a clear sky, as their own stars tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.fit.model import Floats, Model
+from lib.fit.results import Fit
+from lib.fit.stars import residuals
+
+
+@dataclass(frozen=True, slots=True)
+class PhotometricLimits:
+    """Beyond any of which an exposure counts as non-photometric."""
+
+    extinction: float = 0.1
+    """Magnitudes fainter or brighter than the median exposure of its connected part."""
+    uneven: float = 0.02
+    """Scatter over the quadrants, once each quadrant's own median is taken out; magnitudes."""
+    chi2: float = 2.0
+    """Per measurement, rejected ones not included, in units of the median exposure's."""
+    rejected: float = 0.1
+    """Fraction of the measurements."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExposureQuality:
+    """One row an exposure."""
+
+    exposure: NDArray
+    count: NDArray[np.int64]
+    """Measurements of stars in the fit."""
+    extinction: Floats
+    """Zero point over the median exposure's, magnitudes; positive: stars look fainter."""
+    uneven: Floats
+    chi2: Floats
+    """Per measurement."""
+    rejected: Floats
+    """Fraction."""
+    photometric: NDArray[np.bool_]
+
+
+def exposure_quality(model: Model, fit: Fit, exposures: NDArray, limits: PhotometricLimits) -> ExposureQuality:
+    """Judge the exposures of a model whose first family is zero points, of exposures or their quadrants."""
+    zero = fit[model.families[0].name]
+    per_quadrant = zero.labels.ndim == 2
+    residual = fit.parameters.get("residual")
+    of_zero = np.searchsorted(exposures, zero.labels[:, 0] if per_quadrant else zero.labels)
+    n = len(exposures)
+    count, kept, square = np.zeros(n), np.zeros(n), np.zeros(n)
+    for part in model.partitions():
+        at = of_zero[part.index[:, 0]]
+        fitted = np.repeat(part.set_aside == 0, np.diff(part.first))
+        used = fitted & (part.kept > 0)
+        r = residuals(model, part, fit.vector)
+        count += np.bincount(at, fitted, n)
+        kept += np.bincount(at, used, n)
+        square += np.bincount(at, np.where(used, part.weight * r.astype(float) ** 2, 0), n)
+    spread = np.zeros(n)
+    if per_quadrant:
+        spread = _uneven(of_zero, zero.labels[:, 1], zero.value, n)
+    elif residual is not None:
+        at = np.searchsorted(exposures, residual.labels[:, 0])
+        spread = _uneven(at, residual.labels[:, 1], residual.value, n)
+    level = _medians(of_zero, zero.value, n)
+    component = np.full(n, -1)
+    component[of_zero] = np.maximum(component[of_zero], zero.component)
+    for one in np.unique(component):
+        level[component == one] -= _median(level[component == one])
+    with np.errstate(invalid="ignore"):
+        chi2, rejected = square / kept, 1 - kept / count
+        good = (np.abs(level) <= limits.extinction) & (spread <= limits.uneven) & (rejected <= limits.rejected)
+        good &= chi2 <= limits.chi2 * _median(chi2)
+    return ExposureQuality(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
+
+
+def _uneven(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Floats:
+    """Robust scatter over the quadrants of each exposure, its own and the quadrants' medians taken out."""
+    left = value - _medians(exposure, value, n)[exposure]
+    left = left - _medians(rcid, left, int(rcid.max()) + 1)[rcid]
+    return 1.4826 * _medians(exposure, np.abs(left), n)
+
+
+def _medians(group: NDArray, value: Floats, n: int) -> Floats:
+    """Median of each group; NaN for an empty one."""
+    out = np.full(n, np.nan)
+    known = np.isfinite(value)
+    order = np.argsort(group[known], kind="stable")
+    groups, first = np.unique(group[known][order], return_index=True)
+    for one, values in zip(groups, np.split(value[known][order], first[1:]), strict=True):
+        out[one] = np.median(values) if len(values) else np.nan
+    return out
+
+
+def _median(value: Floats) -> float:
+    known = value[np.isfinite(value)]
+    return float(np.median(known)) if len(known) else float("nan")
