@@ -90,7 +90,8 @@ def aperture_catalogue(
     sky = _sky_columns(on_image, background, camera, Quadrant(ccd.ccdid, qid))
     columns = common | sky | {"airmass": air, "flags": flags} | _aperture_columns(measured, recipe.radii)
     schema = catalogue_schema(recipe.radii)
-    arrays = [pa.array(columns[field.name]).cast(field.type) for field in schema]
+    # What is not known (a colour, the seeing) becomes null.
+    arrays = [pa.array(columns[field.name], from_pandas=True).cast(field.type) for field in schema]
     return _sorted(pa.table(arrays, schema=schema))
 
 
