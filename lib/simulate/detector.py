@@ -88,7 +88,7 @@ def vignetting(u: ArrayLike, v: ArrayLike, radius: float) -> NDArray:
 
 
 def led_gradient(u: ArrayLike, v: ArrayLike, radius: float, draw: np.random.Generator) -> NDArray:
-    """Light of a flat-field LED over that of an evenly bright sky: off by a few percent over the field, 1 on the axis."""
+    """Light of a flat-field LED over that of an even sky: a few percent off over the field, 1 on the axis."""
     x, y = np.asarray(u) / radius, np.asarray(v) / radius
     gx, gy, gxx, gxy, gyy = draw.normal(0, (0.03, 0.03, 0.02, 0.02, 0.02))
     return 1 + gx * x + gy * y + gxx * x**2 + gxy * x * y + gyy * y**2
@@ -180,7 +180,7 @@ def deferred_charge(last_pixel: NDArray, columns: int) -> NDArray[np.float64]:
 
 
 def measured(true: NDArray, a: float, b: float) -> NDArray:
-    """What the output stage makes of a signal, ADU: the root x of true = x / (a x^2 + b x + 1) that vanishes with it."""
+    """What the output stage makes of a signal, ADU: the root x of true = x / (a x^2 + b x + 1) that is 0 with it."""
     linear = 1 - b * true
     return 2 * true / (linear + np.sqrt(linear**2 - 4 * a * true**2))
 

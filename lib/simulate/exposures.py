@@ -134,7 +134,7 @@ class NightPlan:
         version = plan.pop("version", None)
         if version != VERSION:
             raise ValueError(
-                f"the plan is of version {version} of the simulator, this is version {VERSION}: simulate the night again"
+                f"the plan is of version {version} of the simulator, this one is {VERSION}: simulate the night again"
             )
         camera = plan["camera"]
         plan["camera"] = Camera(**camera | {"shape": tuple(camera["shape"]), "gap": tuple(camera["gap"])})

@@ -93,7 +93,7 @@ def draw_stars(shape: tuple[int, int], x: NDArray, y: NDArray, flux: NDArray, fw
         for star, stamp in zip(some, stamps, strict=True):
             top, left = row[star] + radius + 1, column[star] + radius + 1
             padded[top : top + 2 * radius + 1, left : left + 2 * radius + 1] += flux[star] * stamp
-    return padded[2 * radius + 1 : -2 * radius - 1, 2 * radius + 1 : -2 * radius - 1]
+    return np.ascontiguousarray(padded[2 * radius + 1 : -2 * radius - 1, 2 * radius + 1 : -2 * radius - 1])
 
 
 def aperture_fractions(x: NDArray, y: NDArray, radii: ArrayLike, fwhm: float) -> NDArray:

@@ -1,0 +1,19 @@
+"""A small night, and its tree, shared by the tests of the simulator."""
+
+import pytest
+
+from lib.identifiers import Filter
+from lib.simulate.exposures import tiny_night
+from lib.simulate.survey import simulate_night
+
+
+@pytest.fixture(scope="session")
+def plan():
+    return tiny_night(ccdids=(3, 6), filters=(Filter.ZR,), n_bias=1, n_led=2, n_flat=1, n_object=2, n_field=1)
+
+
+@pytest.fixture(scope="session")
+def tree(plan, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("night")
+    simulate_night(plan, folder)
+    return folder
