@@ -171,6 +171,8 @@ _CADENCE = 0.0006
 _FIELDS = ((601, -15.0, 25.0), (602, 30.0, 10.0), (603, 0.0, 45.0))
 """Number, hour angle when the first object is exposed, and declination, degrees."""
 _DITHER_DEG = 40 / 3600
+LAMP_SCATTER = 0.005
+"""Of the lamps' light from frame to frame: about the photons' noise of a pixel."""
 
 
 def tiny_night(
@@ -233,7 +235,8 @@ def _night(
     levels = {lamp: float(np.round(draw.uniform(22_000, 36_000))) for lamp in lamps}
     for i, (filter, led) in enumerate(lamp for lamp in lamps for _ in range(n_flat)):
         named = exposure(_FLAT_TIME, i, 0, filter, ImageType.FLAT)
-        flats.append(FlatFrame(named, mjd_of(named.filefracday), led, levels[filter, led]))
+        level = levels[filter, led] * (1 + LAMP_SCATTER * draw.normal())
+        flats.append(FlatFrame(named, mjd_of(named.filefracday), led, float(np.round(level, 1))))
 
     meridian = sidereal_time(mjd_of(f"{night:%Y%m%d}{round(_OBJECT_TIME * 1e6):06d}"))
     for i in range(n_object):

@@ -100,7 +100,7 @@ def aperture_fractions(x: NDArray, y: NDArray, radii: ArrayLike, fwhm: float) ->
     """Fraction of each star's flux that an exact circular aperture around it sums from the pixels.
 
     An aperture takes of a pixel on its edge the share of its area, as if the pixel were evenly lit:
-    3 pixels around a star of 1.6 pixels FWHM that is 6 mmag less than `enclosed` says.
+    3 pixels around a star of 1.6 pixels FWHM that is 8 mmag less than `enclosed` says.
 
     Parameters
     ----------
