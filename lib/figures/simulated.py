@@ -1,0 +1,28 @@
+"""What the apertures of a simulated night should hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from lib.identifiers import CcdExposure
+from lib.simulate.truth import Truth
+
+
+def aperture_truth(truth: Truth, ccd: CcdExposure, radius: float) -> pa.Table:
+    """True stars of a CCD exposure, `flux` being what an exact circular aperture sums of it.
+
+    Parameters
+    ----------
+    radius
+        Of the aperture, pixels.
+
+    Returns
+    -------
+    Columns of `lib.simulate.truth.STAR_TRUTH`.
+    """
+    stars = truth.stars(ccd)
+    x, y = stars["x"].to_numpy(), stars["y"].to_numpy()
+    fraction = truth.aperture_fractions(ccd.exposure, x, y, radius)[:, 0] if stars.num_rows else np.zeros(0)
+    index = stars.schema.get_field_index("flux")
+    return stars.set_column(index, stars.schema.field(index), pa.array(stars["flux"].to_numpy() * fraction))
