@@ -173,6 +173,11 @@ def quadrant_of(ref: ProductRef) -> Quadrant:
     return Quadrant.parse(ref.data_id.split("/")[-1])
 
 
+def filter_of(ref: ProductRef) -> Filter:
+    """Filter of a flat or of a focal-plane level, the second part of its data id."""
+    return Filter(ref.data_id.split("/")[1])
+
+
 def ccdid_of(ref: ProductRef) -> int:
     """CCD of a product whose data id ends in ``c03`` or ``c03_q2``."""
     return int(ref.data_id.split("/")[-1][1:3])

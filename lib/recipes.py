@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class SensorRecipe:
 @dataclass(frozen=True, slots=True)
 class BiasRecipe:
     sensor: SensorRecipe = SensorRecipe()
+    last_of_night: int = 10
+    """Frames used of each night, the last ones: the camera has settled by then.  0: all."""
     clip: float = 3.0
     """Rejection threshold, in standard deviations of a pixel over the frames."""
     version: int = 1
@@ -137,3 +143,36 @@ def digest(recipe: object) -> str:
     """Short name of a recipe.  It covers the recipes nested in it, so that a new bias makes a
     new quadrant without anyone having to remember to ask for one."""
     return hashlib.sha256(canonical(recipe).encode()).hexdigest()[:10]
+
+
+def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
+    """A recipe with some of its numbers replaced, as nested mappings (a TOML file, a form) give them.
+
+    Raises
+    ------
+    TypeError
+        A name that the recipe does not have, or a value of another type than its default's.
+    """
+    recipe: Any = kind()
+    known = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    strange = sorted(set(values) - set(known))
+    if strange:
+        raise TypeError(f"{kind.__name__} has no {', '.join(strange)}; it has {', '.join(known)}")
+    return replace(recipe, **{name: _like(known[name], value, name) for name, value in values.items()})
+
+
+def _like(default: Any, value: Any, name: str) -> Any:
+    """A value as the type of its default."""
+    if is_dataclass(default) and isinstance(value, Mapping):
+        return recipe_from(type(default), value)
+    if isinstance(default, tuple) and isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_like(default[0], one, name) if default else _frozen(one) for one in value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(default):
+        raise TypeError(f"{name} = {value!r}: expected a value like {default!r}")
+    return value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -17,13 +17,13 @@ class Credentials:
     password: str = field(repr=False)
 
     @classmethod
-    def from_netrc(cls, path: Path, host: str) -> Self:
-        """The entry of one host; a netrc file's ``default`` entry is not meant for archives.
+    def from_netrc(cls, path: Path, host: str) -> Self | None:
+        """The entry of one host, None if there is none; a file's ``default`` entry is not meant for archives.
 
         Raises
         ------
         AccessDenied
-            No such file or entry, or the file cannot be parsed.
+            The file cannot be read or parsed, or the entry lacks login or password.
         """
         remedy = f"expected a line 'machine {host} login NAME password SECRET'"
         try:
@@ -32,7 +32,9 @@ class Credentials:
             raise AccessDenied(f"{path} cannot be read ({error.strerror}); {remedy}") from None
         except netrc.NetrcParseError as error:  # its message quotes the file, password included: not passed on
             raise AccessDenied(f"{path}, line {error.lineno}: not in netrc's format; {remedy}") from None
-        if entry is None or not entry[0] or not entry[2]:
+        if entry is None:
+            return None
+        if not entry[0] or not entry[2]:
             raise AccessDenied(f"{path} has no login and password for {host}; {remedy}")
         return cls(entry[0], entry[2])
 

@@ -138,11 +138,16 @@ def test_a_netrc_file_knows_one_user_for_each_host(tmp_path):
     assert Credentials.from_netrc(path, "b.org") == Credentials("you", "two")
 
 
+@pytest.mark.parametrize("text", ["machine other.org login me password one", "default login me password one"])
+def test_a_netrc_file_of_other_machines_has_no_user_for_this_one(tmp_path, text):
+    path = tmp_path / "netrc"
+    path.write_text(text)
+    assert Credentials.from_netrc(path, "a.org") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "machine other.org login me password hunter2",
-        "default login me password hunter2",
         "machine a.org password hunter2",
         "machine a.org login me password hunter2 hunter2",
         "hunter2",

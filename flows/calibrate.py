@@ -1,0 +1,98 @@
+"""Master calibrations of a period."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.identifiers import ImageType
+from lib.products import Kind, bias_ref, ccdid_of, filter_of, flat_ref, focal_plane_ref, led_flat_ref
+from lib.recipes import CatalogueRecipe
+from tasks.calibration import make_bias, make_flat, make_focal_plane, make_led_flat
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.selection import by_ccd, by_led, frames, grouped, lacking
+from tasks.settings import store_at
+
+
+@product_flow("calibrate")
+def calibrate(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Make the master bias and flats of every CCD for one period, from the frames in the store.
+
+    1. Find the bias and flat frames.
+    2. Combine the bias frames, CCD by CCD.
+    3. Combine the flat frames, CCD by CCD and LED by LED.
+    4. Average the LEDs of each filter.
+    5. Compare the levels of the CCDs over the focal plane.
+
+    Parameters
+    ----------
+    period
+        Nights that share the masters: 20190405, or 20190401_20190430.
+    store
+        Folder or s3://bucket/prefix with the products.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+    quadrant = recipe.quadrant
+    common = {"camera": scope.camera, "store": products}
+
+    biases = frames(products, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
+    flats = frames(products, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
+    missing = lacking({"bias": biases, "flat": flats}, scope.period)
+
+    bias = collect(
+        launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, recipe=quadrant.bias, **common)
+        for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
+    )
+
+    of_ccd = {ccdid_of(one.ref): one for one in bias.built}
+    led_flats = collect(
+        launch(
+            make_led_flat,
+            led_flat_ref(quadrant.flat.led, scope.period, filter, led, ccdid),
+            raws,
+            of_ccd[ccdid],
+            recipe=quadrant.flat.led,
+            **common,
+        )
+        for (filter, led, ccdid), raws in by_led(flats).items()
+        if ccdid in of_ccd
+    )
+
+    ccd_flats = collect(
+        launch(make_flat, flat_ref(quadrant.flat, scope.period, filter, ccdid), leds, recipe=quadrant.flat, **common)
+        for (filter, ccdid), leds in grouped(led_flats.built, filter_of, ccdid_of).items()
+    )
+
+    levels = collect(
+        launch(
+            make_focal_plane,
+            focal_plane_ref(quadrant.focal_plane, scope.period, filter),
+            ccds_of_filter,
+            recipe=quadrant.focal_plane,
+            store=products,
+        )
+        for (filter,), ccds_of_filter in grouped(ccd_flats.built, filter_of).items()
+    )
+    return bias + led_flats + ccd_flats + levels + Outcome(set_aside=missing)

@@ -1,0 +1,62 @@
+"""Aperture catalogues of a period's exposures."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.recipes import CatalogueRecipe
+from tasks.jobs import ccd_jobs, with_stars
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.reduction import catalogue_exposure
+from tasks.settings import store_at
+from tasks.stars import star_partitions
+
+
+@product_flow("catalogue")
+def catalogue(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Measure the reference stars on every exposure of a period; the detrended images are not kept.
+
+    1. Find the exposures, and for each the nearest masters in time and the stars around it.
+    2. Detrend and measure, exposure by exposure.
+
+    Parameters
+    ----------
+    period
+        Nights wanted: 20190405, or 20190401_20190430.
+    store
+        Folder or s3://bucket/prefix with the products.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+
+    which = {"filters": scope.filters, "ccdids": scope.ccdids}
+    detrendable, without_masters = ccd_jobs(products, scope.period, recipe.quadrant, **which)
+    ready, without_stars = with_stars(detrendable, star_partitions(products, recipe.reference, recipe.photometry))
+
+    made = collect(
+        launch(catalogue_exposure, exposure, jobs, camera=scope.camera, recipe=recipe, store=products)
+        for exposure, jobs in ready.items()
+    )
+    return made + Outcome(set_aside=(*without_masters, *without_stars))

@@ -1,0 +1,62 @@
+"""Detrended images of a period's exposures, for those who want to look at pixels."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.recipes import CatalogueRecipe
+from tasks.jobs import ccd_jobs
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.reduction import detrend_exposure
+from tasks.settings import store_at
+
+
+@product_flow("detrend")
+def detrend(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Detrend every quadrant of a period and keep the images.
+
+    The catalogues do not need this flow: they detrend on the fly.
+
+    1. Find the exposures, and for each the nearest masters in time.
+    2. Detrend, exposure by exposure.
+
+    Parameters
+    ----------
+    period
+        Nights wanted: 20190405, or 20190401_20190430.
+    store
+        Folder or s3://bucket/prefix with the products.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+
+    which = {"filters": scope.filters, "ccdids": scope.ccdids}
+    ready, without_masters = ccd_jobs(products, scope.period, recipe.quadrant, **which)
+
+    made = collect(
+        launch(detrend_exposure, exposure, jobs, camera=scope.camera, recipe=recipe.quadrant, store=products)
+        for exposure, jobs in ready.items()
+    )
+    return made + Outcome(set_aside=tuple(without_masters))

@@ -1,0 +1,67 @@
+"""From the archive into the store."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.archive import IRSA_ADDRESS
+from lib.archive.reference import GAIA_ADDRESS
+from lib.products import Kind
+from lib.recipes import CatalogueRecipe
+from tasks.archive import fetch_all, fetch_stars_around, find_frames
+from tasks.outcome import Outcome
+from tasks.settings import archive_at, store_at
+from tasks.stars import circles
+
+
+@product_flow("download")
+def download(
+    period: str,
+    store: str,
+    *,
+    archive: str = IRSA_ADDRESS,
+    reference: str = GAIA_ADDRESS,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = 0,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Bring a period's frames, science headers, masks and reference stars into the store.
+
+    1. Ask the archive which frames there are.
+    2. Fetch those the store lacks, exposure by exposure.
+    3. Fetch the reference stars around the exposures.
+
+    Parameters
+    ----------
+    period
+        Nights wanted: 20190405, or 20190401_20190430.
+    store
+        Folder or s3://bucket/prefix that receives the files.
+    archive
+        Address of the archive, or a folder in its layout.
+    reference
+        Folder or s3://bucket/prefix of the reference catalogue, partitioned by HEALPix pixel.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on; here, which reference catalogue.
+    workers
+        Processes that compute; the network needs none.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    scope, products, source = scope_of(period, camera, ccds, filters), store_at(store), archive_at(archive)
+
+    wanted = find_frames(source, scope.period, scope.filters, scope.ccdids)
+
+    frames = fetch_all(wanted, source, products)
+
+    places = circles(frames.of(Kind.HEADER), recipe.photometry)
+    return frames + fetch_stars_around(places, reference, recipe.reference, products)

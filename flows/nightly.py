@@ -1,0 +1,75 @@
+"""Everything for a night: from the archive to its catalogues and its report."""
+
+from __future__ import annotations
+
+from flows.calibrate import calibrate
+from flows.catalogue import catalogue
+from flows.download import download
+from flows.parameters import last_night
+from flows.policies import product_flow
+from flows.report import report
+from lib.archive import IRSA_ADDRESS
+from lib.archive.reference import GAIA_ADDRESS
+from lib.recipes import CatalogueRecipe
+from tasks.outcome import Outcome
+
+
+@product_flow("nightly")
+def nightly(
+    store: str,
+    night: str | None = None,
+    *,
+    archive: str = IRSA_ADDRESS,
+    reference: str = GAIA_ADDRESS,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+    truth: str | None = None,
+) -> Outcome:
+    """Reduce a night.
+
+    1. Download its frames, science headers, masks and the reference stars around them.
+    2. Make its master calibrations.
+    3. Measure the stars on every exposure.
+    4. Draw its report.
+
+    Parameters
+    ----------
+    store
+        Folder or s3://bucket/prefix with the products.
+    night
+        UT date, 20190405; the last complete one if not given, which is what a schedule wants.
+    archive
+        Address of the archive, or a folder in its layout.
+    reference
+        Folder or s3://bucket/prefix of the reference catalogue, partitioned by HEALPix pixel.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    truth
+        Folder of a simulated survey to compare with.
+    """
+    night = night or last_night()
+    which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
+    how = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
+
+    downloaded = download(night, store, archive=archive, reference=reference, **which, **how)
+
+    calibrated = calibrate(night, store, **which, **how)
+
+    measured = catalogue(night, store, **which, **how)
+
+    reported = report(night, store, truth=truth, **which, **how)
+    return downloaded + calibrated + measured + reported

@@ -1,0 +1,58 @@
+"""What an operator types, as the types of the library; a typing error says what would have been right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from lib.camera import Camera, camera_named
+from lib.identifiers import N_CCD, SKY_FILTERS, Filter
+from lib.periods import Period
+from tasks.settings import now
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The part of the survey a flow works on."""
+
+    period: Period
+    camera: Camera
+    ccdids: Collection[int]
+    filters: Collection[Filter]
+
+
+def scope_of(period: str, camera: str, ccds: Iterable[int] | None, filters: Iterable[str] | None) -> Scope:
+    """Parse and check.
+
+    Parameters
+    ----------
+    period
+        ``20190405``, ``2019-04-05`` or ``20190401_20190430``.
+    camera
+        ``ztf`` or ``tiny``.
+    ccds
+        1 to 16; all if None.
+    filters
+        ``zg``, ``zr``, ``zi``; all if None.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, what was found and what may stand there.
+    """
+    ccdids = tuple(range(1, N_CCD + 1)) if ccds is None else tuple(ccds)
+    wrong = [ccdid for ccdid in ccdids if not 1 <= ccdid <= N_CCD]
+    if wrong or not ccdids:
+        raise ValueError(f"ccds: {wrong or 'none given'}; CCDs are numbered 1 to {N_CCD}")
+    names = [str(filter) for filter in SKY_FILTERS]
+    strange = [filter for filter in filters or () if filter not in names]
+    if strange or (filters is not None and not list(filters)):
+        raise ValueError(f"filters: {strange or 'none given'}; known: {', '.join(names)}")
+    chosen = SKY_FILTERS if filters is None else tuple(Filter(name) for name in filters)
+    return Scope(Period.parse(period), camera_named(camera), ccdids, chosen)
+
+
+def last_night() -> str:
+    """The last complete night: observing at Palomar ends before 14 h UT."""
+    return f"{(now() - timedelta(hours=14)).date():%Y%m%d}"

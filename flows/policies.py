@@ -1,0 +1,77 @@
+"""How flows of this pipeline run: on which processes, what they show, when they fail."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any
+
+from prefect import Flow, flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from lib.errors import PipelineError
+from tasks.engine import running
+from tasks.outcome import Outcome
+
+THREADS = 8
+"""Tasks under way at once: enough to keep the workers busy and the archive's few connections used."""
+
+
+class TooMuchSetAside(PipelineError):
+    """So many inputs could not be used that something else must be wrong."""
+
+
+def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
+    """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
+
+    The decorated function has the parameters ``workers`` (processes; 0: none; None: one a
+    core) and ``max_set_aside`` (fraction of the inputs above which the flow fails).
+    """
+
+    def decorate(function: Callable[..., Outcome]) -> Flow:
+        @functools.wraps(function)
+        def shown(*args: Any, **kwargs: Any) -> State:
+            given = inspect.signature(function).bind(*args, **kwargs)
+            given.apply_defaults()
+            workers = given.arguments["workers"]
+            with running(len(os.sched_getaffinity(0)) if workers is None else workers):
+                outcome = function(*args, **kwargs)
+            show(name, outcome)
+            fail_above(given.arguments["max_set_aside"], outcome)
+            return Completed(message=str(outcome), data=outcome)
+
+        # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
+        shown.__signature__ = inspect.signature(function, eval_str=True)
+        shown.__annotations__ = inspect.get_annotations(function, eval_str=True) | {"return": State}
+        return flow(shown, name=name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
+
+    return decorate
+
+
+def show(name: str, outcome: Outcome) -> None:
+    """Leave a summary in the log and among the orchestrator's artifacts."""
+    logger = get_run_logger()
+    logger.info("%s: %s", name, outcome)
+    for one in outcome.set_aside:
+        logger.warning("set aside %s: %s", one.what, one.reason)
+    rows = [f"| {row['product']} | {row['made']} | {row['cached']} |" for row in outcome.table()]
+    aside = [f"| {one.what} | {one.reason} |" for one in outcome.set_aside]
+    text = ["# " + str(outcome), "", "| product | made | cached |", "|---|---|---|", *rows]
+    if aside:
+        text += ["", "## Set aside", "", "| input | reason |", "|---|---|", *aside]
+    create_markdown_artifact("\n".join(text), key=f"{name}-summary", description=str(outcome))
+
+
+def fail_above(fraction: float, outcome: Outcome) -> None:
+    n_aside, n_all = len(outcome.set_aside), len(outcome.built) + len(outcome.set_aside)
+    if n_aside > fraction * n_all:
+        first = outcome.set_aside[0]
+        raise TooMuchSetAside(
+            f"{n_aside} of {n_all} inputs were set aside, more than the fraction {fraction} that is tolerated; "
+            f"the first: {first.what}: {first.reason}"
+        )

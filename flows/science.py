@@ -1,0 +1,80 @@
+"""Aperture catalogues of the archive's own science images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.archive import IRSA_ADDRESS
+from lib.products import Kind
+from lib.recipes import ScienceCatalogueRecipe
+from tasks.archive import fetch_all, fetch_stars_around, find_science_images
+from tasks.jobs import science_jobs, with_stars
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.reduction import catalogue_science
+from tasks.settings import archive_at, store_at
+from tasks.stars import circles, star_partitions
+
+
+@product_flow("science")
+def science(
+    period: str,
+    store: str,
+    *,
+    archive: str = IRSA_ADDRESS,
+    reference: str | None = None,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: ScienceCatalogueRecipe = ScienceCatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Measure the stars, or the sources found, on the archive's own science images of a period.
+
+    1. Ask the archive which images there are, and fetch those that the store lacks.
+    2. Fetch the reference stars around them.
+    3. Measure, exposure by exposure.
+
+    Parameters
+    ----------
+    period
+        Nights wanted: 20190405, or 20190401_20190430.
+    store
+        Folder or s3://bucket/prefix with the products.
+    archive
+        Address of the archive, or a folder in its layout.
+    reference
+        Folder or s3://bucket/prefix of the reference catalogue; sources are detected if not given.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    scope, products, source = scope_of(period, camera, ccds, filters), store_at(store), archive_at(archive)
+    recipe = recipe if reference else replace(recipe, reference=None)
+    which = {"filters": scope.filters, "ccdids": scope.ccdids}
+
+    wanted = find_science_images(source, scope.period, scope.filters, scope.ccdids)
+    images = fetch_all(wanted, source, products)
+
+    places = circles(images.of(Kind.SCIENCE), recipe.photometry)
+    stars = fetch_stars_around(places, reference, recipe.reference, products)
+
+    with_mask, without_mask = science_jobs(products, scope.period, **which)
+    ready, without_stars = with_stars(with_mask, star_partitions(products, recipe.reference, recipe.photometry))
+    made = collect(
+        launch(catalogue_science, exposure, jobs, camera=scope.camera, recipe=recipe, store=products)
+        for exposure, jobs in ready.items()
+    )
+    return images + stars + made + Outcome(set_aside=(*without_mask, *without_stars))

@@ -1,0 +1,69 @@
+"""What the machine and its operator decide: the only place that reads the environment."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from lib.archive import Archive, Credentials, open_archive
+from lib.store import Provenance, Store, open_store
+
+ROOT = Path(__file__).parents[1]
+
+
+def retry_seconds() -> float:
+    """First pause before another try; the next ones are twice as long each (``ZTF_RETRY_SECONDS``)."""
+    return float(os.environ.get("ZTF_RETRY_SECONDS", "30"))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@functools.cache
+def _git_version() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"  # an installation without its history still works, and its manifests say so
+    return found.stdout.strip()
+
+
+def provenance() -> Provenance:
+    """Who makes the products of this process."""
+    return Provenance(
+        package=version("ztf-in2p3"),
+        git=_git_version(),
+        host=socket.gethostname(),
+        now=now,
+        wall=time.monotonic,
+        cpu=time.thread_time,
+    )
+
+
+def archive_at(location: str) -> Archive:
+    """The archive, with the account of ``IRSA_USER`` and ``IRSA_PASSWORD``, else of the netrc file, else with none."""
+    return open_archive(location, _credentials(location), proxies=getproxies())
+
+
+def _credentials(location: str) -> Credentials | None:
+    user, password = os.environ.get("IRSA_USER"), os.environ.get("IRSA_PASSWORD")
+    if user and password:
+        return Credentials(user, password)
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    host = urlsplit(location).hostname
+    return Credentials.from_netrc(netrc, host) if host and netrc.is_file() else None
+
+
+def store_at(url: str) -> Store:
+    return open_store(url, provenance())

@@ -1,0 +1,50 @@
+"""Work done by processes comes home, errors and all, and survives the death of a process."""
+
+import os
+import signal
+
+import pytest
+
+from lib.errors import BadData, TransientError
+from tasks.engine import compute, running
+
+
+def where() -> int:
+    return os.getpid()
+
+
+def refuse() -> None:
+    raise BadData("no")
+
+
+def busy(seconds: float) -> None:
+    raise TransientError("busy", retry_after=seconds)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_without_workers_the_work_is_done_here():
+    assert compute(where) == os.getpid()
+
+
+def test_with_workers_it_is_done_elsewhere_and_its_errors_come_home():
+    with running(1):
+        there = compute(where)
+        assert there != os.getpid()
+        with pytest.raises(BadData, match="no"):
+            compute(refuse)
+        with pytest.raises(TransientError) as caught:
+            compute(busy, 17.0)
+        assert caught.value.retry_after == 17.0
+        with running(2):  # the engine that runs is used
+            assert compute(where) == there
+    assert compute(where) == os.getpid()
+
+
+def test_a_killed_worker_is_a_passing_fault_and_the_next_try_succeeds():
+    with running(1):
+        with pytest.raises(TransientError, match="worker process died"):
+            compute(die)
+        assert compute(where) != os.getpid()
