@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lib.camera import Camera
 from lib.catalogue.airmass import airmass
 from lib.catalogue.apertures import Apertures, aperture_photometry, bits_within, fill_bad_pixels, noise_variance
-from lib.catalogue.background import Background, mask_sources, measure_background
+from lib.catalogue.background import Background, first_look, mask_sources, measure_background
 from lib.catalogue.detect import detect_sources
 from lib.catalogue.stars import Stars, is_isolated, reference_stars, wcs_of
 from lib.errors import BadData
@@ -166,12 +166,15 @@ def _measure(
     data: NDArray[np.float32], variance: NDArray, bad: NDArray[np.bool_], stars: Stars, recipe: PhotometryRecipe
 ) -> tuple[Background, Apertures]:
     """Background beside the stars, then their fluxes over it."""
-    first = measure_background(data, bad, box=recipe.background_box, thin=4)
-    flat = fill_bad_pixels(data - first.level, bad)
-    rough = sep.sum_circle(flat, stars.x, stars.y, _ROUGH_RADIUS, subpix=0)[0]
-    ignored = bad | mask_sources(data.shape, stars.x, stars.y, rough, float(np.median(first.rms)))
+    level, rms = first_look(data, bad)
+    ignored = bad
+    if rms > 0:
+        rough = sep.sum_circle(data, stars.x, stars.y, _ROUGH_RADIUS, mask=bad, subpix=1)[0]
+        ignored = bad | mask_sources(data.shape, stars.x, stars.y, rough - np.pi * _ROUGH_RADIUS**2 * level, rms)
+    if ignored.all():  # stars everywhere: better a sky with stars in it than none
+        ignored = bad
     box = recipe.background_box
-    background = measure_background(data, ignored if not ignored.all() else bad, box=box)
+    background = measure_background(data, ignored, box=box)
     noise = noise_variance(variance, background, ignored, box=box)
     above = data - background.level
     return background, aperture_photometry(

@@ -135,6 +135,14 @@ def test_without_any_reference_star_the_table_is_empty_but_whole(sky):
     assert summary(table)["background"] is None
 
 
+def test_stars_that_cover_the_image_leave_a_sky_all_the_same(sky):
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(0, 240, 6.0), np.arange(0, 256, 6.0)))
+    ra, dec = wcs_of(sky.header, "sky").all_pix2world(x, y, 0)
+    table = sky.catalogue(stars=reference(ra, dec))
+    assert table.num_rows == x.size
+    assert np.median(numbers(table, "background")) == pytest.approx(SKY, abs=2)  # stars are in it
+
+
 # --- detected sources
 
 

@@ -94,3 +94,12 @@ def test_an_image_without_sky_is_bad_data(data, ignored, says):
 def test_a_plane_without_noise_has_a_level():
     plane = np.add.outer(np.arange(64.0), np.zeros(64))
     np.testing.assert_allclose(smooth_level(plane, np.zeros((64, 64), dtype=bool), box=8, thin=1), plane, atol=0.05)
+
+
+def test_a_level_is_found_from_the_last_pixel_left():
+    plane, ignored = np.full((64, 64), 3.0), np.ones((64, 64), dtype=bool)
+    ignored[1, 2] = False  # between the rows that a thinned look sees
+    np.testing.assert_allclose(smooth_level(plane, ignored, box=16), 3.0, rtol=1e-6)
+    ignored[1, 2] = True
+    with pytest.raises(BadData, match="none of the 4096 pixels is usable"):
+        smooth_level(plane, ignored, box=16)
