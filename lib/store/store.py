@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -235,23 +235,23 @@ class Store:
             return there.built
         return None if stat is None else self.find(there.ref)
 
-    def _indexed(self, index: str, listed: Mapping[str, Stat], scope: str) -> Iterator[Manifest]:
+    def _indexed(self, index: str, listed: Mapping[str, Stat], scope: str) -> Iterable[Manifest]:
         """The manifests listed, from the index where it has them; it is brought up to date within the scope."""
         known = read_index(self.files, index)
-        manifests = {
-            path: _parsed(path, known[path].text.encode())
-            for path, stat in listed.items()
-            if path in known and known[path].stat == stat
-        }
-        new = [path for path in listed if manifests.get(path) is None]
+        rows = {path: known[path] for path, stat in listed.items() if path in known and known[path].stat == stat}
+        manifests = {path: there for path, row in rows.items() if (there := _parsed(path, row.text.encode()))}
+        new = [path for path in listed if path not in manifests]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            manifests |= dict(zip(new, map(_parsed, new, pool.map(self.files.read, new)), strict=True))
-        rows = {path: Row(listed[path], str(there)) for path, there in manifests.items() if there is not None}
-        rows |= {path: row for path, row in known.items() if not path.startswith(scope)}
-        if rows != known:
+            for path, content in zip(new, pool.map(self.files.read, new), strict=True):
+                there = _parsed(path, content)
+                if there is not None:
+                    manifests[path], rows[path] = there, Row(listed[path], str(there))
+        kept = {path: rows[path] for path in manifests}
+        kept |= {path: row for path, row in known.items() if not path.startswith(scope)}
+        if kept != known:
             with suppress(OSError, TransientError):  # the index only spares work
-                write_index(self.files, index, rows)
-        return (there for there in manifests.values() if there is not None)
+                write_index(self.files, index, kept)
+        return manifests.values()
 
     def _problems(self, kind: Kind) -> Iterator[str]:
         files = self.files.list(kind)

@@ -80,7 +80,7 @@ def test_rows_without_noise_and_rows_with_a_wild_pixel_are_kept(tmp_path):
     np.testing.assert_array_equal(back[3:5], pixels[3:5])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_integers_are_exact(tmp_path_factory, data):
     dtype = np.dtype(data.draw(st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "i8", "u8", "?", ">i2", "<i4"])))
@@ -89,7 +89,7 @@ def test_integers_are_exact(tmp_path_factory, data):
     np.testing.assert_array_equal(back, pixels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     arrays(
         np.float32,
