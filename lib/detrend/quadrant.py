@@ -89,9 +89,9 @@ def detrend_ccd(
             response = float(np.nanmedian(flat.data[qid][::_ROWS, ::4]))  # of a sample: a card needs no more
             about = {
                 "BUNIT": ("adu", "unit of the pixels"),
-                "GAIN": (readout.gain * response / factor, "where the response is the median [e-/adu]"),
+                "GAIN": (readout.gain * response / factor, "at the median response [e-/adu]"),
                 "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
-                "SATURATE": (_saturation(readout, camera) * factor / response, "where the response is the median [adu]"),
+                "SATURATE": (_saturation(readout, camera) * factor / response, "at the median response [adu]"),
                 **corrections(recipe.sensor),
                 "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
                 "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
