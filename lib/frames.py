@@ -2,8 +2,8 @@
 
 Nine HDUs (ZTF Science Data System explanatory supplement; public reader ztfimg): a primary one
 of keywords, quadrants 1 to 4, their overscans in the same order.  Pixels are float32, RICE
-compressed in tiles of one row, so any range of rows decodes alone at no extra cost: 256 rows
-at a time take as long as the whole plane.
+compressed in tiles of one row, so any range of rows decodes alone; what it costs more than the
+whole plane is one reading from the file a row instead of one a plane.
 """
 
 from __future__ import annotations
