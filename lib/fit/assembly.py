@@ -50,16 +50,14 @@ def reduced_matrix(model: Model, coarse: Coarse, *, every: int = 1) -> Floats | 
     if coarse.size <= DENSE:
         out = np.zeros((coarse.size, coarse.size))
         for part in model.partitions():
-            _add_dense(part.rows, part.anchor, model.units, model.width, coarse.index, coarse.value, every, out)
+            _add_dense(part.rows, part.anchor, coarse.index, coarse.value, every, out)
         lower = np.tril_indices(coarse.size, -1)
         out[lower] = out.T[lower]
         return out * every + prior.toarray()
     total = sparse.csr_matrix((coarse.size, coarse.size))
     for part in model.partitions():
         for stars in _batches(part.first, len(model.families) * coarse.index.shape[1], every):
-            row, column, entry = _entries(
-                part.rows, part.anchor, model.units, model.width, coarse.index, coarse.value, coarse.size, stars
-            )
+            row, column, entry = _entries(part.rows, part.anchor, coarse.index, coarse.value, coarse.size, stars)
             total = total + sparse.csr_matrix((entry, (row, column)), shape=total.shape)
     strict = sparse.triu(total, 1)
     return sparse.csr_matrix((total + strict.T) * every + prior)
@@ -80,9 +78,10 @@ def _batches(first: NDArray, per_row: int, every: int) -> Iterator[NDArray[np.in
 
 
 @_jit
-def _gather(rows, units, coarse_index, coarse_value, begin, end, work, touched):  # type: ignore[no-untyped-def]
+def _gather(rows, coarse_index, coarse_value, begin, end, work, touched):  # type: ignore[no-untyped-def]
     """Sum of weight * design over a star's rows, in `work`; which shapes it touches, in `touched`."""
     _, index, value, weight, kept = rows
+    n_unit = index.shape[1] - value.shape[1]
     n_touched, total = 0, 0.0
     for i in range(begin, end):
         w = np.float64(weight[i]) * kept[i]
@@ -90,7 +89,7 @@ def _gather(rows, units, coarse_index, coarse_value, begin, end, work, touched):
         if w == 0:
             continue
         for b in range(index.shape[1]):
-            v = 1.0 if b < len(units) else np.float64(value[i, b - len(units)])
+            v = 1.0 if b < n_unit else np.float64(value[i, b - n_unit])
             for m in range(coarse_index.shape[1]):
                 j = coarse_index[index[i, b], m]
                 if np.isnan(work[j]):
@@ -102,11 +101,12 @@ def _gather(rows, units, coarse_index, coarse_value, begin, end, work, touched):
 
 
 @_jit
-def _row_design(rows, units, coarse_index, coarse_value, i, at, design):  # type: ignore[no-untyped-def]
+def _row_design(rows, coarse_index, coarse_value, i, at, design):  # type: ignore[no-untyped-def]
     _, index, value, _, _ = rows
+    n_unit = index.shape[1] - value.shape[1]
     k = 0
     for b in range(index.shape[1]):
-        v = 1.0 if b < len(units) else np.float64(value[i, b - len(units)])
+        v = 1.0 if b < n_unit else np.float64(value[i, b - n_unit])
         for m in range(coarse_index.shape[1]):
             at[k] = coarse_index[index[i, b], m]
             design[k] = v * coarse_value[index[i, b], m]
@@ -122,14 +122,14 @@ def _longest(first):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _add_dense(rows, anchor, units, width, coarse_index, coarse_value, every, out):  # type: ignore[no-untyped-def]
+def _add_dense(rows, anchor, coarse_index, coarse_value, every, out):  # type: ignore[no-untyped-def]
     first, index, _, weight, kept = rows
     n_entry = index.shape[1] * coarse_index.shape[1]
     work = np.full(len(out), np.nan)
     touched = np.empty(_longest(first) * n_entry, np.int64)
     at, design = np.empty(n_entry, np.int64), np.empty(n_entry)
     for s in range(0, len(first) - 1, every):
-        n, total = _gather(rows, units, coarse_index, coarse_value, first[s], first[s + 1], work, touched)
+        n, total = _gather(rows, coarse_index, coarse_value, first[s], first[s + 1], work, touched)
         total += anchor[s]
         for a in range(n):
             ja = touched[a]
@@ -140,7 +140,7 @@ def _add_dense(rows, anchor, units, width, coarse_index, coarse_value, every, ou
             work[touched[a]] = np.nan
         for i in range(first[s], first[s + 1]):
             w = np.float64(weight[i]) * kept[i]
-            _row_design(rows, units, coarse_index, coarse_value, i, at, design)
+            _row_design(rows, coarse_index, coarse_value, i, at, design)
             for a in range(n_entry):
                 for b in range(n_entry):
                     if at[b] >= at[a]:
@@ -148,7 +148,7 @@ def _add_dense(rows, anchor, units, width, coarse_index, coarse_value, every, ou
 
 
 @_jit
-def _entries(rows, anchor, units, width, coarse_index, coarse_value, size, stars):  # type: ignore[no-untyped-def]
+def _entries(rows, anchor, coarse_index, coarse_value, size, stars):  # type: ignore[no-untyped-def]
     """Upper triangle as row, column and entry; equal positions are still to be added up."""
     first, index, _, weight, kept = rows
     n_entry = index.shape[1] * coarse_index.shape[1]
@@ -162,7 +162,7 @@ def _entries(rows, anchor, units, width, coarse_index, coarse_value, size, stars
     row, column, entry = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room)
     k = 0
     for s in stars:
-        n, total = _gather(rows, units, coarse_index, coarse_value, first[s], first[s + 1], work, touched)
+        n, total = _gather(rows, coarse_index, coarse_value, first[s], first[s + 1], work, touched)
         total += anchor[s]
         for a in range(n):
             for b in range(n):
@@ -176,7 +176,7 @@ def _entries(rows, anchor, units, width, coarse_index, coarse_value, size, stars
             w = np.float64(weight[i]) * kept[i]
             if w == 0:
                 continue
-            _row_design(rows, units, coarse_index, coarse_value, i, at, design)
+            _row_design(rows, coarse_index, coarse_value, i, at, design)
             for a in range(n_entry):
                 for b in range(n_entry):
                     if at[b] >= at[a]:

@@ -55,7 +55,7 @@ def exposure_quality(model: Model, fit: Fit, exposures: NDArray, limits: Photome
         at = of_zero[part.index[:, 0]]
         fitted = np.repeat(part.set_aside == 0, np.diff(part.first))
         used = fitted & (part.kept > 0)
-        r = residuals(model, part, fit.vector)
+        r = residuals(part, fit.vector)
         count += np.bincount(at, fitted, n)
         kept += np.bincount(at, used, n)
         square += np.bincount(at, np.where(used, part.weight * r.astype(float) ** 2, 0), n)

@@ -3,8 +3,8 @@
 Names shared by all: `first` (star + 1,) offsets of the stars' rows; `index` (row, family) of the
 parameters, families without values first; `value` (row, family with values); `weight` (row,);
 `kept` (row,) 0 where a row is rejected; `anchor` (star,) weight of what is known of the star
-from elsewhere.  `units` and `width` are tuples as long as there are families without and with
-values: the compiler unrolls what it can count.
+from elsewhere.  In the two that take most of the time, `units` and `width` are tuples as long as
+there are families without and with values: the compiler unrolls what it can count.
 
 A star's best magnitude given the parameters is the weighted mean of y - model over its rows
 (its block of the normal equations is diagonal), so eliminating all stars exactly means taking
@@ -99,9 +99,22 @@ def apply_many(rows, anchor, units, width, p, out):  # type: ignore[no-untyped-d
 
 
 @_jit
-def right_side(rows, anchor, anchor_mag, y, units, width, out):  # type: ignore[no-untyped-def]
+def modelled_row(index, value, p, i):  # type: ignore[no-untyped-def]
+    """As `modelled`, compiled once for any number of families."""
+    n_unit = index.shape[1] - value.shape[1]
+    t = 0.0
+    for b in range(n_unit):
+        t += p[index[i, b]]
+    for b in range(value.shape[1]):
+        t += value[i, b] * p[index[i, n_unit + b]]
+    return t
+
+
+@_jit
+def right_side(rows, anchor, anchor_mag, y, out):  # type: ignore[no-untyped-def]
     """out += A^T W (y - mean_star(y))."""
     first, index, value, weight, kept = rows
+    n_unit = index.shape[1] - value.shape[1]
     for s in range(len(first) - 1):
         total, moment = anchor[s], anchor[s] * anchor_mag[s]
         for i in range(first[s], first[s + 1]):
@@ -110,14 +123,17 @@ def right_side(rows, anchor, anchor_mag, y, units, width, out):  # type: ignore[
             moment += w * y[i]
         mean = moment / total if total > 0 else 0.0
         for i in range(first[s], first[s + 1]):
-            scatter(index, value, units, width, (y[i] - mean) * weight[i] * kept[i], i, out)
+            t = (y[i] - mean) * weight[i] * kept[i]
+            for b in range(index.shape[1]):
+                out[index[i, b]] += t if b < n_unit else value[i, b - n_unit] * t
 
 
 @_jit
-def diagonals(rows, anchor, units, width, full, reduced, count):  # type: ignore[no-untyped-def]
+def diagonals(rows, anchor, full, reduced, count):  # type: ignore[no-untyped-def]
     """Diagonal of the normal equations before and after the stars are eliminated; rows per parameter."""
     first, index, value, weight, kept = rows
-    n_unit, n_family = len(units), len(units) + len(width)
+    n_family = index.shape[1]
+    n_unit = n_family - value.shape[1]
     work = np.zeros(len(full))
     for s in range(len(first) - 1):
         total = anchor[s]
@@ -140,14 +156,14 @@ def diagonals(rows, anchor, units, width, full, reduced, count):  # type: ignore
 
 
 @_jit
-def star_means(rows, anchor, anchor_mag, y, units, width, p, mean, total, chi2, used):  # type: ignore[no-untyped-def]
+def star_means(rows, anchor, anchor_mag, y, p, mean, total, chi2, used):  # type: ignore[no-untyped-def]
     """Each star's magnitude over its reference given the parameters, its weight, chi2 and rows used."""
     first, index, value, weight, kept = rows
     for s in range(len(first) - 1):
         w_sum, moment, square, n = anchor[s], anchor[s] * anchor_mag[s], anchor[s] * anchor_mag[s] ** 2, 0
         for i in range(first[s], first[s + 1]):
             w = np.float64(weight[i]) * kept[i]
-            r = y[i] - modelled(index, value, units, width, p, i)
+            r = y[i] - modelled_row(index, value, p, i)
             w_sum += w
             moment += w * r
             square += w * r * r
@@ -158,12 +174,12 @@ def star_means(rows, anchor, anchor_mag, y, units, width, p, mean, total, chi2, 
 
 
 @_jit
-def residuals(rows, y, units, width, p, mean, out):  # type: ignore[no-untyped-def]
+def residuals(rows, y, p, mean, out):  # type: ignore[no-untyped-def]
     """y - model - star, rejected rows included."""
     first, index, value, _, _ = rows
     for s in range(len(first) - 1):
         for i in range(first[s], first[s + 1]):
-            out[i] = y[i] - modelled(index, value, units, width, p, i) - mean[s]
+            out[i] = y[i] - modelled_row(index, value, p, i) - mean[s]
 
 
 @_jit
@@ -175,13 +191,13 @@ def _mix(key):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def noise_right_sides(rows, anchor, y_bits, units, width, seed, out):  # type: ignore[no-untyped-def]
+def noise_right_sides(rows, anchor, y_bits, seed, out):  # type: ignore[no-untyped-def]
     """out (parameter, draw) += right side of pure noise: each row is off by one sigma, up or down.
 
     Signs come from the row's own content, so they follow it wherever it is stored; up to 64 draws.
     """
     first, index, value, weight, kept = rows
-    n_draw = out.shape[1]
+    n_draw, n_unit = out.shape[1], index.shape[1] - value.shape[1]
     mean = np.empty(n_draw)
     for s in range(len(first) - 1):
         mean[:] = 0.0
@@ -199,9 +215,9 @@ def noise_right_sides(rows, anchor, y_bits, units, width, seed, out):  # type: i
         for i in range(first[s], first[s + 1]):
             w = np.float64(weight[i]) * kept[i]
             bits = row_signs(index, y_bits, i, seed)
-            for b in range(len(units) + len(width)):
+            for b in range(index.shape[1]):
                 j = index[i, b]
-                v = 1.0 if b < len(units) else np.float64(value[i, b - len(units)])
+                v = 1.0 if b < n_unit else np.float64(value[i, b - n_unit])
                 for c in range(n_draw):
                     sign = 1.0 - 2.0 * ((bits >> np.uint64(c)) & np.uint64(1))
                     out[j, c] += v * (np.sqrt(w) * sign - w * mean[c])

@@ -48,7 +48,7 @@ def apply(model: Model, p: Floats) -> Floats:
 def right_side(model: Model) -> Floats:
     out = model.prior_weight * model.prior_mean
     for part in model.partitions():
-        kernels.right_side(part.rows, part.anchor, part.anchor_mag, part.y, model.units, model.width, out)
+        kernels.right_side(part.rows, part.anchor, part.anchor_mag, part.y, out)
     return out
 
 
@@ -60,7 +60,7 @@ def noise_right_sides(model: Model, n_draw: int, seed: int) -> Floats:
     out = np.sqrt(model.prior_weight)[:, None] * signs
     for part in model.partitions():
         bits = part.y.view(np.uint32)
-        kernels.noise_right_sides(part.rows, part.anchor, bits, model.units, model.width, np.uint64(seed), out)
+        kernels.noise_right_sides(part.rows, part.anchor, bits, np.uint64(seed), out)
     return out
 
 
@@ -68,5 +68,5 @@ def diagonals(model: Model) -> Diagonals:
     full, reduced = model.prior_weight.copy(), model.prior_weight.copy()
     count = np.zeros(model.n_param, np.int64)
     for part in model.partitions():
-        kernels.diagonals(part.rows, part.anchor, model.units, model.width, full, reduced, count)
+        kernels.diagonals(part.rows, part.anchor, full, reduced, count)
     return Diagonals(full, reduced, count)

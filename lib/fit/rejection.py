@@ -4,7 +4,8 @@ A step on a star: its kept measurement furthest from the star's mean is rejected
 beyond the clip; if none is, the rejected one nearest to it is restored if it is within.  With
 the parameters fixed, each step lowers sum of min(residual^2 / sigma^2, clip^2), and so does the
 star's new mean; a global solve lowers it too.  It can therefore not go round in circles, and
-many steps may be taken inside each star between two global solves.
+many steps may be taken inside each star between two global solves: one in the first round, when
+the parameters still suffer from all outliers, and twice as many in each that follows.
 """
 
 from __future__ import annotations
@@ -12,30 +13,28 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from lib.fit.kernels import modelled
+from lib.fit.kernels import modelled_row
 from lib.fit.model import Floats, Model
 
 _jit = numba.njit(cache=True, error_model="numpy")
 
 TIE = 1e-6
-"""Relative difference of squared pulls below which the first of a star's rows counts as the worst."""
+"""Relative difference of pulls below which the first of a star's rows counts as the worst."""
 
-LONG_ENOUGH = 1_000_000
-"""Steps in one star: never reached, because each step lowers a sum that has finitely many values."""
+LONG_ENOUGH = 1 << 20
+"""Steps in one star: never reached, because each lowers a sum that has finitely many values."""
 
 
 def reject(model: Model, p: Floats, clip: float, *, steps: int = LONG_ENOUGH) -> int:
     """Bring `kept` up to date with the parameters; returns how many measurements changed sides."""
     changed = 0
     for part in model.partitions():
-        changed += _reject(
-            part.rows, part.anchor, part.anchor_mag, part.set_aside, part.y, model.units, model.width, p, clip, steps
-        )
+        changed += _reject(part.rows, part.anchor, part.anchor_mag, part.set_aside, part.y, p, clip, steps)
     return changed
 
 
 @_jit
-def _reject(rows, anchor, anchor_mag, set_aside, y, units, width, p, clip, steps):  # type: ignore[no-untyped-def]
+def _reject(rows, anchor, anchor_mag, set_aside, y, p, clip, steps):  # type: ignore[no-untyped-def]
     first, index, value, weight, kept = rows
     longest = 1
     for s in range(len(first) - 1):
@@ -48,7 +47,7 @@ def _reject(rows, anchor, anchor_mag, set_aside, y, units, width, p, clip, steps
         if set_aside[s]:
             continue
         for i in range(n):
-            r[i] = y[begin + i] - modelled(index, value, units, width, p, begin + i)
+            r[i] = y[begin + i] - modelled_row(index, value, p, begin + i)
             was[i] = kept[begin + i]
         for _ in range(steps):
             if not _step(r, n, weight, kept, begin, anchor[s], anchor_mag[s], clip):
@@ -68,14 +67,14 @@ def _step(r, n, weight, kept, begin, anchor, anchor_mag, clip):  # type: ignore[
     if total <= 0:
         return False
     mean = moment / total
-    worst, furthest, best, nearest = -1, clip * clip, -1, clip * clip
+    worst, furthest, best, nearest = -1, clip, -1, clip
     for i in range(n):
-        pull2 = weight[begin + i] * (r[i] - mean) ** 2
+        size = np.sqrt(np.float64(weight[begin + i])) * abs(r[i] - mean)
         if kept[begin + i]:
-            if pull2 > furthest * (1 + TIE):
-                worst, furthest = i, pull2
-        elif weight[begin + i] > 0 and pull2 < nearest * (1 - TIE):
-            best, nearest = i, pull2
+            if size > furthest * (1 + TIE):
+                worst, furthest = i, size
+        elif weight[begin + i] > 0 and size < nearest * (1 - TIE):
+            best, nearest = i, size
     if worst >= 0:
         kept[begin + worst] = 0
         return True

@@ -43,7 +43,7 @@ def held_out_repeatability(model: Model, p: Floats, clip: float, *, width: float
     known = np.isfinite(p)
     if np.isfinite(clip):
         rejection.reject(tested, np.where(known, p, 0.0), clip)
-    parts = [_scatter(tested, part, p, known) for part in tested.partitions()]
+    parts = [_scatter(part, p, known) for part in tested.partitions()]
     mag, square, noise, good = (np.concatenate(column) for column in zip(*parts, strict=True))
     cells, at = np.unique(np.floor(mag / width), return_inverse=True)
     count = np.bincount(at, good, len(cells))
@@ -54,14 +54,14 @@ def held_out_repeatability(model: Model, p: Floats, clip: float, *, width: float
     return Repeatability((cells + 0.5) * width, rms, expected, count.astype(np.int64), rejected.astype(np.int64))
 
 
-def _scatter(model: Model, part: Partition, p: Floats, known: NDArray[np.bool_]) -> tuple[NDArray, ...]:
+def _scatter(part: Partition, p: Floats, known: NDArray[np.bool_]) -> tuple[NDArray, ...]:
     """Magnitude, squared residual and variance of measurements with known parameters, and which count."""
     calibrated = known[part.index].all(axis=1)
     part = replace(part, kept=part.kept * calibrated)
     star, used = part.star_of_rows(), part.kept > 0
     total = np.bincount(star, part.weight * used, part.n_star)[star]
     several = np.bincount(star, used, part.n_star)[star] > 1
-    r = residuals(model, part, np.where(known, p, 0.0)).astype(float)
+    r = residuals(part, np.where(known, p, 0.0)).astype(float)
     # A residual from the weighted mean of all has 1 - w / W of its own variance.
     own = np.where(used & several, 1 - part.weight / np.where(total > 0, total, 1), 1)
     square = np.where(used & several, r**2, 0) / own

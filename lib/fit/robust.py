@@ -31,7 +31,7 @@ class RobustRecipe:
     variable: float = 5.0
     """Stars whose chi2 is further above the average star's than this, in standard deviations, are left out."""
     steps: int = rejection.LONG_ENOUGH
-    """Rejections in one star between two global solutions."""
+    """Rejections in one star between two global solutions, at most."""
     max_rounds: int = 60
     draws: int = 50
     """Solutions of noise from which errors are estimated where the matrix is too large to invert; 0: no errors."""
@@ -92,7 +92,8 @@ def _settle(
         stop = ROUGH if rough else recipe.stop
         solution = solver.solve(model, b, precondition, start=p, stop=stop, progress=progress)
         p = solution.p
-        changed = rejection.reject(model, p, recipe.clip, steps=recipe.steps) if np.isfinite(recipe.clip) else 0
+        steps = min(recipe.steps, 2 ** (rounds - 1))
+        changed = rejection.reject(model, p, recipe.clip, steps=steps) if np.isfinite(recipe.clip) else 0
         if not changed and not rough:
             return p, rounds, solution.iterations, solution.converged
         rough = rough and changed > 0

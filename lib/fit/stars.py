@@ -28,7 +28,7 @@ def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
     Chi2 is turned into a Gaussian deviate by Wilson & Hilferty 1931 (PNAS 17, 684), after division by the
     median star's if that is above 1: errors that are all too small make no star variable.
     """
-    kept = [(part, *_means(model, part, p)) for part in model.partitions()]
+    kept = [(part, *_means(part, p)) for part in model.partitions()]
     dof = np.concatenate([used - 1.0 for *_, used in kept])
     chi2 = np.concatenate([chi2 for *_, chi2, _ in kept])
     rejected = np.concatenate([np.diff(part.first) for part, *_ in kept]) - dof - 1
@@ -49,20 +49,18 @@ def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
     return sum(int((part.set_aside == VARIABLE).sum()) for part, *_ in kept)
 
 
-def _means(model: Model, part: Partition, p: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
+def _means(part: Partition, p: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
     """Mean over the reference, weight, chi2 and rows used of each star."""
     mean, total, chi2 = (np.empty(part.n_star) for _ in range(3))
     used = np.empty(part.n_star, np.int32)
-    kernels.star_means(
-        part.rows, part.anchor, part.anchor_mag, part.y, model.units, model.width, p, mean, total, chi2, used
-    )
+    kernels.star_means(part.rows, part.anchor, part.anchor_mag, part.y, p, mean, total, chi2, used)
     return mean, total, chi2, used
 
 
-def residuals(model: Model, part: Partition, p: Floats) -> NDArray[np.float32]:
+def residuals(part: Partition, p: Floats) -> NDArray[np.float32]:
     """(row,): measured minus fitted, magnitudes; rejected rows included."""
     out = np.empty(len(part.y), np.float32)
-    kernels.residuals(part.rows, part.y, model.units, model.width, p, _means(model, part, p)[0], out)
+    kernels.residuals(part.rows, part.y, p, _means(part, p)[0], out)
     return out
 
 
@@ -72,7 +70,7 @@ def collect(model: Model, p: Floats, label: NDArray[np.int32]) -> Stars:
     for part in model.partitions():
         aside = part.set_aside > 0
         part = replace(part, kept=part.kept | np.repeat(aside, np.diff(part.first)))
-        mean, total, chi2, used = _means(model, part, p)
+        mean, total, chi2, used = _means(part, p)
         with np.errstate(divide="ignore"):
             sigma = np.where(total > 0, 1 / np.sqrt(total), np.nan)
         one = {
