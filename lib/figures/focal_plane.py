@@ -26,7 +26,7 @@ FEWER = 4
 Planes = Mapping[int, NDArray]
 """By qid; (row, column) as stored."""
 Images = dict[int, NDArray[np.float32]]
-"""By CCD; (row, column), north up and east to the right, quadrants that are missing NaN."""
+"""By CCD; (row, column), rows to the north and columns to the east, NaN in quadrants that are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,9 @@ def block_median(pixels: NDArray, block: int) -> NDArray[np.float32]:
     width = pixels.shape[1] // block * block
     for row in range(rows):  # a strip at a time: memory of a few rows
         strip = np.asarray(pixels[row * block : (row + 1) * block], np.float32)
-        whole = strip[:, :width].reshape(len(strip), -1, block)
-        medians[row, : width // block] = _median(whole.swapaxes(0, 1).reshape(width // block, -1))
+        n = width // block
+        whole = strip[:, :width].reshape(len(strip), n, block)
+        medians[row, :n] = _median(whole.swapaxes(0, 1).reshape(n, len(strip) * block))
         if width < pixels.shape[1]:
             medians[row, -1] = _median(strip[:, width:].reshape(1, -1))[0]
     return medians
@@ -86,6 +87,9 @@ def block_median(pixels: NDArray, block: int) -> NDArray[np.float32]:
 
 def shrink_ccds(ccds: Iterable[tuple[int, Planes]], camera: Camera, *, cells: int = CELLS) -> Images:
     """Small images of CCDs, taken one after the other: a generator keeps one CCD in memory.
+
+    Cells at the far edges of a quadrant may hold fewer pixels; the pictures draw them as large as the
+    others, which moves nothing by more than one cell.
 
     Parameters
     ----------
@@ -154,11 +158,12 @@ def plot_quadrant_maps(camera: Camera, panels: Sequence[Panel], *, each: str = "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tile:
-    """A piece of the focal plane, north up and east to the right."""
+    """A piece of the focal plane."""
 
     ccdid: int
     where: Outline
     image: NDArray
+    """Rows to the north, columns to the east."""
 
     @property
     def present(self) -> bool:
@@ -179,7 +184,7 @@ def _draw(camera: Camera, panels: Sequence[Panel], tiles: Sequence[Sequence[_Til
             if one.present:
                 image = one.image if alone else _coarser(one.image)
                 extent = one.where.extent
-                axes.imshow(image, extent=extent, norm=scale.norm, cmap=scale.colours, origin="upper", zorder=2)
+                axes.imshow(image, extent=extent, norm=scale.norm, cmap=scale.colours, origin="lower", zorder=2)
                 if each and image.size == 1 and n < 3:
                     _write(axes, one.where, format(image[0, 0], each), scale, image[0, 0], small=n > 1 and not alone)
         _frame(axes, camera, alone, north=axes is plots[0])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from lib.identifiers import CcdExposure
+from lib.identifiers import CcdExposure, Exposure
 from lib.simulate.truth import Truth
 
 
@@ -26,3 +27,10 @@ def aperture_truth(truth: Truth, ccd: CcdExposure, radius: float) -> pa.Table:
     fraction = truth.aperture_fractions(ccd.exposure, x, y, radius)[:, 0] if stars.num_rows else np.zeros(0)
     index = stars.schema.get_field_index("flux")
     return stars.set_column(index, stars.schema.field(index), pa.array(stars["flux"].to_numpy() * fraction))
+
+
+def growth_truth(truth: Truth, exposure: Exposure, radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fraction of a star's flux in apertures of some radii (pixels), mean over its place within a pixel."""
+    steps = (np.arange(5) + 0.5) / 5 - 0.5
+    x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
+    return truth.aperture_fractions(exposure, x, y, radii).mean(axis=0)
