@@ -5,13 +5,14 @@ from __future__ import annotations
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
-from flows.parameters import last_night
+from flows.parameters import last_night, scope_of
 from flows.policies import product_flow
-from flows.report import report
 from lib.archive import IRSA_ADDRESS
 from lib.archive.reference import GAIA_ADDRESS
 from lib.recipes import CatalogueRecipe
 from tasks.outcome import Outcome
+from tasks.report import draw_report, in_store
+from tasks.settings import store_at
 
 
 @product_flow("nightly")
@@ -71,5 +72,7 @@ def nightly(
 
     measured = catalogue(night, store, **which, **how)
 
-    reported = report(night, store, truth=truth, **which, **how)
-    return downloaded + calibrated + measured + reported
+    scope, products = scope_of(night, camera, ccds, filters), store_at(store)
+    done = downloaded + calibrated + measured
+    jobs, _ = in_store(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
+    return done + draw_report(scope.period.first, scope.camera, recipe, products, jobs, done, truth)

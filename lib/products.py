@@ -39,6 +39,8 @@ class Kind(StrEnum):
     CATALOGUE = "apcat"
     SCIENCE_CATALOGUE = "sciapcat"
     """Aperture catalogue of the archive's own science images."""
+    SUMMARY = "summary"
+    """Numbers of a night, behind its figures."""
     FIGURE = "figure"
     REPORT = "report"
 
@@ -150,12 +152,16 @@ def catalogue_ref(recipe: recipes.CatalogueRecipe | recipes.ScienceCatalogueReci
     return ProductRef(kind, recipes.digest(recipe), _ccd_id(ccd), f"{_ours(ccd)}_{suffix}.parquet")
 
 
-def figure_ref(night: date, recipe: str, name: str) -> ProductRef:
-    return ProductRef(Kind.FIGURE, recipe, f"{night:%Y%m%d}/{name}", f"ztfin2p3_{night:%Y%m%d}_{name}.png")
+def summary_ref(recipe: recipes.ReportRecipe, night: date, name: str) -> ProductRef:
+    return _of_night(Kind.SUMMARY, recipe, night, name, "parquet")
 
 
-def report_ref(night: date, recipe: str) -> ProductRef:
-    return ProductRef(Kind.REPORT, recipe, f"{night:%Y%m%d}", f"ztfin2p3_{night:%Y%m%d}_report.html")
+def figure_ref(recipe: recipes.ReportRecipe, night: date, name: str) -> ProductRef:
+    return _of_night(Kind.FIGURE, recipe, night, name, "png")
+
+
+def report_ref(recipe: recipes.ReportRecipe, night: date) -> ProductRef:
+    return _of_night(Kind.REPORT, recipe, night, "report", "html")
 
 
 # --- back from an address
@@ -163,6 +169,10 @@ def report_ref(night: date, recipe: str) -> ProductRef:
 
 def exposure_of(ref: ProductRef) -> Exposure:
     return Exposure.parse(ref.data_id.split("/")[0])
+
+
+def ccd_of(ref: ProductRef) -> CcdExposure:
+    return CcdExposure(exposure_of(ref), ccdid_of(ref))
 
 
 def period_of(ref: ProductRef) -> Period:
@@ -186,6 +196,11 @@ def ccdid_of(ref: ProductRef) -> int:
 def _master(kind: Kind, recipe: object, period: Period, part: str, name: str) -> ProductRef:
     days = str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"
     return ProductRef(kind, recipes.digest(recipe), f"{period}/{part}", f"ztfin2p3_{days}_000000_{name}")
+
+
+def _of_night(kind: Kind, recipe: recipes.ReportRecipe, night: date, name: str, suffix: str) -> ProductRef:
+    day = f"{night:%Y%m%d}"
+    return ProductRef(kind, recipes.digest(recipe), f"{day}/{name}", f"ztfin2p3_{day}_{name}.{suffix}")
 
 
 def _ccd_id(ccd: CcdExposure) -> str:

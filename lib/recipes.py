@@ -134,6 +134,18 @@ class ScienceCatalogueRecipe:
     version: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ReportRecipe:
+    """A night's report."""
+
+    catalogue: CatalogueRecipe = CatalogueRecipe()
+    truth: str = ""
+    """Digest of the plan of a simulated survey to compare with; empty for the real one."""
+    radius: float = 6.0
+    """Pixels; of the aperture that is compared with the truth."""
+    version: int = 1
+
+
 def canonical(recipe: object) -> str:
     """One text for one recipe, whatever the order in which it was written down."""
     return json.dumps([type(recipe).__name__, asdict(recipe)], sort_keys=True)  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from typing import TypeVar
 from lib.errors import BadData, MissingProduct
 from lib.identifiers import CcdExposure, Exposure
 from lib.periods import Period
-from lib.products import Built, Kind, ccdid_of, exposure_of, quadrant_of
+from lib.products import Built, Kind, ccd_of, quadrant_of
 from lib.recipes import QuadrantRecipe
 from lib.store import Store
 from tasks.choice import Calibration, Calibrations
@@ -77,7 +77,7 @@ def ccd_jobs(
     masks = by_quadrant(frames(store, Kind.MASK, period, **which))
     ready: dict[Exposure, list[CcdJob]] = defaultdict(list)
     for raw in frames(store, Kind.RAW, period, **which):
-        ccd = CcdExposure(exposure_of(raw.ref), ccdid_of(raw.ref))
+        ccd = ccd_of(raw.ref)
         try:
             if ccd not in headers:
                 raise BadData(
@@ -140,6 +140,5 @@ def placed(files: Iterable[Built]) -> tuple[dict[CcdExposure, ByQuadrant], list[
 def by_quadrant(files: Iterable[Built]) -> dict[CcdExposure, ByQuadrant]:
     found: dict[CcdExposure, ByQuadrant] = defaultdict(dict)
     for file in files:
-        quadrant = quadrant_of(file.ref)
-        found[CcdExposure(exposure_of(file.ref), quadrant.ccdid)][quadrant.qid] = file
+        found[ccd_of(file.ref)][quadrant_of(file.ref).qid] = file
     return dict(found)

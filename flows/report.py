@@ -1,0 +1,56 @@
+"""A night's report, from what the store holds."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.recipes import CatalogueRecipe
+from tasks.outcome import Outcome
+from tasks.report import draw_report, in_store
+from tasks.settings import store_at
+
+
+@product_flow("report")
+def report(
+    night: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    truth: str | None = None,
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Draw the report of a night.
+
+    1. Find what the store holds of the night, and what is missing.
+    2. Draw the figures and write the page.
+
+    Parameters
+    ----------
+    night
+        UT date, 20190405.
+    store
+        Folder or s3://bucket/prefix with the products.
+    camera
+        ztf, or the tiny one of the simulated survey.
+    ccds
+        CCD numbers, 1 to 16; all if not given.
+    filters
+        zg, zr, zi; all if not given.
+    recipe
+        Every number the products depend on.
+    truth
+        Folder of a simulated survey to compare with.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    scope, products = scope_of(night, camera, ccds, filters), store_at(store)
+
+    jobs, there = in_store(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
+
+    return draw_report(scope.period.first, scope.camera, recipe, products, jobs, there, truth)

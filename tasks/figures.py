@@ -1,0 +1,137 @@
+"""The pictures of a night, each drawn by a worker from the products it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.camera import Camera
+from lib.detrend.masters import CcdMaster
+from lib.figures import pictures
+from lib.figures.night_growth import ccd_growth, exposure_growth
+from lib.figures.pictures import Picture
+from lib.figures.simulated import growth_truth
+from lib.identifiers import N_QUADRANT
+from lib.products import Built, ProductRef, Value, ccdid_of, exposure_of, filter_of, period_of
+from lib.recipes import CatalogueRecipe, ReportRecipe
+from lib.simulate.truth import Truth
+from lib.store import Store
+from lib.store.parquet import read_table
+from tasks.jobs import CcdJob
+from tasks.policies import product_task
+from tasks.reduction import detrend
+
+Draw = Callable[[Store, Sequence[Built], Camera, Truth | None], Picture]
+"""One of the functions below, or what functools.partial makes of one; pickled by name."""
+
+Planes = dict[int, object]
+
+
+@product_task
+def draw_figure(
+    target: ProductRef,
+    inputs: Sequence[Built],
+    draw: Draw,
+    camera: Camera,
+    recipe: ReportRecipe,
+    store: Store,
+    truth: str | None,
+) -> Built:
+    """Draw one picture; its words are kept in the manifest, for the page."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        picture = draw(store, inputs, camera, Truth.load(Path(truth)) if truth else None)
+        spool.write_bytes(picture.png)
+        return {"title": picture.title, "caption": picture.caption}
+
+    return store.build(target, recipe, inputs, make)
+
+
+def bias(store: Store, biases: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    true = truth and ((ccdid_of(one.ref), _quadrants(truth.bias, ccdid_of(one.ref))) for one in biases)
+    period = str(period_of(biases[0].ref))
+    return pictures.bias_picture(camera, _masters(store, biases, camera), period=period, truth=true)
+
+
+def flat(store: Store, flats: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    filter, period = filter_of(flats[0].ref), str(period_of(flats[0].ref))
+    true = truth and (
+        (ccdid, _quadrants(lambda ccdid, qid: truth.flat(filter, ccdid, qid), ccdid))
+        for ccdid in (ccdid_of(one.ref) for one in flats)
+    )
+    return pictures.flat_picture(camera, _masters(store, flats, camera), filter=str(filter), period=period, truth=true)
+
+
+def quadrant(
+    store: Store,
+    inputs: Sequence[Built],
+    camera: Camera,
+    truth: Truth | None,
+    *,
+    job: CcdJob,
+    recipe: CatalogueRecipe,
+) -> Picture:
+    """The first quadrant of a CCD exposure, whose catalogue is the last input."""
+    detrended = detrend(job, camera, recipe.quadrant, store)
+    qid, (image, _) = next(iter(detrended.items()))
+    with store.open(inputs[-1]) as path:
+        stars = read_table(path)
+    return pictures.quadrant_picture(
+        image,
+        stars.filter(pc.equal(stars["qid"], qid)),
+        truth and truth.detrended(job.ccd, qid),
+        name=f"{job.ccd}_q{qid}",
+    )
+
+
+def night(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    return pictures.night_picture(camera, _table(store, inputs))
+
+
+def background(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    return pictures.background_picture(camera, _table(store, inputs))
+
+
+def stars(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    return pictures.stars_picture(camera, _table(store, inputs))
+
+
+def residuals(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    return pictures.residual_picture(_table(store, inputs))
+
+
+def residual_map(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    return pictures.residual_map_picture(camera, _table(store, inputs))
+
+
+def growth(store: Store, catalogues: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    curves = exposure_growth(ccd_growth(_table(store, [one])) for one in catalogues)
+    exposures = {int(exposure.filefracday): exposure for exposure in (exposure_of(one.ref) for one in catalogues)}
+    true = truth and {
+        curve.exposure: (radii, growth_truth(truth, exposures[curve.exposure], radii))
+        for curve in curves
+        for radii in [curve.curve.diameter / 2]
+    }
+    return pictures.growth_picture(curves, camera, true)
+
+
+# --- small parts
+
+
+def _masters(store: Store, masters: Sequence[Built], camera: Camera) -> Iterator[tuple[int, Planes]]:
+    """One CCD at a time."""
+    for one in masters:
+        with store.open(one) as path:
+            yield ccdid_of(one.ref), CcdMaster.read(path, camera).data
+
+
+def _quadrants(plane: Callable[[int, int], object], ccdid: int) -> Planes:
+    return {qid: plane(ccdid, qid) for qid in range(1, N_QUADRANT + 1)}
+
+
+def _table(store: Store, inputs: Sequence[Built]) -> pa.Table:
+    with store.open(inputs[0]) as path:
+        return read_table(path)

@@ -1,0 +1,231 @@
+"""A night's report: the numbers behind its figures, and the page that shows them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+from prefect.artifacts import create_markdown_artifact
+
+from lib.camera import Camera
+from lib.figures.page import Aside, ProductCount, Report, render_html, render_markdown
+from lib.figures.pictures import Picture
+from lib.figures.quality import quality_checks, summarise_night
+from lib.figures.residuals import RESIDUALS, residuals
+from lib.figures.simulated import aperture_truth
+from lib.figures.summary import join, quadrant_summary
+from lib.periods import Period
+from lib.products import (
+    NO_RECIPE,
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    catalogue_ref,
+    ccd_of,
+    figure_ref,
+    filter_of,
+    report_ref,
+    summary_ref,
+)
+from lib.recipes import CatalogueRecipe, ReportRecipe
+from lib.simulate.truth import PLAN, Truth
+from lib.store import Store
+from lib.store.parquet import read_table, write_table
+from lib.tables import schema_of
+from tasks import figures
+from tasks.figures import draw_figure
+from tasks.jobs import CcdJob, ccd_jobs
+from tasks.outcome import Outcome, SetAside
+from tasks.policies import collect, launch, product_task
+from tasks.selection import grouped
+
+
+@product_task
+def summarise_quadrants(target: ProductRef, catalogues: Sequence[Built], recipe: ReportRecipe, store: Store) -> Built:
+    """One row a quadrant and exposure, from the catalogues of a night, one at a time."""
+
+    def make(spool: Path) -> None:
+        write_table(spool, join(quadrant_summary(table) for table in tables(store, catalogues)))
+
+    return store.build(target, recipe, catalogues, make)
+
+
+@product_task
+def compare_with_truth(
+    target: ProductRef, catalogues: Sequence[Built], truth: str, recipe: ReportRecipe, store: Store
+) -> Built:
+    """Flux residuals of the isolated stars of a simulated night."""
+
+    def make(spool: Path) -> None:
+        true = Truth.load(Path(truth))
+        parts = [
+            residuals(table, aperture_truth(true, ccd_of(one.ref), recipe.radius), radius=recipe.radius)
+            for one, table in zip(catalogues, tables(store, catalogues), strict=True)
+        ]
+        write_table(spool, pa.concat_tables([schema_of(RESIDUALS).empty_table(), *parts]))
+
+    return store.build(target, recipe, catalogues, make)
+
+
+@product_task
+def write_page(
+    target: ProductRef,
+    drawn: Sequence[Built],
+    numbers: Sequence[Built],
+    night: date,
+    camera: Camera,
+    outcome: Outcome,
+    recipe: ReportRecipe,
+    store: Store,
+) -> Built:
+    """The page of a night, for the store.
+
+    What was set aside is on the page and has no file, so its own digest stands among the inputs.
+    """
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        report = report_of(drawn, numbers, night, camera, outcome, store)
+        spool.write_text(render_html(report), encoding="utf-8")
+        return {"verdict": report.verdict, "verdict_text": report.verdict_text}
+
+    return store.build(target, recipe, [*drawn, *numbers, _as_input(target, outcome)], make)
+
+
+def in_store(
+    store: Store, period: Period, recipe: CatalogueRecipe, **which: Collection
+) -> tuple[list[CcdJob], Outcome]:
+    """CCD exposures of a night with the masters chosen for them; products of the night and what is missing."""
+    ready, aside = ccd_jobs(store, period, recipe.quadrant, **which)
+    jobs = [job for jobs in ready.values() for job in jobs]
+    catalogues = [store.find(catalogue_ref(recipe, job.ccd)) for job in jobs]
+    missing = [
+        SetAside(str(job.ccd), "MissingProduct: no catalogue of it in the store; run the flow catalogue")
+        for job, catalogue in zip(jobs, catalogues, strict=True)
+        if catalogue is None
+    ]
+    used = {built.ref: built for job in jobs for built in (*job.inputs, *job.stars)}
+    there = (*used.values(), *(catalogue for catalogue in catalogues if catalogue))
+    return jobs, Outcome(there, (*aside, *missing))
+
+
+def draw_report(
+    night: date,
+    camera: Camera,
+    recipe: CatalogueRecipe,
+    store: Store,
+    jobs: Sequence[CcdJob],
+    outcome: Outcome,
+    truth: str | None = None,
+) -> Outcome:
+    """Numbers, figures and page of a night, in the store and among the orchestrator's artifacts.
+
+    Parameters
+    ----------
+    jobs
+        CCD exposures of the night, with the masters that were chosen for them.
+    outcome
+        Products of the night, its catalogues among them, and what was set aside.
+    truth
+        Folder of a simulated survey to compare with.
+    """
+    of_report = ReportRecipe(recipe, truth_digest(truth))
+    catalogues = sorted(outcome.of(Kind.CATALOGUE), key=lambda built: built.ref)
+    common = {"recipe": of_report, "store": store}
+    asked = [launch(summarise_quadrants, summary_ref(of_report, night, "quadrants"), catalogues, **common)]
+    if truth:
+        asked.append(
+            launch(compare_with_truth, summary_ref(of_report, night, "residuals"), catalogues, truth, **common)
+        )
+    numbers = collect(asked)
+    drawn = collect(
+        launch(draw_figure, figure_ref(of_report, night, name), inputs, draw, camera=camera, truth=truth, **common)
+        for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
+    )
+    shown = (drawn.built, numbers.built, night, camera, outcome)
+    page = collect([launch(write_page, report_ref(of_report, night), *shown, **common)])
+    show_page(report_of(*shown, store))
+    return numbers + drawn + page
+
+
+def show_page(report: Report) -> None:
+    """The same page as an artifact: one key, so that the nights form a history."""
+    create_markdown_artifact(
+        render_markdown(report),
+        key=f"night-report-{report.camera}",
+        description=f"{report.title}: {report.verdict_text}",
+    )
+
+
+def sketches(
+    jobs: Sequence[CcdJob], catalogues: Sequence[Built], numbers: Sequence[Built], recipe: CatalogueRecipe
+) -> list[tuple[str, list[Built], figures.Draw]]:
+    """Name, inputs and way of drawing of each figure, in the order of the page."""
+    of_ccd = {catalogue.ref.data_id: catalogue for catalogue in catalogues}
+    measured = [job for job in jobs if job.raw.ref.data_id in of_ccd]
+    biases = sorted({job.calibration.bias.ref: job.calibration.bias for job in jobs}.items())
+    flats = sorted({job.calibration.flat.ref: job.calibration.flat for job in jobs}.items())
+    quadrants, *compared = numbers
+    found: list[tuple[str, list[Built], figures.Draw]] = []
+    if biases:
+        found.append(("bias", [built for _, built in biases], figures.bias))
+    for (filter,), of_filter in grouped([built for _, built in flats], filter_of).items():
+        found.append((f"flat-{filter}", of_filter, figures.flat))
+    if measured:
+        job = measured[0]
+        inputs = [*job.inputs, of_ccd[job.raw.ref.data_id]]
+        found.append(("quadrant", inputs, partial(figures.quadrant, job=job, recipe=recipe)))
+    for name in ("night", "background", "stars"):
+        found.append((name, [quadrants], getattr(figures, name)))
+    found.append(("growth", list(catalogues), figures.growth))
+    for table in compared:
+        found += [("residuals", [table], figures.residuals), ("residual-map", [table], figures.residual_map)]
+    return found
+
+
+def report_of(
+    drawn: Sequence[Built], numbers: Sequence[Built], night: date, camera: Camera, outcome: Outcome, store: Store
+) -> Report:
+    """What the page shows."""
+    quadrants, *compared = tables(store, numbers)
+    n_made, n_aside = len(outcome.built), len(outcome.set_aside)
+    summary = summarise_night(night, camera, quadrants, *compared, n_made=n_made, n_set_aside=n_aside)
+    counts = {kind: len(outcome.of(kind)) for kind in Kind}
+    return Report(
+        night,
+        camera.name,
+        quality_checks(summary),
+        [picture_of(one, store) for one in drawn],
+        [ProductCount(str(kind), n) for kind, n in counts.items() if n],
+        [Aside(one.what, one.reason) for one in outcome.set_aside],
+    )
+
+
+def picture_of(figure: Built, store: Store) -> Picture:
+    """A figure and its words, back from the store."""
+    name = figure.ref.data_id.split("/")[1]
+    with store.open(figure) as path:
+        return Picture(name, str(figure.about["title"]), str(figure.about["caption"]), path.read_bytes())
+
+
+def tables(store: Store, products: Sequence[Built]) -> Iterator[pa.Table]:
+    """One at a time."""
+    for one in products:
+        with store.open(one) as path:
+            yield read_table(path)
+
+
+def truth_digest(truth: str | None) -> str:
+    """Of the plan of a simulated survey; empty for none."""
+    return hashlib.sha256((Path(truth) / PLAN).read_bytes()).hexdigest()[:10] if truth else ""
+
+
+def _as_input(target: ProductRef, outcome: Outcome) -> Built:
+    told = json.dumps([[str(one.ref.kind) for one in outcome.built], [[a.what, a.reason] for a in outcome.set_aside]])
+    ref = ProductRef(Kind.REPORT, NO_RECIPE, f"{target.data_id}/outcome", "outcome.json")
+    return Built(ref, hashlib.sha256(told.encode()).hexdigest(), len(told))
