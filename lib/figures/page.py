@@ -27,8 +27,7 @@ class ProductCount:
     """Products of one kind."""
 
     product: str
-    made: int
-    cached: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _markdown(report: Report, shown: dict[str, str]) -> str:
         parts += [f"## {_plain(picture.title)}", shown[picture.name], _plain(picture.caption)]
     parts += [
         "## Products",
-        _table(["Product", "Made", "Cached"], [(p.product, str(p.made), str(p.cached)) for p in report.products]),
+        _table(["Product", "In the store"], [(p.product, str(p.count)) for p in report.products]),
     ]
     if report.set_aside:
         parts += ["## Set aside", _table(["Input", "Reason"], [(a.what, a.reason) for a in report.shown_aside])]

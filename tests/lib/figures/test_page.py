@@ -29,7 +29,7 @@ def report(**changes: object) -> Report:
         "camera": "tiny",
         "checks": CHECKS,
         "pictures": (picture("bias"), picture("flat-zr")),
-        "products": (ProductCount("bias", 12, 4),),
+        "products": (ProductCount("bias", 16),),
         "set_aside": (Aside("raw c03", "BadData: a web page"),),
     }
     return Report(**given | changes)
@@ -65,7 +65,7 @@ def test_every_picture_is_inside_with_its_words():
         assert one.caption in page.words
         assert f"#{one.name}" in page.attributes("a", "href")
         assert one.name in page.attributes("section", "id")
-    for word in ("OK", "FAIL", "2.1 arcsec", "12", "raw c03", "BadData: a web page"):
+    for word in ("OK", "FAIL", "2.1 arcsec", "16", "raw c03", "BadData: a web page"):
         assert word in page.words
 
 
@@ -86,7 +86,7 @@ def nasty_report(text: str) -> Report:
         about=text,
         checks=(Check(text, text, text, False),),
         pictures=(Picture("bias", text, text, b"\x89PNG"),),
-        products=(ProductCount(text, 1, 2),),
+        products=(ProductCount(text, 1),),
         set_aside=(Aside(text, text),),
     )
 
