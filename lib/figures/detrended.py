@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from lib.figures.focal_plane import block_median
+from lib.figures.focal_plane import block_starts
 from lib.figures.style import ACCENT, GREY, colour_map, new_figure, say_nothing, styled
 from lib.image import Image, is_bad
 
@@ -89,7 +89,7 @@ def _draw_pixels(axes: Axes, image: Image, figure: Figure) -> None:
     rows, columns = image.data.shape
     block = math.ceil(max(rows, columns) / CELLS)
     known = np.where(is_bad(image.mask), np.nan, image.data)
-    pixels = block_median(known, block) if block > 1 else known
+    pixels = block_mean(known, block) if block > 1 else known
     finite = pixels[np.isfinite(pixels)]
     sky = float(np.median(finite)) if finite.size else 0.0
     sigma = 1.4826 * float(np.median(np.abs(finite - sky))) if finite.size else 1.0
@@ -116,9 +116,30 @@ def _draw_pixels(axes: Axes, image: Image, figure: Figure) -> None:
     )
     ends = np.arcsinh((np.array([low, high]) - sky) / soft)
     values = sky + soft * np.sinh(np.linspace(ends[0], ends[1], 7)[1:-1])
-    bar.set_ticks([float(f"{value:.2g}") for value in values if low < float(f"{value:.2g}") < high])
+    bar.set_ticks([tick for tick in _round_alike(values) if low < tick < high])
     bar.ax.minorticks_off()
-    bar.ax.xaxis.set_major_formatter("{x:,.0f}")
+    bar.ax.xaxis.set_major_formatter("{x:,g}")
+
+
+def block_mean(pixels: NDArray, block: int) -> NDArray[np.float32]:
+    """Means of blocks of pixels, NaNs left out: a median would lose the stars.  Blocks as `block_median` has them."""
+    finite = np.isfinite(pixels)
+    tops, lefts = (block_starts(n, block) for n in pixels.shape)
+
+    def sums(values: NDArray) -> NDArray:
+        return np.add.reduceat(np.add.reduceat(values, tops, axis=0, dtype=np.float64), lefts, axis=1)
+
+    with np.errstate(invalid="ignore"):  # 0/0 = NaN where a block holds nothing finite
+        return np.asarray(sums(np.where(finite, pixels, 0)) / sums(finite), np.float32)
+
+
+def _round_alike(values: NDArray) -> list[float]:
+    """With as few digits, at least two, as leave them different."""
+    for digits in range(2, 9):
+        rounded = [float(f"{value:.{digits}g}") for value in values]
+        if len(set(rounded)) == len(rounded):
+            break
+    return sorted(set(rounded))
 
 
 def _mark(axes: Axes, stars: pa.Table) -> None:

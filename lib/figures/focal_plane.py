@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +61,9 @@ def ccd_outline(camera: Camera, ccdid: int) -> Outline:
 
 
 def block_median(pixels: NDArray, block: int) -> NDArray[np.float32]:
-    """Medians of blocks of `block` x `block` pixels, NaNs left out; those at the far edges may be smaller.
+    """Medians of blocks of `block` x `block` pixels, NaNs left out.
+
+    The last blocks of a row or column take what is left, from half to one and a half times the others.
 
     Parameters
     ----------
@@ -70,26 +71,28 @@ def block_median(pixels: NDArray, block: int) -> NDArray[np.float32]:
 
     Returns
     -------
-    (row / block, column / block), rounded up; NaN where a block holds no finite pixel.
+    (row / block, column / block), rounded; NaN where a block holds no finite pixel.
     """
-    rows, columns = (math.ceil(n / block) for n in pixels.shape)
-    medians = np.full((rows, columns), np.nan, np.float32)
-    width = pixels.shape[1] // block * block
-    for row in range(rows):  # a strip at a time: memory of a few rows
-        strip = np.asarray(pixels[row * block : (row + 1) * block], np.float32)
-        n = width // block
-        whole = strip[:, :width].reshape(len(strip), n, block)
-        medians[row, :n] = _median(whole.swapaxes(0, 1).reshape(n, len(strip) * block))
-        if width < pixels.shape[1]:
-            medians[row, -1] = _median(strip[:, width:].reshape(1, -1))[0]
+    tops, lefts = block_starts(pixels.shape[0], block), block_starts(pixels.shape[1], block)
+    medians = np.empty((len(tops), len(lefts)), np.float32)
+    last, n = lefts[-1], len(lefts) - 1
+    for row, (top, bottom) in enumerate(zip(tops, [*tops[1:], len(pixels)], strict=True)):  # memory of a few rows
+        strip = np.asarray(pixels[top:bottom], np.float32)
+        blocks = strip[:, :last].reshape(len(strip), n, block).swapaxes(0, 1)
+        medians[row, :n] = _median(blocks.reshape(n, len(strip) * block))
+        medians[row, n:] = _median(strip[:, last:].reshape(1, -1))
     return medians
+
+
+def block_starts(n: int, block: int) -> list[int]:
+    """First pixels of the blocks along an axis of `n`."""
+    return [i * block for i in range(max(1, round(n / block)))]
 
 
 def shrink_ccds(ccds: Iterable[tuple[int, Planes]], camera: Camera, *, cells: int = CELLS) -> Images:
     """Small images of CCDs, taken one after the other: a generator keeps one CCD in memory.
 
-    Cells at the far edges of a quadrant may hold fewer pixels; the pictures draw them as large as the
-    others, which moves nothing by more than one cell.
+    The pictures draw all cells of a CCD equally large, which moves nothing by more than half a cell.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def shrink_ccds(ccds: Iterable[tuple[int, Planes]], camera: Camera, *, cells: in
         Of the small image, about, along its longer side.
     """
     block = max(1, round(2 * max(camera.shape) / cells))
-    shape = tuple(math.ceil(n / block) for n in camera.shape)
+    shape = tuple(len(block_starts(n, block)) for n in camera.shape)
     empty = np.full(shape, np.nan, np.float32)
     images = {}
     for ccdid, planes in ccds:
@@ -188,7 +191,8 @@ def _draw(camera: Camera, panels: Sequence[Panel], tiles: Sequence[Sequence[_Til
                 if each and image.size == 1 and n < 3:
                     _write(axes, one.where, format(image[0, 0], each), scale, image[0, 0], small=n > 1 and not alone)
         _frame(axes, camera, alone, north=axes is plots[0])
-        _name_ccds(axes, camera, alone, outside=n > 2 or len(tile) > N_CCD)
+        if n < 3:
+            _name_ccds(axes, camera, alone, outside=len(tile) > N_CCD)
         axes.set_title(panel.title)
         if not shared:
             scale.bar(figure, [axes], panel.label, below=True)

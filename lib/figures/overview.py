@@ -17,7 +17,7 @@ from lib.figures.style import FILTER_COLOURS, FILTER_MARKERS, GREY, new_figure, 
 from lib.figures.summary import filters_in, numbers, texts
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
-_MARGIN = timedelta(minutes=1)
+_MARGIN = timedelta(minutes=2)
 """Of the time axis beyond the first and last exposure, at least."""
 
 
@@ -43,11 +43,13 @@ def plot_night(exposures: pa.Table, camera: Camera) -> Figure:
         _panel(axes, exposures.filter(pa.array(known)), values[known])
         axes.set_ylabel(label)
         axes.grid(True)
-    panels[2].yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    if known.any():
+        panels[2].yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     most = max(exposures["n_star"].to_pylist(), default=0)
     panels[2].set_ylim(0, 1.15 * max(most, 1))  # so that a cloud looks like one, and the chance of a few stars does not
     panels[3].invert_yaxis()  # a high star is seen through little air
     if not known.any():
+        panels[-1].set_xticks([])
         return figure
     _time_axis(panels[-1], numbers(exposures, "mjd")[known])
     handles, labels = panels[0].get_legend_handles_labels()
@@ -58,7 +60,6 @@ def plot_night(exposures: pa.Table, camera: Camera) -> Figure:
 
 def _panel(axes: Axes, exposures: pa.Table, values: NDArray) -> None:
     if not np.isfinite(values).any():
-        axes.set_yticks([])
         say_nothing(axes, "not known" if exposures.num_rows else "no exposures")
     times, filters, n_quadrant = _times(numbers(exposures, "mjd")), texts(exposures, "filter"), exposures["n_quadrant"]
     whole = np.asarray(n_quadrant.to_numpy() == max(n_quadrant.to_pylist(), default=0))

@@ -84,14 +84,16 @@ def _draw_bins(cloud: Axes, median: Axes, spread: Axes, bins: Running) -> None:
 def _draw_pulls(axes: Axes, table: pa.Table) -> None:
     edges = np.linspace(-_REACH, _REACH, 49)
     centre = (edges[1:] + edges[:-1]) / 2
+    tallest = 0.4
     for name, colour, part in zip(("bright", "faint"), (ORANGE, ACCENT), bright_and_faint(table), strict=True):
         of = scatter(part)
         if of.n:
             found = np.histogram(np.clip(numbers(part, "pull"), -_REACH, _REACH), edges)[0]
+            tallest = max(tallest, float(found.max()) / (part.num_rows * (edges[1] - edges[0])))
             label = f"{name}: {of.pull_mean:+.2f} ± {of.pull_std:.2f}"
             axes.step(centre, found / (part.num_rows * np.diff(edges)), where="mid", color=colour, label=label)
     axes.plot(centre, np.exp(-(centre**2) / 2) / np.sqrt(2 * np.pi), "k--", linewidth=1, label="unit Gaussian")
-    axes.set_ylim(0, 0.66)
+    axes.set_ylim(0, 1.6 * tallest)
     axes.legend(loc="upper center")
     axes.set_title(
         f"|pull| > {OUTLIER:g}: {sum(scatter(p).n_outlier for p in bright_and_faint(table))} stars", fontsize=9

@@ -137,10 +137,13 @@ def robust_limits(values: ArrayLike, *, reach: float = 4.0) -> tuple[float, floa
 def around(centre: float, values: ArrayLike) -> Normalize:
     """Colour scale as wide on both sides of `centre`, for a diverging map."""
     low, high = robust_limits(values)
-    reach = max(abs(low - centre), abs(high - centre))
+    reach = max(abs(low - centre), abs(high - centre), 1e-3 * abs(centre))
     return Normalize(centre - reach, centre + reach)
 
 
 def say_nothing(axes: Axes, text: str) -> None:
-    """Words in the place of data that are not there."""
+    """Words in the place of data that are not there, and no scale."""
+    axes.set_yticks([])
+    if len(axes.get_shared_x_axes().get_siblings(axes)) == 1:
+        axes.set_xticks([])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.camera import TINY, ZTF, Camera
+from lib.figures.detrended import block_mean
 from lib.figures.focal_plane import (
     CELLS,
     Panel,
@@ -26,18 +27,23 @@ from lib.identifiers import N_CCD, Quadrant
     rows=st.integers(1, 23), columns=st.integers(1, 23), block=st.integers(1, 9), seed=st.integers(0, 99),
     holes=st.sampled_from([0.0, 0.2, 0.9]),
 )  # fmt: skip
-def test_block_medians_are_those_of_a_slow_loop(rows, columns, block, seed, holes):
+def test_block_medians_and_means_are_those_of_a_slow_loop(rows, columns, block, seed, holes):
     draw = np.random.default_rng(seed)
     pixels = draw.normal(size=(rows, columns)).astype(np.float32)
     pixels[draw.uniform(size=pixels.shape) < holes] = np.nan
-    found = block_median(pixels, block)
+    found, means = block_median(pixels, block), block_mean(pixels, block)
+    n_row, n_column = max(1, round(rows / block)), max(1, round(columns / block))
+    assert found.shape == (n_row, n_column)
     for (i, j), value in np.ndenumerate(found):
-        part = pixels[i * block : (i + 1) * block, j * block : (j + 1) * block]
+        bottom, right = (None if i + 1 == n_row else (i + 1) * block), (None if j + 1 == n_column else (j + 1) * block)
+        part = pixels[i * block : bottom, j * block : right]
         finite = part[np.isfinite(part)]
         if finite.size:
             assert value == np.median(finite)
+            assert means[i, j] == pytest.approx(np.mean(finite, dtype=np.float64), abs=1e-6)
         else:
             assert np.isnan(value)
+            assert np.isnan(means[i, j])
 
 
 def test_each_quadrant_is_where_it_is_on_the_sky():
