@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.figures.detrended import plot_quadrant
-from lib.figures.focal_plane import Panel, Planes, plot_mosaic, plot_quadrant_maps, shrink_ccds
+from lib.figures.focal_plane import Images, Panel, Planes, plot_mosaic, plot_quadrant_maps, shrink_ccds
 from lib.figures.night_growth import ExposureGrowth, plot_night_growth
 from lib.figures.overview import plot_night
 from lib.figures.residual_plots import plot_residuals
@@ -43,16 +44,16 @@ def bias_picture(
 
     Parameters
     ----------
-    ccds, truth
+    ccds
         CCD number and planes by qid, ADU; taken one after the other, so that a generator keeps one in memory.
+    truth
+        The same of the true planes: of the same CCDs, in the same order.
     period
         Nights of the master, for the title.
     """
-    images = shrink_ccds(ccds, camera)
+    images, left = _shrink(camera, ccds, truth, np.subtract)
     panels = [Panel(images, "master bias", "ADU")]
     if truth is not None:
-        true = shrink_ccds(truth, camera)
-        left = {ccdid: image - true[ccdid] for ccdid, image in images.items() if ccdid in true}
         panels.append(Panel(left, "minus truth", "difference (ADU)", centre=0.0))
     return Picture(
         "bias",
@@ -76,11 +77,9 @@ def flat_picture(
     truth: Iterable[tuple[int, Planes]] | None = None,
 ) -> Picture:
     """Master flat of a filter over the focal plane, as `bias_picture`; pure numbers, each CCD around 1."""
-    images = shrink_ccds(ccds, camera)
+    images, left = _shrink(camera, ccds, truth, lambda found, true: 1e3 * (found / true - 1))
     panels = [Panel(images, f"master flat {filter}", "response (1: median of the CCD)")]
     if truth is not None:
-        true = shrink_ccds(truth, camera)
-        left = {ccdid: 1e3 * (image / true[ccdid] - 1) for ccdid, image in images.items() if ccdid in true}
         panels.append(Panel(left, "over truth, minus 1", "difference (per mille)", centre=0.0))
     return Picture(
         f"flat-{filter}",
@@ -223,6 +222,25 @@ def residual_map_picture(camera: Camera, residuals: pa.Table) -> Picture:
             )
         ),
     )
+
+
+def _shrink(
+    camera: Camera,
+    ccds: Iterable[tuple[int, Planes]],
+    truth: Iterable[tuple[int, Planes]] | None,
+    compare: Callable[[NDArray, NDArray], NDArray],
+) -> tuple[Images, Images]:
+    """Small images of the CCDs and of what is left of them; compared pixel by pixel, since medians do not subtract."""
+    if truth is None:
+        return shrink_ccds(ccds, camera), {}
+    images: Images = {}
+    left: Images = {}
+    for (ccdid, planes), (true_ccdid, true) in zip(ccds, truth, strict=True):
+        if ccdid != true_ccdid:
+            raise ValueError(f"master of CCD {ccdid} with the truth of CCD {true_ccdid}; expected in one order")
+        images |= shrink_ccds([(ccdid, planes)], camera)
+        left |= shrink_ccds([(ccdid, {qid: compare(plane, true[qid]) for qid, plane in planes.items()})], camera)
+    return images, left
 
 
 _NOTHING = Panel({}, "", "no exposures")

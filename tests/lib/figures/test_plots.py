@@ -64,6 +64,22 @@ def test_missing_ccds_are_hatched_and_present_ones_drawn():
     assert {text.get_text() for text in axes.texts} == {str(ccdid) for ccdid in range(1, 17)}
 
 
+def test_masters_are_compared_with_truth_pixel_by_pixel(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        pictures, "plot_mosaic", lambda camera, panels: shown.append(panels) or plot_mosaic(camera, panels)
+    )
+    true = {qid: np.random.default_rng(qid).uniform(1, 2, TINY.shape).astype(np.float32) for qid in (1, 2, 3, 4)}
+    truth = [(3, true)]
+    pictures.bias_picture(TINY, [(3, {q: v + 0.5 for q, v in true.items()})], period="2019-04-05", truth=truth)
+    pictures.flat_picture(TINY, [(3, {q: v * 1.01 for q, v in true.items()})], filter="zr", period="", truth=truth)
+    (_, bias), (_, flat) = shown
+    np.testing.assert_allclose(bias.values[3], 0.5, atol=1e-5)  # float32 has 7 digits
+    np.testing.assert_allclose(flat.values[3], 10.0, atol=1e-3)
+    with pytest.raises(ValueError, match="CCD 3 with the truth of CCD 4"):
+        pictures.bias_picture(TINY, [(3, true)], period="", truth=[(4, true)])
+
+
 def test_a_single_ccd_is_shown_alone():
     axes = plot_mosaic(ZTF, [Panel({11: np.ones((40, 40), np.float32)}, "", "ADU")]).axes[0]
     assert [text.get_text() for text in axes.texts] == ["CCD 11"]
