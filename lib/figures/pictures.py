@@ -63,7 +63,12 @@ def bias_picture(
         "larger than some tens of ADU over its neighbours. A whole quadrant apart from the others: its overscan "
         "was read "
         "wrongly. Stripes: interference during readout. Hatched: no master."
-        + (" Minus truth: noise around zero, without steps between quadrants or CCDs." if truth is not None else ""),
+        + (
+            " Minus truth: noise around zero. Rows and quadrants differ by a tenth of an ADU, the noise of their "
+            "overscan; more is wrong."
+            if truth is not None
+            else ""
+        ),
         png(plot_mosaic(camera, panels)),
     )
 
