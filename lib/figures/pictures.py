@@ -58,11 +58,9 @@ def bias_picture(
     return Picture(
         "bias",
         f"Master bias, {period}",
-        "Offset over the overscan, medians of blocks of pixels. Each amplifier has its own faint pattern; "
-        "nothing should be "
-        "larger than some tens of ADU over its neighbours. A whole quadrant apart from the others: its overscan "
-        "was read "
-        "wrongly. Stripes: interference during readout. Hatched: no master."
+        "Offset over the overscan, medians of blocks of pixels. Each amplifier has its own faint pattern; nothing "
+        "should be larger than some tens of ADU over its neighbours. A whole quadrant apart from the others: its "
+        "overscan was read wrongly. Stripes: interference during readout. Hatched: no master."
         + (
             " Minus truth: noise around zero. Rows and quadrants differ by a tenth of an ADU, the noise of their "
             "overscan; more is wrong."
@@ -89,9 +87,10 @@ def flat_picture(
     return Picture(
         f"flat-{filter}",
         f"Master flat {filter}, {period}",
-        "Response to the lamps, each CCD divided by its median: smooth within a quadrant, with the lamps' illumination "
-        "and the vignetting at the corners; amplifiers of a CCD, whose gains differ, are some percent apart. Rings and "
-        "spots are dust. A CCD that is grainy or dark all over was badly exposed. Hatched: no master."
+        "Response to the lamps, each CCD divided by its median: smooth within a quadrant, with the lamps' "
+        "illumination and the vignetting at the corners; amplifiers of a CCD, whose gains differ, are some "
+        "percent apart. Rings and spots are dust. A CCD that is grainy or dark all over was badly exposed. "
+        "Hatched: no master."
         + (
             " Over truth: noise around zero. A pattern that follows the flat itself tells of a wrong bias or linearity."
             if truth is not None
@@ -106,9 +105,8 @@ def quadrant_picture(
 ) -> Picture:
     """One detrended quadrant, see `lib.figures.detrended.plot_quadrant`; `name` says which."""
     against = (
-        "each good pixel minus its true value, over its expected noise: the histogram should lie on the "
-        "Gaussian. Wider: "
-        "the variance is too small. Shifted: bias, flat or level are wrong."
+        "each good pixel minus its true value, over its expected noise: the histogram should lie on the Gaussian. "
+        "Wider: the variance is too small. Shifted: bias, flat or level are wrong."
         if truth is not None
         else "each good pixel minus the median of the image, over its expected noise: the left half should lie on the "
         "Gaussian, the right one ends in a tail of stars."
@@ -116,9 +114,9 @@ def quadrant_picture(
     return Picture(
         "quadrant",
         f"Detrended quadrant {name}",
-        "Left: no step, stripe or gradient of the detector should be left, only stars on an even sky, and each circle "
-        "should hold a star; circles beside their stars mean that the astrometry is wrong. Masked pixels are tinted. "
-        f"Right: {against}",
+        "Left: no step, stripe or gradient of the detector should be left, only stars on an even sky, and each "
+        "circle should hold a star; circles beside their stars mean that the astrometry is wrong. Masked pixels "
+        f"are tinted. Right: {against}",
         png(plot_quadrant(image, stars, truth, title=name)),
     )
 
@@ -135,9 +133,8 @@ def night_picture(camera: Camera, quadrants: pa.Table) -> Picture:
         "night",
         "The night against time",
         "Background rises towards twilight, with the moon and with airmass; seeing grows with airmass. A sudden "
-        "drop of the "
-        "number of stars is a cloud, lost tracking or a wrong astrometry. Open symbols: some quadrants have no "
-        "catalogue.",
+        "drop of the number of stars is a cloud, lost tracking or a wrong astrometry. Open symbols: some "
+        "quadrants have no catalogue.",
         png(plot_night(exposure_summary(quadrants), camera)),
     )
 
@@ -150,9 +147,8 @@ def background_picture(camera: Camera, quadrants: pa.Table) -> Picture:
         "background",
         "Background over the focal plane",
         "Background of each quadrant over the median of its exposure, median over the night. It should vary "
-        "smoothly, by some "
-        "percent: lamps and sky do not light the camera alike. A quadrant apart from its neighbours: its gain, bias or "
-        "flat is wrong. Hatched: no stars measured there.",
+        "smoothly, by some percent: lamps and sky do not light the camera alike. A quadrant apart from its "
+        "neighbours: its gain, bias or flat is wrong. Hatched: no stars measured there.",
         png(plot_quadrant_maps(camera, panels or [_NOTHING], each=".3f")),
     )
 
@@ -164,9 +160,9 @@ def stars_picture(camera: Camera, quadrants: pa.Table) -> Picture:
     return Picture(
         "stars",
         "Stars over the focal plane",
-        "Stars measured on a quadrant, median over the exposures of a filter. The numbers follow the sky, with "
-        "a gradient near "
-        "the Galactic plane. A quadrant with far fewer than its neighbours: its astrometry is wrong. Hatched: none.",
+        "Stars measured on a quadrant, median over the exposures of a filter. The numbers follow the sky, with a "
+        "gradient near the Galactic plane. A quadrant with far fewer than its neighbours: its astrometry is "
+        "wrong. Hatched: none.",
         png(plot_quadrant_maps(camera, panels or [_NOTHING], each=".0f")),
     )
 
@@ -180,8 +176,7 @@ def growth_picture(
         "growth",
         "Growth curves",
         "Median over the bright isolated stars of each exposure. All curves rise to 1, more slowly in worse "
-        "seeing, and "
-        "stay there. Rising on or falling at large radii: the background is wrong, or neighbours were "
+        "seeing, and stay there. Rising on or falling at large radii: the background is wrong, or neighbours were "
         f"not recognised.{below}",
         png(plot_night_growth(growth, camera, truth)),
     )
@@ -198,10 +193,10 @@ def residual_picture(residuals: pa.Table) -> Picture:
     return Picture(
         "residuals",
         "Flux residuals against truth",
-        "Isolated stars without bad pixels; residual = 1085.7 (flux - truth) / truth. Top: the scatter found "
-        "should follow "
-        "the error expected. Bottom left: medians should be zero within their errors; a slope at the bright end is "
-        "non-linearity, one at the faint end a wrong background. Bottom right: pulls should follow the Gaussian.",
+        "Isolated stars without bad pixels; residual = 1085.7 (flux - truth) / truth. Bottom left: medians should "
+        "be zero within their errors; a slope at the bright end is non-linearity, one at the faint end a wrong "
+        "background. Middle: the scatter found should follow the error expected. Right: pulls, given as mean ± "
+        "standard deviation, should follow the Gaussian.",
         png(plot_residuals(residuals)),
     )
 
@@ -213,9 +208,9 @@ def residual_map_picture(camera: Camera, residuals: pa.Table) -> Picture:
     return Picture(
         "residual-map",
         "Flux residuals over the focal plane",
-        "Left: weighted mean of each quadrant. Right: quarters of quadrants, mean over its standard error"
-        f"{chi2}. Both should be noise around zero. A pattern of quadrants or CCDs is a wrong gain or level; a "
-        "smooth one, a flat that is not the response to starlight.",
+        f"Left: weighted mean of each quadrant. Right: quarters of quadrants, mean over its standard error{chi2}. "
+        "Both should be noise around zero. A pattern of quadrants or CCDs is a wrong gain or level; a smooth one, "
+        "a flat that is not the response to starlight.",
         png(
             plot_quadrant_maps(
                 camera,
