@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
@@ -98,39 +99,39 @@ def labelled(model: Model, diag: Diagonals) -> NDArray[np.int32]:
     return label
 
 
-def find_gauge(
-    model: Model, diag: Diagonals, label: NDArray[np.int32], removed: Sequence[Removed],
-    solve: Callable[[Floats], Floats],
-) -> Gauge:  # fmt: skip
-    """Exact degeneracies from the graph of the measurements, and the shapes to be removed.
-
-    Parameters
-    ----------
-    label
-        As `labelled` gives them.
-    solve
-        S^-1 times right sides (columns) that are orthogonal to all exact degeneracies, in any gauge.
-    """
+def exact_gauge(model: Model, diag: Diagonals, label: NDArray[np.int32]) -> Gauge:
+    """Degeneracies that follow from the graph of the measurements; label as `labelled` gives it."""
     modes = _independent(_star_modes(model, diag, label) + _pair_modes(model, diag), model.n_param)
     direction = _columns([(mode.members, mode.sign) for mode in modes], model.n_param)
     functional = _columns([(m.members[m.zeroed], np.ones(m.zeroed.sum())) for m in modes], model.n_param)
-    exact = Gauge(direction, functional, np.linalg.pinv((functional.T @ direction).toarray()))
-    named = _count(modes)
+    return Gauge(direction, functional, np.linalg.pinv((functional.T @ direction).toarray()), _count(modes))
+
+
+def take_out(
+    exact: Gauge, model: Model, diag: Diagonals, removed: Sequence[Removed], solve: Callable[[Floats], Floats]
+) -> Gauge:
+    """The gauge in which, besides, the shapes to be removed are zero.
+
+    Parameters
+    ----------
+    solve
+        S^-1 times right sides (columns) that are orthogonal to all exact degeneracies, in any gauge.
+    """
     if not removed:
-        return Gauge(direction, functional, exact.inverse, named)
+        return exact
     shapes = np.zeros((model.n_param, len(removed)))
     for column, one in enumerate(removed):
         shapes[model.span(one.family), column] = one.shape
     shapes[~diag.determined] = 0
     shapes = exact.project_transposed(shapes)  # no part of a removed shape may need what nothing determines
     answers = exact.project(solve(shapes))
-    direction = sparse.csc_array(sparse.hstack([direction, sparse.csc_array(answers)]))
-    functional = sparse.csc_array(sparse.hstack([functional, sparse.csc_array(shapes)]))
-    inverse = np.linalg.pinv((functional.T @ direction).toarray())
+    direction = sparse.csc_array(sparse.hstack([exact.direction, sparse.csc_array(answers)]))
+    functional = sparse.csc_array(sparse.hstack([exact.functional, sparse.csc_array(shapes)]))
+    named = exact.degeneracies
     for one, shape, answer in zip(removed, shapes.T, answers.T, strict=True):
         sigma = float(np.sqrt(max(shape @ answer, 0.0)) / max(shape @ shape, 1e-300))
         named += (Degeneracy(one.name, one.family, 1, False, sigma, f"taken out of {one.family}"),)
-    return Gauge(direction, functional, inverse, named)
+    return Gauge(direction, functional, np.linalg.pinv((functional.T @ direction).toarray()), named)
 
 
 def _star_modes(model: Model, diag: Diagonals, label: NDArray[np.int32]) -> list[_Mode]:
@@ -187,9 +188,7 @@ def _independent(modes: list[_Mode], n_param: int) -> list[_Mode]:
     factor = np.zeros_like(products)
     for k in range(len(modes)):
         n = len(chosen)
-        row = np.zeros(n)
-        for j in range(n):
-            row[j] = (products[k, chosen[j]] - row[:j] @ factor[j, :j]) / factor[j, j]
+        row = scipy.linalg.solve_triangular(factor[:n, :n], products[chosen, k], lower=True, check_finite=False)
         left = products[k, k] - row @ row
         if left > DEPENDENT:
             factor[n, :n], factor[n, n] = row, np.sqrt(left)

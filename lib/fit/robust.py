@@ -49,7 +49,9 @@ def fit(
 
     Raises `ValueError` for an unknown method; what the data cannot determine comes back as NaN.
     """
-    precondition = solver.preconditioner(model, normal.diagonals(model), recipe.method)
+    diag = normal.diagonals(model)
+    unseen = gauges.exact_gauge(model, diag, gauges.labelled(model, diag)).direction
+    precondition = solver.preconditioner(model, diag, unseen, recipe.method)
     p, rounds, iterations, converged = _settle(model, recipe, precondition, np.zeros(model.n_param), progress)
     variables = star_results.set_variables_aside(model, p, recipe.variable) if np.isfinite(recipe.variable) else 0
     if variables:
@@ -62,7 +64,7 @@ def fit(
     def respond(b: Floats) -> Floats:
         return solver.solve(model, b, precondition, stop=recipe.stop).p
 
-    gauge = gauges.find_gauge(model, diag, label, removed, respond)
+    gauge = gauges.take_out(gauges.exact_gauge(model, diag, label), model, diag, removed, respond)
     p = np.where(diag.determined, gauge.project(p), 0.0)
     sigma = np.full(model.n_param, np.nan)
     if recipe.draws:

@@ -33,8 +33,8 @@ ENTRIES = 6e7
 """Products summed into a matrix written out, at most; about a second."""
 
 
-ROUNDING = 1e-13
-"""Relative residual at which nothing more can be gained."""
+ROUNDING = 1e-11
+"""Relative residual at which nothing more can be gained, and a direct solution needs no window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,52 +68,52 @@ class Solution:
 
 
 class Preconditioner:
-    """Approximate inverse of S, symmetric and positive on whatever S can see."""
+    """Approximate inverse of S, symmetric and positive on whatever S can see.
 
-    def __init__(self, diag: normal.Diagonals, coarse: Coarse | None, matrix: Floats | sparse.csr_matrix | None,
-                 *, smooth: bool) -> None:  # fmt: skip
+    Nothing of its answers is along `null`, the directions S cannot see: rounding would grow there unchecked.
+    """
+
+    def __init__(
+        self, diag: normal.Diagonals, coarse: Coarse, matrix: Floats | sparse.csr_matrix, null: sparse.csc_array, *,
+        smooth: bool,
+    ) -> None:  # fmt: skip
         scale = np.where(diag.determined, diag.full, np.inf)
         self._smooth = 1 / scale if smooth else np.zeros_like(scale)
-        self._z = None if coarse is None else sparse.csr_matrix(
-            sparse.diags_array(diag.determined.astype(float)) @ assembly.prolongation(coarse)
-        )  # fmt: skip
-        self._restrict = None if self._z is None else sparse.csr_matrix(self._z.T)
-        self._factors = [] if matrix is None else list(_factor(matrix))
+        known = sparse.diags_array(diag.determined.astype(float))
+        self._z = sparse.csr_matrix(known @ assembly.prolongation(coarse))
+        self._restrict = sparse.csr_matrix(self._z.T)
+        self._factors = list(_factor(matrix))
+        self._null, self._across = null, sparse.csr_array(null.T)
+        self._gram = np.linalg.pinv((self._across @ null).toarray())
 
     def __call__(self, r: Floats) -> Floats:
+        r = self._seen(r)
         z = (self._smooth if r.ndim == 1 else self._smooth[:, None]) * r
-        if self._z is None or self._restrict is None:
-            return z
         coarse = self._restrict @ r
         answer = np.zeros_like(coarse)
         for members, solve in self._factors:
             answer[members] = solve(coarse[members])
-        return z + self._z @ answer
+        return self._seen(z + self._z @ answer)
+
+    def _seen(self, r: Floats) -> Floats:
+        return r - self._null @ (self._gram @ (self._across @ r))
 
 
-def exact(model: Model, diag: normal.Diagonals) -> Preconditioner:
-    """The reduced matrix itself, factored for each connected part."""
-    coarse = Coarse.identity(model.n_param)
-    return Preconditioner(diag, coarse, assembly.reduced_matrix(model, coarse), smooth=False)
+def preconditioner(
+    model: Model, diag: normal.Diagonals, null: sparse.csc_array, method: str = "auto"
+) -> Preconditioner:
+    """`method` is "direct", "iterative", or "auto": direct where the matrix is small.
 
-
-def two_level(model: Model, diag: normal.Diagonals) -> Preconditioner:
-    """Diagonal and coarse space; the diagonal alone where no family has coarse shapes."""
-    coarse = assembly.coarse_of(model)
-    if coarse.size == 0:
-        return Preconditioner(diag, None, None, smooth=True)
-    every = max(1, model.n_row // SAMPLE)
-    return Preconditioner(diag, coarse, assembly.reduced_matrix(model, coarse, every=every), smooth=True)
-
-
-def preconditioner(model: Model, diag: normal.Diagonals, method: str = "auto") -> Preconditioner:
-    """`method` is "direct", "iterative", or "auto": direct where the matrix is small."""
+    `null` holds the directions (parameter, direction) that S cannot see.
+    """
     if method not in ("auto", "direct", "iterative"):
         raise ValueError(f"no method {method!r}; known: auto, direct, iterative")
     small = model.n_param <= DIRECT and assembly.count_entries(model) <= ENTRIES
     if method == "direct" or (method == "auto" and small):
-        return exact(model, diag)
-    return two_level(model, diag)
+        coarse = Coarse.identity(model.n_param)
+        return Preconditioner(diag, coarse, assembly.reduced_matrix(model, coarse), null, smooth=False)
+    coarse, every = assembly.coarse_of(model), max(1, model.n_row // SAMPLE)
+    return Preconditioner(diag, coarse, assembly.reduced_matrix(model, coarse, every=every), null, smooth=True)
 
 
 def solve(
@@ -151,7 +151,7 @@ def solve(
         if len(earlier) > stop.window:
             change = float(np.max(np.abs(earlier[-1] - earlier[0]), initial=0.0))
         elif residual < ROUNDING:
-            change = 0.0  # a direct solution needs no window
+            change = 0.0
         if progress:
             progress(Progress(iteration, residual, change))
     return Solution(p, iteration, residual, residual < stop.residual)

@@ -108,9 +108,9 @@ def fit_starflat(
     Raises `BadData` where a column is missing or nothing can be used.
     """
     model, intake, colour_centre = starflat_model(table, camera, recipe, anchors=anchors)
-    planes = _planes(camera, recipe) if _plane_removed(recipe, anchors) else []
+    removed = planes(camera, recipe) if plane_removed(recipe, anchors) else []
     return Starflat(
-        fit(model, recipe.robust, removed=planes, progress=progress, intake=intake), recipe, camera, colour_centre
+        fit(model, recipe.robust, removed=removed, progress=progress, intake=intake), recipe, camera, colour_centre
     )
 
 
@@ -155,13 +155,13 @@ COLUMNS = {"colour": ("colour",), "airmass": ("airmass", "mjd")}
 """Columns that only some terms need."""
 
 
-def _plane_removed(recipe: StarflatRecipe, anchors: Anchors | None) -> bool:
+def plane_removed(recipe: StarflatRecipe, anchors: Anchors | None) -> bool:
     if recipe.plane != "auto":
         return recipe.plane == "remove"
     return recipe.model != "simple" and anchors is None and recipe.photometric_sigma is None
 
 
-def _planes(camera: Camera, recipe: StarflatRecipe) -> list[Removed]:
+def planes(camera: Camera, recipe: StarflatRecipe) -> list[Removed]:
     """Amplitude: magnitudes from the centre of the focal plane to its edge."""
     u, v = Superpixels(camera, recipe.superpixels).centres()
     return [

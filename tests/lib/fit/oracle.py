@@ -134,7 +134,8 @@ def reject_one_at_a_time(blocks, y, w, lines, *, clip=5.0, max_rounds=100):
         for rows in stars:
             inside, outside = rows[kept[rows]], rows[~kept[rows]]
             if len(inside) and pull[inside].max() > clip:
-                kept[inside[np.argmax(pull[inside])]] = False
+                # Two measurements are equally far from their mean: the first goes.
+                kept[inside[np.argmax(pull[inside] > pull[inside].max() * (1 - 1e-6))]] = False
                 changed = True
             elif len(outside) and pull[outside].min() < clip:
                 kept[outside[np.argmin(pull[outside])]] = True
