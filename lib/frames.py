@@ -2,8 +2,7 @@
 
 Nine HDUs (ZTF Science Data System explanatory supplement; public reader ztfimg): a primary one
 of keywords, quadrants 1 to 4, their overscans in the same order.  Pixels are float32, RICE
-compressed in tiles of one row, so any range of rows decodes alone; what it costs more than the
-whole plane is one reading from the file a row instead of one a plane.
+compressed in tiles of one row, so any range of rows decodes alone, and costs no more than its share.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from zlib import error as ZlibError
 
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from lib.camera import Camera
 from lib.errors import BadData
 from lib.identifiers import N_CCD, N_QUADRANT, CcdExposure
+from lib.rice import RiceImage
 
 N_HDU = 1 + 2 * N_QUADRANT
 _MJD_ZERO = date(1858, 11, 17)
@@ -42,7 +42,11 @@ class RawCcd:
     ccdid: int
     header: fits.Header
     """Of the primary HDU: the exposure's keywords."""
-    _hdus: fits.HDUList
+    _file: BinaryIO
+    _images: tuple[RiceImage | None, ...]
+    """By HDU - 1; None where astropy must read it."""
+    _amplifiers: tuple[tuple[float | None, float | None], ...]
+    """GAIN and READNOI of the quadrants, if above 0."""
 
     @classmethod
     def open(cls, path: Path, camera: Camera, ccdid: int | None = None) -> Self:
@@ -59,17 +63,23 @@ class RawCcd:
             No FITS file, or truncated; not nine HDUs; of another shape than the camera's; of
             another CCD than asked for, or of none.
         """
-        _check_start(path)
-        # Without a memory map: mapped pages of hundreds of open frames would count as our memory.
-        with _bad_data(path, "cannot be read as FITS"):
-            hdus = fits.open(path, memmap=False)
+        file = path.open("rb")
         try:
+            _check_start(path, file.read(80))
+            file.seek(0)
+            # Without a memory map: mapped pages of hundreds of open frames would count as our memory.
             with _bad_data(path, "cannot be read as FITS"):
+                hdus = fits.open(file, memmap=False, disable_image_compression=True)
                 n_hdu = len(hdus)
-            _check_layout(path, hdus, n_hdu, camera)
-            return cls(path, camera, _ccdid(path, hdus, ccdid), hdus[0].header, hdus)
+                _check_layout(path, hdus, n_hdu, camera)
+                images = tuple(RiceImage.of(hdu) if _compressed(hdu) else None for hdu in hdus[1:])
+                amplifiers = tuple(
+                    (_positive(hdu, hdus[0], "GAIN"), _positive(hdu, hdus[0], "READNOI"))
+                    for hdu in hdus[1 : 1 + N_QUADRANT]
+                )
+                return cls(path, camera, _ccdid(path, hdus, ccdid), hdus[0].header, file, images, amplifiers)
         except BaseException:
-            hdus.close()
+            file.close()
             raise
 
     def __enter__(self) -> Self:
@@ -79,7 +89,7 @@ class RawCcd:
         self.close()
 
     def close(self) -> None:
-        self._hdus.close()
+        self._file.close()
 
     @property
     def mjd(self) -> float:
@@ -102,31 +112,33 @@ class RawCcd:
 
     def gain(self, qid: int) -> float:
         """Electrons per ADU of a quadrant; the camera's nominal one if the file has none above 0."""
-        return self._positive(qid, "GAIN") or self.camera.gain
+        return self._amplifiers[_index(qid) - 1][0] or self.camera.gain
 
     def read_noise(self, qid: int) -> float:
         """Electrons, of a quadrant; the camera's nominal one if the file has none above 0."""
-        return self._positive(qid, "READNOI") or self.camera.read_noise
+        return self._amplifiers[_index(qid) - 1][1] or self.camera.read_noise
 
-    def pixels(self, qid: int, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Rows of a quadrant as stored: (row, column), ADU, electronic offset included."""
-        return self._section(_index(qid), rows)
+    def pixels(
+        self, qid: int, rows: slice = slice(None), out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Rows of a quadrant as stored: (row, column), ADU, electronic offset included; in `out` if that is given."""
+        return self._section(_index(qid), rows, out)
 
     def overscan(self, qid: int) -> NDArray[np.float32]:
         """Overscan of a quadrant as stored: (row, 30 columns), ADU."""
         return self._section(N_QUADRANT + _index(qid), slice(None))
 
-    def _section(self, index: int, rows: slice) -> NDArray[np.float32]:
-        first, last, step = rows.indices(self.camera.shape[0])
+    def _section(self, index: int, rows: slice, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        image = self._images[index - 1]
         with _bad_data(self.path, f"HDU {index} cannot be decoded"):
-            section = self._hdus[index].section
-            # A whole plane reads its compressed bytes at once.
-            pixels = section[...] if (last - first, step) == (self.camera.shape[0], 1) else section[rows]
-        return np.asarray(pixels, dtype=np.float32)
-
-    def _positive(self, qid: int, keyword: str) -> float | None:
-        value = _number(self._hdus[_index(qid)].header.get(keyword, self.header.get(keyword)))
-        return value if value is not None and value > 0 else None
+            if image is not None and rows.step in (None, 1):
+                return image.rows(self._file.fileno(), rows, out)
+            with fits.open(self.path, memmap=False) as hdus:
+                pixels = np.asarray(hdus[index].section[rows], dtype=np.float32)
+        if out is None:
+            return pixels
+        out[...] = pixels
+        return out
 
 
 def _index(qid: int) -> int:
@@ -154,9 +166,23 @@ def _bad_data(path: Path, what: str) -> Iterator[None]:
         raise BadData(f"{path}: {what} ({type(error).__name__}: {error}); {_FETCH}") from error
 
 
-def _check_start(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(80)
+def _compressed(hdu: Any) -> bool:
+    return isinstance(hdu, fits.BinTableHDU) and bool(hdu.header.get("ZIMAGE", False))
+
+
+def _shape(hdu: Any) -> tuple[int, ...]:
+    """Of the image; () if it is none."""
+    if _compressed(hdu):
+        return tuple(hdu.header[f"ZNAXIS{axis}"] for axis in range(hdu.header["ZNAXIS"], 0, -1))
+    return tuple(hdu.shape) if hdu.is_image else ()
+
+
+def _positive(hdu: Any, primary: Any, keyword: str) -> float | None:
+    value = _number(hdu.header.get(keyword, primary.header.get(keyword)))
+    return value if value is not None and value > 0 else None
+
+
+def _check_start(path: Path, start: bytes) -> None:
     if start.startswith(b"SIMPLE  ="):
         return
     found = "nothing" if not start else "a web page" if start.lstrip()[:1] == b"<" else f"{start[:12]!r}"
@@ -176,7 +202,7 @@ def _check_layout(path: Path, hdus: fits.HDUList, n_hdu: int, camera: Camera) ->
     rows, columns = camera.shape
     for index in range(1, n_hdu):
         expected = (rows, columns) if index <= N_QUADRANT else (rows, camera.overscan_columns)
-        found = hdus[index].shape if hdus[index].is_image else ()
+        found = _shape(hdus[index])
         if found != expected:
             raise BadData(
                 f"{path}: HDU {index} has shape {found}, expected {expected} (rows, columns) for camera "
