@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from lib.fit import assembly, normal, solver
@@ -44,7 +43,9 @@ def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:
     scale = 1 / np.sqrt(dense.diagonal())
     functional = gauge.functional.toarray()[known] * scale[:, None]
     functional /= np.maximum(np.linalg.norm(functional, axis=0), 1e-300)
-    inverse = scipy.linalg.inv(dense * scale * scale[:, None] + functional @ functional.T) * scale * scale[:, None]
+    dense = dense * scale * scale[:, None] + functional @ functional.T
+    dense[np.diag_indices_from(dense)] += solver.RIDGE**2  # few stars may leave more unknown than the graph tells
+    inverse = np.linalg.inv(dense) * scale * scale[:, None]
     full = np.zeros((model.n_param, model.n_param))
     full[np.ix_(known, known)] = inverse
     return gauge.project(gauge.project(full).T)

@@ -47,15 +47,14 @@ def test_two_skies_that_do_not_touch_are_told_apart_and_each_is_solved(method):
         zenith=np.tile(here.zenith, 2),
         parallactic=np.tile(here.parallactic, 2),
     )
-    n, sky = len(here), 2e5
+    n = len(here)
     effects = Effects(map=0, colour_map=0, airmass=0, outliers=0, variables=0)
-    one, first = star_measurements(TINY, dataclasses.replace(pointings, centre=pointings.centre % sky), 1, effects)
     tables = []
     for k, part in enumerate((slice(0, n), slice(n, 2 * n))):
         chosen = Pointings(*(getattr(pointings, name)[part] for name in Pointings.__slots__))
         table, truth = star_measurements(TINY, chosen, 1500, effects, seed=k)
         tables.append((replaced(table, "star_id", table["star_id"].to_numpy() + k * 10**6), truth, chosen))
-    table = pa.concat_tables([one.slice(0, 0), *(t for t, _, _ in tables)])
+    table = pa.concat_tables([t for t, _, _ in tables])
 
     result = fit_ubercal(table, TINY, with_method(UbercalRecipe(held_out=0), method))
 
@@ -98,21 +97,22 @@ def test_an_empty_quadrant_and_cells_without_stars_are_reported_and_the_rest_is_
 
 @pytest.mark.parametrize("method", BOTH)
 def test_an_exposure_of_three_stars_has_its_zero_point_and_a_large_error(sequence, method):
-    table, truth = sequence
+    table, _ = sequence
     exposure = table["exposure"].to_numpy()
     names = np.unique(exposure)
     rows = np.flatnonzero(exposure == names[7])
-    often = rows[np.bincount(np.unique(table["star_id"], return_inverse=True)[1])[
-        np.searchsorted(np.unique(table["star_id"]), table["star_id"].to_numpy()[rows])] > 5]  # fmt: skip
+    _, star, count = np.unique(table["star_id"].to_numpy(), return_inverse=True, return_counts=True)
+    often = rows[count[star[rows]] > 5]
     drop = np.setdiff1d(rows, often[:3])
+    recipe = dataclasses.replace(RECIPE, model="color")
 
-    fit = fit_starflat(table.take(np.setdiff1d(np.arange(table.num_rows), drop)), TINY, with_method(RECIPE, method)).fit
+    fit = fit_starflat(table.take(np.setdiff1d(np.arange(table.num_rows), drop)), TINY, with_method(recipe, method)).fit
 
     zero = fit["zero_point"]
     assert zero.count[7] == 3
     others = np.delete(zero.sigma, 7)
     assert 0.003 / np.sqrt(3) < zero.sigma[7] < 0.03
-    assert zero.sigma[7] > np.median(others)
+    assert zero.sigma[7] > 2 * np.median(others)
     assert np.isfinite(zero.value).all()
 
 
@@ -180,7 +180,10 @@ def test_degeneracies_of_a_sequence_are_named_with_what_was_done(sequence):
     assert named["gain against map"].count == 63
     np.testing.assert_allclose(fit["gain"].value, 0, atol=1e-9)
     assert not named["plane over the focal plane, to the east"].exact
-    assert named["plane over the focal plane, to the east"].sigma > 10 * np.nanmedian(fit["map"].sigma) / np.sqrt(256)
+    # Were zero points and stars known, independent cells would give the plane to this:
+    u, _ = Superpixels(TINY, 2).centres()
+    alone = np.nanmedian(fit["map"].sigma) / np.sqrt(np.sum((u / u.max()) ** 2))
+    assert named["plane over the focal plane, to the east"].sigma > 2 * alone
     (correlated,) = fit.correlations.values()
     assert all(0 < abs(c) <= 1 for _, c in correlated)
     assert all(family.gauge for family in fit.parameters.values())
@@ -210,11 +213,8 @@ def test_stars_of_known_magnitude_anchor_level_and_plane(sequence):
     _, east, north = np.linalg.lstsq(shapes[good], off[good], rcond=None)[0]
     assert max(abs(east), abs(north)) < 3 * MILLI  # a plane of 50 mmag is found to a tenth of the anchors' spread
     stars = dict(zip(fit.stars.star_id, fit.stars.mag, strict=True))
-    level = (
-        np.array([stars[i] for i in star_id[known] if i in stars])
-        - truth.star_mag[known & np.isin(star_id, list(stars))]
-    )
-    assert abs(level.mean()) < 4 * 0.002 / np.sqrt(known.sum()) + 0.2 * MILLI
+    level = [stars[i] - mag for i, mag in zip(anchors.star_id, anchors.mag, strict=True) if i in stars]
+    assert abs(np.mean(level)) < 4 * 0.002 / np.sqrt(known.sum()) + 0.2 * MILLI
 
 
 def test_a_photometric_night_holds_the_plane():
