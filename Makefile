@@ -1,10 +1,15 @@
-# Few verbs: setup, demo, real, serve, test, check, bench, clean.
-# Everything runs from a virtual environment made here, with exactly the versions of constraints.txt.
+# make demo    a simulated night, from raw frames to a report that compares every product with its truth
+#              (CAMERA=ztf: one CCD of real size)
+# make real    the aperture catalogue of a real quadrant, and its growth curve beside the archive's
+# make serve   Prefect's server, a worker and all deployments on loopback, until Ctrl-C
+# make test    every test          make check   style, types, layers          make bench   speed and memory
+# make setup   only the virtual environment, with exactly the versions of constraints.txt
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+CAMERA ?= tiny
 
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
@@ -23,6 +28,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+demo: $(READY)
+	$(BIN)/python -m flows demo --camera $(CAMERA) --folder demo/$(CAMERA)
+
+real: $(READY)
+	$(BIN)/python -m flows real
+
+serve: $(READY)
+	$(BIN)/python -m flows serve
+
 test: $(READY)
 	$(BIN)/python -m pytest
 
@@ -31,6 +45,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache

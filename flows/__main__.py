@@ -17,13 +17,17 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter, Token
 
+from flows.serve import serve
 from flows.server import server, talking_to
+from lib.errors import PipelineError
+from lib.recipes import recipe_from
 
-FLOWS = ("download", "calibrate", "detrend", "catalogue", "science", "report", "nightly", "demo")
+FLOWS = ("download", "calibrate", "detrend", "catalogue", "science", "report", "nightly", "demo", "real")
 
 app = App(
     name="python -m flows",
-    help="Calibration of the Zwicky Transient Facility, from raw frames to aperture catalogues.",
+    help="Calibration of the Zwicky Transient Facility, from raw frames to aperture catalogues.\n\n"
+    "serve: Prefect's server, a worker and all deployments on loopback, until interrupted.",
     default_parameter=Parameter(consume_multiple=True, negative=()),
     version_flags=[],
 )
@@ -31,8 +35,6 @@ app = App(
 
 def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:
     """A recipe from a TOML file whose tables are the nested recipes; what it leaves out keeps its default."""
-    from lib.recipes import recipe_from
-
     path = Path(tokens[0].value)
     try:
         return recipe_from(type_, tomllib.loads(path.read_text()))
@@ -67,6 +69,9 @@ def command(name: str) -> Callable[..., None]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; 1 if it failed for a reason that its message tells."""
+    if arguments[:1] == ["serve"]:
+        serve()
+        return 0
     names = [name for name in FLOWS if name in arguments[:1]] or FLOWS  # only what is asked for is imported
     for name in names:
         app.command(command(name), name=name)
@@ -74,8 +79,6 @@ def main(arguments: Sequence[str]) -> int:
     if run.__name__ not in FLOWS:  # help
         run(*bound.args, **bound.kwargs)
         return 0
-    from lib.errors import PipelineError
-
     try:
         with server() as api, talking_to(api):
             run(*bound.args, **bound.kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from lib.errors import PipelineError
 from tasks.engine import running
 from tasks.outcome import Outcome
+from tasks.settings import cores
 
 THREADS = 8
 """Tasks under way at once: enough to keep the workers busy and the archive's few connections used."""
@@ -39,8 +40,11 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
             given = inspect.signature(function).bind(*args, **kwargs)
             given.apply_defaults()
             workers = given.arguments["workers"]
-            with running(len(os.sched_getaffinity(0)) if workers is None else workers):
+            began = time.monotonic()
+            with running(cores() if workers is None else workers) as engine:
                 outcome = function(*args, **kwargs)
+            peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
+            get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
             show(name, outcome)
             fail_above(given.arguments["max_set_aside"], outcome)
             return Completed(message=str(outcome), data=outcome)
@@ -56,7 +60,6 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
 def show(name: str, outcome: Outcome) -> None:
     """Leave a summary in the log and among the orchestrator's artifacts."""
     logger = get_run_logger()
-    logger.info("%s: %s", name, outcome)
     for one in outcome.set_aside:
         logger.warning("set aside %s: %s", one.what, one.reason)
     rows = [f"| {row['product']} | {row['made']} | {row['cached']} |" for row in outcome.table()]

@@ -73,10 +73,14 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
 @contextmanager
 def talking_to(api: str) -> Iterator[None]:
     """Have this process's flows report to a server, even if Prefect read its settings before there was one."""
+    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: api}):
-        yield
+        try:
+            yield
+        finally:
+            APILogHandler().flush()  # before the server is gone
 
 
 def free_port() -> int:

@@ -84,7 +84,10 @@ def flip_readout(pixels: NDArray[_T], qid: int) -> NDArray[_T]:
 
 
 def mosaic_ccd(quadrants: dict[int, NDArray[_T]]) -> NDArray[_T]:
-    """A whole CCD from its four quadrants by qid, north up and east to the right, for the eye."""
+    """A whole CCD from its four quadrants by qid, for the eye: rows run north, columns east.
+
+    Drawn from the lower left corner, north is up and east to the right.
+    """
     up = {qid: pixels[::-1, ::-1] for qid, pixels in quadrants.items()}
     return np.block([[up[3], up[4]], [up[2], up[1]]])
 

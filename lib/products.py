@@ -156,7 +156,7 @@ def summary_ref(recipe: recipes.ReportRecipe, night: date, name: str) -> Product
     return _of_night(Kind.SUMMARY, recipe, night, name, "parquet")
 
 
-def figure_ref(recipe: recipes.ReportRecipe, night: date, name: str) -> ProductRef:
+def figure_ref(recipe: object, night: date, name: str) -> ProductRef:
     return _of_night(Kind.FIGURE, recipe, night, name, "png")
 
 
@@ -198,7 +198,7 @@ def _master(kind: Kind, recipe: object, period: Period, part: str, name: str) ->
     return ProductRef(kind, recipes.digest(recipe), f"{period}/{part}", f"ztfin2p3_{days}_000000_{name}")
 
 
-def _of_night(kind: Kind, recipe: recipes.ReportRecipe, night: date, name: str, suffix: str) -> ProductRef:
+def _of_night(kind: Kind, recipe: object, night: date, name: str, suffix: str) -> ProductRef:
     day = f"{night:%Y%m%d}"
     return ProductRef(kind, recipes.digest(recipe), f"{day}/{name}", f"ztfin2p3_{day}_{name}.{suffix}")
 

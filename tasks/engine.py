@@ -10,6 +10,7 @@ import importlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +29,8 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self.peak_bytes = 0
+        """Of memory, the largest of any worker so far."""
         self._lock = threading.Lock()
         self._pool = self._start()
 
@@ -46,12 +49,14 @@ class Workers:
         """
         pool = self._pool
         try:
-            return pool.submit(call_by_path, path, args, kwargs).result()
+            result, peak = pool.submit(call_by_path, path, args, kwargs).result()
         except BrokenProcessPool as error:
             with self._lock:
                 if self._pool is pool:
                     self._pool = self._start()
             raise TransientError(f"a worker process died while {path} ran; a new one was started") from error
+        self.peak_bytes = max(self.peak_bytes, peak)
+        return result
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -61,15 +66,15 @@ _workers: ContextVar[Workers | None] = ContextVar("workers", default=None)
 
 
 @contextmanager
-def running(count: int) -> Iterator[None]:
+def running(count: int) -> Iterator[Workers | None]:
     """Have tasks computed by that many processes (0: in their own threads).  An engine already running is used."""
     if count == 0 or _workers.get() is not None:
-        yield
+        yield _workers.get()
         return
     workers = Workers(count)
     token = _workers.set(workers)
     try:
-        yield
+        yield workers
     finally:
         _workers.reset(token)
         workers.close()
@@ -83,11 +88,12 @@ def compute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return workers.call(f"{function.__module__}:{function.__qualname__}", args, kwargs)
 
 
-def call_by_path(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call what a task was decorated from: its name in the module is the task's, not the function's."""
+def call_by_path(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, int]:
+    """Call what a task was decorated from (its name in the module is the task's); result and peak memory, bytes."""
     module, _, name = path.partition(":")
     found = getattr(importlib.import_module(module), name)
-    return getattr(found, "computes", found)(*args, **kwargs)
+    result = getattr(found, "computes", found)(*args, **kwargs)
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
 def _begin_worker() -> None:

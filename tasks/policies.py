@@ -10,12 +10,14 @@ from typing import Any
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 from prefect.states import Completed, Failed, State
 from prefect.tasks import exponential_backoff
 
 from lib.errors import BadData, MissingProduct, TransientError
 from lib.products import Built, ProductRef
+from lib.store import Store
 from tasks import settings
 from tasks.engine import compute
 from tasks.outcome import Outcome, as_outcome, total
@@ -118,6 +120,12 @@ class Launched:
 def launch(make: Task, target: object, *args: Any, **kwargs: Any) -> Launched:
     """Start a product task."""
     return Launched(label_of(target), make.submit(target, *args, **kwargs))
+
+
+def tell_where(outcome: Outcome, store: Store) -> None:
+    """Log where what a person wants to look at is."""
+    for built in outcome.built:
+        get_run_logger().info("%s: %s", built.ref.label, store.uri(built.ref))
 
 
 def collect(launched: Iterable[Launched]) -> Outcome:

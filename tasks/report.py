@@ -42,7 +42,7 @@ from tasks import figures
 from tasks.figures import draw_figure
 from tasks.jobs import CcdJob, ccd_jobs
 from tasks.outcome import Outcome, SetAside
-from tasks.policies import collect, launch, product_task
+from tasks.policies import collect, launch, product_task, tell_where
 from tasks.selection import grouped
 
 
@@ -150,6 +150,7 @@ def draw_report(
     shown = (drawn.built, numbers.built, night, camera, outcome)
     page = collect([launch(write_page, report_ref(of_report, night), *shown, **common)])
     show_page(report_of(*shown, store))
+    tell_where(page, store)
     return numbers + drawn + page
 
 

@@ -24,6 +24,11 @@ def retry_seconds() -> float:
     return float(os.environ.get("ZTF_RETRY_SECONDS", "30"))
 
 
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 

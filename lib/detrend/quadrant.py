@@ -27,7 +27,7 @@ _ROWS = 16
 IPAC_PROCESSING = re.compile(
     r"CID\w+|MAGZP\w*|CLR\w+|ZP\w+|PCOLOR|CALNOTE\d|NMATCHES|FIXAPERS|APCOR\w+|MAGLIM|STATUS|BIT\d\d|"
     r"FLXSCALE|MAGZEROP|PHOT(IRMS|INST|LINK)|CREATED|PROCVSN|DB\w+|SATURATE|BUNIT|HISTORY|COMMENT|"
-    r"BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|EXTNAME|EXTVER|"
+    r"BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|EXTNAME|EXTVER|ZNAXIS\d?|ZHECKSUM|ZDATASUM|"
 )
 """Cards of IPAC's science header that speak of IPAC's pixels or of how they were made: calibration ids,
 photometric zero points and aperture corrections, quality bits' legend, database ids.  What the exposure,

@@ -1,0 +1,57 @@
+"""A real quadrant, measured, and its growth curve beside the archive's own."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from flows.science import science
+from lib.products import Kind
+from lib.recipes import PhotometryRecipe, ScienceCatalogueRecipe
+from tasks.growth import draw_growth, pairs
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, tell_where
+from tasks.settings import store_at
+
+DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
+"""Pixels; of the apertures whose corrections the archive publishes."""
+
+
+@product_flow("real")
+def real(
+    period: str = "20200924",
+    store: str = "demo/real",
+    *,
+    archive: str = "tests/data",
+    workers: int | None = 0,
+    max_set_aside: float = 0.0,
+) -> Outcome:
+    """Measure the sources of real science images, and compare their growth curves with the archive's.
+
+    1. Measure the sources of the images.
+    2. Draw the growth curve of each image, and beside it what its header says.
+
+    Parameters
+    ----------
+    period
+        Night of the images; the default is that of the quadrant in the repository.
+    store
+        Folder or s3://bucket/prefix that receives the products.
+    archive
+        Address of the archive, or a folder in its layout.
+    workers
+        Processes that compute; 0: none but this one; one a core if not given.
+    max_set_aside
+        Fraction of the inputs that may be set aside before the flow fails.
+    """
+    recipe = ScienceCatalogueRecipe(PhotometryRecipe(radii=tuple(d / 2 for d in DIAMETERS)), reference=None)
+    night, products = scope_of(period, "ztf", None, None).period.first, store_at(store)
+
+    measured = science(period, store, archive=archive, recipe=recipe, workers=workers, max_set_aside=max_set_aside)
+
+    images, catalogues = measured.of(Kind.SCIENCE), measured.of(Kind.SCIENCE_CATALOGUE)
+    drawn = collect(
+        launch(draw_growth, target, catalogue, image, recipe, products)
+        for target, catalogue, image in pairs(catalogues, images, night, recipe)
+    )
+    tell_where(drawn, products)
+    return measured + drawn
