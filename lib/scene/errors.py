@@ -1,0 +1,17 @@
+"""What can be wrong with a scene."""
+
+from __future__ import annotations
+
+from lib.errors import BadData
+
+
+class DegenerateScene(BadData):
+    """The data cannot tell the transient from the galaxy beneath it."""
+
+
+class NothingToFit(BadData):
+    """No exposure is left in which the source could be measured."""
+
+
+class NoStars(BadData):
+    """Too few stars to know the PSF, the WCS or the throughput of an exposure."""

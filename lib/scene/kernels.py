@@ -1,0 +1,198 @@
+"""The PSF drawn at points, compiled; one thread, float64.
+
+Names shared by all: `moffat` (qxx, qxy, qyy, beta) of a profile (1 + qxx x^2 + 2 qxy x y + qyy y^2)^-beta of
+unit integral (Moffat 1969, A&A 3, 455); `residual` (y, x) coefficients of the cubic B-spline added to it, odd in
+number, `spacing` pixels apart, the middle one at the centre of the PSF.  The PSF is the effective one: its value
+at the centre of a pixel is what the whole pixel receives.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+
+CELLS = 4
+"""Cells of a galaxy table per pixel: aliases of a PSF of 2 pixels FWHM stay below 1e-5 of it."""
+
+
+@_jit
+def spline_weights(t):  # type: ignore[no-untyped-def]
+    """Of the four cubic B-splines around a point a fraction t beyond the second of them."""
+    s = 1 - t
+    return (
+        s * s * s / 6,
+        (3 * t * t * t - 6 * t * t + 4) / 6,
+        (3 * s * s * s - 6 * s * s + 4) / 6,
+        t * t * t / 6,
+    )
+
+
+@_jit
+def spline_slopes(t):  # type: ignore[no-untyped-def]
+    s = 1 - t
+    return -s * s / 2, (3 * t * t - 4 * t) / 2, (4 * s - 3 * s * s) / 2, t * t / 2
+
+
+@_jit
+def moffat_norm(moffat):  # type: ignore[no-untyped-def]
+    return (moffat[3] - 1) / math.pi * math.sqrt(moffat[0] * moffat[2] - moffat[1] * moffat[1])
+
+
+@_jit
+def draw_psf(moffat, residual, spacing, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
+    """out (3, row * column): the PSF of a source at (x, y), and its derivatives by x and by y of the source."""
+    norm = moffat_norm(moffat)
+    qxx, qxy, qyy, beta = moffat[0], moffat[1], moffat[2], moffat[3]
+    n_map = residual.shape[0]
+    middle = n_map // 2
+    for r in range(rows):
+        v = r - y
+        for c in range(columns):
+            u = c - x
+            s = 1 + qxx * u * u + 2 * qxy * u * v + qyy * v * v
+            value = norm * math.exp(-beta * math.log(s))
+            slope = 2 * beta * value / s
+            du, dv = slope * (qxx * u + qxy * v), slope * (qxy * u + qyy * v)
+            gx, gy = u / spacing + middle, v / spacing + middle
+            if -2 < gx < n_map + 1 and -2 < gy < n_map + 1:
+                i, j = math.floor(gx), math.floor(gy)
+                wx, wy = spline_weights(gx - i), spline_weights(gy - j)
+                sx, sy = spline_slopes(gx - i), spline_slopes(gy - j)
+                for b in range(4):
+                    row = j - 1 + b
+                    if 0 <= row < n_map:
+                        for a in range(4):
+                            column = i - 1 + a
+                            if 0 <= column < n_map:
+                                m = residual[row, column]
+                                value += wy[b] * wx[a] * m
+                                du -= wy[b] * sx[a] * m / spacing
+                                dv -= sy[b] * wx[a] * m / spacing
+            out[0, r * columns + c] = value
+            out[1, r * columns + c] = du
+            out[2, r * columns + c] = dv
+
+
+@_jit
+def _sample(moffat, residual, spacing, half):  # type: ignore[no-untyped-def]
+    """The PSF on a grid of 1 / CELLS pixel, `half` pixels to either side."""
+    n, centre = 2 * half * CELLS, half * CELLS
+    grid = np.empty((n, n))
+    norm, h = moffat_norm(moffat), 1.0 / CELLS
+    beta = moffat[3]
+    for b in range(centre + 1):
+        v = (b - centre) * h
+        for a in range(n):
+            u = (a - centre) * h
+            s = 1 + moffat[0] * u * u + 2 * moffat[1] * u * v + moffat[2] * v * v
+            value = norm * math.exp(-beta * math.log(s))
+            grid[b, a] = value
+            if b > 0 and a > 0:  # the Moffat is symmetric about its centre
+                grid[2 * centre - b, 2 * centre - a] = value
+    for b in range(centre + 1, n):  # the first column has no mirror image on the grid
+        v, u = (b - centre) * h, -half * 1.0
+        s = 1 + moffat[0] * u * u + 2 * moffat[1] * u * v + moffat[2] * v * v
+        grid[b, 0] = norm * math.exp(-beta * math.log(s))
+
+    n_map = residual.shape[0]
+    reach = min(int(math.ceil((n_map // 2 + 2) * spacing / h)), centre - 1)
+    along = np.zeros((n_map, 2 * reach + 1))  # residual, interpolated along x
+    for k in range(2 * reach + 1):
+        g = (k - reach) * h / spacing + n_map // 2
+        i = math.floor(g)
+        w = spline_weights(g - i)
+        for a in range(4):
+            if 0 <= i - 1 + a < n_map:
+                for row in range(n_map):
+                    along[row, k] += w[a] * residual[row, i - 1 + a]
+    for k in range(2 * reach + 1):
+        g = (k - reach) * h / spacing + n_map // 2
+        i = math.floor(g)
+        w = spline_weights(g - i)
+        for b in range(4):
+            if 0 <= i - 1 + b < n_map:
+                for a in range(2 * reach + 1):
+                    grid[centre - reach + k, centre - reach + a] += w[b] * along[i - 1 + b, a]
+    return grid
+
+
+@_jit
+def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore[no-untyped-def]
+    """(phase y, phase x, y, x) B-spline coefficients, 1 / CELLS pixel apart, of the PSF convolved with a galaxy node.
+
+    A node is a cubic B-spline of unit integral; `taps` writes it in cubic B-splines of 1 / CELLS pixel, so that
+    convolving the samples of the PSF with them gives the coefficients: exact but for aliases at CELLS cycles per
+    pixel.  `spread` (xx, xy, yy) is what the node's covariance lacks in this exposure, where the sky's grid
+    appears turned and stretched; a second derivative puts it in.  Phases apart, so that the pixels of a row,
+    CELLS cells from one another, lie side by side.
+    """
+    grid = _sample(moffat, residual, spacing, half)
+    n, reach = grid.shape[0], len(taps) // 2
+    xx, xy, yy = spread
+    if abs(xx) + abs(xy) + abs(yy) > 1e-9:
+        before, c2 = grid.copy(), float(CELLS * CELLS)
+        for b in range(1, n - 1):
+            for a in range(1, n - 1):
+                middle = before[b, a]
+                across = before[b, a + 1] + before[b, a - 1] - 2 * middle
+                down = before[b + 1, a] + before[b - 1, a] - 2 * middle
+                corner = before[b + 1, a + 1] + before[b - 1, a - 1] - before[b + 1, a - 1] - before[b - 1, a + 1]
+                grid[b, a] += 0.5 * c2 * (xx * across + yy * down + 0.5 * xy * corner)
+    rows = np.zeros((n, n))
+    for b in range(n):
+        for k in range(-reach, reach + 1):
+            if 0 <= b + k < n:
+                w = taps[reach + k]
+                for a in range(n):
+                    rows[b, a] += w * grid[b + k, a]
+    side = n // CELLS
+    table = np.zeros((CELLS, CELLS, side, side), np.float32)
+    line = np.empty(n)
+    for b in range(n):
+        line[:] = 0.0
+        for k in range(-reach, reach + 1):
+            w = taps[reach + k]
+            for a in range(max(0, -k), min(n, n - k)):
+                line[a] += w * rows[b, a + k]
+        for a in range(n):
+            table[b % CELLS, a % CELLS, b // CELLS, a // CELLS] = line[a]
+    return table
+
+
+@_jit
+def draw_nodes(table, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
+    """out (node, row * column): the image of each galaxy node at (x, y), pixels of the stamp.
+
+    Unsigned indices, which cannot count from the end: the compiler then draws eight pixels at a time.
+    """
+    flat, target = table.reshape(-1), out.reshape(-1)
+    side, half = table.shape[2], table.shape[2] // 2
+    n_row, n_column, stride = np.uint64(rows), np.uint64(columns), np.uint64(side)
+    first_row, first_column = np.empty(4, np.uint64), np.empty(4, np.uint64)
+    for j in range(len(x)):
+        gx, gy = (half - x[j]) * CELLS, (half - y[j]) * CELLS
+        nx, ny = math.floor(gx), math.floor(gy)
+        wx, wy = spline_weights(gx - nx), spline_weights(gy - ny)
+        for k in range(4):
+            cell_x, cell_y = nx - 1 + k, ny - 1 + k
+            first_column[k] = np.uint64((cell_x % CELLS) * side * side + cell_x // CELLS)
+            first_row[k] = np.uint64((cell_y % CELLS) * CELLS * side * side + (cell_y // CELLS) * side)
+        base = np.uint64(j * rows * columns)
+        for b in range(4):
+            w0, w1, w2, w3 = wy[b] * wx[0], wy[b] * wx[1], wy[b] * wx[2], wy[b] * wx[3]
+            f0, f1 = first_row[b] + first_column[0], first_row[b] + first_column[1]
+            f2, f3 = first_row[b] + first_column[2], first_row[b] + first_column[3]
+            for r in range(n_row):
+                to, s = base + np.uint64(r) * n_column, np.uint64(r) * stride
+                if b == 0:
+                    for c in range(n_column):
+                        t = w0 * flat[f0 + s + c] + w1 * flat[f1 + s + c]
+                        target[to + c] = t + w2 * flat[f2 + s + c] + w3 * flat[f3 + s + c]
+                else:
+                    for c in range(n_column):
+                        t = w0 * flat[f0 + s + c] + w1 * flat[f1 + s + c]
+                        target[to + c] += t + w2 * flat[f2 + s + c] + w3 * flat[f3 + s + c]
