@@ -18,6 +18,10 @@ from lib.fit.results import Fit, Intake, Parameters, Stars
 ROUGH = solver.Stop(residual=1e-4, change=np.inf)
 """Good enough to tell which measurements are far off."""
 
+WELL_MEASURED = 50
+"""Measurements of a parameter above which one outlier does not move it enough to condemn others: stars may then
+lose several between two solutions.  At 27 the outcome differed in one row of twenty, at 70 in none of 10 000."""
+
 CORRELATED = 2
 """Families of at most this many parameters get their covariances with all others."""
 
@@ -30,9 +34,9 @@ class RobustRecipe:
     """Standard deviations of a measurement; infinite: nothing is rejected."""
     variable: float = 5.0
     """Stars whose chi2 is further above the average star's than this, in standard deviations, are left out."""
-    steps: int = rejection.LONG_ENOUGH
-    """Rejections in one star between two global solutions, at most."""
-    max_rounds: int = 60
+    steps: int | None = None
+    """Rejections in one star between two global solutions, at most; None: as many as do not change the outcome."""
+    max_rounds: int = 200
     draws: int = 50
     """Solutions of noise from which errors are estimated where the matrix is too large to invert; 0: no errors."""
     method: str = "auto"
@@ -88,13 +92,15 @@ def _settle(
     progress: Callable[[solver.Progress], None] | None,
 ) -> tuple[Floats, int, int, bool]:  # fmt: skip
     """Alternate global solutions and rejection; the last solution and the last look are to full accuracy."""
-    rough = np.isfinite(recipe.clip)
+    rough, most = np.isfinite(recipe.clip), recipe.steps
+    if most is None:
+        most = rejection.LONG_ENOUGH if model.n_row > WELL_MEASURED * model.n_param else 1
     for rounds in range(1, recipe.max_rounds + 1):
         b = normal.right_side(model)
         stop = ROUGH if rough else recipe.stop
         solution = solver.solve(model, b, precondition, start=p, stop=stop, progress=progress)
         p = solution.p
-        steps = min(recipe.steps, 2 ** (rounds - 1))
+        steps = min(most, 2 ** (rounds - 1))
         changed = rejection.reject(model, p, recipe.clip, steps=steps) if np.isfinite(recipe.clip) else 0
         if not changed and not rough:
             return p, rounds, solution.iterations, solution.converged

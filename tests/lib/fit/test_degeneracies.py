@@ -140,7 +140,8 @@ def test_rows_that_cannot_serve_are_counted_by_reason_and_change_nothing(sequenc
     table, _ = sequence
     clean = fit_starflat(table, TINY, RECIPE).fit
     bad = {
-        "mag": table.slice(0, 3), "mag_e": table.slice(10, 2), "colour": table.slice(20, 1), "airmass": table.slice(30, 4)
+        "mag": table.slice(0, 3), "mag_e": table.slice(10, 2),
+        "colour": table.slice(20, 1), "airmass": table.slice(30, 4),
     }  # fmt: skip
     spoilt = [replaced(rows, name, np.full(rows.num_rows, np.nan).astype(rows[name].type.to_pandas_dtype()))
               for name, rows in bad.items()]  # fmt: skip

@@ -98,12 +98,8 @@ def test_ten_thousand_measurements_lose_the_rows_that_the_plain_rule_rejects():
 def test_many_rejections_between_solutions_end_where_one_at_a_time_does(larger):
     table, _, _ = larger
     many, one = (
-        fit_starflat(
-            table,
-            TINY,
-            StarflatRecipe(superpixels=5, robust=RobustRecipe(draws=0, steps=steps)),
-        ).fit
-        for steps in (RobustRecipe().steps, 1)
+        fit_starflat(table, TINY, StarflatRecipe(superpixels=5, robust=RobustRecipe(draws=0, steps=steps))).fit
+        for steps in (None, 1)
     )
     np.testing.assert_array_equal(many.rejected, one.rejected)
     np.testing.assert_array_equal(many.stars.variable, one.stars.variable)
