@@ -22,6 +22,9 @@ WELL_MEASURED = 50
 """Measurements of a parameter above which one outlier does not move it enough to condemn others: stars may then
 lose several between two solutions.  At 27 the outcome differed in one row of twenty, at 70 in none of 10 000."""
 
+SMALL = 200_000
+"""Measurements up to which solutions are so cheap that stars lose one at a time whatever their number."""
+
 CORRELATED = 2
 """Families of at most this many parameters get their covariances with all others."""
 
@@ -94,7 +97,7 @@ def _settle(
     """Alternate global solutions and rejection; the last solution and the last look are to full accuracy."""
     rough, most = np.isfinite(recipe.clip), recipe.steps
     if most is None:
-        most = rejection.LONG_ENOUGH if model.n_row > WELL_MEASURED * model.n_param else 1
+        most = rejection.LONG_ENOUGH if model.n_row > max(SMALL, WELL_MEASURED * model.n_param) else 1
     for rounds in range(1, recipe.max_rounds + 1):
         b = normal.right_side(model)
         stop = ROUGH if rough else recipe.stop

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.camera import TINY
+from lib.fit import normal
 from lib.fit import table as tables
 from lib.fit.robust import RobustRecipe
-from lib.fit.starflat import StarflatRecipe, fit_starflat
+from lib.fit.starflat import StarflatRecipe, fit_starflat, starflat_model
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
 
 RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative"))
@@ -65,6 +66,16 @@ def test_the_partitions_do_not_matter(reference, size, chunks):
         patch.setattr(tables, "ROWS", size)
         fit = fit_starflat(chunked, TINY, RECIPE).fit
     assert_same(fit, reference, np.arange(TABLE.num_rows))
+
+
+@few
+@given(seed=st.integers(0, 2**32 - 1))
+def test_drawn_noise_follows_its_rows(seed):
+    """Errors estimated from draws are the same too, because the signs belong to the measurements."""
+    rows = np.random.default_rng(seed).permutation(TABLE.num_rows)
+    one, other = (starflat_model(table, TINY, RECIPE)[0] for table in (TABLE, TABLE.take(pa.array(rows))))
+    draws = normal.noise_right_sides(one, 5, 1)
+    np.testing.assert_allclose(normal.noise_right_sides(other, 5, 1), draws, atol=1e-9 * np.abs(draws).max())
 
 
 @few

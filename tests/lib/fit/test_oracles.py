@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib.camera import TINY
+from lib.fit.rejection import LONG_ENOUGH
 from lib.fit.robust import RobustRecipe
 from lib.fit.starflat import StarflatRecipe, fit_starflat
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
@@ -65,15 +66,15 @@ def test_gains_of_two_nights_are_the_least_squares_solution(method):
 
 @pytest.fixture(scope="module")
 def larger():
-    table = simulated(6000, 40, 5, outliers=0.01, variables=0.01)
-    blocks = oracle.starflat_columns(table, TINY, superpixels=5, colour_cells=2)
-    return table, blocks, oracle.constraints(blocks, TINY, 5)
+    table = simulated(6000, 40, 3, outliers=0.01, variables=0.01)
+    blocks = oracle.starflat_columns(table, TINY, superpixels=3, colour_cells=1)
+    return table, blocks, oracle.constraints(blocks, TINY, 3)
 
 
 def test_a_hundred_thousand_measurements_agree_with_a_sparse_direct_solution(larger):
     table, blocks, lines = larger
     assert table.num_rows > 1e5
-    recipe = StarflatRecipe(superpixels=5, robust=RobustRecipe(method="iterative", **NO_REJECTION))
+    recipe = StarflatRecipe(superpixels=3, colour_cells=1, robust=RobustRecipe(method="iterative", **NO_REJECTION))
 
     fit = fit_starflat(table, TINY, recipe).fit
 
@@ -95,12 +96,16 @@ def test_ten_thousand_measurements_lose_the_rows_that_the_plain_rule_rejects():
     assert largest_difference(fit, expected) < 1e-3 * MILLI
 
 
-def test_many_rejections_between_solutions_end_where_one_at_a_time_does(larger):
+def test_many_rejections_between_solutions_end_nearly_where_one_at_a_time_does(larger):
     table, _, _ = larger
     many, one = (
-        fit_starflat(table, TINY, StarflatRecipe(superpixels=5, robust=RobustRecipe(draws=0, steps=steps))).fit
-        for steps in (None, 1)
+        fit_starflat(
+            table, TINY, StarflatRecipe(superpixels=3, colour_cells=1, robust=RobustRecipe(draws=0, steps=steps))
+        ).fit
+        for steps in (LONG_ENOUGH, 1)
     )
-    np.testing.assert_array_equal(many.rejected, one.rejected)
-    np.testing.assert_array_equal(many.stars.variable, one.stars.variable)
-    assert many.rounds < one.rounds
+    both = np.intersect1d(many.rejected, one.rejected)
+    # One star in a few thousand has two sets at which it can come to rest: kept whole with a chi2 of 33, or
+    # without the one that is 5.8 sigma off.
+    assert len(both) > 0.995 * max(len(many.rejected), len(one.rejected))
+    assert many.rounds < one.rounds / 2
