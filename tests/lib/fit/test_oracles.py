@@ -105,7 +105,6 @@ def test_many_rejections_between_solutions_end_nearly_where_one_at_a_time_does(l
         for steps in (LONG_ENOUGH, 1)
     )
     both = np.intersect1d(many.rejected, one.rejected)
-    # One star in a few thousand has two sets at which it can come to rest: kept whole with a chi2 of 33, or
-    # without the one that is 5.8 sigma off.
+    # One star in a few thousand has two sets at which it can come to rest.
     assert len(both) > 0.995 * max(len(many.rejected), len(one.rejected))
     assert many.rounds < one.rounds / 2
