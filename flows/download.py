@@ -10,6 +10,7 @@ from lib.products import Kind
 from lib.recipes import CatalogueRecipe
 from tasks.archive import fetch_all, fetch_stars_around, find_frames
 from tasks.outcome import Outcome
+from tasks.selection import frames
 from tasks.settings import archive_at, store_at
 from tasks.stars import circles
 
@@ -61,7 +62,9 @@ def download(
 
     wanted = find_frames(source, scope.period, scope.filters, scope.ccdids)
 
-    frames = fetch_all(wanted, source, products)
+    files = fetch_all(wanted, source, products)
 
-    places = circles(frames.of(Kind.HEADER), recipe.photometry)
-    return frames + fetch_stars_around(places, reference, recipe.reference, products)
+    # Of the store's headers, not of this run's: an exposure of which one file fails has the others.
+    headers = frames(products, Kind.HEADER, scope.period, filters=scope.filters, ccdids=scope.ccdids)
+    places = circles(headers, recipe.photometry)
+    return files + fetch_stars_around(places, reference, recipe.reference, products)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from prefect import Flow, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BeforeValidator
 
 from lib.errors import PipelineError
+from lib.recipes import recipe_from
 from tasks.engine import running
 from tasks.outcome import Outcome
 from tasks.settings import cores
@@ -50,11 +52,33 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
             return Completed(message=str(outcome), data=outcome)
 
         # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
-        shown.__signature__ = inspect.signature(function, eval_str=True)
-        shown.__annotations__ = inspect.get_annotations(function, eval_str=True) | {"return": State}
+        types = inspect.get_annotations(function, eval_str=True)
+        types["recipe"] = Annotated[types["recipe"], BeforeValidator(functools.partial(as_recipe, types["recipe"]))]
+        signature = inspect.signature(function)
+        shown.__signature__ = signature.replace(
+            parameters=[one.replace(annotation=types[one.name]) for one in signature.parameters.values()],
+            return_annotation=State,
+        )
+        shown.__annotations__ = types | {"return": State}
         return flow(shown, name=name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
 
     return decorate
+
+
+def as_recipe(kind: type, value: object) -> object:
+    """A recipe as it is, or from the mapping that a form or a deployment gives.
+
+    Raises
+    ------
+    ValueError
+        A name that the recipe does not have (it would be ignored otherwise), or a value of another type.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return recipe_from(kind, value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def show(name: str, outcome: Outcome) -> None:

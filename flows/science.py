@@ -14,6 +14,7 @@ from tasks.jobs import science_jobs, with_stars
 from tasks.outcome import Outcome
 from tasks.policies import collect, launch
 from tasks.reduction import catalogue_science
+from tasks.selection import frames
 from tasks.settings import archive_at, store_at
 from tasks.stars import circles, star_partitions
 
@@ -68,7 +69,7 @@ def science(
     wanted = find_science_images(source, scope.period, scope.filters, scope.ccdids)
     images = fetch_all(wanted, source, products)
 
-    places = circles(images.of(Kind.SCIENCE), recipe.photometry)
+    places = circles(frames(products, Kind.SCIENCE, scope.period, **which), recipe.photometry)
     stars = fetch_stars_around(places, reference, recipe.reference, products)
 
     with_mask, without_mask = science_jobs(products, scope.period, **which)

@@ -161,7 +161,8 @@ def figure_ref(recipe: object, night: date, name: str) -> ProductRef:
 
 
 def report_ref(recipe: recipes.ReportRecipe, night: date) -> ProductRef:
-    return _of_night(Kind.REPORT, recipe, night, "report", "html")
+    day = f"{night:%Y%m%d}"
+    return ProductRef(Kind.REPORT, recipes.digest(recipe), day, f"ztfin2p3_{day}_report.html")
 
 
 # --- back from an address

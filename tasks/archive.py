@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from lib.archive import Archive
 from lib.archive.layout import ArchiveFile
-from lib.archive.reference import ReferenceCatalogue
+from lib.archive.reference import Cone, ReferenceCatalogue
 from lib.identifiers import Exposure, Filter, ImageType
 from lib.periods import Period
 from lib.products import Built, Kind, ProductRef, reference_ref
@@ -15,7 +15,6 @@ from lib.store import Store
 from tasks.outcome import Outcome, attempt
 from tasks.policies import collect, launch, product_task, query_task
 from tasks.progress import arrivals
-from tasks.stars import Circle
 
 FilesOfExposure = dict[Exposure, list[ArchiveFile]]
 
@@ -84,7 +83,7 @@ def fetch_all(wanted: FilesOfExposure, archive: Archive, store: Store) -> Outcom
 
 
 def fetch_stars_around(
-    places: Collection[Circle], location: str | None, recipe: ReferenceRecipe | None, store: Store
+    places: Collection[Cone], location: str | None, recipe: ReferenceRecipe | None, store: Store
 ) -> Outcome:
     """Bring the partitions of a reference catalogue, if there is one, that touch some circles."""
     if not places or location is None or recipe is None:

@@ -34,7 +34,7 @@ def make_led_flat(
     """Combine the flat frames of one CCD and LED."""
 
     def make(spool: Path) -> None:
-        with opened(store, raws) as paths, store.open(bias) as bias_path:
+        with opened(store, raws) as paths, opened(store, [bias]) as (bias_path,):
             master = CcdMaster.read(bias_path, camera)
             led_flat(paths, master, camera, ccdid_of(target), recipe, cards=card(target)).write(spool)
 

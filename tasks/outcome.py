@@ -24,12 +24,26 @@ class SetAside:
         return cls(what, f"{type(error).__name__}: {error}")
 
 
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """Partial failure is data: what there is, and what there is not."""
+    """Partial failure is data: what there is, and what there is not.
 
-    built: tuple[Built, ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
+    No dataclass, because the orchestrator looks through those for futures, product by product.
+    """
+
+    __slots__ = ("built", "set_aside")
+
+    def __init__(self, built: Iterable[Built] = (), set_aside: Iterable[SetAside] = ()) -> None:
+        self.built = tuple(built)
+        self.set_aside = tuple(set_aside)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Outcome) and (self.built, self.set_aside) == (other.built, other.set_aside)
+
+    def __hash__(self) -> int:
+        return hash((self.built, self.set_aside))
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.built!r}, {self.set_aside!r})"
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(self.built + other.built, self.set_aside + other.set_aside)

@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 from prefect.states import Completed, Failed, State
 from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import quote
 
 from lib.errors import BadData, MissingProduct, TransientError
 from lib.products import Built, ProductRef
@@ -30,9 +31,14 @@ RETRY = {
 """Pauses double, with jitter, so that many tasks do not come back to a busy server at once."""
 
 
+LONGEST_PAUSE = 120.0
+"""Seconds.  Who asks for a longer one is left alone for the rest of this run."""
+
+
 async def is_transient(task: Task, run: object, state: State) -> bool:
-    """Try again what another attempt can cure, and nothing else."""
-    return isinstance(await state.aresult(raise_on_failure=False), TransientError)
+    """Try again what another attempt can cure, and nothing else, nor sooner than the other side asked for."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, TransientError) and (error.retry_after or 0.0) <= LONGEST_PAUSE
 
 
 def run_name() -> str:
@@ -118,8 +124,13 @@ class Launched:
 
 
 def launch(make: Task, target: object, *args: Any, **kwargs: Any) -> Launched:
-    """Start a product task."""
-    return Launched(label_of(target), make.submit(target, *args, **kwargs))
+    """Start a product task.
+
+    Its arguments are quoted: the orchestrator would look through every one of the thousands of
+    references for futures, which took longer than finding the products.
+    """
+    quoted = {name: quote(value) for name, value in kwargs.items()}
+    return Launched(label_of(target), make.submit(target, *map(quote, args), **quoted))
 
 
 def tell_where(outcome: Outcome, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Several products at once, as verified local files."""
+"""Products as verified local files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lib.errors import BadData
 from lib.products import Built
 from lib.store import Store
 
 
 @contextmanager
 def opened(store: Store, products: Iterable[Built]) -> Iterator[list[Path]]:
+    """Several at once.
+
+    Raises
+    ------
+    BadData
+        As raised within, but naming the product where it lies in the store: the local file is
+        gone by the time somebody reads the message, and has another name the next time.
+    """
+    products = list(products)
     with ExitStack() as stack:
-        yield [stack.enter_context(store.open(one)) for one in products]
+        paths = [stack.enter_context(store.open(one)) for one in products]
+        try:
+            yield paths
+        except BadData as error:
+            message = str(error)
+            for path, one in zip(paths, products, strict=True):
+                message = message.replace(str(path), store.uri(one.ref))
+            raise BadData(message) from error

@@ -98,7 +98,7 @@ def catalogue_science(
 def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Images:
     """Image and header of the quadrants of a CCD exposure, by qid."""
     with (
-        store.open(job.raw) as raw,
+        opened(store, [job.raw]) as (raw,),
         opened(store, job.calibration.inputs) as (bias, flat, levels),
         opened(store, job.headers.values()) as headers,
         opened(store, job.masks.values()) as masks,

@@ -13,6 +13,7 @@ import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact
 
 from lib.camera import Camera
+from lib.errors import MissingProduct
 from lib.figures.page import Aside, ProductCount, Report, render_html, render_markdown
 from lib.figures.pictures import Picture
 from lib.figures.quality import quality_checks, summarise_night
@@ -143,13 +144,18 @@ def draw_report(
             launch(compare_with_truth, summary_ref(of_report, night, "residuals"), catalogues, truth, **common)
         )
     numbers = collect(asked)
+    if numbers.set_aside:  # half of the numbers make no page; the reason is among them
+        return numbers
     drawn = collect(
         launch(draw_figure, figure_ref(of_report, night, name), inputs, draw, camera=camera, truth=truth, **common)
         for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
     )
     shown = (drawn.built, numbers.built, night, camera, outcome)
     page = collect([launch(write_page, report_ref(of_report, night), *shown, **common)])
-    show_page(report_of(*shown, store))
+    try:
+        show_page(report_of(*shown, store))
+    except MissingProduct as error:  # a figure was damaged since it was drawn: the next run draws it again
+        page += Outcome(set_aside=[SetAside.because("the night's report", error)])
     tell_where(page, store)
     return numbers + drawn + page
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lib.archive.reference import ReferenceCatalogue
+from lib.archive.reference import Cone, ReferenceCatalogue, enclosing_cone
 from lib.errors import MissingProduct
-from lib.products import Built, Kind
+from lib.identifiers import Exposure
+from lib.products import Built, Kind, exposure_of
 from lib.recipes import PhotometryRecipe, ReferenceRecipe, digest
 from lib.store import Store
 
@@ -17,18 +18,20 @@ MARGIN_ARCSEC = 180.0
 """For proper motion and the distortion of the field."""
 
 
-Circle = tuple[float, float, float]
-"""On the sky: right ascension, declination, radius, in degrees."""
+def circles(headers: Iterable[Built], photometry: PhotometryRecipe) -> list[Cone]:
+    """For each exposure the circle on the sky whose stars its images need."""
+    of_exposure: dict[Exposure, list[Built]] = defaultdict(list)
+    for header in headers:
+        if header.about.get("wcs", True):
+            of_exposure[exposure_of(header.ref)].append(header)
+    return [circle_around(some, photometry) for some in of_exposure.values()]
 
 
-def circles(headers: Iterable[Built], photometry: PhotometryRecipe) -> set[Circle]:
-    """Circles on the sky whose stars the images of these headers need."""
-    margin = (photometry.isolation_arcsec + MARGIN_ARCSEC) / 3600
-    return {
-        (float(about["ra"]), float(about["dec"]), float(about["radius"]) + margin)
-        for about in (header.about for header in headers)
-        if about.get("wcs", True)
-    }
+def circle_around(headers: Iterable[Built], photometry: PhotometryRecipe) -> Cone:
+    """Circle that holds the images of these headers, and a rim."""
+    each = [(float(about["ra"]), float(about["dec"]), float(about["radius"])) for about in (h.about for h in headers)]
+    ra, dec, radius = enclosing_cone(each)
+    return ra, dec, radius + (photometry.isolation_arcsec + MARGIN_ARCSEC) / 3600
 
 
 class StarPartitions:
@@ -55,7 +58,7 @@ class StarPartitions:
         """
         known = ReferenceCatalogue("", self._pixels, {})
         headers = list(headers)
-        touched = {pixel for circle in circles(headers, self._photometry) for pixel in known.partitions(*circle)}
+        touched = known.partitions(*circle_around(headers, self._photometry))
         if not touched:
             raise MissingProduct(
                 f"{headers[0].ref.file_name}: no reference stars around it in the store; run the flow download for it"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,9 @@ from lib.store.parquet import write_table
 
 GAIA_ADDRESS = "s3://stpubdata/gaia/gaia_dr3/public/hats"
 """Public copy of Gaia DR3, read without an account."""
+
+Cone = tuple[float, float, float]
+"""On the sky: right ascension, declination, radius, in degrees."""
 
 _EDGE_STEPS = 16
 """Points along each edge of a pixel at which its distance from a cone is measured."""
@@ -122,7 +125,7 @@ class ReferenceCatalogue:
         with _opened(address, self.options) as stream:
             stars = _read_columns(stream, address).sort_by("source_id")
         with whole_or_absent(spool) as part:
-            write_table(part, stars, {"source": address})
+            write_table(part, stars)  # from where is not written: equal stars make equal files
         return {"order": order, "pixel": pixel, "stars": stars.num_rows}
 
     @staticmethod
@@ -130,6 +133,16 @@ class ReferenceCatalogue:
         """Quick choice by the distance of the pixels' centres."""
         lon, lat = grid.healpix_to_lonlat(pixels)
         return _distance(_direction(lon.rad, lat.rad), centre) <= radius_deg + _largest_radius(grid)
+
+
+def enclosing_cone(cones: Sequence[Cone]) -> Cone:
+    """A cone that holds some others that lie near each other; not always the smallest one."""
+    ra, dec, radius = np.transpose(cones)
+    directions = _direction(np.radians(ra), np.radians(dec))
+    centre = directions.mean(axis=0)
+    centre /= np.linalg.norm(centre)
+    reach = float((_distance(directions, centre) + radius).max())
+    return float(np.degrees(np.arctan2(centre[1], centre[0])) % 360), float(np.degrees(np.arcsin(centre[2]))), reach
 
 
 def partition_path(order: int, pixel: int) -> str:

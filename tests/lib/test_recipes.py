@@ -1,10 +1,14 @@
 """A recipe's digest changes with every number, and with nothing else."""
 
+import tomllib
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from lib.recipes import CatalogueRecipe, PhotometryRecipe, ScienceCatalogueRecipe, digest, recipe_from
+
+ROOT = Path(__file__).parents[2]
 
 
 def numbers(recipe: object) -> list[tuple[str, ...]]:
@@ -56,3 +60,14 @@ def test_recipes_of_different_products_never_share_a_digest():
 def test_a_typing_error_is_refused(values, message):
     with pytest.raises(TypeError, match=message):
         recipe_from(CatalogueRecipe, values)
+
+
+def test_the_release_file_names_every_number():
+    written = tomllib.loads((ROOT / "deployments" / "recipes" / "release.toml").read_text())
+    assert recipe_from(CatalogueRecipe, written) == CatalogueRecipe()
+
+    def paths(table: dict, before: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+        here = {(*before, name) for name, value in table.items() if not isinstance(value, dict)}
+        return here.union(*(paths(v, (*before, k)) for k, v in table.items() if isinstance(v, dict)))
+
+    assert paths(written) == set(numbers(CatalogueRecipe()))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lib import tables
 from lib.archive.errors import NotInArchive
-from lib.archive.reference import ReferenceCatalogue, partition_path
+from lib.archive.reference import ReferenceCatalogue, enclosing_cone, partition_path
 from lib.errors import BadData, TransientError
 from lib.store.parquet import read_table
 
@@ -220,3 +220,14 @@ def test_a_catalogue_in_a_bucket_is_read_like_one_on_disk(tmp_path):
         moto.stop()
     ReferenceCatalogue.open(str(root)).fetch(1, 20_017, tmp_path / "local")
     assert read_table(tmp_path / "remote").equals(read_table(tmp_path / "local"))
+
+
+@given(st.lists(st.tuples(st.floats(-180, 540), st.floats(-89, 89)), min_size=1, max_size=4), st.floats(0.01, 1))
+def test_an_enclosing_cone_holds_every_one(centres, radius):
+    # Cones that lie near each other: the others are moved to within a degree or so of the first.
+    ra_0, dec_0 = centres[0]
+    near = [(ra_0 + ra % 1, float(np.clip(dec_0 + dec % 1, -90, 90)), radius) for ra, dec in centres]
+    ra, dec, reach = enclosing_cone(near)
+    each = SkyCoord([(one[0], one[1]) for one in near], unit="deg")
+    apart = SkyCoord(ra * units.deg, dec * units.deg).separation(each).deg
+    assert (apart + radius <= reach + 1e-9).all()
