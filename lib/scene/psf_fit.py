@@ -1,0 +1,247 @@
+"""The PSF of a quadrant, from its isolated stars.
+
+A Moffat profile, constant or linear over the quadrant, takes most; what it lacks is a cubic B-spline in units of
+the local width, the same everywhere.  One weight for all pixels of the exposure (see `lib.scene.stars`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from lib.scene.errors import NoStars
+from lib.scene.psf import Psf
+from lib.scene.star_kernels import add_to_map, own_columns
+from lib.scene.stars import StarFluxes, StarStamps, measure_stars
+
+
+@dataclass(frozen=True, slots=True)
+class PsfRecipe:
+    linear: bool = True
+    """The profile's width and ellipse may change linearly over the quadrant."""
+    spacing: float = 1.0
+    """Pixels between coefficients of the residual map, for a star of 2.4 pixels FWHM or more; in proportion below."""
+    ridge: float = 1e-5
+    """Added to the diagonal of the map's normal matrix, of its mean."""
+    clip: float = 5.0
+    """Stars whose residual is off by this many median absolute deviations are left out."""
+    model_error: float = 0.03
+    """As in `measure_stars`."""
+    passes: int = 3
+    """Of the residual map."""
+    min_stars: int = 5
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PsfModel:
+    """The PSF anywhere on a quadrant."""
+
+    shape: NDArray[np.float64]
+    """(4, 3): of log width^2, two ellipticities and log(beta - 1) the value at `middle`, and the slopes."""
+    middle: NDArray[np.float64]
+    """(2,): x, y."""
+    scale: float
+    """Pixels of a unit of the slopes."""
+    residual: NDArray[np.float64]
+    spacing: float
+    """Of the residual at `middle`; it grows with the width."""
+
+    def at(self, place: NDArray) -> Psf:
+        x, y = (place - self.middle) / self.scale
+        local = self.shape @ np.array([1.0, x, y])
+        factor = float(np.exp(0.5 * (local[0] - self.shape[0, 0])))
+        return Psf(moffat_of(local), self.residual / factor**2, self.spacing * factor)
+
+
+def moffat_of(local: NDArray) -> NDArray[np.float64]:
+    """(qxx, qxy, qyy, beta) of log width^2, ellipticities e1, e2 (any real numbers), log(beta - 1)."""
+    log_width2, e1, e2, log_beta = local
+    e = np.hypot(e1, e2)
+    s = np.sinh(e) / e if e > 1e-9 else 1.0
+    q = np.exp(-log_width2)
+    return np.array([q * (np.cosh(e) - s * e1), -q * s * e2, q * (np.cosh(e) + s * e1), 1 + np.exp(log_beta)])
+
+
+def fit_psf(stamps: StarStamps, recipe: PsfRecipe = PsfRecipe()) -> tuple[PsfModel, NDArray[np.bool_], StarFluxes]:
+    """The PSF, which stars it comes from, and the photometry of all of them with it.
+
+    Raises
+    ------
+    NoStars
+        Fewer than `min_stars` stars are left after rejection.
+    """
+    model = _start(stamps)
+    used = (~stamps.bad).mean(axis=(1, 2)) > 0.9
+    _need(used, stamps, recipe)
+    fluxes = measure_stars(stamps, model.at, model_error=0.3)
+    used &= _like_the_others(stamps, fluxes, recipe, 0.3)
+    for attempt in range(8):
+        _need(used, stamps, recipe)
+        model, step = _improve_moffat(model, stamps, fluxes, used, _free(used, recipe))
+        fluxes = measure_stars(stamps, model.at, model_error=0.1, start=_own(stamps, fluxes))
+        if attempt == 3:
+            used &= _like_the_others(stamps, fluxes, recipe, 0.1)
+        if step < 1e-3 and attempt > 3:
+            break
+    fwhm = model.at(model.middle).fwhm
+    spacing = recipe.spacing * min(1.0, fwhm / 2.4)
+    half = int((stamps.side // 2) / spacing)
+    model = PsfModel(model.shape, model.middle, model.scale, np.zeros((2 * half + 1, 2 * half + 1)), spacing)
+    slopes = _free(used, recipe)
+    slopes[:, 0] = False  # the map knows better
+    for attempt in range(recipe.passes):
+        _need(used, stamps, recipe)
+        model = _improve_map(model, stamps, fluxes, used, recipe)
+        fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes))
+        if attempt == 0:
+            used &= _like_the_others(stamps, fluxes, recipe, recipe.model_error)
+        if attempt < recipe.passes - 1 and slopes.any():
+            # Until the map is there, where stars lie on their pixels passes for a change over the quadrant.
+            model, _ = _improve_moffat(model, stamps, fluxes, used, slopes)
+            fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes))
+    return model, used, fluxes
+
+
+def _need(used: NDArray[np.bool_], stamps: StarStamps, recipe: PsfRecipe) -> None:
+    if used.sum() < recipe.min_stars:
+        raise NoStars(
+            f"{used.sum()} of {len(stamps)} stars can show the PSF, {recipe.min_stars} are needed: "
+            "take fainter ones, or set the exposure aside"
+        )
+
+
+def _start(stamps: StarStamps) -> PsfModel:
+    """A round profile as wide as the stars' pixels above half their maximum say."""
+    data = np.where(stamps.bad, np.nan, stamps.data)
+    light = data - np.nanmedian(data, axis=(1, 2))[:, None, None]
+    peak = np.nanmax(light, axis=(1, 2))
+    bright = peak >= np.quantile(peak, 0.7)
+    area = np.median(np.sum(light[bright] > 0.5 * peak[bright, None, None], axis=(1, 2)))
+    fwhm, beta = max(np.sqrt(4 * area / np.pi), 1.5), 3.0
+    shape = np.zeros((4, 3))
+    shape[:, 0] = np.log(fwhm**2 / (4 * (2 ** (1 / beta) - 1))), 0, 0, np.log(beta - 1)
+    middle = np.median(stamps.expected, axis=0)
+    scale = max(float(np.abs(stamps.expected - middle).max()), 1.0)
+    return PsfModel(shape, middle, scale, np.zeros((1, 1)), 1.0)
+
+
+def _own(stamps: StarStamps, fluxes: StarFluxes) -> NDArray[np.float64]:
+    return np.column_stack([fluxes.flux, fluxes.place - stamps.corner, fluxes.sky])
+
+
+def _like_the_others(
+    stamps: StarStamps, fluxes: StarFluxes, recipe: PsfRecipe, model_error: float
+) -> NDArray[np.bool_]:
+    """Stars that have light and are no worse described than the others: no neighbours, no galaxies, not saturated."""
+    rest = stamps.data - fluxes.model
+    light = np.maximum(fluxes.model - fluxes.sky[:, None, None], 0)
+    allowed = stamps.variance + light / stamps.gain + (model_error * light) ** 2
+    misfit = np.sqrt(np.mean(rest**2 / allowed, axis=(1, 2), where=~stamps.bad & np.isfinite(rest)))
+    missing = (~fluxes.keep & ~stamps.bad).mean(axis=(1, 2))
+    lit = fluxes.flux > 5 * fluxes.error
+    if not lit.any():
+        return lit
+    middle = np.median(misfit[lit])
+    spread = 1.4826 * np.median(np.abs(misfit[lit] - middle)) + 0.02 * middle
+    moved = np.hypot(*(fluxes.place - stamps.expected).T)
+    return lit & (misfit < middle + recipe.clip * spread) & (missing < 0.05) & (moved < 2)
+
+
+def _columns(
+    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, s: int
+) -> tuple[Psf, NDArray, NDArray, NDArray, NDArray]:
+    """Of a star: its PSF, its place in the stamp, its pixels kept, its residual, a base of its own parameters."""
+    psf = model.at(stamps.expected[s])
+    x, y = fluxes.place[s] - stamps.corner[s]
+    keep = fluxes.keep[s].ravel()
+    image = psf.draw(x, y, (stamps.side, stamps.side)).reshape(3, -1)
+    columns = np.empty((image.shape[1], 4))
+    own_columns(image, fluxes.flux[s], keep, columns)
+    rest = np.where(keep, stamps.data[s].ravel() - fluxes.flux[s] * image[0] - fluxes.sky[s], 0)
+    return psf, np.array([x, y]), keep, rest, np.linalg.qr(columns)[0]
+
+
+def _free(used: NDArray, recipe: PsfRecipe) -> NDArray[np.bool_]:
+    """Of the (4, 3) numbers of the profile's shape, those to be fitted; the wings are the same everywhere."""
+    free = np.ones((4, 3), bool)
+    free[3, 1:] = False
+    if not recipe.linear or used.sum() < 15:
+        free[:, 1:] = False
+    return free
+
+
+def _improve_moffat(
+    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, free: NDArray[np.bool_]
+) -> tuple[PsfModel, float]:
+    """One Gauss-Newton step on what is free of the profile's shape, the stars' own parameters eliminated."""
+    n = int(free.sum())
+    normal, right = np.zeros((n, n)), np.zeros(n)
+    for s in np.flatnonzero(used):
+        psf, (x, y), keep, rest, q = _columns(model, stamps, fluxes, s)
+        place = np.append(1.0, (stamps.expected[s] - model.middle) / model.scale)
+        local = model.shape @ place
+        image = psf.draw(x, y, (stamps.side, stamps.side))[0].ravel()
+        slopes = []
+        for k in range(4):
+            other = local.copy()
+            other[k] += 1e-4
+            moved = Psf(moffat_of(other), psf.residual, psf.spacing)
+            slopes.append((moved.draw(x, y, (stamps.side, stamps.side))[0].ravel() - image) / 1e-4)
+        columns = fluxes.flux[s] * (np.stack(slopes)[:, None, :] * place[:, None])[free].T * keep[:, None]
+        columns -= q @ (q.T @ columns)
+        normal += columns.T @ columns
+        right += columns.T @ rest
+    step = np.zeros((4, 3))
+    damped = normal + np.diag(1e-6 * np.diag(normal) + 1e-12 * np.trace(normal))
+    step[free] = np.linalg.solve(damped, right)
+    largest = float(np.abs(step).max())
+    shape = model.shape + step * min(1.0, 0.3 / max(largest, 1e-99))
+    shape[3, 0] = np.clip(shape[3, 0], np.log(0.3), np.log(30.0))
+    return PsfModel(shape, model.middle, model.scale, model.residual, model.spacing), largest
+
+
+def _improve_map(
+    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, recipe: PsfRecipe
+) -> PsfModel:
+    """Least squares on the residual map, the stars' own parameters eliminated."""
+    n = len(model.residual)
+    normal, right, crossed = np.zeros((n * n, n * n)), np.zeros(n * n), []
+    for s in np.flatnonzero(used):
+        psf, (x, y), keep, rest, q = _columns(model, stamps, fluxes, s)
+        own = np.empty((4, n * n))
+        factor = psf.spacing / model.spacing  # the local map is the common one over factor^2
+        add_to_map(float(psf.spacing), n, x, y, fluxes.flux[s] / factor**2, rest, q, keep, stamps.side, normal, right,
+                   own)  # fmt: skip
+        crossed.append(own)
+        right -= own.T @ (q.T @ rest)
+    stacked = np.concatenate(crossed)
+    ridge = recipe.ridge * np.mean(np.diag(normal))
+    normal -= stacked.T @ stacked
+    normal[range(n * n), range(n * n)] += ridge
+    right -= ridge * model.residual.ravel()
+    for row in _gauge(model):
+        # As firm as a thousand times the data: what of the map looks like another flux, place or sky is not wanted.
+        row *= np.sqrt(1e3 * np.max(np.diag(normal))) / np.linalg.norm(row)
+        normal += np.outer(row, row)
+        right -= row * (row @ model.residual.ravel())
+    change = cho_solve(cho_factor(normal, overwrite_a=True), right)
+    return PsfModel(model.shape, model.middle, model.scale, model.residual + change.reshape(n, n), model.spacing)
+
+
+def _gauge(model: PsfModel) -> list[NDArray[np.float64]]:
+    """Products (map,) of the map's B-splines with the profile, its two slopes, and 1."""
+    n, step = len(model.residual), model.spacing / 2
+    reach = int((n // 2 + 2) * 2)
+    along = np.arange(-reach, reach + 1) / 2.0  # in spacings
+    distance = np.abs(along[:, None] - (np.arange(n) - n // 2))
+    spline = np.where(distance < 1, (4 - 6 * distance**2 + 3 * distance**3) / 6, np.clip(2 - distance, 0, 2) ** 3 / 6)
+    moffat = model.at(model.middle).moffat
+    x, y = np.meshgrid(along * model.spacing, along * model.spacing)
+    s = 1 + moffat[0] * x**2 + 2 * moffat[1] * x * y + moffat[2] * y**2
+    profile = s ** -moffat[3]
+    slopes = np.gradient(profile, step)
+    return [(spline.T @ one @ spline).ravel() for one in (profile, *slopes, np.ones_like(profile))]

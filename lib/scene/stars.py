@@ -1,0 +1,130 @@
+"""Stars of one exposure, cut out: measured with a PSF, all pixels of the exposure weighing the same.
+
+One weight for all: a PSF that is a little wrong then misses the same share of every star, faint or bright, and of
+the transient; with Poisson weights the share would depend on the flux.  The errors do know the star's photons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.scene.psf import Psf
+from lib.scene.star_kernels import measure_star, own_columns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StarStamps:
+    """Stamps of stars; (x, y) counts from the centre of a stamp's first pixel, which is pixel `corner`."""
+
+    data: NDArray
+    """(star, row, column), square; sky included."""
+    bad: NDArray[np.bool_]
+    corner: NDArray[np.int64]
+    """(star, 2): x, y in the quadrant."""
+    expected: NDArray[np.float64]
+    """(star, 2): x, y in the quadrant according to the catalogue."""
+    variance: float
+    """Of a pixel of sky, read noise included."""
+    gain: float
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def side(self) -> int:
+        return self.data.shape[1]
+
+    def only(self, some: NDArray) -> StarStamps:
+        return StarStamps(self.data[some], self.bad[some], self.corner[some], self.expected[some], self.variance,
+                          self.gain)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StarFluxes:
+    """PSF photometry; (star,) each."""
+
+    flux: NDArray[np.float64]
+    error: NDArray[np.float64]
+    place: NDArray[np.float64]
+    """(star, 2): x, y in the quadrant."""
+    place_error: NDArray[np.float64]
+    """(star, 2)."""
+    sky: NDArray[np.float64]
+    chi2: NDArray[np.float64]
+    """Per degree of freedom, against the model's variance."""
+    keep: NDArray[np.bool_]
+    """(star, row, column): pixels used."""
+    model: NDArray[np.float64]
+    """(star, row, column): sky included."""
+
+
+def measure_stars(
+    stamps: StarStamps,
+    psf_at: Callable[[NDArray], Psf],
+    *,
+    fixed: bool = False,
+    clip: float = 5.0,
+    model_error: float = 0.03,
+    start: NDArray | None = None,
+) -> StarFluxes:
+    """PSF photometry of the stars of an exposure.
+
+    Parameters
+    ----------
+    psf_at
+        The PSF at a pixel (x, y) of the quadrant.
+    fixed
+        The expected positions are right; otherwise each star finds its own.
+    clip, model_error
+        Pixels beyond `clip` standard deviations are rejected, where the model's light may be wrong by `model_error`.
+    start : (star, 4)
+        [flux, x, y, sky] in the stamps; those of the expected positions if not given.
+    """
+    n, side = len(stamps), stamps.side
+    own = _first_guess(stamps) if start is None else start.copy()
+    good = (np.isfinite(stamps.data) & ~stamps.bad).reshape(n, -1)
+    data = np.where(good, stamps.data.reshape(n, -1), 0).astype(float)
+    keep, model = good.copy(), np.zeros(data.shape)
+    error, chi2 = np.full((n, 4), np.nan), np.full(n, np.nan)
+    for s in range(n):
+        if good[s].mean() < 0.2:
+            own[s] = np.nan
+            continue
+        psf = psf_at(stamps.expected[s])
+        how = (psf.moffat, psf.residual, float(psf.spacing))
+        for attempt in range(4):
+            measure_star(*how, data[s], keep[s], own[s], 5 if attempt == 0 else 3, fixed, side)
+            image = psf.draw(own[s, 1], own[s, 2], (side, side)).reshape(3, -1)
+            light = own[s, 0] * image[0]
+            model[s] = light + own[s, 3]
+            variance = stamps.variance + np.maximum(light, 0) / stamps.gain
+            off = np.abs(data[s] - model[s]) / np.sqrt(variance + (model_error * light) ** 2) * good[s]
+            kept = good[s] & ~((off > clip) & (off > 0.5 * off.max()))
+            if np.array_equal(kept, keep[s]):
+                break
+            keep[s] = kept
+        columns = np.empty((side * side, 4))
+        own_columns(image, own[s, 0], keep[s], columns)
+        columns = columns[:, [0, 3]] if fixed else columns
+        response = np.linalg.pinv(columns, rcond=1e-10)
+        error[s, [0, 3] if fixed else slice(None)] = np.sqrt(response**2 @ variance)
+        chi2[s] = np.mean((data[s] - model[s])[keep[s]] ** 2 / variance[keep[s]])
+    shape = stamps.data.shape
+    return StarFluxes(
+        own[:, 0], error[:, 0], own[:, 1:3] + stamps.corner, error[:, 1:3], own[:, 3], chi2, keep.reshape(shape),
+        model.reshape(shape),
+    )  # fmt: skip
+
+
+def _first_guess(stamps: StarStamps) -> NDArray[np.float64]:
+    """[flux, x, y, sky] of each star; a flux at the border's level would give its position nothing to hold."""
+    data = np.where(stamps.bad, np.nan, stamps.data)
+    inside = np.zeros(data.shape[1:], bool)
+    inside[2:-2, 2:-2] = True
+    sky = np.nan_to_num(np.nanmedian(np.where(inside, np.nan, data), axis=(1, 2)))
+    flux = np.nansum(data - sky[:, None, None], axis=(1, 2))
+    return np.column_stack([flux, stamps.expected - stamps.corner, sky])
