@@ -13,6 +13,8 @@ CAMERA ?= tiny
 
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
+# One thread in linear algebra: the parallelism is over products.
+export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: setup demo real serve test check bench clean
 
@@ -47,7 +49,7 @@ check: $(READY)
 	$(BIN)/python -m pytest tests/test_layers.py
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	@for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache
