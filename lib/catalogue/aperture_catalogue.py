@@ -16,7 +16,7 @@ from lib.catalogue.airmass import airmass
 from lib.catalogue.apertures import Apertures, aperture_photometry, bits_within, fill_bad_pixels, noise_variance
 from lib.catalogue.background import Background, first_look, mask_sources, measure_background
 from lib.catalogue.detect import detect_sources
-from lib.catalogue.stars import Stars, is_isolated, reference_stars, wcs_of
+from lib.catalogue.stars import Stars, is_inside, is_isolated, reference_stars, wcs_of
 from lib.errors import BadData
 from lib.identifiers import CcdExposure, Quadrant
 from lib.image import Image, MaskBit, is_bad
@@ -26,6 +26,10 @@ from lib.tables import catalogue_schema
 
 _ROUGH_RADIUS = 3.0
 """Aperture of the first look at the stars' brightness, pixels."""
+
+_BEYOND = 50.0
+"""Pixels around the image whose stars are masked too: they send their wings into it.  Left in the sky of a
+quadrant of 256 x 240 pixels, they made it 0.005 to 0.01 ADU too bright, twice what all others leave."""
 
 DETECTED = -1
 """`star_id` of a detected source."""
@@ -76,11 +80,14 @@ def aperture_catalogue(
         bad = is_bad(image.mask) | ~np.isfinite(image.data) | ~np.isfinite(image.variance)
         data = np.ascontiguousarray(image.data, dtype=np.float32)
         if stars is None:
-            on_image = _detected_stars(data, image.mask, bad, wcs, recipe)
+            around = _detected_stars(data, image.mask, bad, wcs, recipe)
         else:
             years = 2000.0 + (mjd - 51544.5) / 365.25 - epoch
-            on_image = reference_stars(stars, wcs, data.shape, years=years, isolation_arcsec=recipe.isolation_arcsec)
-        background, measured = _measure(data, image.variance, bad, on_image, recipe)
+            isolation = recipe.isolation_arcsec
+            around = reference_stars(stars, wcs, data.shape, years=years, isolation_arcsec=isolation, margin=_BEYOND)
+        inside = is_inside(around.x, around.y, data.shape)
+        on_image, beyond = around.take(inside), around.take(~inside)
+        background, measured = _measure(data, image.variance, bad, on_image, beyond, recipe)
         middle = mjd + float(header.get("EXPTIME", 0.0)) / 2 / 86400
         air = airmass(on_image.ra, on_image.dec, middle) if len(on_image.ra) else np.zeros(0)
     except BadData as error:
@@ -163,14 +170,21 @@ def _detected_stars(
 
 
 def _measure(
-    data: NDArray[np.float32], variance: NDArray, bad: NDArray[np.bool_], stars: Stars, recipe: PhotometryRecipe
+    data: NDArray[np.float32],
+    variance: NDArray,
+    bad: NDArray[np.bool_],
+    stars: Stars,
+    beyond: Stars,
+    recipe: PhotometryRecipe,
 ) -> tuple[Background, Apertures]:
-    """Background beside the stars, then their fluxes over it."""
+    """Background beside the stars on the image and beyond it, then the fluxes of the former over it."""
     level, rms = first_look(data, bad)
     ignored = bad
     if rms > 0:
         rough = sep.sum_circle(data, stars.x, stars.y, _ROUGH_RADIUS, mask=bad, subpix=1)[0]
-        ignored = bad | mask_sources(data.shape, stars.x, stars.y, rough - np.pi * _ROUGH_RADIUS**2 * level, rms)
+        rough -= np.pi * _ROUGH_RADIUS**2 * level
+        ignored = bad | mask_sources(data.shape, stars.x, stars.y, rough, rms)
+        ignored |= mask_sources(data.shape, beyond.x, beyond.y, _flux_like(stars, rough, beyond), rms)
     if ignored.all():  # stars everywhere: better a sky with stars in it than none
         ignored = bad
     box = recipe.background_box
@@ -180,6 +194,15 @@ def _measure(
     return background, aperture_photometry(
         above, noise, bad, stars.x, stars.y, recipe.radii, level_error=background.level_error
     )
+
+
+def _flux_like(stars: Stars, flux: NDArray, others: Stars) -> NDArray[np.float64]:
+    """Roughly the flux of other stars, from their magnitudes and the stars measured; 0 if nothing tells."""
+    scale = flux * 10 ** (0.4 * stars.g_mag.astype(np.float64))
+    scale = scale[np.isfinite(scale)]
+    if not scale.size:
+        return np.zeros(len(others.x))
+    return np.nan_to_num(np.median(scale) * 10 ** (-0.4 * others.g_mag.astype(np.float64)))
 
 
 def _common_columns(ccd: CcdExposure, qid: int, header: fits.Header, n_star: int) -> dict[str, object]:

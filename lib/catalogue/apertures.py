@@ -116,9 +116,21 @@ def aperture_photometry(
         if spoilt.any():  # sep is asked again for its flag alone; it knows no pixel left from its other bit
             good_area, _, flag[spoilt, k] = sep.sum_circle(good, x[spoilt], y[spoilt], radius, mask=bad, subpix=0)
             flag[spoilt, k] |= np.where(good_area > 0, 0, sep.APER_ALLMASKED).astype(np.int16)
+    flag[_leaves(data.shape, x, y, radii)] |= np.int16(sep.APER_TRUNC)
     error = np.sqrt(np.clip(error**2 - _rim_variance(noise, x, y, radii), 0, None))
     area = np.pi * np.asarray(radii) ** 2
     return Apertures(flux, np.hypot(error, area * level_error), flag)
+
+
+def _leaves(shape: tuple[int, ...], x: NDArray, y: NDArray, radii: Sequence[float]) -> NDArray[np.bool_]:
+    """Which circles leave the image, (star, radius).
+
+    sep rounds towards zero, so it overlooks those that leave it by up to a pixel across the first row or column:
+    3 pixels around a star 2 pixels from there lost 2 % of its light under a clean flag.
+    """
+    rows, columns = shape
+    room = np.minimum.reduce([x + 0.5, columns - 0.5 - x, y + 0.5, rows - 0.5 - y])
+    return room[:, np.newaxis] < np.asarray(radii)
 
 
 def _rim_variance(noise: NDArray[np.float32], x: NDArray, y: NDArray, radii: Sequence[float]) -> NDArray[np.float64]:

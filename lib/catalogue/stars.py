@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,9 @@ class Stars:
     g_mag: NDArray[np.float32]
     bp_mag: NDArray[np.float32]
     rp_mag: NDArray[np.float32]
+
+    def take(self, chosen: NDArray[np.bool_]) -> Self:
+        return type(self)(*(getattr(self, column.name)[chosen] for column in fields(self)))
 
 
 def wcs_of(header: fits.Header, name: str) -> WCS:
@@ -128,13 +132,18 @@ def is_isolated(ra: NDArray, dec: NDArray, within_arcsec: float) -> NDArray[np.b
 
 
 def on_image(
-    wcs: WCS, ra: NDArray, dec: NDArray, shape: tuple[int, int]
+    wcs: WCS, ra: NDArray, dec: NDArray, shape: tuple[int, int], *, margin: float = 0.0
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Which stars fall on the pixels of an image, and where.
 
     A star is on the image if its centre is on a pixel, -0.5 <= x < columns - 0.5: stars of
     neighbouring images are neither lost nor counted twice.  The inverse of a TPV solution need not
     converge far from the image, so the linear part alone chooses those worth asking.
+
+    Parameters
+    ----------
+    margin
+        Pixels beyond the image that count as image.
 
     Returns
     -------
@@ -143,20 +152,36 @@ def on_image(
     """
     rows, columns = shape
     x, y = _linear_pixels(wcs, ra, dec)
-    rim_x, rim_y = 20 + columns / 20, 20 + rows / 20  # the distortion itself is a pixel or two over a quadrant
+    rim_x, rim_y = (
+        20 + columns / 20 + margin,
+        20 + rows / 20 + margin,
+    )  # the distortion itself is a pixel or two over a quadrant
     near = np.flatnonzero((np.abs(x - (columns - 1) / 2) < columns / 2 + rim_x)
                           & (np.abs(y - (rows - 1) / 2) < rows / 2 + rim_y))  # fmt: skip
     if not near.size:
         return near, np.zeros(0), np.zeros(0)
     x, y = wcs.all_world2pix(ra[near], dec[near], 0)
-    inside = (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
+    inside = is_inside(x, y, shape, margin=margin)
     return near[inside], x[inside], y[inside]
 
 
+def is_inside(x: NDArray, y: NDArray, shape: tuple[int, int], *, margin: float = 0.0) -> NDArray[np.bool_]:
+    """Whether positions (pixels) fall on the pixels of an image, or on a margin (pixels) around it."""
+    rows, columns = shape
+    low = -0.5 - margin
+    return (x >= low) & (x < columns - 0.5 + margin) & (y >= low) & (y < rows - 0.5 + margin)
+
+
 def reference_stars(
-    table: pa.Table, wcs: WCS, shape: tuple[int, int], *, years: float, isolation_arcsec: float
+    table: pa.Table,
+    wcs: WCS,
+    shape: tuple[int, int],
+    *,
+    years: float,
+    isolation_arcsec: float,
+    margin: float = 0.0,
 ) -> Stars:
-    """Stars of a reference catalogue that are on an image.
+    """Stars of a reference catalogue that are on an image, or on a margin around it.
 
     Parameters
     ----------
@@ -166,6 +191,8 @@ def reference_stars(
         Julian years from the epoch of the catalogue to the exposure.
     isolation_arcsec
         Isolation is counted on all stars of the table.
+    margin
+        Pixels.
     """
     missing = [column.name for column in REFERENCE if column.name not in table.column_names]
     if missing:
@@ -175,7 +202,7 @@ def reference_stars(
     ra_0, dec_0, pmra, pmdec = (_numbers(table, name) for name in ("ra", "dec", "pmra", "pmdec"))
     ra, dec = at_epoch(ra_0, dec_0, pmra, pmdec, years)
     isolated = is_isolated(ra, dec, isolation_arcsec)
-    star, x, y = on_image(wcs, ra, dec, shape)
+    star, x, y = on_image(wcs, ra, dec, shape, margin=margin)
     g_mag, bp_mag, rp_mag = (
         _numbers(table, f"phot_{band}_mean_mag")[star].astype(np.float32) for band in ("g", "bp", "rp")
     )

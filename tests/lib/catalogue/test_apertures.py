@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sep
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib.catalogue.apertures import (
@@ -133,6 +133,15 @@ def test_apertures_without_a_good_pixel_and_over_the_border_say_so():
     assert found.flag[0, 0] & sep.APER_ALLMASKED
     assert found.flag[1, 0] == sep.APER_TRUNC
     assert np.isfinite(found.flux).all()
+
+
+@given(x=st.floats(-0.5, 29.49), y=st.floats(-0.5, 24.49), radius=st.floats(1, 9))
+def test_the_border_is_crossed_by_every_circle_that_leaves_the_image_and_by_no_other(x, y, radius):
+    room = min(x + 0.5, 29.5 - x, y + 0.5, 24.5 - y)
+    assume(abs(room - radius) > 1e-5)  # sep's own margin
+    flat = np.ones((25, 30), dtype=np.float32)
+    found = aperture_photometry(flat, flat, flat < 0, np.array([x]), np.array([y]), (radius,))
+    assert found.flag[0, 0] == (sep.APER_TRUNC if room < radius else 0)
 
 
 def test_big_endian_pixels_give_the_same():
