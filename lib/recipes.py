@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 R = TypeVar("R")
 
@@ -26,6 +26,9 @@ class SensorRecipe:
     overscan_clip: float = 3.0
     """Rows further than this many median absolute deviations from the fit are left out."""
     linearise: bool = True
+    pocket: str = "powerlaw"
+    """Model of the pocket at the end of the serial register, for nights after 2019-10-22: "powerlaw",
+    "equilibrium" (measured, needs a calibration) or "none"."""
     version: int = 1
 
 
@@ -170,7 +173,14 @@ def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
     strange = sorted(set(values) - set(known))
     if strange:
         raise TypeError(f"{kind.__name__} has no {', '.join(strange)}; it has {', '.join(known)}")
-    return replace(recipe, **{name: _like(known[name], value, name) for name, value in values.items()})
+    optional = {name for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
+    return replace(
+        recipe,
+        **{
+            name: None if value is None and name in optional else _like(known[name], value, name)
+            for name, value in values.items()
+        },
+    )
 
 
 def _like(default: Any, value: Any, name: str) -> Any:

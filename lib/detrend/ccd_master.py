@@ -107,10 +107,10 @@ def ccd_median(planes: Sequence[NDArray]) -> float:
     return float(np.median(pixels, overwrite_input=True))
 
 
-def corrections(sensor: SensorRecipe) -> dict[str, tuple[Value, str]]:
-    """Cards that say what was undone of the sensor's effects."""
+def corrections(sensor: SensorRecipe, *, pocket: bool) -> dict[str, tuple[Value, str]]:
+    """Cards that say what was undone of the sensor's effects; `pocket`: whether there was one, and it was."""
     return {
         "OSCANCOR": (True, f"offset: {sensor.overscan_columns} overscan columns, degree {sensor.overscan_degree}"),
         "LINCOR": (sensor.linearise, "non-linearity corrected"),
-        "POCKCOR": (False, "pocket effect corrected"),
+        "POCKCOR": (pocket, "pocket effect corrected" + (f": {sensor.pocket}" if pocket else "")),
     }

@@ -16,7 +16,7 @@ from lib.errors import BadData
 from lib.frames import RawCcd
 from lib.identifiers import N_QUADRANT
 from lib.recipes import SensorRecipe
-from lib.sensor.readout import Readout
+from lib.sensor.readout import Pockets, Readout
 
 _SAMPLED = 16
 """One row in so many serves to measure the noise of a frame, and its level."""
@@ -29,6 +29,8 @@ class Stacked:
     count: NDArray[np.uint16]
     noise: float
     """Of one frame where it is dark, ADU."""
+    pocket: bool
+    """Whether the pocket took charge of a frame, and it was put back."""
 
 
 def combine(
@@ -39,10 +41,15 @@ def combine(
     chunk_bytes: int,
     bias: CcdMaster | None = None,
     factors: NDArray | None = None,
+    pockets: Pockets | None = None,
 ) -> Stacked:
     """Stack one quadrant, a range of rows at a time; each row as if it were alone."""
     n_row, n_column = raws[0].camera.shape
-    readouts = [Readout.of(raw, qid, sensor) for raw in raws]
+    dark = None if bias is None else bias.data[qid]
+    readouts = [
+        Readout.of(raw, qid, sensor) if dark is None else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
+        for raw in raws
+    ]
     data, count = np.empty((n_row, n_column), np.float32), np.empty((n_row, n_column), np.uint16)
     step = max(1, min(n_row, chunk_bytes // (4 * n_column * len(raws))))
     frames = np.empty((len(raws), step, n_column), np.float32)
@@ -51,9 +58,10 @@ def combine(
         rows = slice(start, min(start + step, n_row))
         chunk = frames[:, : rows.stop - start]
         for i, (raw, readout) in enumerate(zip(raws, readouts, strict=True)):
-            chunk[i] = readout.linear(raw.pixels(qid, rows), rows)
-            if bias is not None:
-                chunk[i] -= bias.data[qid][rows]
+            readout.linear(raw.pixels(qid, rows, chunk[i]), rows)
+            if dark is not None:
+                chunk[i] -= dark[rows]
+                readout.recover(chunk[i])
             if factors is not None:
                 chunk[i] *= np.float32(factors[i])
         data[rows], count[rows] = clipped_median(chunk, clip=clip)
@@ -62,7 +70,8 @@ def combine(
     sampled = slice(None, None, _SAMPLED)
     excess = _pooled(np.concatenate(scatter), _model(data[sampled], read, per_adu), count[sampled])
     variance = stack_variance(count, excess * _model(data, read, per_adu))
-    return Stacked(data, variance, count, float(np.sqrt(excess * read)))
+    pocket = any(readout.pocket is not None for readout in readouts)
+    return Stacked(data, variance, count, float(np.sqrt(excess * read)), pocket)
 
 
 def _nominal(readouts: Sequence[Readout], factors: NDArray | None, *, photons: bool) -> tuple[float, float]:

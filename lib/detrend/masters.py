@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.detrend.ccd_master import CcdMaster, ccd_median, corrections
-from lib.detrend.combine import combine, frame_level
+from lib.detrend.combine import Stacked, combine, frame_level
 from lib.errors import BadData, MissingProduct
 from lib.frames import RawCcd
 from lib.identifiers import N_QUADRANT
 from lib.products import Value
 from lib.recipes import BiasRecipe, FlatRecipe, LedFlatRecipe, SensorRecipe
+from lib.sensor.readout import Pockets
 from lib.store.fits import Cards
 
 __all__ = ["CcdMaster", "combine_leds", "led_flat", "master_bias"]
@@ -60,7 +61,7 @@ def master_bias(
         {qid: s.data for qid, s in stacked.items()},
         {qid: s.variance for qid, s in stacked.items()},
         {qid: s.count for qid, s in stacked.items()},
-        {**_about(len(paths), recipe.sensor, recipe.clip), **noise, **(cards or {})},
+        {**_about(len(paths), recipe.sensor, recipe.clip, stacked), **noise, **(cards or {})},
     )
 
 
@@ -71,6 +72,7 @@ def led_flat(
     ccdid: int,
     recipe: LedFlatRecipe,
     *,
+    pockets: Pockets | None = None,
     cards: Cards | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> CcdMaster:
@@ -81,7 +83,8 @@ def led_flat(
     first brought to the median level of them all.  The level of the result goes in LEDNORM.
 
     Parameters, errors
-        As for `master_bias`; BadData also if the frames are of several LEDs, or dark.
+        As for `master_bias`, and `pockets`, measured ones for the equilibrium model; BadData also
+        if the frames are of several LEDs, or dark.
     """
     if bias.ccdid != ccdid:
         raise ValueError(f"flats of CCD {ccdid} with the bias of CCD {bias.ccdid}")
@@ -90,7 +93,7 @@ def led_flat(
         led = _common_led(raws)
         levels = np.array([frame_level(raw, bias, sensor) for raw in raws])
         factors = np.median(levels) / levels
-        stacked = {qid: combine(raws, qid, sensor, recipe.clip, chunk_bytes, bias, factors) for qid in _QIDS}
+        stacked = {qid: combine(raws, qid, sensor, recipe.clip, chunk_bytes, bias, factors, pockets) for qid in _QIDS}
     norm = ccd_median([s.data for s in stacked.values()])
     return CcdMaster(
         ccdid,
@@ -98,7 +101,7 @@ def led_flat(
         {qid: (s.variance + bias.variance[qid]) / np.float32(norm**2) for qid, s in stacked.items()},
         {qid: s.count for qid, s in stacked.items()},
         {
-            **_about(len(paths), sensor, recipe.clip),
+            **_about(len(paths), sensor, recipe.clip, stacked),
             "LED": (led, "flat-field LED"),
             "LEDNORM": (norm, "median of the CCD before division by it [adu]"),
             "LEDRMS": (float(np.std(levels / np.median(levels))), "relative scatter of the frames' levels"),
@@ -194,11 +197,13 @@ def _add(total: list[NDArray], flat: CcdMaster, qid: int, weight: float) -> None
             sum_ += term
 
 
-def _about(n_frames: int, sensor: SensorRecipe, clip: float) -> Mapping[str, tuple[Value, str]]:
+def _about(
+    n_frames: int, sensor: SensorRecipe, clip: float, stacked: Mapping[int, Stacked]
+) -> Mapping[str, tuple[Value, str]]:
     return {
         "NFRAMES": (n_frames, "frames combined"),
         "CLIP": (clip, "rejection threshold [standard deviations]"),
-        **corrections(sensor),
+        **corrections(sensor, pocket=any(one.pocket for one in stacked.values())),
     }
 
 

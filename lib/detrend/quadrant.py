@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.detrend.ccd_master import CcdMaster, corrections
+from lib.detrend.pixels import to_image, to_light
 from lib.errors import BadData
 from lib.frames import RawCcd
 from lib.image import Image, MaskBit
 from lib.recipes import QuadrantRecipe
-from lib.sensor.readout import Readout
+from lib.sensor.readout import Pockets, Readout
 from lib.store.fits import Cards, Plane, write_fits
 
 LEAST_RESPONSE = 0.05
 """Of a pixel, relative to the CCD's median; below it counts as dead."""
-_ROWS = 16
-"""Rows that go through all corrections at a time, so that they stay in the processor's cache."""
+_ROWS = 256
+"""Rows that go through all corrections at a time, while they are in the processor's cache."""
+_SAMPLE = (slice(None, None, 16), slice(None, None, 4))
+"""Pixels whose median serves a header card."""
 
 IPAC_PROCESSING = re.compile(
     r"CID\w+|MAGZP\w*|CLR\w+|ZP\w+|PCOLOR|CALNOTE\d|NMATCHES|FIXAPERS|APCOR\w+|MAGLIM|STATUS|BIT\d\d|"
@@ -44,11 +47,37 @@ def detrend_ccd(
     camera: Camera,
     recipe: QuadrantRecipe,
     *,
+    pockets: Pockets | None = None,
     cards: Cards | None = None,
 ) -> dict[int, tuple[Image, fits.Header]]:
-    """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's.
+    """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's; see `detrend_quadrants`."""
+    return {
+        qid: (image, header)
+        for qid, image, header in detrend_quadrants(
+            path, bias, flat, level, headers, masks, camera, recipe, pockets=pockets, cards=cards
+        )
+    }
 
-    I = (raw - bias) / flat x FLTNORM_FP / FLTNORM, raw over its offset and linear.
+
+def detrend_quadrants(
+    path: Path,
+    bias: CcdMaster,
+    flat: CcdMaster,
+    level: float,
+    headers: Mapping[int, fits.Header],
+    masks: Mapping[int, NDArray],
+    camera: Camera,
+    recipe: QuadrantRecipe,
+    *,
+    pockets: Pockets | None = None,
+    cards: Cards | None = None,
+) -> Iterator[tuple[int, Image, fits.Header]]:
+    """Science images of the quadrants of one CCD exposure, one after the other, in the pixel order of IPAC's.
+
+    I = (raw - bias) / flat x FLTNORM_FP / FLTNORM, raw over its offset and linear, and what the
+    pocket of the serial register took put back.
+
+    Taken one by one, they need the memory of one: masters too, if they are open files (`CcdMaster.open`).
 
     The variance is that of independent pixels: read noise; photons of source and sky, from the
     pixel's own value; bias and flat.  Left out, since common to whole rows or quadrants, is the
@@ -63,12 +92,14 @@ def detrend_ccd(
         IPAC's science header by qid; the quadrants to detrend are those that have one.
     masks : (row, column) by qid
         IPAC's mask images; a quadrant without one starts from zeros.
+    pockets
+        Measured ones, for the equilibrium model.
     cards
         To add to the headers: which calibrations were used, how far away in days.
 
-    Returns
-    -------
-    image and header by qid
+    Yields
+    ------
+    qid, image, header
         ADU at the level of the focal plane; NaN in data and variance where there are no data or
         the pixel is dead.
 
@@ -76,29 +107,31 @@ def detrend_ccd(
     ------
     BadData
         The raw file or a mask does not fit; the message names it.
+    MissingProduct
+        The equilibrium model is asked for, but no pocket of a quadrant is given.
     """
     if not bias.ccdid == flat.ccdid:
         raise ValueError(f"bias of CCD {bias.ccdid} with the flat of CCD {flat.ccdid}")
     factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
-    detrended = {}
     with RawCcd.open(path, camera, bias.ccdid) as raw:
         for qid in sorted(headers):
-            readout = Readout.of(raw, qid, recipe.sensor)
             mask = _start_mask(masks.get(qid), camera, f"{path.name}, quadrant {qid}")
-            image = _detrend(raw.pixels(qid), readout, bias, flat, factor, mask, camera)
-            response = float(np.nanmedian(flat.data[qid][::_ROWS, ::4]))  # of a sample: a card needs no more
+            pixels, dark, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
+            readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
+            variances = bias.variance[qid], flat.variance[qid]
+            image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
+            middle = float(np.nanmedian(response[_SAMPLE]))
             about = {
                 "BUNIT": ("adu", "unit of the pixels"),
-                "GAIN": (readout.gain * response / factor, "at the median response [e-/adu]"),
+                "GAIN": (readout.gain * middle / factor, "at the median response [e-/adu]"),
                 "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
-                "SATURATE": (_saturation(readout, camera) * factor / response, "at the median response [adu]"),
-                **corrections(recipe.sensor),
+                "SATURATE": (_saturation(readout, camera) * factor / middle, "at the median response [adu]"),
+                **corrections(recipe.sensor, pocket=readout.pocket is not None),
                 "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
                 "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
                 **(cards or {}),
             }
-            detrended[qid] = image, _header(headers[qid], about)
-    return detrended
+            yield qid, image, _header(headers[qid], about)
 
 
 def write_quadrant(path: Path, image: Image, header: fits.Header, cards: Cards | None = None) -> None:
@@ -125,48 +158,29 @@ def read_quadrant(path: Path) -> tuple[Image, fits.Header]:
 def _detrend(
     pixels: NDArray[np.float32],
     readout: Readout,
-    bias: CcdMaster,
-    flat: CcdMaster,
+    bias: NDArray[np.float32],
+    flat: NDArray[np.float32],
+    variances: tuple[NDArray[np.float32], NDArray[np.float32]],
     factor: float,
     mask: NDArray[np.uint16],
     camera: Camera,
 ) -> Image:
-    """Raw pixels become the image, in place, a few rows at a time; `mask` is added to."""
-    qid = readout.qid
+    """Raw pixels become the image, in place, some rows at a time; `mask` is added to.  `variances`: bias and flat."""
     variance = np.empty_like(pixels)
-    read, per_adu = np.float32(readout.read_noise**2), np.float32(1 / readout.gain)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for start in range(0, len(pixels), _ROWS):
-            rows = slice(start, start + _ROWS)
-            raw = readout.over_offset(pixels[rows], rows)
-            saturated = raw > camera.saturation  # on the scale of the converter, so before the linearity
-            light = readout.linearity.linearise(raw)
-            light -= bias.data[qid][rows]
-            response = flat.data[qid][rows]
-            scale = np.float32(factor) / response
-
-            var = np.maximum(light, 0)
-            var *= per_adu
-            var += read
-            var += bias.variance[qid][rows]
-            var *= scale
-            var *= scale
-            image = np.multiply(light, scale, out=light)
-            flat_error = image / response
-            flat_error *= flat_error
-            flat_error *= flat.variance[qid][rows]
-            var += flat_error
-
-            alive = response > LEAST_RESPONSE  # False where NaN
-            known = alive & (np.isfinite(var) & np.isfinite(image))
-            if not known.all():
-                image[~known] = np.nan
-                var[~known] = np.nan
-                mask[rows][~known] |= np.uint16(MaskBit.NAN)
-                mask[rows][~alive] |= np.uint16(MaskBit.DEAD)
-            if saturated.any():
-                mask[rows][saturated] |= np.uint16(MaskBit.SATURATED)
-            pixels[rows], variance[rows] = image, var
+    a, b = np.float32(readout.linearity.a), np.float32(readout.linearity.b)
+    saturation, least = np.float32(camera.saturation), np.float32(LEAST_RESPONSE)
+    factors = np.float32(factor), np.float32(readout.read_noise**2), np.float32(1 / readout.gain)
+    lost = np.zeros((_ROWS, pixels.shape[1]), bool)
+    for start in range(0, len(pixels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        light, marks = pixels[rows], mask[rows]
+        # Saturation is judged on the scale of the converter, so before the linearity.
+        to_light(light, readout.offset[rows], a, b, bias[rows], saturation, marks)
+        if readout.recover(light, lost[: len(light)]):
+            marks[lost[: len(light)]] |= np.uint16(MaskBit.SWALLOWED)
+            lost[:] = False
+        bias_variance, flat_variance = (plane[rows] for plane in variances)
+        to_image(light, variance[rows], marks, bias_variance, flat[rows], flat_variance, *factors, least)
     return Image(pixels, variance, mask)
 
 
@@ -174,7 +188,9 @@ def _start_mask(mask: NDArray | None, camera: Camera, where: str) -> NDArray[np.
     if mask is None:
         return np.zeros(camera.shape, np.uint16)
     if mask.shape != camera.shape:
-        raise BadData(f"{where}: mask of shape {mask.shape}, expected {camera.shape}; is it of this camera?")
+        raise BadData(
+            f"{where}: mask of shape {mask.shape}, expected {camera.shape}; is it of this camera? If so, fetch it again"
+        )
     return mask.astype(np.uint16)
 
 

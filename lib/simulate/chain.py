@@ -16,6 +16,8 @@ from lib.identifiers import Quadrant
 from lib.simulate import detector
 from lib.simulate.airmass import airmass
 from lib.simulate.exposures import BiasFrame, FlatFrame, Frame, NightPlan, ObjectFrame
+from lib.simulate.headers import temperatures
+from lib.simulate.pocket import pocket_of
 from lib.simulate.psf import draw_stars, stamp_radius
 from lib.simulate.seeds import generator
 from lib.simulate.sky import Stars
@@ -233,10 +235,12 @@ def read_out(
     effects, qid = plan.effects, quadrant.qid
     stage = amplifier(plan, quadrant)
     rows, columns = plan.camera.shape[0], plan.camera.overscan_columns
-    # The pocket of the serial register will act here, on the charge along the rows in readout order.
-    true = charge / np.float32(stage.gain) + bias_pattern(plan, quadrant)
-    overscan = np.zeros((rows, columns))
-    if effects.deferred_charge:
+    true, overscan = charge / np.float32(stage.gain), np.zeros((rows, columns))
+    pocket = pocket_of(effects.pocket, plan.night, quadrant, temperatures(plan, frame)[1][quadrant.ccdid - 1])
+    if pocket is not None:
+        true, overscan = (flip_readout(part, qid) for part in pocket.read(flip_readout(true, qid), columns))
+    true = true + bias_pattern(plan, quadrant)  # no charge: it comes into being behind the register
+    if effects.deferred_charge and pocket is None:
         last_read = flip_readout(true, qid)[:, -1]
         overscan = flip_readout(detector.deferred_charge(last_read, columns), qid)
     if effects.nonlinearity:

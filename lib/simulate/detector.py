@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,7 +49,10 @@ class Effects:
     overscan_drift: bool = True
     """The offset wanders during readout."""
     deferred_charge: bool = True
-    """Charge left behind in the serial register, seen in the first overscan columns."""
+    """Charge left behind in the serial register, seen in the first overscan columns; not where a pocket is,
+    which makes its own."""
+    pocket: str = "powerlaw"
+    """Pocket of the serial register, in nights after 2019-10-22: "powerlaw", "equilibrium" or ""."""
     read_noise: bool = True
     gain_spread: bool = True
     """Amplifiers differ in gain and noise."""
@@ -69,9 +72,9 @@ class Effects:
     """Whole ADU, 0 to 65535."""
 
     @classmethod
-    def none(cls, **but: bool) -> Self:
+    def none(cls, **but: Any) -> Self:
         """A perfect detector, but for the effects named."""
-        return cls(**{field.name: False for field in fields(cls)} | but)
+        return cls(**{field.name: type(getattr(USUAL, field.name))() for field in fields(cls)} | but)
 
 
 USUAL = Effects()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from lib.identifiers import CcdExposure, Filter, ImageType, Quadrant
 from lib.image import MaskBit
@@ -76,11 +77,18 @@ def exposure_cards(plan: NightPlan, ccd: CcdExposure) -> fits.Header:
     return header
 
 
-def _add_temperatures(header: fits.Header, plan: NightPlan, frame: Frame) -> None:
+def temperatures(plan: NightPlan, frame: Frame) -> tuple[float, NDArray[np.float64]]:
+    """Of the cold head and of the 16 CCDs during an exposure, kelvin."""
     draw = generator(plan.seed, "temperatures", int(frame.exposure.filefracday))
-    header["HEADTEMP"] = (round(168 + draw.normal(0, 0.05), 3), "Cryo cooler cold head temp (K)")
+    head = 168 + draw.normal(0, 0.05)
     usual = generator(plan.seed, "usual temperatures").uniform(170, 176, 16)
-    for ccdid, kelvin in enumerate(usual + draw.normal(0, 0.05, 16), start=1):
+    return head, usual + draw.normal(0, 0.05, 16)
+
+
+def _add_temperatures(header: fits.Header, plan: NightPlan, frame: Frame) -> None:
+    head, ccds = temperatures(plan, frame)
+    header["HEADTEMP"] = (round(head, 3), "Cryo cooler cold head temp (K)")
+    for ccdid, kelvin in enumerate(ccds, start=1):
         read = -7.124 if ccdid == BROKEN_SENSOR else round(float(kelvin), 3)
         header[f"CCDTMP{ccdid:02d}"] = (read, f"CCD temperature {ccdid:02d} (K)")
 

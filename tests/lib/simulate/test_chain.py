@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from lib.camera import TINY, Camera
+from lib.camera import TINY, Camera, flip_readout
 from lib.identifiers import CcdExposure, Filter, Quadrant
 from lib.simulate import chain, detector
 from lib.simulate.detector import Effects
@@ -155,8 +155,9 @@ def test_switching_an_effect_off_leaves_the_draws_of_the_others():
 @pytest.mark.parametrize("name", list(Effects.__dataclass_fields__))
 def test_every_switch_does_something(name):
     # Bright enough to saturate, and enough pixels for a cosmic ray in 30 s.
-    plan = night(camera=TINY, sky=Sky(bright=9.0, faint=11.0, density=3000.0), n_led=1)
-    on, off = (replace(plan, effects=Effects.none(**{"photon_noise": True, name: value})) for value in (True, False))
+    when, values = (date(2020, 4, 5), ("powerlaw", "")) if name == "pocket" else (date(2019, 4, 5), (True, False))
+    plan = night(camera=TINY, sky=Sky(bright=9.0, faint=11.0, density=3000.0), n_led=1, night=when)
+    on, off = (replace(plan, effects=Effects.none(**{"photon_noise": True, name: value})) for value in values)
     if name == "cosmic_rays":
         plan_long = tuple(replace(frame, exptime=3000.0) for frame in plan.objects)
         on, off = replace(on, objects=plan_long), replace(off, objects=plan_long)
@@ -166,6 +167,39 @@ def test_every_switch_does_something(name):
             yield from read_out_ccd(plan, CcdExposure(frame.exposure, 3))[1]
 
     assert any((a != b).any() for a, b in zip(frames(on), frames(off), strict=True))
+
+
+@pytest.mark.parametrize("model", ["powerlaw", "equilibrium"])
+@pytest.mark.parametrize("qid", [1, 2, 3, 4])
+def test_the_pocket_keeps_the_charge_of_a_row_and_gives_it_back_behind_it(qid, model):
+    effects = Effects.none(pocket=model)
+    charge = np.random.default_rng(qid).uniform(0, 50_000, TOY.shape).astype(np.float32)
+
+    def read(when, **other):
+        plan = night(effects=replace(effects, **other), night=when)
+        frame, quadrant = plan.objects[0], Quadrant(3, qid)
+        offset = chain.amplifier(plan, quadrant).offset
+        return tuple(part - offset for part in chain.read_out(plan, frame, quadrant, charge))
+
+    image, overscan = read(date(2019, 10, 23))
+    before, dark = read(date(2019, 10, 22))
+    np.testing.assert_allclose(before, charge / 6, atol=1e-3)  # float32 of the offset and 8000 ADU
+    assert (dark == 0).all()
+    # What a row lacks is on its way out behind it, and no more than a pocketful (some 2000 ADU) is still inside.
+    missing = (before - image).sum(axis=1) - overscan.sum(axis=1)
+    assert (overscan > 0).all()
+    assert (missing >= -0.5).all()
+    assert (missing < 100).all()
+    # In readout order the first pixel finds the pocket empty and loses most; the overscan falls.
+    lost, seen = (flip_readout(part, qid) for part in (before - image, overscan))
+    assert (lost[:, 0] > 5).all()
+    assert (np.diff(seen, axis=1) < 0).all()
+
+
+def test_an_unknown_pocket_is_refused():
+    plan = night(effects=Effects.none(pocket="magic"), night=date(2020, 1, 1))
+    with pytest.raises(ValueError, match="no pocket model 'magic'"):
+        chain.read_out(plan, plan.objects[0], Quadrant(3, 1), np.zeros(TOY.shape, np.float32))
 
 
 def test_hot_pixels_are_dark_in_a_bias_and_bright_in_an_exposure():

@@ -1,0 +1,63 @@
+"""What is done to every pixel of a quadrant, compiled: one pass, a pixel's planes read once.
+
+Operation by operation what numpy would do on float32 planes, so the results are numpy's bit for
+bit (nothing is fused or reordered).  Arrays are (row, column).
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from lib.image import MaskBit
+
+_SATURATED, _NAN, _DEAD = (np.uint16(bit) for bit in (MaskBit.SATURATED, MaskBit.NAN, MaskBit.DEAD))
+_ZERO, _ONE, _INFINITE = np.float32(0), np.float32(1), np.float32(np.inf)
+
+_jit = numba.njit(cache=True, error_model="numpy")
+
+
+@_jit
+def to_light(pixels, offset, a, b, bias, saturation, mask):  # type: ignore[no-untyped-def]
+    """Raw ADU become linear ADU over offset (row,) and bias, in place: x / (a x^2 + b x + 1) - bias.
+
+    What exceeds the saturation over the offset is marked in the mask.
+    """
+    for r in range(len(pixels)):
+        row, dark, floor = pixels[r], bias[r], offset[r]
+        n_saturated = 0
+        for i in range(len(row)):
+            n_saturated += row[i] - floor > saturation
+        if n_saturated:
+            for i in range(len(row)):
+                if row[i] - floor > saturation:
+                    mask[r, i] |= _SATURATED
+        for i in range(len(row)):
+            x = row[i] - floor
+            row[i] = x / ((x * a + b) * x + _ONE) - dark[i]
+
+
+@_jit
+def to_image(light, variance, mask, bias_variance, flat, flat_variance, factor, read, per_adu, least):  # type: ignore[no-untyped-def]
+    """Light becomes the image, in place, and its variance is written.
+
+    `factor` / flat brings a pixel to the level of the focal plane; `read` is the variance of the
+    read noise, `per_adu` that of the photons per ADU; a pixel whose flat is `least` or less is dead.
+    """
+    for r in range(len(light)):
+        row, var, response, response_var, dark_var = light[r], variance[r], flat[r], flat_variance[r], bias_variance[r]
+        n_bad = 0
+        for i in range(len(row)):
+            scale = factor / response[i]
+            v = (max(row[i], _ZERO) * per_adu + read + dark_var[i]) * scale * scale
+            image = row[i] * scale
+            of_flat = image / response[i]
+            v += of_flat * of_flat * response_var[i]
+            row[i], var[i] = image, v
+            n_bad += not ((response[i] > least) & (abs(v) < _INFINITE) & (abs(image) < _INFINITE))
+        if n_bad:
+            for i in range(len(row)):
+                alive = response[i] > least
+                if not (alive & (abs(var[i]) < _INFINITE) & (abs(row[i]) < _INFINITE)):
+                    row[i] = var[i] = np.float32(np.nan)
+                    mask[r, i] |= _NAN if alive else _NAN | _DEAD
