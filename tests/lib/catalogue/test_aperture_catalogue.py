@@ -116,7 +116,7 @@ def test_stars_beyond_the_border_leave_no_light_in_the_sky():
         assert table.num_rows == 1
         return numbers(table, "background")[0]
 
-    # The same noise twice, but for the photons and for the pixels under the masks, a tenth of all: 4 sigma are 0.03 ADU,
+    # The same noise twice, but for the photons and the pixels under the masks, a tenth of all: 4 sigma are 0.03 ADU,
     # and 0.01 of the wings is left beyond the masks.  Unmasked, the stars add 0.13.
     assert level(2e4) == pytest.approx(level(0.0), abs=0.04)
 
