@@ -30,6 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+demo real: export PREFECT_HOME = $(CURDIR)/demo/prefect
 demo: $(READY)
 	$(BIN)/python -m flows demo --camera $(CAMERA) --folder demo/$(CAMERA)
 

@@ -7,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.server import server, stop
+from flows.server import SERVED_PORT, server, stop
 
 POOL = "ztf"
-PORT = 4200
 
 
-def serve(home: Path | None = None, port: int = PORT) -> None:
+def serve(home: Path | None = None, port: int = SERVED_PORT) -> None:
     """Run what an operator's machine runs: the UI, the schedules, and a worker for them.
 
     Parameters

@@ -20,6 +20,9 @@ from pathlib import Path
 
 START_SECONDS = 120.0
 
+SERVED_PORT = 4200
+"""Of `make serve`."""
+
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 """No telemetry."""
 
@@ -32,14 +35,14 @@ RECORDER = {
 
 @contextmanager
 def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
-    """Address of the API: that of ``PREFECT_API_URL``, or of a server started for this block.
+    """Address of the API: that of ``PREFECT_API_URL``, else of `make serve` if it runs here, else of one started now.
 
     Parameters
     ----------
     home
         Where the server keeps its database; Prefect's own default if None.
     port
-        A free one if None.
+        Of a server that is started whatever else runs; None: where there is room.
 
     Raises
     ------
@@ -49,6 +52,9 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
     os.environ.update(QUIET)
     if os.environ.get("PREFECT_API_URL"):
         yield os.environ["PREFECT_API_URL"]
+        return
+    if port is None and is_healthy(f"http://127.0.0.1:{SERVED_PORT}/api"):
+        yield f"http://127.0.0.1:{SERVED_PORT}/api"
         return
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
@@ -89,14 +95,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def is_healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 def wait_until_healthy(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and running.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+        if is_healthy(url):
+            return
+        time.sleep(0.1)
     tail = log.read_text(errors="replace")[-2000:]
     raise RuntimeError(
         f"the Prefect server at {url} did not answer within {START_SECONDS:.0f} s; its log ends:\n{tail}"

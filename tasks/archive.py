@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from lib.archive import Archive
 from lib.archive.layout import ArchiveFile
@@ -14,7 +14,7 @@ from lib.recipes import ReferenceRecipe
 from lib.store import Store
 from tasks.outcome import Outcome, attempt
 from tasks.policies import collect, launch, product_task, query_task
-from tasks.progress import arrivals
+from tasks.progress import Arrivals, arrivals
 
 FilesOfExposure = dict[Exposure, list[ArchiveFile]]
 
@@ -56,13 +56,13 @@ def fetch(
     files: Sequence[ArchiveFile],
     archive: Archive,
     store: Store,
-    arrived: Callable[[int], None],
+    arrived: Arrivals,
 ) -> Outcome:
     """Bring the files of an exposure that the store lacks."""
 
     def bring(file: ArchiveFile) -> Built:
-        built = store.build(file.ref, None, [], lambda spool: archive.fetch(file, spool))
-        arrived(built.size)
+        built = store.build(file.ref, None, [], lambda spool: archive.fetch(file, spool, arrived.came))
+        arrived.file_done()
         return built
 
     return attempt(files, bring)

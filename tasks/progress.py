@@ -25,13 +25,22 @@ class Arrivals:
         self._artifact = create_progress_artifact(0.0, key=f"{what}-progress", description=f"{n_files} files")
         self._shown = time.monotonic()
 
-    def __call__(self, size: int) -> None:
+    def came(self, n_byte: int) -> None:
+        """Some of a file; negative for what has to come again."""
+        with self._lock:
+            self._bytes += n_byte
+            self._draw()
+
+    def file_done(self) -> None:
+        """One more file is in the store, downloaded now or before."""
         with self._lock:
             self._n += 1
-            self._bytes += size
-            self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB")
+            self._draw()
             if time.monotonic() - self._shown > PAUSE_SECONDS:
                 self.show()
+
+    def _draw(self) -> None:
+        self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB")
 
     def show(self) -> None:
         self._shown = time.monotonic()
