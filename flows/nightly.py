@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
-from flows.parameters import last_night, scope_of
+from flows.parameters import last_night, require_one, scope_of
 from flows.policies import product_flow
 from lib.archive import IRSA_ADDRESS
 from lib.archive.reference import GAIA_ADDRESS
@@ -62,7 +62,7 @@ def nightly(
     truth
         Folder of a simulated survey to compare with.
     """
-    night = night or last_night()
+    night = require_one(night or last_night())
     which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
     how = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
 

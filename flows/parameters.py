@@ -53,6 +53,14 @@ def scope_of(period: str, camera: str, ccds: Iterable[int] | None, filters: Iter
     return Scope(Period.parse(period), camera_named(camera), ccdids, chosen)
 
 
+def require_one(night: str) -> str:
+    """A night as it was typed, if it is one.  ValueError if it is several, or none."""
+    period = Period.parse(night)
+    if period.first != period.last:
+        raise ValueError(f"night: {night} is a period of several; expected one night, YYYYMMDD")
+    return night
+
+
 def last_night() -> str:
     """The last complete night: observing at Palomar ends before 14 h UT."""
     return f"{(now() - timedelta(hours=14)).date():%Y%m%d}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -42,6 +43,8 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
             given = inspect.signature(function).bind(*args, **kwargs)
             given.apply_defaults()
             workers = given.arguments["workers"]
+            if workers is not None and workers < 0:
+                raise ValueError(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
             began = time.monotonic()
             with running(cores() if workers is None else workers) as engine:
                 outcome = function(*args, **kwargs)
@@ -53,16 +56,26 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
 
         # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
         types = inspect.get_annotations(function, eval_str=True)
-        types["recipe"] = Annotated[types["recipe"], BeforeValidator(functools.partial(as_recipe, types["recipe"]))]
+        of_recipe = types["recipe"]
+        types["recipe"] = Annotated[of_recipe, BeforeValidator(functools.partial(as_recipe, of_recipe))]
         signature = inspect.signature(function)
         shown.__signature__ = signature.replace(
             parameters=[one.replace(annotation=types[one.name]) for one in signature.parameters.values()],
             return_annotation=State,
         )
         shown.__annotations__ = types | {"return": State}
-        return flow(shown, name=name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
+        made = flow(shown, name=name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
+        for parameter, text in descriptions(function).items():  # it reads docstrings of another style only
+            made.parameters.properties[parameter]["description"] = text
+        return made
 
     return decorate
+
+
+def descriptions(function: Callable[..., object]) -> dict[str, str]:
+    """What the docstring says of each parameter, for the form."""
+    section = (inspect.getdoc(function) or "").partition("Parameters\n----------\n")[2]
+    return {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?:    .*\n?)+)", section, re.M)}
 
 
 def as_recipe(kind: type, value: object) -> object:

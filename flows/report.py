@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
+from flows.parameters import require_one, scope_of
 from flows.policies import product_flow
 from lib.recipes import CatalogueRecipe
 from tasks.outcome import Outcome
@@ -49,7 +49,7 @@ def report(
     max_set_aside
         Fraction of the inputs that may be set aside before the flow fails.
     """
-    scope, products = scope_of(night, camera, ccds, filters), store_at(store)
+    scope, products = scope_of(require_one(night), camera, ccds, filters), store_at(store)
 
     jobs, there = in_store(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
 

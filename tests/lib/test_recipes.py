@@ -45,6 +45,13 @@ def test_equal_recipes_have_one_digest_however_they_were_written():
     assert digest(written) == digest(CatalogueRecipe(photometry=PhotometryRecipe((3.0, 4.5), isolation_arcsec=15.0)))
 
 
+def test_what_may_be_nothing_can_be_written_as_nothing_and_nothing_else_can():
+    assert recipe_from(ScienceCatalogueRecipe, {"reference": None}).reference is None
+    assert recipe_from(ScienceCatalogueRecipe, {"reference": {"epoch": 2015.5}}).reference.epoch == 2015.5
+    with pytest.raises(TypeError, match="reference = None"):
+        recipe_from(CatalogueRecipe, {"reference": None})
+
+
 def test_recipes_of_different_products_never_share_a_digest():
     assert digest(CatalogueRecipe()) != digest(ScienceCatalogueRecipe())
 

@@ -1,0 +1,223 @@
+"""What is made again, proved by counting the calls that compute and by looking at which files were written.
+
+The states that the orchestrator shows prove nothing here: they are what is to be believed at the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.calibrate import calibrate
+from flows.catalogue import catalogue
+from flows.download import download
+from flows.nightly import nightly
+from lib.products import Kind, raw_ref
+from lib.recipes import CatalogueRecipe, recipe_from
+from tests.flows.night import CCDS, COUNTS, NIGHT, PLAN, Survey, Watched, digests, kinds, opened, products
+from tests.flows.night import Calls as Counted
+
+N_EXPOSURE, N_QID = 2, 4
+
+
+def again(store: Path, survey: Survey) -> None:
+    outcome = nightly(str(store), NIGHT, archive=str(survey.tree), truth=str(survey.tree), **survey.stars,
+                      **survey.scope)  # fmt: skip
+    assert outcome.set_aside == ()
+
+
+def reduce(store: Path, survey: Survey, **how: object) -> None:
+    for step in (calibrate, catalogue):
+        assert step(NIGHT, str(store), **survey.scope, **how).set_aside == ()
+
+
+def test_a_rerun_computes_nothing(store, survey, calls):
+    watched = Watched(store)
+    again(store, survey)
+    assert calls.so_far() == {}
+    assert watched.written() == set()
+
+
+# --- damage
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def truncate(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def flip_a_byte_in_secret(file: Path) -> None:
+    """The size and the time of the file stay."""
+    before = file.stat()
+    flip_a_byte(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def delete_the_manifest(file: Path) -> None:
+    (file.parent / "manifest.json").unlink()
+
+
+def truncate_the_manifest(file: Path) -> None:
+    truncate(file.parent / "manifest.json")
+
+
+ONE_OF_ITS_KIND = {
+    "raw": {"fetch": 1},
+    "header": {"fetch": 1},
+    "mask": {"fetch": 1},
+    "reference": {"fetch stars": 1},
+    "bias": {"master_bias": 1},
+    "ledflat": {"led_flat": 1},
+    "flat": {"combine_leds": 1},
+    "focalplane": {"focal_plane": 1},
+    "apcat": {"detrend_ccd": 1, "aperture_catalogue": N_QID},
+    "summary": {"quadrant_summary": len(CCDS) * N_EXPOSURE},
+    "figure": {"background_picture": 1},
+    "report": {"render_html": 1},
+}
+"""Calls that make one product anew; of several of a kind the first one by address."""
+
+DAMAGE = [
+    ("raw", flip_a_byte),
+    ("header", truncate),
+    ("mask", delete),
+    ("reference", flip_a_byte),
+    ("bias", delete),
+    ("bias", truncate),
+    ("bias", flip_a_byte),
+    ("bias", delete_the_manifest),
+    ("ledflat", delete_the_manifest),
+    ("flat", truncate_the_manifest),
+    ("focalplane", delete),
+    ("apcat", flip_a_byte),
+    ("apcat", delete_the_manifest),
+    ("summary", truncate),
+    ("figure", delete),
+    ("report", truncate),
+]
+
+
+def test_damage_of_every_kind_is_tried():
+    assert {kind for kind, _ in DAMAGE} == set(COUNTS) | {"reference"} == set(ONE_OF_ITS_KIND)
+
+
+@pytest.mark.parametrize(("kind", "damage"), DAMAGE)
+def test_one_damaged_product_is_made_again_and_nothing_else(
+    store: Path, survey: Survey, calls: Counted, kind: str, damage: Callable[[Path], None]
+):
+    whole, expected = products(store), digests(store)
+    address = min(address for address in whole if address.startswith(f"{kind}/"))
+    damage(whole[address])
+    watched = Watched(store)
+
+    again(store, survey)
+
+    assert calls.so_far() == ONE_OF_ITS_KIND[kind]
+    # A file that lost its manifest only was not being watched, and the same bytes are put in its place.
+    assert watched.written() == {address}
+    assert digests(store) == expected
+
+
+def test_a_byte_flipped_in_secret_is_found_by_whoever_reads_it_and_the_next_run_cures_it(store, survey, calls):
+    """Size and time tell nothing: a look-up believes them, so that it need not read terabytes; a reader does not."""
+    again(store, survey)  # takes the copy's own times for granted from now on
+    whole, expected = products(store), digests(store)
+    bias = min(address for address in whole if address.startswith("bias/"))
+    led_flat = min(address for address in whole if address.startswith("ledflat/"))
+    flip_a_byte_in_secret(whole[bias])
+
+    again(store, survey)
+    assert calls.so_far() == {}  # nobody read it
+    (problem,) = opened(store).verify()
+    assert bias in problem
+
+    delete(whole[led_flat])  # its maker will read the bias
+    outcome = calibrate(NIGHT, str(store), **survey.scope, max_set_aside=1)
+    (aside,) = outcome.set_aside
+    assert (aside.what, "was damaged" in aside.reason) == ("ledflat c03 l07 zr 20190405_20190405", True)
+    assert "run the flow that makes it again" in aside.reason
+    calls.so_far()
+
+    again(store, survey)
+    made = calls.so_far()
+    assert made["master_bias"] == made["led_flat"] == 1
+    assert {name: n for name, n in digests(store).items() if name in expected} == expected
+
+
+# --- other numbers
+
+ALL = {
+    "master_bias": 2, "led_flat": 2, "combine_leds": 2, "focal_plane": 1,
+    "detrend_ccd": len(CCDS) * N_EXPOSURE, "aperture_catalogue": len(CCDS) * N_EXPOSURE * N_QID,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "spared", "made"),
+    [
+        ({"quadrant": {"focal_plane": {"flat": {"led": {"bias": {"clip": 4.0}}}}}}, 0, {*ALL}),
+        ({"quadrant": {"focal_plane": {"flat": {"led": {"clip": 4.0}}}}}, 1, {*ALL}),
+        ({"quadrant": {"tolerance_days": 9}}, 4, {"apcat"}),
+        ({"photometry": {"isolation_arcsec": 15.0}}, 4, {"apcat"}),
+    ],
+    ids=["bias", "LED flat", "detrending", "photometry"],
+)
+def test_a_changed_number_makes_its_product_and_all_that_follow(store, survey, calls, changed, spared, made):
+    """`spared`: how many of the steps, in order, come before the number."""
+    expected, watched = digests(store), Watched(store)
+    reduce(store, survey, recipe=recipe_from(CatalogueRecipe, changed))
+
+    steps = dict(list(ALL.items())[spared:])
+    assert calls.so_far() == steps
+    masters = ["bias", "ledflat", "flat", "focalplane"][spared:]
+    assert kinds(watched.written()) == {kind: COUNTS[kind] for kind in (*masters, "apcat")}
+    assert {name: n for name, n in digests(store).items() if name in expected} == expected  # the old ones stay
+
+    reduce(store, survey)
+    assert calls.so_far() == {}
+
+
+def test_a_recipe_that_only_looks_different_changes_nothing(store, survey, calls):
+    reduce(store, survey, recipe=replace(CatalogueRecipe(), version=1))
+    reduce(store, survey, recipe={"photometry": {"isolation_arcsec": 20, "radii": list(range(3, 13))}})
+    assert calls.so_far() == {}
+
+
+# --- another input
+
+
+def test_a_new_bias_frame_remakes_its_master_and_what_follows_from_it(store, survey, calls):
+    expected = digests(store)
+    late = next(ccd for ccd in PLAN.ccd_exposures if ccd.exposure == PLAN.biases[1].exposure and ccd.ccdid == 3)
+    # As if the frame had never been there ...
+    opened(store).remove(raw_ref(late))
+    reduce(store, survey)
+    # ... the masters of its CCD are others, and the other CCD's catalogues by the level of the focal plane.
+    follow = {"master_bias": 1, "led_flat": 1, "combine_leds": 1, "focal_plane": 1,
+              "detrend_ccd": ALL["detrend_ccd"], "aperture_catalogue": ALL["aperture_catalogue"]}  # fmt: skip
+    assert calls.so_far() == follow
+    without = digests(store, Kind.BIAS, Kind.FLAT, Kind.CATALOGUE)
+    changed = {name for name, digest in without.items() if digest != expected[name]}
+    assert kinds(changed) == {"bias": 1, "flat": 1, "apcat": COUNTS["apcat"]}
+    assert all(name.endswith("c03") for name in changed if not name.startswith("apcat"))
+
+    download(NIGHT, str(store), archive=str(survey.tree), **survey.stars, **survey.scope)
+    assert calls.so_far() == {"fetch": 1}
+    watched = Watched(store)
+    reduce(store, survey)
+    assert calls.so_far() == follow
+    assert kinds(watched.written()) == {"bias": 1, "ledflat": 1, "flat": 1, "focalplane": 1, "apcat": COUNTS["apcat"]}
+    assert digests(store) == expected

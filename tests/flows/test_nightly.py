@@ -1,0 +1,124 @@
+"""A night from the archive to its report: what is made, and what the orchestrator shows of it."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.nightly import nightly
+from flows.science import science
+from lib.products import Kind
+from lib.store.parquet import read_table
+from tests.flows.night import COUNTS, NIGHT, PLAN, digests, kinds, opened, products, task_runs
+
+
+def test_a_night_makes_each_product_once(reduced):
+    made = {row["product"]: row["made"] for row in reduced.outcome.table()}
+    n_partition = made.pop("reference")
+    assert n_partition > 0
+    assert made == COUNTS
+    assert reduced.outcome.set_aside == ()
+    assert kinds(set(products(reduced.store))) == COUNTS | {"reference": n_partition}
+    assert opened(reduced.store).verify() == []
+
+
+def test_the_report_tells_how_the_night_was(reduced):
+    (report,) = reduced.outcome.of(Kind.REPORT)
+    assert (report.about["verdict"], report.about["verdict_text"].split()[0]) == ("OK", "All")
+    page = products(reduced.store)[report.ref.address].read_text()
+    assert "ZTF night of 2019-04-05" in page
+    assert page.count("data:image/png;base64") == COUNTS["figure"]
+
+
+def test_every_quadrant_of_every_exposure_has_stars(reduced):
+    store = opened(reduced.store)
+    quadrants = set()
+    for catalogue in store.list(Kind.CATALOGUE):
+        with store.open(catalogue) as path:
+            stars = read_table(path)
+        quadrants |= set(zip(stars["exposure"].to_pylist(), stars["rcid"].to_pylist(), strict=True))
+    exposures = [int(frame.exposure.filefracday) for frame in PLAN.objects]
+    rcids = [4 * (ccdid - 1) + qid - 1 for ccdid in PLAN.ccdids for qid in (1, 2, 3, 4)]
+    assert quadrants == {(exposure, rcid) for exposure in exposures for rcid in rcids}
+
+
+def test_the_orchestrator_shows_readable_runs(reduced):
+    runs = task_runs(reduced.state, n=30)
+    assert set(runs.values()) == {"Completed"}
+    assert {
+        "bias c03 20190405_20190405",
+        "ledflat c06 l07 zr 20190405_20190405",
+        "flat c03 zr 20190405_20190405",
+        "focalplane zr 20190405_20190405",
+        f"catalogue exposure {PLAN.objects[0].exposure}",
+        f"fetch {PLAN.biases[0].exposure}",
+        "figure growth 20190405",
+        "report 20190405",
+    } <= set(runs)
+
+
+def test_what_was_found_again_is_shown_as_cached(store, survey, served):
+    state = nightly(str(store), NIGHT, archive=served.url, truth=str(survey.tree), **survey.stars, **survey.scope,
+                    return_state=True)  # fmt: skip
+    shown = task_runs(state, n=30)
+    others = {name for name in shown if name.startswith(("find frames", "download-", "calibrate-", "catalogue-"))}
+    assert len(others) == 4  # a question to the archive, and the flows that were called
+    assert {name: word for name, word in shown.items() if name not in others and word != "Cached"} == {}
+
+
+@pytest.mark.parametrize("name", ["download", "calibrate", "catalogue", "nightly"])
+def test_each_flow_leaves_a_summary(reduced, name):
+    (summary,) = artifacts(f"{name}-summary")[-1:]
+    assert "0 set aside" in summary.description
+    assert "| product | made | cached |" in summary.data
+
+
+def test_the_report_is_an_artifact_too(reduced):
+    (page,) = artifacts("night-report-tiny")[-1:]
+    assert "All" in page.description
+    assert "data:image/png;base64" in page.data
+    assert len(page.data) < 1_000_000
+
+
+def test_the_download_leaves_its_progress(reduced):
+    assert artifacts("download-progress")[0].data == 100.0
+
+
+def test_a_local_tree_and_the_web_make_the_same_night(reduced, survey, tmp_path):
+    store = tmp_path / "store"
+    outcome = nightly(str(store), NIGHT, archive=str(survey.tree), **survey.stars, **survey.scope)
+    assert outcome.set_aside == ()
+    assert len(outcome.of(Kind.REPORT)) == 1
+    alike = [kind for kind in Kind if kind not in (Kind.SUMMARY, Kind.FIGURE, Kind.REPORT)]  # these know the truth
+    assert digests(store, *alike) == digests(reduced.store, *alike)
+
+
+@pytest.mark.parametrize("with_reference", [True, False], ids=["known stars", "detected sources"])
+def test_the_archives_own_images_are_measured_the_same_way(survey, tmp_path, calls, with_reference):
+    stars = survey.stars if with_reference else {}
+    asked = {"archive": str(survey.tree), **stars, **survey.scope, "ccds": [3]}
+    outcome = science(NIGHT, str(tmp_path), **asked)
+
+    assert outcome.set_aside == ()
+    assert len(outcome.of(Kind.SCIENCE)) == len(outcome.of(Kind.MASK)) == 8
+    catalogues = outcome.of(Kind.SCIENCE_CATALOGUE)
+    assert len(catalogues) == 2
+    with opened(tmp_path).open(catalogues[0]) as path:
+        table = read_table(path)
+    assert (min(table["star_id"].to_pylist()) > 0) == with_reference
+    assert table.num_rows > 40
+    assert calls.so_far()["aperture_catalogue"] == 8
+
+    assert science(NIGHT, str(tmp_path), **asked).n_made == 0
+    assert calls.so_far() == {}
+
+
+def artifacts(key: str) -> list:
+    """Of a key, in the order of time."""
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])), sort=ArtifactSort.CREATED_DESC
+        )[::-1]
