@@ -122,9 +122,11 @@ def with_stars(
     aside = []
     for job in (job for jobs in ready.values() for job in jobs):
         try:
-            found[job.ccd.exposure].append(replace(job, stars=partitions.around(job.placed.values())))
+            stars = partitions.around(job.placed.values())
         except MissingProduct as error:
             aside.append(SetAside.because(str(job.ccd), error))
+        else:
+            found[job.ccd.exposure].append(replace(job, stars=stars))
     return dict(found), aside
 
 
