@@ -41,7 +41,7 @@ serve: $(READY)
 	$(BIN)/python -m flows serve
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .
