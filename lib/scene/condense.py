@@ -78,7 +78,8 @@ class Condenser:
         """Light over the sky (pixel,), and its derivatives by throughput and shift (3, pixel); R = 1."""
         series = self.series
         side = series.side
-        psf = series.psf[i].draw(*self.source_place(i, state.place), (side, side)).reshape(3, -1)
+        x, y = self.source_place(i, state.place)
+        psf = series.psf[i].draw(x, y, (side, side)).reshape(3, -1)
         flux = state.own[i, FLUX]
         light = self.design.nodes.with_slopes(state.galaxy) @ nodes if len(state.galaxy) else np.zeros((3, side**2))
         # Moving the stamp's origin by d moves the image; nodes know derivatives on the sky, hence the inverse.
@@ -105,7 +106,7 @@ class Condenser:
             state.keep[i] = start & ~((loose > clip) & (loose > 0.5 * loose.max()))
         keep = state.keep[i]
 
-        own = np.zeros((side_rows(series), OWN))
+        own = np.zeros((n_row(series), OWN))
         pixel = own[: len(keep)]
         pixel[:, 0] = whiten
         pixel[:, FLUX] = scale * psf[0]
@@ -129,7 +130,7 @@ class Condenser:
         return Pixels(nodes, keep, data, place, q, r, scale, pull, variance)
 
 
-def side_rows(series: Series) -> int:
+def n_row(series: Series) -> int:
     return series.side**2 + OWN - 1
 
 

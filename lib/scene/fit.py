@@ -13,13 +13,14 @@ from lib.scene.errors import DegenerateScene, NothingToFit
 from lib.scene.model import ExposureFlag, FitFlag, SceneFit, SceneRecipe, Series
 from lib.scene.solve import Solution, covariance, flux_response, solve
 
+STANDARD = SceneRecipe()
 LOOSE_MODEL = 0.25
 """Model error while the position is sought: a source beside its place must not be rejected."""
 STRIDE = 0.5
 """Pixels; furthest the position moves in a pass, where its derivatives still hold."""
 
 
-def fit_scene(series: Series, recipe: SceneRecipe = SceneRecipe()) -> SceneFit:
+def fit_scene(series: Series, recipe: SceneRecipe = STANDARD) -> SceneFit:
     """Light curve of a transient on its galaxy.
 
     Raises
@@ -32,7 +33,7 @@ def fit_scene(series: Series, recipe: SceneRecipe = SceneRecipe()) -> SceneFit:
     return _Fit(series, recipe, galaxy=True, motion=False).run()
 
 
-def fit_star(series: Series, recipe: SceneRecipe = SceneRecipe(), *, motion: bool = True) -> SceneFit:
+def fit_star(series: Series, recipe: SceneRecipe = STANDARD, *, motion: bool = True) -> SceneFit:
     """Light curve of a star by the same estimator: the same PSF and weights, no galaxy, proper motion.
 
     Raises
@@ -84,10 +85,10 @@ class _Fit:
         self.flag = np.where(series.active, 0, ExposureFlag.QUIET)
         usable = (start.mean(axis=1) > 0.2) & (np.isfinite(numbers) & (numbers > 0)).all(axis=1)
         self.flag[~usable] |= ExposureFlag.UNUSABLE
-        covered = np.array([
-            _coverage(series.psf[i].draw(*series.origin[i], (side, side))[0], finite[i]) if usable[i] else 0
-            for i in range(n)
-        ])  # fmt: skip
+        covered = np.zeros(n)
+        for i in np.flatnonzero(usable):
+            psf = series.psf[i].draw(series.origin[i, 0], series.origin[i, 1], (side, side))[0]
+            covered[i] = _coverage(psf, finite[i])
         hidden = usable & (covered < recipe.min_coverage)
         self.flag[hidden] |= ExposureFlag.MASKED
         self.active = np.flatnonzero(usable & ~hidden & series.active)
@@ -145,13 +146,10 @@ class _Fit:
     def _result(self, solution: Solution, settled: bool) -> SceneFit:
         series, state, active = self.series, self.state, self.active
         n, side = len(series), series.side
-        cov, cov_place = covariance(
+        cov, cov_place, chi2 = covariance(
             self.condenser, self.condensed, state, solution, self.used, active, self.recipe.position_error
         )
-        chi2, n_pixel = np.full(n, np.nan), state.keep.sum(axis=1)
-        for i in self.used:
-            pull = self.condenser.look(int(i), state, None, 0.0).pull
-            chi2[i] = pull[state.keep[i]] @ pull[state.keep[i]]
+        n_pixel = state.keep.sum(axis=1)
         rejected = state.start & ~state.keep
         self.flag[self.used] |= np.where(rejected[self.used].mean(axis=1) > 0.05, ExposureFlag.MANY_REJECTED, 0)
         freedom = np.maximum(n_pixel - 2, 1)

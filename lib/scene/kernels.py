@@ -99,7 +99,7 @@ def _sample(moffat, residual, spacing, half):  # type: ignore[no-untyped-def]
         grid[b, 0] = norm * math.exp(-beta * math.log(s))
 
     n_map = residual.shape[0]
-    reach = min(int(math.ceil((n_map // 2 + 2) * spacing / h)), centre - 1)
+    reach = min(math.ceil((n_map // 2 + 2) * spacing / h), centre - 1)
     along = np.zeros((n_map, 2 * reach + 1))  # residual, interpolated along x
     for k in range(2 * reach + 1):
         g = (k - reach) * h / spacing + n_map // 2

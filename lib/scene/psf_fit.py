@@ -17,7 +17,6 @@ from lib.scene.psf import Psf
 from lib.scene.star_kernels import add_to_map, own_columns
 from lib.scene.stars import StarFluxes, StarStamps, measure_stars
 
-
 PHASES = 4
 """Parts of a pixel along each axis for which the sum over the PSF is fixed."""
 FIRM = 10.0
@@ -42,6 +41,9 @@ class PsfRecipe:
     """Of the residual map."""
     min_stars: int = 5
     version: int = 1
+
+
+STANDARD = PsfRecipe()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +76,7 @@ def moffat_of(local: NDArray) -> NDArray[np.float64]:
     return np.array([q * (np.cosh(e) - s * e1), -q * s * e2, q * (np.cosh(e) + s * e1), 1 + np.exp(log_beta)])
 
 
-def fit_psf(stamps: StarStamps, recipe: PsfRecipe = PsfRecipe()) -> tuple[PsfModel, NDArray[np.bool_], StarFluxes]:
+def fit_psf(stamps: StarStamps, recipe: PsfRecipe = STANDARD) -> tuple[PsfModel, NDArray[np.bool_], StarFluxes]:
     """The PSF, which stars it comes from, and the photometry of all of them with it.
 
     Raises
@@ -103,14 +105,10 @@ def fit_psf(stamps: StarStamps, recipe: PsfRecipe = PsfRecipe()) -> tuple[PsfMod
     slopes[:, 0] = False  # the map knows better
     for attempt in range(recipe.passes):
         _need(used, stamps, recipe)
-        model = _improve_map(model, stamps, fluxes, used, recipe)
+        model = _improve_map(model, stamps, fluxes, used, recipe, slopes)
         fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes))
         if attempt == 0:
             used &= _like_the_others(stamps, fluxes, recipe, recipe.model_error)
-        if attempt < recipe.passes - 1 and slopes.any():
-            # Until the map is there, where stars lie on their pixels passes for a change over the quadrant.
-            model, _ = _improve_moffat(model, stamps, fluxes, used, slopes)
-            fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes))
     return model, used, fluxes
 
 
@@ -183,6 +181,25 @@ def _free(used: NDArray, recipe: PsfRecipe) -> NDArray[np.bool_]:
     return free
 
 
+def _shape_columns(
+    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, s: int, free: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(pixel, free): derivatives of a star's image by the numbers of the profile's shape."""
+    psf = model.at(stamps.expected[s])
+    x, y = fluxes.place[s] - stamps.corner[s]
+    place = np.append(1.0, (stamps.expected[s] - model.middle) / model.scale)
+    local = model.shape @ place
+    drawn = []
+    for k in range(4):
+        other = local.copy()
+        other[k] += 1e-4
+        drawn.append(Psf(moffat_of(other), psf.residual, psf.spacing).draw(x, y, (stamps.side, stamps.side))[0].ravel())
+    image = psf.draw(x, y, (stamps.side, stamps.side))[0].ravel()
+    slopes = (np.stack(drawn) - image) / 1e-4
+    keep = fluxes.keep[s].ravel()
+    return fluxes.flux[s] * (slopes[:, None, :] * place[:, None])[free].T * keep[:, None]
+
+
 def _improve_moffat(
     model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, free: NDArray[np.bool_]
 ) -> tuple[PsfModel, float]:
@@ -190,17 +207,8 @@ def _improve_moffat(
     n = int(free.sum())
     normal, right = np.zeros((n, n)), np.zeros(n)
     for s in np.flatnonzero(used):
-        psf, (x, y), keep, rest, q = _columns(model, stamps, fluxes, s)
-        place = np.append(1.0, (stamps.expected[s] - model.middle) / model.scale)
-        local = model.shape @ place
-        image = psf.draw(x, y, (stamps.side, stamps.side))[0].ravel()
-        slopes = []
-        for k in range(4):
-            other = local.copy()
-            other[k] += 1e-4
-            moved = Psf(moffat_of(other), psf.residual, psf.spacing)
-            slopes.append((moved.draw(x, y, (stamps.side, stamps.side))[0].ravel() - image) / 1e-4)
-        columns = fluxes.flux[s] * (np.stack(slopes)[:, None, :] * place[:, None])[free].T * keep[:, None]
+        _, _, _, rest, q = _columns(model, stamps, fluxes, int(s))
+        columns = _shape_columns(model, stamps, fluxes, int(s), free)
         columns -= q @ (q.T @ columns)
         normal += columns.T @ columns
         right += columns.T @ rest
@@ -214,30 +222,45 @@ def _improve_moffat(
 
 
 def _improve_map(
-    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, recipe: PsfRecipe
+    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, recipe: PsfRecipe, free: NDArray[np.bool_]
 ) -> PsfModel:
-    """Least squares on the residual map, the stars' own parameters eliminated."""
-    n = len(model.residual)
-    normal, right, crossed = np.zeros((n * n, n * n)), np.zeros(n * n), []
+    """Least squares on the residual map and on what is free of the shape, the stars' own parameters eliminated.
+
+    Together, because until the map is there, where stars lie on their pixels passes for a change over the quadrant.
+    """
+    n, n_shape = len(model.residual), int(free.sum())
+    n_map = n * n
+    normal, right = np.zeros((n_map + n_shape, n_map + n_shape)), np.zeros(n_map + n_shape)
+    by_map, map_right, crossed = np.zeros((n_map, n_map)), np.zeros(n_map), []
     for s in np.flatnonzero(used):
-        psf, (x, y), keep, rest, q = _columns(model, stamps, fluxes, s)
-        own = np.empty((4, n * n))
+        psf, (x, y), keep, rest, q = _columns(model, stamps, fluxes, int(s))
+        shape = _shape_columns(model, stamps, fluxes, int(s), free)
+        shape -= q @ (q.T @ shape)
+        own = np.empty((4 + n_shape, n_map))
         factor = psf.spacing / model.spacing  # the local map is the common one over factor^2
-        add_to_map(float(psf.spacing), n, x, y, fluxes.flux[s] / factor**2, rest, q, keep, stamps.side, normal, right,
-                   own)  # fmt: skip
-        crossed.append(own)
-        right -= own.T @ (q.T @ rest)
+        base = np.ascontiguousarray(np.column_stack([q, shape]))
+        add_to_map(float(psf.spacing), n, x, y, fluxes.flux[s] / factor**2, rest, base, keep, stamps.side, by_map,
+                   map_right, own)  # fmt: skip
+        crossed.append(own[:4])
+        map_right -= own[:4].T @ (q.T @ rest)
+        normal[n_map:, :n_map] += own[4:]
+        normal[n_map:, n_map:] += shape.T @ shape
+        right[n_map:] += shape.T @ rest
     stacked = np.concatenate(crossed)
-    ridge = recipe.ridge * np.mean(np.diag(normal))
-    normal -= stacked.T @ stacked
-    normal[range(n * n), range(n * n)] += ridge
-    right -= ridge * model.residual.ravel()
     rows, wanted = _conditions(model)
-    weight = FIRM * np.max(np.diag(normal)) / np.maximum((rows**2).sum(axis=1), 1e-8)
-    normal += (rows.T * weight) @ rows
-    right += rows.T @ (weight * (wanted - rows @ model.residual.ravel()))
-    change = cho_solve(cho_factor(normal, overwrite_a=True), right)
-    return PsfModel(model.shape, model.middle, model.scale, model.residual + change.reshape(n, n), model.spacing)
+    diagonal = np.diag(by_map).copy()
+    weight = FIRM * diagonal.max() / np.maximum((rows**2).sum(axis=1), 1e-8)
+    by_map += (rows.T * weight) @ rows - stacked.T @ stacked
+    by_map[range(n_map), range(n_map)] += recipe.ridge * diagonal.mean()
+    old = model.residual.ravel()
+    right[:n_map] = map_right + rows.T @ (weight * (wanted - rows @ old)) - recipe.ridge * diagonal.mean() * old
+    normal[:n_map, :n_map] = by_map
+    change = cho_solve(cho_factor(normal, lower=True, overwrite_a=True), right)
+    shape_change = np.zeros((4, 3))
+    shape_change[free] = np.clip(change[n_map:], -0.3, 0.3)
+    return PsfModel(
+        model.shape + shape_change, model.middle, model.scale, (old + change[:n_map]).reshape(n, n), model.spacing
+    )
 
 
 def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -245,8 +268,9 @@ def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float6
 
     The map has no part in what looks like another flux, place or sky: its products with the profile, the profile's
     slopes and 1 vanish.  And a star on any part of a pixel has the same flux and place: pixels miss no light, so
-    any smooth weighted sum of the PSF over pixels, and its first moments, do not depend on the phase.  Without that, a factor that repeats
-    from pixel to pixel in the PSF hides in the fluxes of the stars (compare Anderson & King 2000, PASP 112, 1360).
+    no smoothly weighted sum of the PSF over pixels, nor its first moments, depend on the phase.  Without that, a
+    factor in the PSF that repeats from pixel to pixel hides in the fluxes of the stars (compare Anderson & King
+    2000, PASP 112, 1360).
     """
     n, spacing = len(model.residual), model.spacing
     moffat = model.at(model.middle).moffat
@@ -256,7 +280,7 @@ def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float6
         return np.sqrt(moffat[0] * moffat[2] - moffat[1] ** 2) * (moffat[3] - 1) / np.pi * s ** -moffat[3]
 
     def splines(at: NDArray) -> NDArray[np.float64]:
-        distance = np.abs(at[:, None] / spacing - (np.arange(n) - n // 2))
+        distance = np.abs(at[:, None] / float(spacing) - (np.arange(n) - n // 2))
         inner = (4 - 6 * distance**2 + 3 * distance**3) / 6
         return np.where(distance < 1, inner, np.clip(2 - distance, 0, 2) ** 3 / 6)
 

@@ -61,8 +61,10 @@ def flux_response(condensed: Condensed, size: int) -> NDArray[np.float64]:
 def covariance(
     condenser: Condenser, condensed: Condensed, state: State, solution: Solution, used: NDArray, measured: NDArray,
     position_error: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Of the fluxes and of the position, by the sandwich: the fit's weights, but the noise that the pixels have.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Of the fluxes and of the position, and chi2 of the exposures.
+
+    By the sandwich: the fit's weights, but the noise that the pixels have.
 
     The flux of exposure i is a_i (d_i - X_i t) with t = H^-1 sum_k X~_k^T d_k, X~ what of X is orthogonal to the
     exposure's own parameters; each pixel and each prior contributes its variance once.
@@ -76,14 +78,17 @@ def covariance(
     -------
     flux : (measured, measured)
     position : (len(place), len(place)), zero where it was not free
+    chi2 : (exposure,), NaN where it was not used
     """
     size, n_node = len(solution.common), len(condensed.gram)
     meat = np.zeros((size, size), order="F")
     noisy = np.zeros((len(condensed.r), OWN, size))  # Q^T V X
     own = np.zeros((len(condensed.r), OWN, OWN))  # Q^T V Q, priors included
+    chi2 = np.full(len(condensed.r), np.nan)
     for i in used:
         seen = condenser.look(int(i), state, None, 0.0)
         n_pixel = len(seen.keep)
+        chi2[i] = seen.pull[seen.keep] @ seen.pull[seen.keep]
         root = np.sqrt(seen.variance) * seen.keep
         own[i] = seen.q[n_pixel:].T @ seen.q[n_pixel:]
         top = root[:, None] * seen.q[:n_pixel]
@@ -104,7 +109,8 @@ def covariance(
 
     by_flux = condensed.r[measured, FLUX, FLUX]
     response = flux_response(condensed, size)[measured]
-    shared = (noisy[measured, FLUX] - np.einsum("ik,ikc->ic", own[measured, FLUX], crossed[measured])) / by_flux[:, None]
+    shared = noisy[measured, FLUX] - np.einsum("ik,ikc->ic", own[measured, FLUX], crossed[measured])
+    shared /= by_flux[:, None]
     target = solution.inverse_times(response.T)
     mixed = shared @ target
     flux = target.T @ meat @ target - mixed - mixed.T
@@ -114,4 +120,4 @@ def covariance(
     position = np.zeros((len(state.place), len(state.place)))
     if size > n_node:
         position = place.T @ meat @ place
-    return flux, position
+    return flux, position, chi2

@@ -73,8 +73,8 @@ def measure_star(moffat, residual, spacing, data, keep, own, n_pass, fixed, side
 def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, crossed):  # type: ignore[no-untyped-def]
     """One star's part in the least squares for the residual map.
 
-    normal (map, map) += B^T B, right (map,) += B^T rest, crossed (4, map) = q^T B, with B the star's flux times the
-    B-splines at its pixels, `rest` (pixel,) its residual and q (pixel, 4) an orthogonal base of its own parameters.
+    normal (map, map) += B^T B, right (map,) += B^T rest, crossed (column, map) = q^T B, with B the star's flux times
+    the B-splines at its pixels, `rest` (pixel,) its residual and q (pixel, column) whatever else is fitted.
     """
     index, weight = np.empty(16, np.int64), np.empty(16)
     crossed[:] = 0.0
@@ -96,7 +96,7 @@ def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, c
             for a in range(n):
                 row = normal[index[a]]
                 right[index[a]] += weight[a] * rest[p]
-                for k in range(4):
+                for k in range(q.shape[1]):
                     crossed[k, index[a]] += weight[a] * q[p, k]
                 for b in range(n):
                     row[index[b]] += weight[a] * weight[b]

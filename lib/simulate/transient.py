@@ -219,7 +219,7 @@ def _scene(
         parts += [host, np.array([[total * plan.nucleus, plan.offset[0] + 0.4, plan.offset[1], 0.0]])]
     sources = np.concatenate(parts)
     centre = place - corner + sources[:, 1:3] @ matrix.T
-    psf = psf_components(_local_seeing(plan, seeing, place), angle)
+    psf = psf_components(float(_local_seeing(plan, seeing, place)), angle)
     size = sources[:, 3] * np.sqrt(np.abs(np.linalg.det(matrix)))  # round: a turn leaves it, a stretch scales it
     x, y = (centre[:, None, k] + psf[:, 1 + k] for k in (0, 1))
     sigma = np.hypot(size[:, None], psf[:, 3])

@@ -9,7 +9,7 @@ import numpy as np
 from lib.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
 from lib.scene.model import Series
 from lib.scene.psf import Psf
-from lib.scene.psf_fit import PsfModel, PsfRecipe, fit_psf
+from lib.scene.psf_fit import STANDARD, PsfModel, PsfRecipe, fit_psf
 from lib.scene.stars import StarFluxes, StarStamps, measure_stars
 from lib.simulate.transient import TransientSeries
 
@@ -33,7 +33,7 @@ def stamps_of(simulated: TransientSeries, i: int) -> StarStamps:
                       float(simulated.variance[i]), simulated.plan.gain)  # fmt: skip
 
 
-def reduce(simulated: TransientSeries, recipe: PsfRecipe = PsfRecipe(), widen: float = 1.0) -> Reduced:
+def reduce(simulated: TransientSeries, recipe: PsfRecipe = STANDARD, widen: float = 1.0) -> Reduced:
     """PSFs, WCS, throughputs; `widen` spoils the PSF after it was fitted."""
     n = len(simulated.mjd)
     psfs, wcs, fluxes, used = [], [], [], []
