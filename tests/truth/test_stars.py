@@ -57,8 +57,8 @@ def test_positions_dates_and_colours_are_those_of_the_truth(night, catalogues, t
         frame, both = night.plan.frame(ccd.exposure), joined(catalogue, truths[ccd])
         # Every star with its centre on a pixel is there, and no other.
         assert len(both) == catalogue.num_rows == truths[ccd].num_rows
-        # Proper motion on a plane (truth) and on the sphere (catalogue) part by 1e-8 degrees for the fastest stars, 4e-5
-        # pixels; u and v are float32, 1e-4 in 1000 pixels.
+        # Proper motion on a plane (truth) and on the sphere (catalogue) part by less than 1e-8 degrees; the inverse of
+        # the astrometry is solved to 1e-4 pixels; u and v are float32, 1e-4 in 1000 pixels.
         np.testing.assert_allclose(both.x, both.x_true, atol=1e-4)
         np.testing.assert_allclose(both.y, both.y_true, atol=1e-4)
         np.testing.assert_allclose(both.ra, both.ra_true, atol=3e-8)
