@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
@@ -16,11 +18,14 @@ from lib.errors import BadData
 from lib.identifiers import N_QUADRANT
 from lib.products import Value
 from lib.recipes import SensorRecipe
+from lib.rice import RiceImage
 from lib.store.fits import Cards, Plane, write_fits
 
 _STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", ""}
 
-Planes = dict[int, NDArray]
+_QIDS = range(1, N_QUADRANT + 1)
+
+Planes = Mapping[int, NDArray]
 """By qid; (row, column) as stored."""
 
 
@@ -34,7 +39,7 @@ class CcdMaster:
     variance: Planes
     """float32, the square of it."""
     count: Planes
-    """uint16, frames that the pixel is made of."""
+    """uint8 or uint16, frames that the pixel is made of."""
     cards: Cards = field(default_factory=dict)
     """Of the primary header."""
 
@@ -45,15 +50,15 @@ class CcdMaster:
     def write(self, path: Path) -> None:
         """One file: cards, then Q1, Q1_VAR, Q1_N and so on."""
         unit = "" if "FLTNORM" in self.cards or "LEDNORM" in self.cards else "adu"
-        planes = []
-        for qid in sorted(self.data):
-            count = self.count[qid]
-            planes += [
-                Plane(f"Q{qid}", self.data[qid], unit),
-                Plane(f"Q{qid}_VAR", self.variance[qid], unit and f"{unit}2"),
-                Plane(f"Q{qid}_N", count.astype(np.uint8) if count.max() < 256 else count),
-            ]
-        write_fits(path, planes, {"CCDID": (self.ccdid, "CCD number"), **self.cards})
+
+        def planes() -> Iterator[Plane]:
+            for qid in sorted(self.data):
+                yield Plane(f"Q{qid}", self.data[qid], unit)
+                yield Plane(f"Q{qid}_VAR", self.variance[qid], unit and f"{unit}2")
+                count = self.count[qid]
+                yield Plane(f"Q{qid}_N", count.astype(np.uint8, copy=False) if count.max() < 256 else count)
+
+        write_fits(path, planes(), {"CCDID": (self.ccdid, "CCD number"), **self.cards})
 
     @classmethod
     def read(cls, path: Path, camera: Camera) -> Self:
@@ -64,23 +69,71 @@ class CcdMaster:
         BadData
             No master calibration, or of another camera.
         """
+        with cls.open(path, camera) as master:
+            data, variance, count = ({qid: planes[qid] for qid in _QIDS} for planes in master._planes)
+            return cls(master.ccdid, data, variance, count, master.cards)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, camera: Camera) -> Iterator[Self]:
+        """`read`, but each plane is read when asked for, every time, and not kept: one quadrant in memory, not four."""
         cards = read_cards(path)
-        with fits.open(path, memmap=False) as hdus:
+        with path.open("rb") as file, fits.open(file, memmap=False, disable_image_compression=True) as hdus:
+            read = partial(_plane, path, file, hdus, camera)
+            for qid in _QIDS:
+                for suffix in ("", "_VAR", "_N"):
+                    _check_plane(path, hdus, f"Q{qid}{suffix}", camera)
+            yield cls(
+                int(card_value(cards, "CCDID", path)),  # type: ignore[arg-type]
+                PlanesOnDemand(lambda qid: read(f"Q{qid}", np.float32)),
+                PlanesOnDemand(lambda qid: read(f"Q{qid}_VAR", np.float32)),
+                PlanesOnDemand(lambda qid: read(f"Q{qid}_N", np.uint16)),
+                cards,
+            )
 
-            def plane(name: str, kind: type[np.generic]) -> NDArray:
-                if name not in hdus or hdus[name].shape != camera.shape:
-                    found = hdus[name].shape if name in hdus else "none"
-                    raise BadData(
-                        f"{path}: plane {name} of shape {camera.shape} expected for camera {camera.name!r}, "
-                        f"found {found}; make this master again"
-                    )
-                return np.asarray(hdus[name].data, dtype=kind)
+    @property
+    def _planes(self) -> tuple[Planes, Planes, Planes]:
+        return self.data, self.variance, self.count
 
-            qids = range(1, N_QUADRANT + 1)
-            data = {qid: plane(f"Q{qid}", np.float32) for qid in qids}
-            variance = {qid: plane(f"Q{qid}_VAR", np.float32) for qid in qids}
-            count = {qid: plane(f"Q{qid}_N", np.uint16) for qid in qids}
-        return cls(int(card_value(cards, "CCDID", path)), data, variance, count, cards)  # type: ignore[arg-type]
+
+class PlanesOnDemand(Mapping[int, NDArray]):
+    """Planes of the four quadrants that are made, or read, each time they are asked for."""
+
+    def __init__(self, make: Callable[[int], NDArray]) -> None:
+        self._make = make
+
+    def __getitem__(self, qid: int) -> NDArray:
+        if qid not in _QIDS:
+            raise KeyError(qid)
+        return self._make(qid)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(_QIDS)
+
+    def __len__(self) -> int:
+        return N_QUADRANT
+
+
+def _check_plane(path: Path, hdus: fits.HDUList, name: str, camera: Camera) -> None:
+    found: object = "none"
+    if name in hdus:
+        header = hdus[name].header
+        found = header.get("ZNAXIS2"), header.get("ZNAXIS1")
+    if found != camera.shape:
+        raise BadData(
+            f"{path}: plane {name} of shape {camera.shape} expected for camera {camera.name!r}, "
+            f"found {found}; make this master again"
+        )
+
+
+def _plane(
+    path: Path, file: BinaryIO, hdus: fits.HDUList, camera: Camera, name: str, kind: type[np.generic]
+) -> NDArray:
+    image = RiceImage.of(hdus[name])
+    if image is not None:
+        return image.rows(file.fileno())
+    with fits.open(path, memmap=False) as decoded:
+        return np.asarray(decoded[name].data, dtype=kind)
 
 
 def read_cards(path: Path) -> dict[str, tuple[Value, str]]:

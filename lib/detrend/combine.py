@@ -25,12 +25,24 @@ _SAMPLED = 16
 @dataclass(frozen=True, slots=True, eq=False)
 class Stacked:
     data: NDArray[np.float32]
-    variance: NDArray[np.float32]
-    count: NDArray[np.uint16]
-    noise: float
-    """Of one frame where it is dark, ADU."""
+    count: NDArray[np.unsignedinteger]
+    """uint8 up to 255 frames, else uint16."""
+    excess: float
+    """Variance of a frame, measured, over what its header says."""
+    read: float
+    """Variance of a dark frame according to its header, ADU^2; per ADU of light, ADU."""
+    per_adu: float
     pocket: bool
     """Whether the pocket took charge of a frame, and it was put back."""
+
+    @property
+    def noise(self) -> float:
+        """Of one frame where it is dark, ADU."""
+        return float(np.sqrt(self.excess * self.read))
+
+    def variance(self) -> NDArray[np.float32]:
+        """Of the data; computed, not kept."""
+        return stack_variance(self.count, self.excess * _model(self.data, self.read, self.per_adu))
 
 
 def combine(
@@ -50,7 +62,8 @@ def combine(
         Readout.of(raw, qid, sensor) if dark is None else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
         for raw in raws
     ]
-    data, count = np.empty((n_row, n_column), np.float32), np.empty((n_row, n_column), np.uint16)
+    counted = np.uint8 if len(raws) < 256 else np.uint16
+    data, count = np.empty((n_row, n_column), np.float32), np.empty((n_row, n_column), counted)
     step = max(1, min(n_row, chunk_bytes // (4 * n_column * len(raws))))
     frames = np.empty((len(raws), step, n_column), np.float32)
     scatter = []
@@ -69,9 +82,8 @@ def combine(
     read, per_adu = _nominal(readouts, factors, photons=bias is not None)
     sampled = slice(None, None, _SAMPLED)
     excess = _pooled(np.concatenate(scatter), _model(data[sampled], read, per_adu), count[sampled])
-    variance = stack_variance(count, excess * _model(data, read, per_adu))
     pocket = any(readout.pocket is not None for readout in readouts)
-    return Stacked(data, variance, count, float(np.sqrt(excess * read)), pocket)
+    return Stacked(data, count, excess, read, per_adu, pocket)
 
 
 def _nominal(readouts: Sequence[Readout], factors: NDArray | None, *, photons: bool) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.camera import Camera
-from lib.detrend.ccd_master import CcdMaster, ccd_median, corrections
+from lib.detrend.ccd_master import CcdMaster, PlanesOnDemand, ccd_median, corrections
 from lib.detrend.combine import Stacked, combine, frame_level
 from lib.errors import BadData, MissingProduct
 from lib.frames import RawCcd
@@ -59,7 +59,7 @@ def master_bias(
     return CcdMaster(
         ccdid,
         {qid: s.data for qid, s in stacked.items()},
-        {qid: s.variance for qid, s in stacked.items()},
+        PlanesOnDemand(lambda qid: stacked[qid].variance()),
         {qid: s.count for qid, s in stacked.items()},
         {**_about(len(paths), recipe.sensor, recipe.clip, stacked), **noise, **(cards or {})},
     )
@@ -95,10 +95,11 @@ def led_flat(
         factors = np.median(levels) / levels
         stacked = {qid: combine(raws, qid, sensor, recipe.clip, chunk_bytes, bias, factors, pockets) for qid in _QIDS}
     norm = ccd_median([s.data for s in stacked.values()])
+    variance = {qid: (s.variance() + bias.variance[qid]) / np.float32(norm**2) for qid, s in stacked.items()}
     return CcdMaster(
         ccdid,
-        {qid: s.data / np.float32(norm) for qid, s in stacked.items()},
-        {qid: (s.variance + bias.variance[qid]) / np.float32(norm**2) for qid, s in stacked.items()},
+        {qid: np.divide(s.data, np.float32(norm), out=s.data) for qid, s in stacked.items()},
+        variance,
         {qid: s.count for qid, s in stacked.items()},
         {
             **_about(len(paths), sensor, recipe.clip, stacked),
@@ -182,13 +183,14 @@ def _common_led(raws: Sequence[RawCcd]) -> int:
 
 def _add(total: list[NDArray], flat: CcdMaster, qid: int, weight: float) -> None:
     """Add one LED to the sums: weighted data, weight, weighted variance, count."""
-    known = np.isfinite(flat.data[qid]) & np.isfinite(flat.variance[qid])
+    data, variance, count = flat.data[qid], flat.variance[qid], flat.count[qid]
+    known = np.isfinite(data) & np.isfinite(variance)
     w = known * np.float32(weight)
     terms = [
-        np.where(known, flat.data[qid], 0) * w,
+        np.where(known, data, 0) * w,
         w,
-        np.where(known, flat.variance[qid], 0) * w * w,
-        np.where(known, flat.count[qid], 0).astype(np.uint16),
+        np.where(known, variance, 0) * w * w,
+        np.where(known, count, 0).astype(np.uint16),
     ]
     if not total:
         total += terms

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr
 
-_BLOCK = 1 << 15
+_BLOCK = 256
 """Pixels whose frames are combined at a time, so that they stay in the processor's cache."""
-_MARGIN = 1e-3
-"""Float32 sums over a pixel's frames are good to far better than this; what lies within is decided in float64."""
-_TINY = 1e-25
-"""ADU^2.  Squares below lose digits in float32."""
-
-Comparison = tuple[int, int, bool, bool]
 
 
 def clipped_median(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
@@ -23,12 +18,11 @@ def clipped_median(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray
 
     Once: a value further from the pixel's median than `clip` standard deviations of the pixel
     over its frames is left out, and the median of the others taken.  Exact, and independent of
-    the order of the frames and of how the pixels are cut into calls: the median comes from a
-    sorting network over the frames (K. Batcher 1968, AFIPS 32, 307), and wherever a value may
-    be clipped, or one is missing, median and deviation are taken again in float64 over the
-    sorted values.  One outlier is recognised from 8 frames on at 3 sigma (its distance is at
-    most n / sqrt(n - 1) deviations, since it widens them itself); below, the median alone
-    stands against it.
+    the order of the frames and of how the pixels are cut into calls: a sorting network
+    (K. Batcher 1968, AFIPS 32, 307) orders the frames of many pixels at a time, and mean and
+    deviation are sums in float64 in that order.  One outlier is recognised from 8 frames on at
+    3 sigma (its distance is at most n / sqrt(n - 1) deviations, since it widens them itself);
+    below, the median alone stands against it.
 
     Parameters
     ----------
@@ -54,14 +48,8 @@ def clipped_median(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray
     if n_frame == 0 or clip <= 1:
         raise ValueError(f"{n_frame} frames, clip {clip}: at least one frame and a threshold above 1 are needed")
     flat = frames.reshape(n_frame, -1)
-    median = np.empty(flat.shape[1], np.float32)
-    count = np.full(flat.shape[1], n_frame, np.uint16)
-    for start in range(0, flat.shape[1], _BLOCK):
-        block = slice(start, start + _BLOCK)
-        median[block], certain = _unclipped(flat[:, block], clip)
-        doubtful = start + np.flatnonzero(~certain)
-        if doubtful.size:
-            median[doubtful], count[doubtful] = _clipped(flat[:, doubtful], clip)
+    median, count = np.empty(flat.shape[1], np.float32), np.empty(flat.shape[1], np.uint16)
+    _combine(flat, *_network(n_frame), clip, median, count, np.empty(0, np.float32))
     return median.reshape(shape), count.reshape(shape)
 
 
@@ -81,12 +69,12 @@ def kept_scatter(frames: NDArray[np.float32], *, clip: float) -> NDArray[np.floa
     (row, column), ADU^2
         NaN where fewer than two frames were kept.
     """
-    ordered, first, n = _kept(frames.reshape(len(frames), -1), clip)
-    place = np.arange(len(ordered))[:, np.newaxis]
-    here = (first <= place) & (place < first + n)
-    mean = _sum(np.where(here, ordered, np.float64(0))) / np.maximum(n, 1)
-    squares = _sum(np.where(here, (ordered - mean) ** 2, 0.0))
-    return np.where(n > 1, squares / np.maximum(n - 1, 1), np.nan).astype(np.float32).reshape(frames.shape[1:])
+    n_frame, *shape = frames.shape
+    flat = np.ascontiguousarray(frames).reshape(n_frame, -1)
+    n_pixel = flat.shape[1]
+    scatter = np.empty(n_pixel, np.float32)
+    _combine(flat, *_network(n_frame), clip, np.empty(n_pixel, np.float32), np.empty(n_pixel, np.uint16), scatter)
+    return scatter.reshape(shape)
 
 
 @cache
@@ -139,55 +127,18 @@ def stack_variance(count: NDArray[np.integer], noise: NDArray | float) -> NDArra
         NaN where no frame was kept.
     """
     table = np.full(int(count.max(initial=0)) + 1, np.nan, np.float32)
-    for n in np.unique(count):
+    for n in np.flatnonzero(np.bincount(count.ravel(), minlength=1)):
         if n > 0:
             table[n] = median_variance(int(n))
-    return (table[count] * noise).astype(np.float32)
-
-
-def _unclipped(frames: NDArray[np.float32], clip: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Median over all frames, and where it certainly is the answer: all values there, none clipped."""
-    n_frame = len(frames)
-    with np.errstate(all="ignore"):
-        median = _network_median(frames)
-        furthest, total, squares = np.zeros_like(median), np.zeros_like(median), np.zeros_like(median)
-        for frame in frames:
-            distance = frame - median
-            total += distance
-            distance *= distance
-            squares += distance
-            np.maximum(furthest, distance, out=furthest)
-        total *= np.float32(1 / n_frame)
-        total *= total
-        squares *= np.float32(1 / n_frame)
-        squares -= total  # variance about the mean
-        squares *= np.float32(clip * clip * (1 - _MARGIN))
-        return median, (furthest < squares) & (squares > _TINY)  # False where not finite
-
-
-def _network_median(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    lines = list(frames.copy())
-    spare = np.empty_like(lines[0])
-    for i, j, need_low, need_high in _median_network(len(lines)):
-        if need_low and need_high:
-            np.minimum(lines[i], lines[j], out=spare)
-            np.maximum(lines[i], lines[j], out=lines[j])
-            lines[i], spare = spare, lines[i]
-        elif need_low:
-            np.minimum(lines[i], lines[j], out=lines[i])
-        else:
-            np.maximum(lines[i], lines[j], out=lines[j])
-    low, high = lines[(len(lines) - 1) // 2], lines[len(lines) // 2]
-    return low if low is high else (low + high) * np.float32(0.5)
+    variance = table[count]
+    variance *= np.asarray(noise, np.float32)
+    return variance
 
 
 @cache
-def _median_network(n: int) -> tuple[Comparison, ...]:
-    """Batcher's merge exchange for n lines (D. Knuth, TAOCP 3, 5.2.2 M), less what the middle does not need.
-
-    Returns (i, j, whether line i is needed afterwards, whether line j is), in order: the smaller
-    value goes to line i.
-    """
+def _network(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Batcher's merge exchange for n lines (D. Knuth, TAOCP 3, 5.2.2 M): one after the other, the smaller of two
+    lines' values goes to the first of the pair."""
     exchanges = []
     top = 1 << max((n - 1).bit_length() - 1, 0)
     p = top
@@ -199,47 +150,87 @@ def _median_network(n: int) -> tuple[Comparison, ...]:
                 break
             d, q, r = q - p, q >> 1, p
         p >>= 1
-    needed = {(n - 1) // 2, n // 2}
-    network: list[Comparison] = []
-    for i, j in reversed(exchanges):
-        if i in needed or j in needed:
-            network.append((i, j, i in needed, j in needed))
-            needed |= {i, j}
-    return tuple(reversed(network))
+    pairs = np.array(exchanges, np.intp).reshape(-1, 2)
+    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-def _clipped(frames: NDArray[np.float32], clip: float) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Clipped median and count of (frame, pixel), the straight way."""
-    ordered, first, n = _kept(frames, clip)
-    return _middle(ordered, first, n), n.astype(np.uint16)
+@numba.njit(cache=True, error_model="numpy")
+def _combine(frames, lower, upper, clip, median, count, scatter):  # type: ignore[no-untyped-def]
+    """Clipped median, frames kept and, if there is room for it, their sample variance; frames (frame, pixel)."""
+    n_frame, n_pixel = frames.shape
+    lines = np.empty((n_frame, _BLOCK), np.float32)
+    n, first, kept = np.empty(_BLOCK, np.int32), np.empty(_BLOCK, np.int32), np.empty(_BLOCK, np.int32)
+    mean, limit, middle = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
+    for start in range(0, n_pixel, _BLOCK):
+        width = min(_BLOCK, n_pixel - start)
+        n[:], first[:], kept[:] = 0, 0, 0
+        for f in range(n_frame):
+            frame, line = frames[f, start : start + width], lines[f]
+            for p in range(width):
+                there = abs(frame[p]) < np.float32(np.inf)
+                n[p] += there
+                line[p] = frame[p] if there else np.float32(np.inf)  # missing ones last
+        for c in range(len(lower)):
+            low, high = lines[lower[c]], lines[upper[c]]
+            for p in range(width):
+                a, b = low[p], high[p]
+                low[p], high[p] = (a if a < b else b), (b if a < b else a)
+        _mean_and_deviation(lines, n, mean, limit, width)
+        for p in range(width):
+            limit[p] *= clip
+            middle[p] = _median(lines, p, 0, n[p])
+        for f in range(n_frame):
+            line = lines[f]
+            for p in range(width):
+                here = f < n[p]
+                near = here & (abs(np.float64(line[p]) - middle[p]) <= limit[p])
+                kept[p] += near
+                first[p] += here & (not near) & (kept[p] == 0)
+        for p in range(width):
+            count[start + p] = kept[p]
+            median[start + p] = _median(lines, p, first[p], kept[p])
+        if len(scatter):
+            for p in range(width):
+                scatter[start + p] = _variance(lines, p, first[p], kept[p])
 
 
-def _kept(frames: NDArray[np.float32], clip: float) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
-    """Sorted values of (frame, pixel), first one kept, number kept: by distance from the median, so neighbours."""
-    ordered = np.sort(np.where(np.isfinite(frames), frames, np.float32(np.nan)), axis=0)  # missing ones last
-    n = np.isfinite(ordered).sum(axis=0)
-    median = _middle(ordered, np.zeros_like(n), n)
-    wide = ordered.astype(np.float64)
-    here = np.arange(len(ordered))[:, np.newaxis] < n
-    n_at_least_1 = np.maximum(n, 1)
-    mean = _sum(np.where(here, wide, 0.0)) / n_at_least_1
-    deviation = np.sqrt(_sum(np.where(here, (wide - mean) ** 2, 0.0)) / n_at_least_1)
-    keep = np.abs(wide - median) <= clip * deviation  # False where missing
-    return ordered, keep.argmax(axis=0), keep.sum(axis=0)
+@numba.njit(cache=True, error_model="numpy")
+def _mean_and_deviation(lines, n, mean, deviation, width):  # type: ignore[no-untyped-def]
+    """Of the first n values of each pixel, summed one by one: a pairwise sum would depend on how many are missing."""
+    mean[:], deviation[:] = 0.0, 0.0
+    for f in range(len(lines)):
+        line = lines[f]
+        for p in range(width):
+            mean[p] += np.float64(line[p]) if f < n[p] else 0.0
+    for p in range(width):
+        mean[p] /= max(n[p], 1)
+    for f in range(len(lines)):
+        line = lines[f]
+        for p in range(width):
+            distance = np.float64(line[p]) - mean[p] if f < n[p] else 0.0
+            deviation[p] += distance * distance
+    for p in range(width):
+        deviation[p] = np.sqrt(deviation[p] / max(n[p], 1))
 
 
-def _sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the frames one by one: a pairwise sum would depend on how many values are missing."""
-    total = np.zeros(values.shape[1:])
-    for frame in values:
-        total += frame
-    return total
+@numba.njit(cache=True, error_model="numpy")
+def _median(lines, p, first, n):  # type: ignore[no-untyped-def]
+    """Of n ordered values of a pixel from the first on; NaN where there is none."""
+    if n == 0:
+        return np.float32(np.nan)
+    low, high = lines[first + (n - 1) // 2, p], lines[first + n // 2, p]
+    return low if n % 2 == 1 else (low + high) * np.float32(0.5)
 
 
-def _middle(ordered: NDArray[np.float32], first: NDArray[np.intp], n: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Median of n sorted values from the first on; NaN where n is 0."""
-    pixel = np.arange(ordered.shape[1])
-    low = ordered[first + np.maximum(n - 1, 0) // 2, pixel]
-    high = ordered[np.minimum(first + n // 2, len(ordered) - 1), pixel]
-    middle = np.where(n % 2 == 1, low, (low + high) * np.float32(0.5))
-    return np.where(n > 0, middle, np.float32(np.nan))
+@numba.njit(cache=True, error_model="numpy")
+def _variance(lines, p, first, n):  # type: ignore[no-untyped-def]
+    """Sample variance of n ordered values of a pixel from the first on; NaN where there are fewer than two."""
+    if n < 2:
+        return np.nan
+    mean, squares = 0.0, 0.0
+    for f in range(first, first + n):
+        mean += lines[f, p]
+    mean /= n
+    for f in range(first, first + n):
+        squares += (lines[f, p] - mean) ** 2
+    return squares / (n - 1)

@@ -9,7 +9,7 @@ tile, and a dither that starts at random.  Reading needs no more than astropy.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,9 @@ from lib.products import Value
 
 DITHER_SEED = 1
 """Of the first tile of every plane (1 to 10000); later tiles count on from it (White et al. 2012, arXiv:1201.1336)."""
+
+_TILE_ROWS = 64
+"""Of integer planes: a tile costs astropy as much as its pixels if it is only a row."""
 
 Cards = Mapping[str, Value | tuple[Value, str]]
 """Keyword to value, or to value and comment."""
@@ -60,25 +63,27 @@ class Plane:
     quantize: float = 16.0
 
 
-def write_fits(path: Path, planes: Sequence[Plane], cards: Cards | None = None) -> None:
+def write_fits(path: Path, planes: Iterable[Plane], cards: Cards | None = None) -> None:
     """Write planes as compressed extensions behind a primary HDU of keywords only.
 
-    Floats: RICE, subtractive dither of a fixed seed, one tile a row (rows without noise are
-    kept exactly).  Integers: GZIP_2.  Each HDU has CHECKSUM and DATASUM.
+    Planes are taken one by one, so they may be computed as they are asked for.  Floats: RICE,
+    subtractive dither of a fixed seed, one tile a row (rows without noise are kept exactly).
+    Integers: GZIP_2, tiles of many rows.  Each HDU has CHECKSUM and DATASUM.
 
     Raises
     ------
     ValueError
         A plane is empty, not numeric, holds an infinity, or shares its name with another.
     """
-    names = [plane.name for plane in planes]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path.name}: extension names must differ, got {names}")
+    names: list[str] = []
     primary = fits.PrimaryHDU()
     primary.header.update(cards or {})
     with path.open("wb") as out:
         _append(out, _as_bytes(primary), index=0)
         for plane in planes:
+            names.append(plane.name)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{path.name}: extension names must differ, got {names}")
             _append(out, _as_bytes(_compressed(plane, path.name)), index=1)
 
 
@@ -101,7 +106,10 @@ def _compressed(plane: Plane, file_name: str) -> fits.CompImageHDU:
         )  # fmt: skip
     else:
         pixels = pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
-        hdu = fits.CompImageHDU(pixels, header, compression_type="GZIP_2")
+        tile = tuple(
+            min(size, _TILE_ROWS if axis == pixels.ndim - 2 else size) for axis, size in enumerate(pixels.shape)
+        )
+        hdu = fits.CompImageHDU(pixels, header, compression_type="GZIP_2", tile_shape=tuple(tile))
     hdu.header["EXTNAME"] = plane.name
     if plane.unit:
         hdu.header["BUNIT"] = plane.unit
