@@ -38,20 +38,6 @@ def calibrate(
     ----------
     period
         Nights that share the masters: 20190405, or 20190401_20190430.
-    store
-        Folder or s3://bucket/prefix with the products.
-    camera
-        ztf, or the tiny one of the simulated survey.
-    ccds
-        CCD numbers, 1 to 16; all if not given.
-    filters
-        zg, zr, zi; all if not given.
-    recipe
-        Every number the products depend on.
-    workers
-        Processes that compute; 0: none but this one; one a core if not given.
-    max_set_aside
-        Fraction of the inputs that may be set aside before the flow fails.
     """
     scope, products = scope_of(period, camera, ccds, filters), store_at(store)
     quadrant = recipe.quadrant

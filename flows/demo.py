@@ -34,12 +34,6 @@ def demo(
         Receives the simulated survey and the products.
     camera
         tiny: 16 CCDs of small quadrants; ztf: one CCD of real size.
-    recipe
-        Every number the products depend on.
-    workers
-        Processes that compute; 0: none but this one; one a core if not given.
-    max_set_aside
-        Fraction of the inputs that may be set aside before the flow fails.
     """
     tree, store = str(Path(folder) / "survey"), str(Path(folder) / "store")
     plan = night_of(camera)

@@ -37,26 +37,12 @@ def download(
 
     Parameters
     ----------
-    period
-        Nights wanted: 20190405, or 20190401_20190430.
     store
         Folder or s3://bucket/prefix that receives the files.
-    archive
-        Address of the archive, or a folder in its layout.
-    reference
-        Folder or s3://bucket/prefix of the reference catalogue, partitioned by HEALPix pixel.
-    camera
-        ztf, or the tiny one of the simulated survey.
-    ccds
-        CCD numbers, 1 to 16; all if not given.
-    filters
-        zg, zr, zi; all if not given.
     recipe
         Every number the products depend on; here, which reference catalogue.
     workers
         Processes that compute; the network needs none.
-    max_set_aside
-        Fraction of the inputs that may be set aside before the flow fails.
     """
     scope, products, source = scope_of(period, camera, ccds, filters), store_at(store), archive_at(archive)
 

@@ -39,28 +39,8 @@ def nightly(
 
     Parameters
     ----------
-    store
-        Folder or s3://bucket/prefix with the products.
     night
         UT date, 20190405; the last complete one if not given, which is what a schedule wants.
-    archive
-        Address of the archive, or a folder in its layout.
-    reference
-        Folder or s3://bucket/prefix of the reference catalogue, partitioned by HEALPix pixel.
-    camera
-        ztf, or the tiny one of the simulated survey.
-    ccds
-        CCD numbers, 1 to 16; all if not given.
-    filters
-        zg, zr, zi; all if not given.
-    recipe
-        Every number the products depend on.
-    workers
-        Processes that compute; 0: none but this one; one a core if not given.
-    max_set_aside
-        Fraction of the inputs that may be set aside before the flow fails.
-    truth
-        Folder of a simulated survey to compare with.
     """
     night = require_one(night or last_night())
     which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}

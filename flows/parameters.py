@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,6 +12,37 @@ from lib.camera import Camera, camera_named
 from lib.identifiers import N_CCD, SKY_FILTERS, Filter
 from lib.periods import Period
 from tasks.settings import now
+
+MEANINGS = {
+    "period": "Nights wanted: 20190405, or 20190401_20190430.",
+    "night": "UT date, 20190405.",
+    "store": "Folder or s3://bucket/prefix with the products.",
+    "archive": "Address of the archive, or a folder in its layout.",
+    "reference": "Folder or s3://bucket/prefix of the reference catalogue, partitioned by HEALPix pixel.",
+    "camera": "ztf, or the tiny one of the simulated survey.",
+    "ccds": "CCD numbers, 1 to 16; all if not given.",
+    "filters": "zg, zr, zi; all if not given.",
+    "recipe": "Every number the products depend on.",
+    "truth": "Folder of a simulated survey to compare with.",
+    "workers": "Processes that compute; 0: none but this one; one a core if not given.",
+    "max_set_aside": "Fraction of the inputs that may be set aside before the flow fails.",
+}
+"""Of the parameters that flows share; a flow's own docstring goes first."""
+
+
+def documented(function: Callable[..., object]) -> str:
+    """Docstring of a flow with the meaning of every parameter, for the command line and the form."""
+    text = inspect.getdoc(function) or ""
+    told, _, own = text.partition("Parameters\n----------\n")
+    names = [name for name in inspect.signature(function).parameters if name not in meanings(text)]
+    shared = [f"{name}\n    {MEANINGS[name]}" for name in names]
+    return "\n".join([told.rstrip(), "", "Parameters", "----------", *filter(None, [own.rstrip()]), *shared, ""])
+
+
+def meanings(docstring: str) -> dict[str, str]:
+    """What a docstring says of each parameter."""
+    section = docstring.partition("Parameters\n----------\n")[2]
+    return {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?:    .*\n?)+)", section, re.M)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BeforeValidator
 
+from flows.parameters import documented, meanings
 from lib.errors import PipelineError
 from lib.recipes import recipe_from
 from tasks.engine import running
@@ -56,8 +56,9 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
 
         # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
         types = inspect.get_annotations(function, eval_str=True)
-        of_recipe = types["recipe"]
-        types["recipe"] = Annotated[of_recipe, BeforeValidator(functools.partial(as_recipe, of_recipe))]
+        if of_recipe := types.get("recipe"):
+            types["recipe"] = Annotated[of_recipe, BeforeValidator(functools.partial(as_recipe, of_recipe))]
+        shown.__doc__ = documented(function)
         signature = inspect.signature(function)
         shown.__signature__ = signature.replace(
             parameters=[one.replace(annotation=types[one.name]) for one in signature.parameters.values()],
@@ -65,17 +66,11 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
         )
         shown.__annotations__ = types | {"return": State}
         made = flow(shown, name=name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
-        for parameter, text in descriptions(function).items():  # it reads docstrings of another style only
+        for parameter, text in meanings(shown.__doc__).items():  # it reads docstrings of another style only
             made.parameters.properties[parameter]["description"] = text
         return made
 
     return decorate
-
-
-def descriptions(function: Callable[..., object]) -> dict[str, str]:
-    """What the docstring says of each parameter, for the form."""
-    section = (inspect.getdoc(function) or "").partition("Parameters\n----------\n")[2]
-    return {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?:    .*\n?)+)", section, re.M)}
 
 
 def as_recipe(kind: type, value: object) -> object:

@@ -36,12 +36,6 @@ def real(
         Night of the images; the default is that of the quadrant in the repository.
     store
         Folder or s3://bucket/prefix that receives the products.
-    archive
-        Address of the archive, or a folder in its layout.
-    workers
-        Processes that compute; 0: none but this one; one a core if not given.
-    max_set_aside
-        Fraction of the inputs that may be set aside before the flow fails.
     """
     recipe = ScienceCatalogueRecipe(PhotometryRecipe(radii=tuple(d / 2 for d in DIAMETERS)), reference=None)
     night, products = scope_of(period, "ztf", None, None).period.first, store_at(store)

@@ -27,27 +27,6 @@ def report(
 
     1. Find what the store holds of the night, and what is missing.
     2. Draw the figures and write the page.
-
-    Parameters
-    ----------
-    night
-        UT date, 20190405.
-    store
-        Folder or s3://bucket/prefix with the products.
-    camera
-        ztf, or the tiny one of the simulated survey.
-    ccds
-        CCD numbers, 1 to 16; all if not given.
-    filters
-        zg, zr, zi; all if not given.
-    recipe
-        Every number the products depend on.
-    truth
-        Folder of a simulated survey to compare with.
-    workers
-        Processes that compute; 0: none but this one; one a core if not given.
-    max_set_aside
-        Fraction of the inputs that may be set aside before the flow fails.
     """
     scope, products = scope_of(require_one(night), camera, ccds, filters), store_at(store)
 
