@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import Artifact
 from prefect.states import State
 
 import tasks.calibration
@@ -153,22 +154,33 @@ def kinds(addresses: set[str]) -> dict[str, int]:
 # --- what the orchestrator shows
 
 
+def flow_runs(client: SyncPrefectClient, state: State) -> FlowRunFilter:
+    """The flow run that ended in a state, and those of the flows it called."""
+    run_id = state.state_details.flow_run_id
+    called_by = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id]))
+    return FlowRunFilter(
+        id=FlowRunFilterId(any_=[run_id, *(r.id for r in client.read_flow_runs(flow_run_filter=called_by))])
+    )
+
+
 def task_runs(state: State, n: int) -> dict[str, str]:
     """Name of the state of each task run, below a flow run and the flows it called, by the run's name.
 
     The server writes task runs down a little later than they happen: waits for `n`.
     """
-    run_id = state.state_details.flow_run_id
     with get_client(sync_client=True) as client:
-        below = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id]))
-        )
-        flow_runs = FlowRunFilter(id=FlowRunFilterId(any_=[run_id, *(run.id for run in below)]))
+        within = flow_runs(client, state)
         for _ in polling(30):
-            found = client.read_task_runs(flow_run_filter=flow_runs, limit=200)
+            found = client.read_task_runs(flow_run_filter=within, limit=200)
             if len(found) >= n and all(run.state and run.state.is_final() for run in found):
                 break
         return {run.name: run.state.name for run in found}
+
+
+def artifacts(state: State) -> dict[str, Artifact]:
+    """What a flow run and the flows it called left to be looked at, by key."""
+    with get_client(sync_client=True) as client:
+        return {one.key: one for one in client.read_artifacts(flow_run_filter=flow_runs(client, state))}
 
 
 def polling(seconds: float) -> Iterator[None]:

@@ -20,8 +20,11 @@ from flows.nightly import nightly
 from flows.policies import TooMuchSetAside
 from flows.report import report
 from lib.identifiers import CcdExposure, Exposure
-from lib.products import Kind, header_ref, mask_ref, raw_ref
+from lib.periods import Period
+from lib.products import Kind, ccd_of, header_ref, mask_ref, raw_ref
+from lib.recipes import CatalogueRecipe
 from lib.simulate.files import mask_path, raw_path, science_path
+from tasks.report import in_store
 from tests.flows.night import NIGHT, PLAN, Calls, digests, opened
 
 BIAS, FLAT, SKY = ([frame.exposure for frame in some] for some in (PLAN.biases, PLAN.flats, PLAN.objects))
@@ -97,11 +100,11 @@ AT_THE_DOOR = {
 }
 
 
-def test_what_the_archive_has_wrong_does_not_come_in(tree, survey, tmp_path):
+def test_what_the_archive_has_wrong_does_not_come_in(tree, survey, tmp_path, calls):
     names = [damage(tree) for damage in AT_THE_DOOR]
-    store = str(tmp_path / "store")
+    store, asked = str(tmp_path / "store"), {"archive": str(tree), **survey.stars, **survey.scope}
 
-    outcome = nightly(store, NIGHT, archive=str(tree), **survey.stars, **survey.scope)
+    outcome = nightly(store, NIGHT, **asked)
 
     assert len(outcome.set_aside) == len(names)
     for name, found in zip(names, AT_THE_DOOR.values(), strict=True):
@@ -115,14 +118,9 @@ def test_what_the_archive_has_wrong_does_not_come_in(tree, survey, tmp_path):
     with opened(store).open(page) as path:
         assert all(name in path.read_text() for name in names)
 
-
-def test_the_page_of_an_incomplete_night_is_the_same_the_next_time(tree, survey, tmp_path, calls):
-    no_fits(tree)
-    asked = {"archive": str(tree), **survey.stars, **survey.scope, "ccds": [3]}
-    nightly(str(tmp_path / "store"), NIGHT, **asked)
     calls.so_far()
-    nightly(str(tmp_path / "store"), NIGHT, **asked)
-    assert calls.so_far() == {"fetch": 1}  # of the bad file: it may have been mended
+    nightly(store, NIGHT, **asked)
+    assert calls.so_far() == {"fetch": len(names)}  # they may have been mended; the page is the same
 
 
 # --- in the store: what no archive's check can know
@@ -251,27 +249,52 @@ def test_a_report_of_nothing_says_so(survey, tmp_path):
     assert "exposures measured" in page.about["verdict_text"]
 
 
-def test_a_report_without_catalogues_names_what_is_missing(store, survey):
-    for one in opened(store).list(Kind.CATALOGUE)[:1]:
-        opened(store).remove(one.ref)
-    outcome = report(NIGHT, str(store), **survey.scope)
-    (page,) = outcome.of(Kind.REPORT)
-    with opened(store).open(page) as path:
-        assert "no catalogue of it in the store; run the flow catalogue" in path.read_text()
+def test_a_report_names_the_catalogues_that_are_missing(store, survey):
+    products = opened(store)
+    catalogues = products.list(Kind.CATALOGUE)
+    products.remove(catalogues[0].ref)
+    jobs, there = in_store(products, Period.parse(NIGHT), CatalogueRecipe(), ccdids=[3, 6])
+    assert (len(jobs), len(there.of(Kind.CATALOGUE))) == (4, 3)
+    (aside,) = there.set_aside
+    assert aside.what == str(ccd_of(catalogues[0].ref))
+    assert "no catalogue of it in the store; run the flow catalogue" in aside.reason
 
 
 def test_a_catalogue_damaged_in_secret_makes_no_half_report(store, survey, calls: Calls):
     """Its numbers cannot be had, so there is no page; the flow says why, and the next run mends it."""
+    scope = survey.scope | {"truth": str(survey.tree)}
+    report(NIGHT, str(store), **scope)  # takes the copy's own times for granted from now on
     products = opened(store)
-    (first, *_) = products.list(Kind.CATALOGUE)
-    path = store / first.ref.path
+    quadrants = next(one for one in products.list(Kind.SUMMARY) if one.ref.data_id.endswith("quadrants"))
+    products.remove(quadrants.ref)
+    path = store / products.list(Kind.CATALOGUE)[0].ref.path
     before = path.stat()
     path.write_bytes(bytes(before.st_size))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    outcome = report(NIGHT, str(store), **survey.scope, max_set_aside=1)  # without truth: no page of it yet
+
+    outcome = report(NIGHT, str(store), **scope, max_set_aside=1)
     (aside,) = outcome.set_aside
     assert aside.what == "summary quadrants 20190405"
     assert "was damaged" in aside.reason
     assert outcome.of(Kind.REPORT, Kind.FIGURE) == []
+
     catalogue(NIGHT, str(store), **survey.scope)
-    assert len(report(NIGHT, str(store), **survey.scope).of(Kind.REPORT)) == 1
+    calls.so_far()
+    assert len(report(NIGHT, str(store), **scope).of(Kind.REPORT)) == 1
+    assert "quadrant_summary" in calls.so_far()
+
+
+def test_a_figure_damaged_in_secret_is_drawn_again_by_the_next_run(store, survey, calls: Calls):
+    scope = survey.scope | {"truth": str(survey.tree)}
+    report(NIGHT, str(store), **scope)
+    path = next(store / one.ref.path for one in opened(store).list(Kind.FIGURE) if "stars" in one.ref.data_id)
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    (aside,) = report(NIGHT, str(store), **scope).set_aside
+    assert "was damaged" in aside.reason
+
+    calls.so_far()
+    assert report(NIGHT, str(store), **scope).set_aside == ()
+    assert (calls.so_far(), path.read_bytes()) == ({"stars_picture": 1}, content)

@@ -95,8 +95,7 @@ def test_the_last_night_is_the_last_one_that_is_over(monkeypatch):
         assert last_night() == night
 
 
-def test_without_a_night_the_last_one_is_reduced(survey, tmp_path, monkeypatch):
+def test_without_a_night_the_last_one_is_reduced(store, survey, monkeypatch):
     monkeypatch.setattr(parameters, "now", lambda: datetime(2019, 4, 5, 16, tzinfo=UTC))
-    asked = {"archive": str(survey.tree), **survey.stars, **survey.scope, "ccds": [3]}
-    outcome = nightly(str(tmp_path), **asked)
+    outcome = nightly(str(store), archive=str(survey.tree), truth=str(survey.tree), **survey.stars, **survey.scope)
     assert {one.ref.data_id[:8] for one in outcome.built if one.ref.kind != "reference"} == {NIGHT}
