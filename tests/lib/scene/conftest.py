@@ -1,0 +1,52 @@
+"""Series that several tests look at: made once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lib.scene.local import LocalWcs
+from lib.scene.model import Series
+from lib.scene.psf_fit import PsfRecipe, fit_psf
+from lib.simulate.transient import TransientPlan, TransientSeries, simulate_transient
+from tests.lib.scene.reduce import Reduced, reduce, series_of, stamps_of
+
+SMALL = TransientPlan(n_exposure=16, n_quiet=8, n_star=30, side=15, seeing=(2.1, 3.0), gradient=0.0, wcs_error=0.0)
+
+
+def exact(plan: TransientPlan) -> tuple[TransientSeries, Series]:
+    """Stamps with WCS and throughputs exactly known, the PSFs from noise-free stars (so: nothing but the scene)."""
+    quiet = simulate_transient(replace(plan, noise=False))
+    psfs, ratio, wcs = [], [], []
+    for i in range(len(quiet.mjd)):
+        stamps = stamps_of(quiet, i)
+        model, used, fluxes = fit_psf(stamps, PsfRecipe(linear=False))
+        u = quiet.star_u + quiet.years[i] * quiet.star_motion
+        # The PSF has its own idea of a star's centre and flux: what it says of stars goes for the transient.
+        off = np.average(fluxes.place - (quiet.true_place[i] + u @ quiet.true_matrix[i].T), axis=0,
+                         weights=quiet.star_flux)  # fmt: skip
+        wcs.append(LocalWcs(quiet.true_place[i] + off, quiet.true_matrix[i], 0.0, 0))
+        ratio.append(np.average(fluxes.flux / quiet.star_flux, weights=quiet.star_flux))
+        psfs.append(model.at(quiet.true_place[i]))
+    series = series_of(quiet, psfs, wcs, np.array(ratio), np.zeros(len(ratio)))
+    return quiet, series
+
+
+@pytest.fixture(scope="session")
+def clean() -> tuple[TransientSeries, Series]:
+    """A bright host, a supernova, no noise."""
+    return exact(SMALL)
+
+
+@pytest.fixture(scope="session")
+def clean_sharp() -> tuple[TransientSeries, Series]:
+    """The same in a seeing that pixels undersample."""
+    return exact(replace(SMALL, n_exposure=8, n_quiet=4, seeing=(1.3, 1.9)))
+
+
+@pytest.fixture(scope="session")
+def noisy() -> Reduced:
+    """Everything from noisy stars."""
+    return reduce(simulate_transient(TransientPlan(n_exposure=16, n_quiet=8, n_star=40, side=15)))
