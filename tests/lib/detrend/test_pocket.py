@@ -11,13 +11,15 @@ from lib.camera import TINY, flip_readout
 from lib.detrend.ccd_master import CcdMaster
 from lib.detrend.masters import led_flat
 from lib.detrend.quadrant import detrend_ccd
+from lib.errors import MissingProduct
 from lib.frames import RawCcd
 from lib.identifiers import Quadrant
 from lib.image import MaskBit
 from lib.recipes import LedFlatRecipe, QuadrantRecipe, SensorRecipe
+from lib.sensor.equilibrium import NODES, Equilibrium
 from lib.sensor.linearity import linearity_of
 from lib.sensor.readout import Readout
-from lib.simulate.pocket import pocket_of
+from lib.simulate.pocket import equilibrium_charge, pocket_of
 from tests.lib.detrend.raw_files import QIDS, bent, write_raw
 
 CCD, NIGHT, MJD = 6, date(2020, 4, 5), 58944.4
@@ -65,15 +67,22 @@ def recipe_of(**sensor):
     return replace(recipe, focal_plane=replace(recipe.focal_plane, flat=flat))
 
 
-def detrended(path, **sensor):
+def measured(raw, qid):
+    """The pocket that the simulator's equilibrium model has, as a calibration would know it."""
+    function = equilibrium_charge(NODES.astype(float), 173.0, Quadrant(raw.ccdid, qid))
+    return Equilibrium(function.astype(np.float32))
+
+
+def detrended(path, pockets=measured, **sensor):
     headers = {q: fits.Header() for q in QIDS}
-    return detrend_ccd(path, BIAS_MASTER, FLAT, 20_000.0, headers, {}, TINY, recipe_of(**sensor))
+    return detrend_ccd(path, BIAS_MASTER, FLAT, 20_000.0, headers, {}, TINY, recipe_of(**sensor), pockets=pockets)
 
 
+@pytest.mark.parametrize("model", ["powerlaw", "equilibrium"])
 @pytest.mark.parametrize("level", [100, 400, 1000])
-def test_background_and_first_columns_come_back(tmp_path, level):
+def test_background_and_first_columns_come_back(tmp_path, level, model):
     truth = sky(level)
-    made = detrended(exposed(tmp_path / "raw.fits.fz", truth))
+    made = detrended(exposed(tmp_path / "raw.fits.fz", truth, model=model), pocket=model)
     for q, (image, header) in made.items():
         error = flip_readout(image.data - truth[q], q)
         # A cubic through medians of five of 256 rows: 0.8 ADU x sqrt(4 / 256) = 0.1 a row, half of it common to all.
@@ -144,6 +153,12 @@ def test_flats_are_corrected_and_biases_are_not(tmp_path):
             column = flip_readout(made.data[q], q)[:, 0].mean()
             # Read noise of three frames and 256 rows: 1.5 / sqrt(768) / 20 000 = 3e-6.
             assert (abs(column - 1) < 2e-5) if not deficit else (1 - column > deficit)
+
+
+def test_a_measured_pocket_must_be_given(tmp_path):
+    path = exposed(tmp_path / "raw.fits.fz", sky(400), model="equilibrium")
+    with pytest.raises(MissingProduct, match="calibrate the pocket"):
+        detrended(path, None, pocket="equilibrium")
 
 
 def test_a_night_before_the_pocket_is_left_alone(tmp_path):
