@@ -1,0 +1,69 @@
+"""Is a new master calibration like the one before it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.detrend.ccd_master import CcdMaster
+
+GOOD, SUSPECT = "good", "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Of a master with its predecessor."""
+
+    quality: str
+    """"good" or "suspect"."""
+    reason: str
+    """Why it is suspect; empty if it is not."""
+    moved: float
+    """Share of the pixels that moved by more than the threshold."""
+    shift: float
+    """Median of new minus old over all pixels, in the masters' unit."""
+
+
+def compare(
+    new: CcdMaster, old: CcdMaster, *, sigma: float = 6.0, most_moved: float = 0.01, floor: float = 0.0
+) -> Comparison:
+    """Count the pixels that moved by more than their errors allow.
+
+    Parameters
+    ----------
+    sigma
+        Threshold, in standard deviations of the difference of the two.
+    most_moved
+        Largest share of moved pixels of a good master.  At 6 sigma chance moves 2 in 10^9, so any
+        share of that size is a change of the detector or a spoilt frame.
+    floor
+        Standard deviation, in the masters' unit, that is added to each pixel's error: what the detector
+        itself changes by from one master to the next.
+
+    Raises
+    ------
+    ValueError
+        Masters of two CCDs.
+    """
+    if new.ccdid != old.ccdid:
+        raise ValueError(f"master of CCD {new.ccdid} compared with one of CCD {old.ccdid}")
+    n_moved, n_known, n_lost, shifts = 0, 0, 0, []
+    for qid in sorted(new.data):
+        difference = new.data[qid] - old.data[qid]
+        allowed = sigma**2 * (new.variance[qid] + old.variance[qid] + floor**2)
+        known = np.isfinite(difference) & np.isfinite(allowed)
+        n_known += int(known.sum())
+        n_lost += int((np.isfinite(old.data[qid]) & ~np.isfinite(new.data[qid])).sum())
+        n_moved += int((known & (difference**2 > allowed)).sum())
+        shifts.append(difference[known])
+    n_pixel = n_known + n_lost
+    moved = (n_moved + n_lost) / n_pixel if n_pixel else 1.0
+    shift = float(np.median(np.concatenate(shifts))) if n_known else float("nan")
+    if moved <= most_moved:
+        return Comparison(GOOD, "", moved, shift)
+    reason = (
+        f"{100 * moved:.2f} % of {n_pixel} pixels moved by more than {sigma:g} sigma from the master before "
+        f"({n_lost} have no data any more), {100 * most_moved:g} % are allowed; median shift {shift:.4g}"
+    )
+    return Comparison(SUSPECT, reason, moved, shift)

@@ -1,0 +1,52 @@
+"""A master is suspect when more of it moved than chance and a few bad pixels explain."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lib.detrend.ccd_master import CcdMaster
+from lib.detrend.compare import compare
+from tests.lib.detrend.raw_files import QIDS
+
+SHAPE, ERROR = (100, 100), 0.5
+
+
+def master(seed, level=60.0, ccdid=3):
+    rng = np.random.default_rng(seed)
+    data = {q: rng.normal(level, ERROR, SHAPE).astype(np.float32) for q in QIDS}
+    variance = {q: np.full(SHAPE, ERROR**2, np.float32) for q in QIDS}
+    return CcdMaster(ccdid, data, variance, {q: np.full(SHAPE, 10, np.uint8) for q in QIDS}, {})
+
+
+def test_two_masters_of_one_detector_are_alike():
+    found = compare(master(1), master(2))
+    # 6 sigma of 40 000 Gaussian pixels: a chance of 1 in 10 000 that any moved.
+    assert (found.quality, found.reason, found.moved) == ("good", "", 0.0)
+    assert abs(found.shift) < 4 * 1.2533 * ERROR * np.sqrt(2 / 40_000)
+
+
+def test_a_shift_and_a_spoilt_quadrant_are_told():
+    shifted = compare(master(1, level=66.0), master(2))
+    assert shifted.quality == "suspect"
+    assert shifted.shift == pytest.approx(6, abs=0.05)
+    new = master(1)
+    new.data[2][:20] += 30
+    new.data[3][:5] = np.nan
+    spoilt = compare(new, master(2))
+    assert spoilt.moved == pytest.approx((20 * 100 + 5 * 100) / 40_000)
+    assert "500 have no data any more" in spoilt.reason
+
+
+def test_a_few_bad_pixels_and_the_detectors_own_changes_are_allowed():
+    new = master(1)
+    new.data[1][0, :50] += 1000
+    assert compare(new, master(2)).quality == "good"
+    drifted = replace(master(1), data={q: plane + 5 for q, plane in master(1).data.items()})
+    assert compare(drifted, master(2)).quality == "suspect"
+    assert compare(drifted, master(2), floor=1.0).quality == "good"
+
+
+def test_masters_of_two_ccds_are_not_compared():
+    with pytest.raises(ValueError, match="CCD 3 compared with one of CCD 4"):
+        compare(master(1), master(2, ccdid=4))
