@@ -32,7 +32,7 @@ def solve(condensed: Condensed, state: State, ridge: float, position_error: floa
     n_node = len(condensed.gram)
     n_place = len(state.place) if state.free_place else 0
     size = n_node + n_place
-    crossed = condensed.crossed[:, :, :size].reshape(-1, size)
+    crossed = condensed.crossed[:, :, :size].reshape(OWN * len(condensed.r), size)
     matrix = np.zeros((size, size), order="F")
     matrix[:n_node, :n_node] = condensed.gram
     if n_place:
@@ -41,7 +41,7 @@ def solve(condensed: Condensed, state: State, ridge: float, position_error: floa
     if n_node:
         matrix[range(n_node), range(n_node)] += ridge * np.mean(np.diag(condensed.gram))
     right = condensed.data_common[:, :size].sum(axis=0) - crossed.T @ condensed.data_own.ravel()
-    right[n_node:] -= state.place[: n_place or None][:n_place] * position_error**-2
+    right[n_node:] -= state.place[:n_place] * position_error**-2
     if size:
         matrix = blas.dsyrk(-1.0, crossed, 1.0, matrix, trans=1, lower=1, overwrite_c=1)
         factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
@@ -103,7 +103,7 @@ def covariance(
     meat = np.tril(meat) + np.tril(meat, -1).T
     crossed = condensed.crossed[:, :, :size]
     half = noisy - 0.5 * own @ crossed
-    mixed = crossed.reshape(-1, size).T @ half.reshape(-1, size)
+    mixed = crossed.reshape(OWN * len(crossed), size).T @ half.reshape(OWN * len(crossed), size)
     meat -= mixed + mixed.T
     meat[range(n_node, size), range(n_node, size)] += position_error**-2
 

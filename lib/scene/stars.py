@@ -125,6 +125,7 @@ def _first_guess(stamps: StarStamps) -> NDArray[np.float64]:
     data = np.where(stamps.bad, np.nan, stamps.data)
     inside = np.zeros(data.shape[1:], bool)
     inside[2:-2, 2:-2] = True
-    sky = np.nan_to_num(np.nanmedian(np.where(inside, np.nan, data), axis=(1, 2)))
+    border = np.ma.masked_invalid(np.where(inside, np.nan, data))
+    sky = np.ma.median(border, axis=(1, 2)).filled(0.0)
     flux = np.nansum(data - sky[:, None, None], axis=(1, 2))
     return np.column_stack([flux, stamps.expected - stamps.corner, sky])

@@ -1,0 +1,126 @@
+"""What the light curve of a transient costs: CPU, memory, and the difference to a dense straightforward solve.
+
+    python -m benchmarks.scene            10, 100 and 1000 exposures, stamps of 15, 19 and 31 pixels
+    python -m benchmarks.scene quick      without 1000 exposures of 31 pixels
+    python -m benchmarks.scene psf        what a PSF costs, and how right the light curves are that come of it
+
+Every case runs in a process of its own, one thread; compiled code is warm.  The dense solve has one column for each
+galaxy node and each parameter of each exposure, and runs where its matrix stays below 1 GB.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lib.scene.design import Design, Nodes
+from lib.scene.fit import fit_scene
+from lib.scene.model import SceneRecipe, Series
+from lib.scene.psf import Psf
+from lib.simulate.transient import TransientPlan, simulate_transient
+from tests.lib.scene.dense import dense_solve
+from tests.lib.scene.reduce import reduce
+
+DENSE_BYTES = 1e9
+
+
+def made(n: int, side: int) -> Series:
+    """A noisy series; the fitted PSFs are Moffats with a residual map, about as wide as the true ones."""
+    simulated = simulate_transient(TransientPlan(n_exposure=n, n_quiet=n - max(n // 5, 2), side=side, n_star=1))
+    residual = np.zeros((27, 27))
+    psf = tuple(Psf(Psf.round_moffat(1.1 * width, 3.5).moffat, residual, 0.7) for width in simulated.seeing)
+    none = np.zeros(n)
+    return Series(
+        simulated.mjd, simulated.data.astype(np.float32), np.zeros(simulated.data.shape, bool), simulated.variance,
+        none + 6.0, psf, simulated.true_place - simulated.corner, simulated.true_matrix, none, simulated.throughput,
+        none + 0.001, simulated.active,
+    )  # fmt: skip
+
+
+def peak() -> float:
+    """GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def fast_and_dense(n: int, side: int) -> None:
+    recipe = SceneRecipe(clip=1e9)
+    series = made(n, side)
+    few = made(4, side)
+    fit_scene(few, recipe)  # compiled, loaded
+    before, start = peak(), time.process_time()
+    fit = fit_scene(series, recipe)
+    cpu, memory = time.process_time() - start, peak()
+    start = time.process_time()
+    fit_scene(replace(series, active=series.active), SceneRecipe())
+    clipped = time.process_time() - start
+    line = (
+        f"{n:5d} x {side}: {cpu:7.2f} CPU s, with rejection {clipped:7.2f}; peak {memory:.2f} GB, {before:.2f} before"
+    )
+
+    nodes = Nodes.covering(series, recipe.step, recipe.margin)
+    size = len(nodes) + 2 + 5 * n
+    if 8 * n * (side**2 + 4) * size < DENSE_BYTES:
+        design = Design(series, nodes, np.arange(n))
+        images = [design.draw(i).copy() for i in range(n)]
+        start = time.process_time()
+        flux, covariance, _, _ = dense_solve(
+            series, nodes.u, recipe.step, recipe.ridge, fit.position, fit.galaxy.ravel(), np.nan_to_num(fit.flux),
+            recipe.position_error, np.ones(series.data.shape, bool), images=images,
+        )  # fmt: skip
+        slow = time.process_time() - start
+        error = np.sqrt(np.diag(covariance))
+        off = np.abs(fit.flux[series.active] - flux).max() / error.min()
+        spread = np.abs(fit.error[series.active] / error - 1).max()
+        line += f"; one dense solve {slow:7.2f} CPU s, peak {peak():.2f} GB: fluxes differ by {off:.1e} sigma, "
+        line += f"errors by {spread:.1e}"
+    print(line, flush=True)
+
+
+def psf_and_truth() -> None:
+    """From noise-free and from noisy stars; another PSF family than the fitted one."""
+    for title, plan in {
+        "noise-free": TransientPlan(noise=False),
+        "noise-free, seeing above 2.1 pixels": TransientPlan(noise=False, seeing=(2.1, 3.2)),
+        "noise-free, one PSF per quadrant": TransientPlan(noise=False, gradient=0.0),
+        "noise-free transient, noisy stars": TransientPlan(),
+    }.items():
+        simulated = simulate_transient(plan)
+        start = time.process_time()
+        reduced = reduce(simulated)
+        each = (time.process_time() - start) / plan.n_exposure
+        clean = simulate_transient(replace(plan, noise=False))
+        for step in (1.0, 0.75):
+            fit = fit_scene(replace(reduced.series, data=clean.data), SceneRecipe(step=step))
+            true = clean.flux[fit.measured]
+            flux = fit.flux[fit.measured]
+            bias, worst = flux @ true / (true @ true) - 1, np.abs(flux - true).max() / true.max()
+            line = (
+                f"{title}, step {step}: amplitude {1085.7 * bias:+.2f} mmag, worst date {1085.7 * worst:.2f} mmag of "
+            )
+            print(f"{line}the peak; PSF, WCS, ratios {each:.2f} CPU s an exposure, {plan.n_star} stars", flush=True)
+
+
+def alone(work: Callable[..., None], *what: int) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=work, args=what)
+    process.start()
+    process.join()
+
+
+if __name__ == "__main__":
+    if "psf" in sys.argv:
+        psf_and_truth()
+    else:
+        for side in (15, 19, 31):
+            for n in (10, 100, 1000):
+                if not ("quick" in sys.argv and n == 1000 and side == 31):
+                    alone(fast_and_dense, n, side)

@@ -1,0 +1,125 @@
+"""The PSF, the stars measured with it, the WCS and the throughputs they give."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.scene.errors import NoStars
+from lib.scene.local import LocalWcs, refine_wcs, throughputs
+from lib.scene.psf import Psf
+from lib.scene.psf_fit import fit_psf
+from lib.scene.quality import growth_residual, magnitude_slope
+from lib.scene.stars import StarStamps, measure_stars
+from tests.lib.scene.reduce import stamps_of
+
+
+@settings(max_examples=20, deadline=None)
+@given(fwhm=st.floats(1.8, 4), beta=st.floats(2.5, 6), x=st.floats(29, 31), y=st.floats(29, 31))
+def test_a_psf_has_unit_flux_and_its_slopes_are_its_derivatives(fwhm, beta, x, y):
+    psf = Psf.round_moffat(fwhm, beta)
+    value, by_x, by_y = psf.draw(x, y, (61, 61))
+    beyond = (1 + (29 / (fwhm / 2)) ** 2 * (2 ** (1 / beta) - 1)) ** (1 - beta)  # flux outside 29 pixels
+    # A profile sampled rather than integrated: aliases of 1 % at 1.8 pixels and steep wings.
+    assert value.sum() == pytest.approx(1, abs=2 * beyond + 0.02)
+    eps = 1e-5
+    for slope, (dx, dy) in ((by_x, (eps, 0)), (by_y, (0, eps))):
+        change = psf.draw(x + dx, y + dy, (61, 61))[0] - psf.draw(x - dx, y - dy, (61, 61))[0]
+        np.testing.assert_allclose(slope, change / (2 * eps), atol=1e-7)
+
+
+def test_the_psf_describes_stars_of_another_family(clean):
+    simulated, _ = clean
+    stamps = stamps_of(simulated, 0)
+    _, used, fluxes = fit_psf(stamps)
+    assert used.all()
+    ratio = fluxes.flux / simulated.star_flux
+    # 1 mmag from star to star without noise: what a residual map from 30 stars leaves.
+    assert np.std(ratio) / np.mean(ratio) < 1e-3
+    radii, residual = growth_residual(stamps, fluxes, used)
+    assert np.abs(residual[radii <= 5]).max() < 3e-3
+
+
+def test_a_galaxy_among_the_stars_is_left_out(noisy):
+    stamps = stamps_of(noisy.simulated, 0)
+    data = stamps.data.copy()
+    bright = np.argsort(-noisy.simulated.star_flux)[3]
+    data[bright] += 0.7 * np.roll(data[bright], 2, axis=1) - 0.7 * np.median(data[bright])
+    _, used, _ = fit_psf(StarStamps(data, stamps.bad, stamps.corner, stamps.expected, stamps.variance, stamps.gain))
+    assert not used[bright]
+    assert used.mean() > 0.8
+
+
+def test_errors_of_star_fluxes_are_right(noisy):
+    simulated = noisy.simulated
+    flux = np.array([f.flux for f in noisy.fluxes])
+    error = np.array([f.error for f in noisy.fluxes])
+    faint = simulated.star_flux < 3000  # bright ones also show the PSF, which they decide
+    pulls = ((flux / noisy.ratios.ratio[:, None] - simulated.star_flux) / error * noisy.ratios.ratio[:, None])[:, faint]
+    assert abs(pulls.std() - 1) < 4 / np.sqrt(2 * pulls.size)
+    assert abs(pulls.mean()) < 4 / np.sqrt(pulls.size)
+
+
+def test_residuals_that_depend_on_the_magnitude_raise_the_alarm(noisy):
+    simulated = noisy.simulated
+    fluxes = noisy.fluxes[0]
+    ratio = noisy.ratios.ratio[0]
+    slope, sigma = magnitude_slope(fluxes.flux / ratio, fluxes.error / ratio, simulated.star_flux)
+    assert abs(slope) < 4 * sigma
+    bent = fluxes.flux * (simulated.star_flux / 1e4) ** 0.01  # 10 mmag a magnitude
+    slope, sigma = magnitude_slope(bent / ratio, fluxes.error / ratio, simulated.star_flux)
+    assert abs(slope - 10) < 4 * sigma
+    assert abs(slope) > 5 * sigma
+
+
+def test_too_few_stars_are_an_error(noisy):
+    with pytest.raises(NoStars, match=r"3 of 3 stars.*5 are needed"):
+        fit_psf(stamps_of(noisy.simulated, 0).only(np.argsort(-noisy.simulated.star_flux)[:3]))
+
+
+def test_a_star_on_bad_pixels_is_not_measured(noisy):
+    stamps = stamps_of(noisy.simulated, 0)
+    bad = stamps.bad.copy()
+    bad[4] = True
+    spoiled = StarStamps(stamps.data, bad, stamps.corner, stamps.expected, stamps.variance, stamps.gain)
+    assert np.isnan(measure_stars(spoiled, noisy.psf[0].at).flux[4])
+
+
+def test_the_wcs_follows_the_stars_and_knows_its_error(noisy):
+    simulated = noisy.simulated
+    off = np.array([w.place for w in noisy.wcs]) - simulated.true_place
+    # The PSF defines its own centre, coma and all: below 0.1 pixels, against 0.1 rms on both axes before.
+    assert np.abs(off).max() < 0.1
+    assert all(w.error < 0.01 for w in noisy.wcs)
+
+
+def test_a_wrong_star_does_not_move_the_wcs():
+    rng = np.random.default_rng(2)
+    u = rng.uniform(-1000, 1000, (30, 2))
+    true = LocalWcs(np.array([500.0, 600.0]), np.array([[1.0, 1e-4], [-1e-4, 1.0]]), 0.0, 0)
+    sigma = np.full((30, 2), 0.02)
+    place = true(u) + rng.normal(0, 0.02, (30, 2))
+    place[7] += 3.0
+    found = refine_wcs(LocalWcs(true.place + 0.5, np.eye(2), 0.0, 0), u, place, sigma)
+    assert found.n_star == 29
+    assert np.all(np.abs(found.place - true.place) < 4 * found.error)
+    with pytest.raises(NoStars):
+        refine_wcs(true, u[:3], place[:3], sigma[:3])
+
+
+def test_throughputs_are_those_of_stars_that_do_not_vary():
+    rng = np.random.default_rng(3)
+    ratio, star = rng.uniform(0.5, 1.0, 20), 10 ** rng.uniform(3, 5, 40)
+    error = np.sqrt(200.0**2 / 50 + ratio[:, None] * star / 6)
+    flux = ratio[:, None] * star + error * rng.standard_normal((20, 40))
+    flux[3, 5] *= 1.5  # one variable star
+    flux[4, :] = np.nan
+    found = throughputs(flux, error, reference=star)
+    seen = np.arange(20) != 4
+    pulls = (found.ratio / ratio - 1)[seen] / found.error[seen]
+    assert np.isnan(found.ratio[4])
+    assert not found.used[3, 5]
+    # Errors include a floor of 2 mmag a star that the noise here does not have: never too small.
+    assert np.sqrt(np.mean(pulls**2)) < 1 + 4 / np.sqrt(2 * seen.sum())
+    with pytest.raises(NoStars):
+        throughputs(np.full((2, 3), 1.0), np.full((2, 3), 1.0))
