@@ -81,7 +81,7 @@ class Design:
             corner = np.sqrt(2) * nodes.half * nodes.step
             turned = np.abs(series.matrix[exposures]).sum(axis=2).max() * nodes.half * nodes.step
             away = np.abs(series.origin[exposures] - middle).max()
-            half = int(np.ceil(min(turned, 1.2 * corner) + middle + away)) + 4
+            half = int(np.ceil(min(turned, 1.2 * corner) + middle + away)) + 2
             self._table = {int(i): self._tabulate(int(i), half) for i in exposures}
 
     def _tabulate(self, i: int, half: int) -> NDArray[np.float32]:
