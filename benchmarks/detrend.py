@@ -24,10 +24,11 @@ from astropy.io import fits
 from lib.camera import ZTF
 from lib.detrend.ccd_master import CcdMaster
 from lib.detrend.masters import master_bias
-from lib.detrend.quadrant import detrend_ccd
+from lib.detrend.quadrant import detrend_quadrants
 from lib.frames import RawCcd
 from lib.recipes import QuadrantRecipe
-from lib.sensor.readout import Readout
+from lib.sensor.equilibrium import NODES, Equilibrium
+from lib.sensor.readout import Pockets, Readout
 
 N_FRAME = 10
 RECIPE = QuadrantRecipe()
@@ -35,13 +36,13 @@ QIDS = range(1, 5)
 
 
 def synthesise(folder: Path) -> None:
-    """Ten bias frames, one science frame; bias pattern and sky of 400 ADU."""
+    """Ten bias frames, one science frame before and one after the pocket began; bias pattern and sky of 400 ADU."""
     rng = np.random.default_rng(1)
     pattern = [rng.normal(60, 5, ZTF.shape).astype(np.float32) for _ in QIDS]
-    for name in [*(f"bias{i:02d}" for i in range(N_FRAME)), "science"]:
-        sky, noise = (400, 8.3) if name == "science" else (0, 1.5)
+    for name in [*(f"bias{i:02d}" for i in range(N_FRAME)), "science", "pocket"]:
+        sky, noise = (0, 1.5) if name.startswith("bias") else (400, 8.3)
         primary = fits.PrimaryHDU()
-        primary.header["OBSMJD"] = 58578.4
+        primary.header["OBSMJD"] = 58944.4 if name == "pocket" else 58578.4
         hdus = [primary]
         for qid in QIDS:
             pixels = 1000 + sky + pattern[qid - 1] + noise * rng.standard_normal(ZTF.shape, np.float32)
@@ -81,15 +82,72 @@ def decode(folder: Path) -> Callable[[], dict]:
     return run
 
 
-def detrend(folder: Path) -> Callable[[], dict]:
-    bias, flat = masters()
-    headers = {qid: fits.Header() for qid in QIDS}
-
+def decode_ours(folder: Path) -> Callable[[], dict]:
     def run() -> dict:
-        made = detrend_ccd(folder / "science.fits.fz", bias, flat, 20_400.0, headers, {}, ZTF, RECIPE)
-        return {f"{kind}{q}": getattr(image, kind) for q, (image, _) in made.items() for kind in ("data", "variance")}
+        with RawCcd.open(folder / "science.fits.fz", ZTF) as raw:
+            for qid in QIDS:
+                raw.pixels(qid)
+                raw.overscan(qid)
+        return {}
 
     return run
+
+
+def detrend(folder: Path) -> Callable[[], dict]:
+    return detrending(folder / "science.fits.fz", *masters())
+
+
+def detrend_power_law(folder: Path) -> Callable[[], dict]:
+    return detrending(folder / "pocket.fits.fz", *masters())
+
+
+def detrend_equilibrium(folder: Path) -> Callable[[], dict]:
+    held = Equilibrium((40 * (NODES.astype(float) / 100) ** 0.35).astype(np.float32))
+    return detrending(folder / "pocket.fits.fz", *masters(), pocket="equilibrium", pockets=lambda raw, qid: held)
+
+
+def detrending(
+    path: Path, bias: CcdMaster, flat: CcdMaster, *, pocket: str = "powerlaw", pockets: Pockets | None = None
+) -> Callable[[], dict]:
+    """Quadrants one after the other, as a catalogue takes them."""
+    headers, recipe = {qid: fits.Header() for qid in QIDS}, with_pocket(pocket)
+
+    def run() -> dict:
+        made = {}
+        for qid, image, _ in detrend_quadrants(path, bias, flat, 20_400.0, headers, {}, ZTF, recipe, pockets=pockets):
+            if qid == 1:  # to compare
+                made = {"data": image.data, "variance": image.variance}
+        return made
+
+    return run
+
+
+def detrend_from_files(folder: Path) -> Callable[[], dict]:
+    """Masters read plane by plane, as tasks do, and the power law."""
+
+    def run() -> dict:
+        with (
+            CcdMaster.open(folder / "bias.fits", ZTF) as bias,
+            CcdMaster.open(folder / "flat.fits", ZTF) as flat,
+        ):
+            return detrending(folder / "pocket.fits.fz", bias, flat)()
+
+    return run
+
+
+def write_masters(folder: Path) -> Callable[[], dict]:
+    def run() -> dict:
+        for master, name in zip(masters(), ("bias", "flat"), strict=True):
+            master.write(folder / f"{name}.fits")
+        return {}
+
+    return run
+
+
+def with_pocket(model: str) -> QuadrantRecipe:
+    bias = replace(RECIPE.bias, sensor=replace(RECIPE.sensor, pocket=model))
+    flat = replace(RECIPE.flat, led=replace(RECIPE.flat.led, bias=bias))
+    return replace(RECIPE, focal_plane=replace(RECIPE.focal_plane, flat=flat))
 
 
 def detrend_straight(folder: Path) -> Callable[[], dict]:
@@ -97,16 +155,17 @@ def detrend_straight(folder: Path) -> Callable[[], dict]:
 
     def run() -> dict:
         made = {}
-        with RawCcd.open(folder / "science.fits.fz", ZTF) as raw:
+        with RawCcd.open(folder / "science.fits.fz", ZTF) as raw, fits.open(folder / "science.fits.fz") as hdus:
             for qid in QIDS:
                 readout = Readout.of(raw, qid, RECIPE.sensor)
-                x = raw.pixels(qid) - readout.offset[:, np.newaxis]
+                x = hdus[qid].data - readout.offset[:, np.newaxis]
                 light = x / (readout.linearity.a * x**2 + readout.linearity.b * x + 1) - bias.data[qid]
                 image = light / flat.data[qid] * (20_400 / 20_000)
                 noise = readout.read_noise**2 + np.maximum(light, 0) / readout.gain + bias.variance[qid]
                 variance = noise * (20_400 / 20_000 / flat.data[qid]) ** 2
                 variance += image**2 * flat.variance[qid] / flat.data[qid] ** 2
-                made |= {f"data{qid}": image, f"variance{qid}": variance}
+                if qid == 1:
+                    made = {"data": image, "variance": variance}
         return made
 
     return run
@@ -136,8 +195,8 @@ def bias_straight(folder: Path) -> Callable[[], dict]:
         for qid in QIDS:
             frames = []
             for path in sorted(folder.glob("bias*.fz")):
-                with RawCcd.open(path, ZTF) as raw:
-                    frames.append(Readout.of(raw, qid, RECIPE.sensor).linear(raw.pixels(qid)))
+                with RawCcd.open(path, ZTF) as raw, fits.open(path) as hdus:
+                    frames.append(Readout.of(raw, qid, RECIPE.sensor).linear(hdus[qid].data))
             ordered = np.sort(frames, axis=0)
             keep = np.abs(ordered - np.median(ordered, axis=0).astype(np.float64))
             keep = keep <= RECIPE.bias.clip * np.std(ordered, axis=0, dtype=np.float64)
@@ -185,14 +244,20 @@ def main() -> None:
         def show(label: str, seconds: float, peak: float) -> None:
             print(f"{label:44} {seconds:7.2f} {seconds / unit:6.2f} {peak:5.2f}", flush=True)
 
-        show("RICE decoding of a CCD (D)", unit, peak)
-        show("raw to four quadrants", *measured(detrend, folder, 5))
-        show("  straightforward numpy", *measured(detrend_straight, folder, 2))
+        show("RICE decoding of a CCD by astropy (D)", unit, peak)
+        show("  ours", *measured(decode_ours, folder, 5))
+        show("raw to four quadrants, no pocket", *measured(detrend, folder, 5))
+        show("  straightforward numpy and astropy", *measured(detrend_straight, folder, 2))
         print(f"  {difference(folder, 'detrend', 'detrend_straight')}")
-        show(f"master bias of {N_FRAME}, in memory", *measured(bias, folder, 1))
-        show("  straightforward numpy", *measured(bias_straight, folder, 1))
+        show("raw to four quadrants, equilibrium pocket", *measured(detrend_equilibrium, folder, 5))
+        show("raw to four quadrants, power-law pocket", *measured(detrend_power_law, folder, 5))
+        measured(write_masters, folder, 1)
+        show("  and the masters read from their files", *measured(detrend_from_files, folder, 3))
+        print(f"  {difference(folder, 'detrend_power_law', 'detrend_from_files')}: the masters' quantisation")
+        show(f"master bias of {N_FRAME}, in memory", *measured(bias, folder, 2))
+        show("  straightforward numpy and astropy", *measured(bias_straight, folder, 1))
         print(f"  {difference(folder, 'bias', 'bias_straight')}")
-        show(f"master bias of {N_FRAME}, written", *measured(bias_written, folder, 1))
+        show(f"master bias of {N_FRAME}, written", *measured(bias_written, folder, 2))
 
 
 if __name__ == "__main__":

@@ -99,14 +99,16 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -
     """Image and header of the quadrants of a CCD exposure, by qid."""
     with (
         opened(store, [job.raw]) as (raw,),
-        opened(store, job.calibration.inputs) as (bias, flat, levels),
+        opened(store, job.calibration.inputs) as (bias_path, flat_path, levels),
+        CcdMaster.open(bias_path, camera) as bias,
+        CcdMaster.open(flat_path, camera) as flat,
         opened(store, job.headers.values()) as headers,
         opened(store, job.masks.values()) as masks,
     ):
         return detrend_ccd(
             raw,
-            CcdMaster.read(bias, camera),
-            CcdMaster.read(flat, camera),
+            bias,
+            flat,
             common_level(read_table(levels)),
             {qid: fits.getheader(path) for qid, path in zip(job.headers, headers, strict=True)},
             {qid: read_mask(path) for qid, path in zip(job.masks, masks, strict=True)},

@@ -121,10 +121,10 @@ def frame_level(raw: RawCcd, bias: CcdMaster, sensor: SensorRecipe) -> float:
     """Median over bands of rows of all quadrants, linear ADU over the bias."""
     pixels = []
     for qid in range(1, N_QUADRANT + 1):
-        readout = Readout.of(raw, qid, sensor)
+        readout, dark = Readout.of(raw, qid, sensor), bias.data[qid]
         for start in range(0, raw.camera.shape[0], _SAMPLED**2):
             rows = slice(start, min(start + _SAMPLED, raw.camera.shape[0]))
-            pixels.append(readout.linear(raw.pixels(qid, rows), rows) - bias.data[qid][rows])
+            pixels.append(readout.linear(raw.pixels(qid, rows), rows) - dark[rows])
     level = float(np.nanmedian(np.concatenate(pixels)))
     if not level > 0:
         raise BadData(f"{raw.path}: a flat of {level:.1f} ADU over the bias; was the lamp on? reject the exposure")

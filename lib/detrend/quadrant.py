@@ -131,7 +131,10 @@ def detrend_quadrants(
                 "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
                 **(cards or {}),
             }
-            yield qid, image, _header(headers[qid], about)
+            header = _header(headers[qid], about)
+            del pixels, dark, response, variances, mask  # not to be in memory with those of the next quadrant
+            yield qid, image, header
+            del image
 
 
 def write_quadrant(path: Path, image: Image, header: fits.Header, cards: Cards | None = None) -> None:
