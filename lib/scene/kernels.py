@@ -146,20 +146,23 @@ def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore
     for b in range(n):
         for k in range(-reach, reach + 1):
             if 0 <= b + k < n:
-                w = taps[reach + k]
+                w, source, target = taps[reach + k], grid[b + k], rows[b]
                 for a in range(n):
-                    rows[b, a] += w * grid[b + k, a]
+                    target[a] += w * source[a]
     side = n // CELLS
     table = np.zeros((CELLS, CELLS, side, side), np.float32)
     line = np.empty(n)
     for b in range(n):
         line[:] = 0.0
         for k in range(-reach, reach + 1):
-            w = taps[reach + k]
-            for a in range(max(0, -k), min(n, n - k)):
-                line[a] += w * rows[b, a + k]
-        for a in range(n):
-            table[b % CELLS, a % CELLS, b // CELLS, a // CELLS] = line[a]
+            w, low, high = taps[reach + k], max(0, -k), min(n, n - k)
+            source, target = rows[b, low + k : high + k], line[low:high]
+            for a in range(len(target)):
+                target[a] += w * source[a]
+        for phase in range(CELLS):
+            target = table[b % CELLS, phase, b // CELLS]
+            for i in range(side):
+                target[i] = line[CELLS * i + phase]
     return table
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from lib.scene.local import LocalWcs
 from lib.scene.model import Series
@@ -32,6 +33,13 @@ def exact(plan: TransientPlan) -> tuple[TransientSeries, Series]:
         psfs.append(model.at(quiet.true_place[i]))
     series = series_of(quiet, psfs, wcs, np.array(ratio), np.zeros(len(ratio)))
     return quiet, series
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Matrices are small: a second thread would only wait for the first."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")
