@@ -196,6 +196,7 @@ def test_an_account_sees_more_survives_its_sessions_end_and_keeps_its_password(s
     assert sum(one.method == "POST" for one in served.requests) >= 2
     assert len(outcome.of(Kind.RAW)) == 4 + 3 + 2 - 1
     assert len(outcome.set_aside) == 1
+    task_runs(state, n=9)  # waits for the orchestrator to have written them down
     shown = str([one.model_dump() for one in artifacts(state).values()])
     with get_client(sync_client=True) as client:
         ran = flow_runs(client, state)
