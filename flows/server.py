@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lib.errors import PipelineError
+
 START_SECONDS = 120.0
 
 SERVED_PORT = 4200
@@ -33,6 +35,10 @@ RECORDER = {
 """By default 30 task runs a second are recorded; with these more than 130."""
 
 
+class ServerFailed(PipelineError):
+    """No server to report to."""
+
+
 @contextmanager
 def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
     """Address of the API: that of ``PREFECT_API_URL``, else of `make serve` if it runs here, else of one started now.
@@ -40,14 +46,14 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
     Parameters
     ----------
     home
-        Where the server keeps its database; Prefect's own default if None.
+        Where the server keeps its database; if None ``PREFECT_HOME``, else Prefect's own default.
     port
         Of a server that is started whatever else runs; None: where there is room.
 
     Raises
     ------
-    RuntimeError
-        If the server does not answer; the last lines of its log are in the message.
+    ServerFailed
+        It ended, or does not answer; the last lines of its log are in the message.
     """
     os.environ.update(QUIET)
     if os.environ.get("PREFECT_API_URL"):
@@ -58,11 +64,10 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
         return
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
-    if home is not None:
-        home.mkdir(parents=True, exist_ok=True)
-        os.environ["PREFECT_HOME"] = str(home.resolve())
-    log = (home or Path.home() / ".prefect") / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    home = Path(home or os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["PREFECT_HOME"] = str(home)
+    log = home / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | RECORDER | {"PREFECT_SERVER_UI_API_URL": url}
     with log.open("wb") as output:
@@ -110,9 +115,8 @@ def wait_until_healthy(url: str, running: subprocess.Popen[bytes], log: Path) ->
             return
         time.sleep(0.1)
     tail = log.read_text(errors="replace")[-2000:]
-    raise RuntimeError(
-        f"the Prefect server at {url} did not answer within {START_SECONDS:.0f} s; its log ends:\n{tail}"
-    )
+    ended = f"did not answer in {START_SECONDS:.0f} s" if running.poll() is None else f"ended with {running.poll()}"
+    raise ServerFailed(f"the Prefect server for {url} {ended}; its log, {log}, says at the end:\n{tail}")
 
 
 def stop(running: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import free_port
+from flows.server import ServerFailed, free_port, is_healthy, server
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 180  # seconds, for what takes ten on an idle machine
@@ -91,3 +91,20 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""  # it ended
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", "set by the server")  # and put back afterwards
+    (tmp_path / "prefect.db").mkdir()  # where its database should be
+    with pytest.raises(ServerFailed, match=r"(?s)server\.log.*database"), server(tmp_path, free_port()):
+        pass
+
+
+def test_a_server_makes_the_folder_it_lives_in(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "not" / "there"))
+    with server(port=free_port()) as api:
+        assert is_healthy(api)
+    assert (tmp_path / "not" / "there" / "prefect.db").is_file()
+    assert not is_healthy(api)
