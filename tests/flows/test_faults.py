@@ -201,7 +201,7 @@ def test_an_account_sees_more_survives_its_sessions_end_and_keeps_its_password(s
     with get_client(sync_client=True) as client:
         ran = flow_runs(client, state)
         runs = str([client.read_task_runs(flow_run_filter=ran), client.read_flow_runs(flow_run_filter=ran)])
-    for text in (caplog.text, str(outcome), shown, runs):
+    for text in (caplog.text, repr(outcome), shown, runs):
         assert BIAS[1][:14] in text  # it would show it
         assert PASSWORD not in text
     for file in (tmp_path / "store").rglob("*"):
