@@ -18,7 +18,7 @@ REAL_SIZE_CCD = 6
 
 def night_of(camera: str) -> NightPlan:
     """Plan of the demonstration: all CCDs of the tiny camera, or one of ZTF's."""
-    return real_size_night(REAL_SIZE_CCD) if camera == ZTF.name else tiny_night()
+    return real_size_night(REAL_SIZE_CCD) if camera == ZTF.name else tiny_night(n_bias=6, n_flat=3)
 
 
 @query_task
