@@ -70,8 +70,7 @@ def command(name: str) -> Callable[..., None]:
 def main(arguments: Sequence[str]) -> int:
     """Run one command; 1 if it failed for a reason that its message tells."""
     if arguments[:1] == ["serve"]:
-        serve()
-        return 0
+        return finish("serve", serve)
     names = [name for name in FLOWS if name in arguments[:1]] or FLOWS  # only what is asked for is imported
     for name in names:
         app.command(command(name), name=name)
@@ -79,11 +78,20 @@ def main(arguments: Sequence[str]) -> int:
     if run.__name__ not in FLOWS:  # help
         run(*bound.args, **bound.kwargs)
         return 0
-    try:
+
+    def reported() -> None:
         with server() as api, talking_to(api):
             run(*bound.args, **bound.kwargs)
+
+    return finish(run.__name__, reported)
+
+
+def finish(name: str, work: Callable[[], None]) -> int:
+    """Do it; what failed for a foreseen reason is told in a line, not as a traceback."""
+    try:
+        work()
     except (PipelineError, ValueError) as error:
-        sys.stderr.write(f"{run.__name__} failed: {error}\n")
+        sys.stderr.write(f"{name} failed: {error}\n")
         return 1
     return 0
 

@@ -22,7 +22,8 @@ def serve(home: Path | None = None, port: int = SERVED_PORT) -> None:
     port
         Of the server, on loopback.
     """
-    signal.signal(signal.SIGTERM, _interrupted)
+    for sign in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
+        signal.signal(sign, _interrupted)
     with server(home, port) as api:
         prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
         prefect("deploy", "--all", "--no-prompt")

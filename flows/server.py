@@ -53,7 +53,7 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
     Raises
     ------
     ServerFailed
-        It ended, or does not answer; the last lines of its log are in the message.
+        Its port is taken, it ended, or it does not answer; the last lines of its log are in the message.
     """
     os.environ.update(QUIET)
     if os.environ.get("PREFECT_API_URL"):
@@ -62,6 +62,10 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
     if port is None and is_healthy(f"http://127.0.0.1:{SERVED_PORT}/api"):
         yield f"http://127.0.0.1:{SERVED_PORT}/api"
         return
+    if port is not None and is_taken(port):
+        raise ServerFailed(
+            f"port {port} is taken, perhaps by another server of Prefect; stop that, or take another port"
+        )
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
     home = Path(home or os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").resolve()
@@ -98,6 +102,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def is_healthy(url: str) -> bool:

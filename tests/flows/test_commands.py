@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -108,3 +109,13 @@ def test_a_server_makes_the_folder_it_lives_in(tmp_path, monkeypatch):
         assert is_healthy(api)
     assert (tmp_path / "not" / "there" / "prefect.db").is_file()
     assert not is_healthy(api)
+
+
+def test_a_taken_port_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ServerFailed, match=f"port {port} is taken"), server(tmp_path, port):
+            pass
