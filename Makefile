@@ -50,7 +50,8 @@ check: $(READY)
 	$(BIN)/python -m pytest tests/test_layers.py
 
 bench: $(READY)
-	@for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in $(basename $(notdir $(wildcard benchmarks/*.py))); do \
+	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache
