@@ -1,0 +1,41 @@
+"""What the pipeline makes, and the address of each thing made.
+
+File names are those of the archive for what comes from there, and those of the IN2P3
+pipeline for what is made here (M. Aubert, ZTF SN Ia meeting, Barcelona, 2024-12-09).
+"""
+
+from __future__ import annotations
+
+from lib.products.address import NO_RECIPE, Built, Kind, ProductRef, Value
+from lib.products.archived import header_ref, mask_ref, raw_ref, reference_ref, science_ref
+from lib.products.calibrations import bias_ref, flat_ref, focal_plane_ref, led_flat_ref
+from lib.products.exposures import catalogue_ref, figure_ref, quadrant_ref, report_ref, summary_ref
+from lib.products.names import ccd_of, ccdid_of, exposure_of, filter_of, period_of, quadrant_of
+
+__all__ = [
+    "NO_RECIPE",
+    "Built",
+    "Kind",
+    "ProductRef",
+    "Value",
+    "bias_ref",
+    "catalogue_ref",
+    "ccd_of",
+    "ccdid_of",
+    "exposure_of",
+    "figure_ref",
+    "filter_of",
+    "flat_ref",
+    "focal_plane_ref",
+    "header_ref",
+    "led_flat_ref",
+    "mask_ref",
+    "period_of",
+    "quadrant_of",
+    "quadrant_ref",
+    "raw_ref",
+    "reference_ref",
+    "report_ref",
+    "science_ref",
+    "summary_ref",
+]

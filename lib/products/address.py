@@ -1,0 +1,82 @@
+"""The address of a product, and what is said of it once it is in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+NO_RECIPE = "-"
+"""Stands for the recipe of what was not computed here."""
+
+Value = str | int | float | bool | None
+
+
+class Kind(StrEnum):
+    RAW = "raw"
+    HEADER = "header"
+    """Header of the archive's science image of a quadrant, without its pixels."""
+    SCIENCE = "science"
+    """The archive's own science image of a quadrant."""
+    MASK = "mask"
+    REFERENCE = "reference"
+    """Stars of one HEALPix pixel of the reference catalogue."""
+    BIAS = "bias"
+    LED_FLAT = "ledflat"
+    FLAT = "flat"
+    FOCAL_PLANE = "focalplane"
+    """Levels of the flats of a filter over the focal plane."""
+    QUADRANT = "quadrant"
+    CATALOGUE = "apcat"
+    SCIENCE_CATALOGUE = "sciapcat"
+    """Aperture catalogue of the archive's own science images."""
+    SUMMARY = "summary"
+    """Numbers of a night, behind its figures."""
+    FIGURE = "figure"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProductRef:
+    """Address of one product: what it is, of which data, made by which recipe.
+
+    The address names the product in the store and in the log.  Whether what is stored there
+    is still the right one is another question, answered by the fingerprint in its manifest:
+    recipe and content digests of its inputs.
+    """
+
+    kind: Kind
+    recipe: str
+    """Digest of the recipe, or "-" for what we did not compute."""
+    data_id: str
+    """Part of the survey covered, e.g. "20190401_20190430/c03"."""
+    file_name: str = field(compare=False)
+
+    @property
+    def address(self) -> str:
+        return f"{self.kind}/{self.recipe}/{self.data_id}"
+
+    @property
+    def path(self) -> str:
+        """Of the file, below the root of the store."""
+        return f"{self.address}/{self.file_name}"
+
+    @property
+    def label(self) -> str:
+        """For a person: kind, then the smallest part first (``bias c03 20190401_20190430``)."""
+        return " ".join([self.kind, *reversed(self.data_id.split("/"))])
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A product that is in the store, by reference: what travels between tasks instead of pixels."""
+
+    ref: ProductRef
+    sha256: str
+    """Of the file; the key of everything made from it."""
+    size: int
+    """Bytes."""
+    about: Mapping[str, Value] = field(default_factory=dict, compare=False)
+    """Small facts that whoever made the product noted in its manifest."""
+    found: bool = field(default=False, compare=False)
+    """True if it was in the store already, False if it was made now."""

@@ -1,0 +1,19 @@
+"""What is shown of a night."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib.recipes.photometry import CatalogueRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRecipe:
+    """A night's report."""
+
+    catalogue: CatalogueRecipe = CatalogueRecipe()
+    truth: str = ""
+    """Digest of the plan of a simulated survey to compare with; empty for the real one."""
+    radius: float = 6.0
+    """Pixels; of the aperture that is compared with the truth."""
+    version: int = 1

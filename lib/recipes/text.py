@@ -1,0 +1,62 @@
+"""Recipes as text: their short digest, and how they are read from a file or a form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import Any, TypeVar, get_args, get_type_hints
+
+R = TypeVar("R")
+
+
+def canonical(recipe: object) -> str:
+    """One text for one recipe, whatever the order in which it was written down."""
+    return json.dumps([type(recipe).__name__, asdict(recipe)], sort_keys=True)  # type: ignore[call-overload]
+
+
+def digest(recipe: object) -> str:
+    """Short name of a recipe.  It covers the recipes nested in it, so that a new bias makes a
+    new quadrant without anyone having to remember to ask for one."""
+    return hashlib.sha256(canonical(recipe).encode()).hexdigest()[:10]
+
+
+def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
+    """A recipe with some of its numbers replaced, as nested mappings (a TOML file, a form) give them.
+
+    Raises
+    ------
+    TypeError
+        A name that the recipe does not have, or a value of another type than its default's.
+    """
+    recipe: Any = kind()
+    known = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    strange = sorted(set(values) - set(known))
+    if strange:
+        raise TypeError(f"{kind.__name__} has no {', '.join(strange)}; it has {', '.join(known)}")
+    optional = {name for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
+    return replace(
+        recipe,
+        **{
+            name: None if value is None and name in optional else _like(known[name], value, name)
+            for name, value in values.items()
+        },
+    )
+
+
+def _like(default: Any, value: Any, name: str) -> Any:
+    """A value as the type of its default."""
+    if is_dataclass(default) and isinstance(value, Mapping):
+        return recipe_from(type(default), value)
+    if isinstance(default, tuple) and isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_like(default[0], one, name) if default else _frozen(one) for one in value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(default):
+        raise TypeError(f"{name} = {value!r}: expected a value like {default!r}")
+    return value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
