@@ -23,9 +23,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from lib.recipes import SceneRecipe
 from lib.scene.design import Design, Nodes
 from lib.scene.fit import fit_scene
-from lib.scene.model import SceneRecipe, Series
+from lib.scene.model import Series
 from lib.scene.psf import Psf
 from lib.simulate.transient import TransientPlan, simulate_transient
 from tests.lib.scene.dense import dense_solve

@@ -16,6 +16,7 @@ from lib.recipes.detector import (
 )
 from lib.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
 from lib.recipes.report import ReportRecipe
+from lib.recipes.scene import PsfRecipe, SceneRecipe
 from lib.recipes.text import canonical, digest, recipe_from
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "FocalPlaneRecipe",
     "LedFlatRecipe",
     "PhotometryRecipe",
+    "PsfRecipe",
     "QuadrantRecipe",
     "ReferenceRecipe",
     "ReportRecipe",
+    "SceneRecipe",
     "ScienceCatalogueRecipe",
     "SensorRecipe",
     "canonical",

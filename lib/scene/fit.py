@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.recipes import SceneRecipe
 from lib.scene.condense import FLUX, OWN, Condensed, Condenser, State
 from lib.scene.design import Design, Nodes
 from lib.scene.errors import DegenerateScene, NothingToFit
-from lib.scene.model import ExposureFlag, FitFlag, SceneFit, SceneRecipe, Series
+from lib.scene.model import ExposureFlag, FitFlag, SceneFit, Series
 from lib.scene.solve import Solution, covariance, flux_response, solve
 
 STANDARD = SceneRecipe()

@@ -18,28 +18,6 @@ from numpy.typing import NDArray
 from lib.scene.psf import Psf
 
 
-@dataclass(frozen=True, slots=True)
-class SceneRecipe:
-    step: float = 1.0
-    """Pixels between nodes of the galaxy: a multiple of 1/4, at most 1."""
-    margin: float = 2.0
-    """Pixels by which the nodes reach beyond the stamps."""
-    ridge: float = 1e-5
-    """Added to the diagonal of the galaxy's normal matrix, of its mean."""
-    clip: float = 5.0
-    """Pixels further off the model than this many standard deviations are rejected."""
-    model_error: float = 0.03
-    """Of the model's light, added to a pixel's standard deviation for rejection only: a PSF that is a little
-    wrong must not cost bright stars their centres."""
-    min_coverage: float = 0.7
-    """Of the PSF's squared sum within the good pixels, for the flux of an exposure to be measured."""
-    position_error: float = 1.0
-    """Pixels; prior of the position along each axis."""
-    rounds: int = 12
-    """Most passes over all exposures."""
-    version: int = 1
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """Stamps around one position of the sky, square and of one size, exposure by exposure.

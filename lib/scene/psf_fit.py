@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from lib.recipes import PsfRecipe
 from lib.scene.errors import NoStars
 from lib.scene.psf import Psf
 from lib.scene.star_kernels import add_to_map, own_columns
@@ -23,25 +24,6 @@ FIRM = 10.0
 """Weight of what the data cannot say, in units of the largest of the map's coefficients."""
 WINDOW = 2.5
 """Pixels; smooth edge of that sum, which a sum over a box would not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class PsfRecipe:
-    linear: bool = True
-    """The profile's width and ellipse may change linearly over the quadrant."""
-    spacing: float = 0.7
-    """Pixels between coefficients of the residual map, for a star of 2.4 pixels FWHM or more; in proportion below.
-    Coarser maps cannot fulfil what a star on any part of a pixel asks (`_conditions`): 0.9 costs 8 mmag."""
-    ridge: float = 1e-5
-    """Added to the diagonal of the map's normal matrix, of its mean."""
-    clip: float = 5.0
-    """Stars whose residual is off by this many median absolute deviations are left out."""
-    model_error: float = 0.03
-    """As in `measure_stars`."""
-    passes: int = 3
-    """Of the residual map."""
-    min_stars: int = 5
-    version: int = 1
 
 
 STANDARD = PsfRecipe()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from lib.recipes import PsfRecipe
 from lib.scene.local import LocalWcs
 from lib.scene.model import Series
-from lib.scene.psf_fit import PsfRecipe, fit_psf
+from lib.scene.psf_fit import fit_psf
 from lib.simulate.transient import TransientPlan, TransientSeries, simulate_transient
 from tests.lib.scene.reduce import Reduced, reduce, series_of, stamps_of
 

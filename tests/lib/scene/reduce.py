@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lib.recipes import PsfRecipe
 from lib.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
 from lib.scene.model import Series
 from lib.scene.psf import Psf
-from lib.scene.psf_fit import STANDARD, PsfModel, PsfRecipe, fit_psf
+from lib.scene.psf_fit import STANDARD, PsfModel, fit_psf
 from lib.scene.stars import StarFluxes, StarStamps, measure_stars
 from lib.simulate.transient import TransientSeries
 

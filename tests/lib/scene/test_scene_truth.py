@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lib.recipes import SceneRecipe
 from lib.scene.fit import fit_scene
-from lib.scene.model import FitFlag, SceneRecipe
+from lib.scene.model import FitFlag
 from lib.simulate.transient import light_curve
 from tests.lib.scene.reduce import with_noise
 

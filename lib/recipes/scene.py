@@ -1,0 +1,50 @@
+"""From stars to a PSF, from stamps to a light curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PsfRecipe:
+    """PSF of a quadrant exposure (`lib.scene.psf_fit`)."""
+
+    linear: bool = True
+    """The profile's width and ellipse may change linearly over the quadrant."""
+    spacing: float = 0.7
+    """Pixels between coefficients of the residual map, for a star of 2.4 pixels FWHM or more; in proportion below.
+    Coarser maps cannot fulfil what a star on any part of a pixel asks (`_conditions`): 0.9 costs 8 mmag."""
+    ridge: float = 1e-5
+    """Added to the diagonal of the map's normal matrix, of its mean."""
+    clip: float = 5.0
+    """Stars whose residual is off by this many median absolute deviations are left out."""
+    model_error: float = 0.03
+    """As in `measure_stars`."""
+    passes: int = 3
+    """Of the residual map."""
+    min_stars: int = 5
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRecipe:
+    """Fit of all exposures of a source (`lib.scene.fit`)."""
+
+    step: float = 1.0
+    """Pixels between nodes of the galaxy: a multiple of 1/4, at most 1."""
+    margin: float = 2.0
+    """Pixels by which the nodes reach beyond the stamps."""
+    ridge: float = 1e-5
+    """Added to the diagonal of the galaxy's normal matrix, of its mean."""
+    clip: float = 5.0
+    """Pixels further off the model than this many standard deviations are rejected."""
+    model_error: float = 0.03
+    """Of the model's light, added to a pixel's standard deviation for rejection only: a PSF that is a little
+    wrong must not cost bright stars their centres."""
+    min_coverage: float = 0.7
+    """Of the PSF's squared sum within the good pixels, for the flux of an exposure to be measured."""
+    position_error: float = 1.0
+    """Pixels; prior of the position along each axis."""
+    rounds: int = 12
+    """Most passes over all exposures."""
+    version: int = 1
