@@ -29,8 +29,8 @@ from scipy.sparse.linalg import splu
 
 from lib.camera import TINY, ZTF
 from lib.fit.results import Fit
-from lib.fit.robust import RobustRecipe
-from lib.fit.starflat import StarflatRecipe, fit_starflat
+from lib.fit.starflat import fit_starflat
+from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import dithered_sequence, star_measurements
 
 EXPOSURES = 60

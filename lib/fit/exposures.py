@@ -10,20 +10,7 @@ from numpy.typing import NDArray
 from lib.fit.model import Floats, Model
 from lib.fit.results import Fit
 from lib.fit.stars import residuals
-
-
-@dataclass(frozen=True, slots=True)
-class PhotometricLimits:
-    """Beyond any of which an exposure counts as non-photometric."""
-
-    extinction: float = 0.1
-    """Magnitudes fainter or brighter than the median exposure of its connected part."""
-    uneven: float = 0.02
-    """Scatter over the quadrants, once each quadrant's own median is taken out; magnitudes."""
-    chi2: float = 2.0
-    """Per measurement, rejected ones not included, in units of the median exposure's."""
-    rejected: float = 0.1
-    """Fraction of the measurements."""
+from lib.recipes import PhotometricLimits
 
 
 @dataclass(frozen=True, slots=True, eq=False)

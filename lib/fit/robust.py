@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,9 @@ from lib.fit import stars as star_results
 from lib.fit.gauge import Degeneracy, Removed
 from lib.fit.model import Floats, Model
 from lib.fit.results import Fit, Intake, Parameters, Stars
+from lib.recipes import RobustRecipe, Stop
 
-ROUGH = solver.Stop(residual=1e-4, change=np.inf)
+ROUGH = Stop(residual=1e-4, change=np.inf)
 """Good enough to tell which measurements are far off."""
 
 WELL_MEASURED = 50
@@ -27,25 +27,6 @@ SMALL = 200_000
 
 CORRELATED = 2
 """Families of at most this many parameters get their covariances with all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class RobustRecipe:
-    """How outliers are told from measurements."""
-
-    clip: float = 5.0
-    """Standard deviations of a measurement; infinite: nothing is rejected."""
-    variable: float = 5.0
-    """Stars whose chi2 is further above the average star's than this, in standard deviations, are left out."""
-    steps: int | None = None
-    """Rejections in one star between two global solutions, at most; None: as many as do not change the outcome."""
-    max_rounds: int = 200
-    draws: int = 50
-    """Solutions of noise from which errors are estimated where the matrix is too large to invert; 0: no errors."""
-    method: str = "auto"
-    """Of solution: direct, iterative, auto."""
-    stop: solver.Stop = field(default_factory=solver.Stop)
-    version: int = 1
 
 
 def fit(
@@ -113,7 +94,7 @@ def _settle(
 
 def _correlations(
     model: Model, diag: normal.Diagonals, gauge: gauges.Gauge, precondition: solver.Preconditioner,
-    stop: solver.Stop, sigma: Floats,
+    stop: Stop, sigma: Floats,
 ) -> dict[str, tuple[tuple[str, float], ...]]:  # fmt: skip
     """What the parameters of small families are correlated with; their errors become exact on the way."""
     found = {}

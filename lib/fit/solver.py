@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lib.fit import assembly, normal
 from lib.fit.model import Coarse, Floats, Model
+from lib.recipes import Stop
 
 RIDGE = 1e-8
 """Part of the diagonal added before factoring, because of directions that nothing determines."""
@@ -35,18 +36,6 @@ ENTRIES = 6e7
 
 ROUNDING = 1e-11
 """Relative residual at which nothing more can be gained, and a direct solution needs no window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """When an iteration is over: both conditions hold, for the error has long plateaus."""
-
-    residual: float = 1e-8
-    """Preconditioned residual, relative to that of parameters at zero."""
-    change: float = 1e-6
-    """Largest change of a watched parameter over `window` iterations; magnitudes."""
-    window: int = 10
-    max_iterations: int = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ and X the airmass at the star: the stars, seen again and again elsewhere on the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,7 @@ from lib.camera import Camera
 from lib.fit.gauge import Removed
 from lib.fit.model import Floats, Model
 from lib.fit.results import Fit, Intake
-from lib.fit.robust import RobustRecipe, fit
+from lib.fit.robust import fit
 from lib.fit.solver import Progress
 from lib.fit.superpixels import Superpixels, on_camera, with_pixels
 from lib.fit.table import Anchors, build_model, require
@@ -33,29 +32,7 @@ from lib.fit.terms import (
     nights_in,
     unique,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StarflatRecipe:
-    model: Literal["simple", "zp", "color", "full"] = "full"
-    """Star and map; with zero points of the exposures; with colour map; with airmass."""
-    superpixels: int = 15
-    """Cells of the map, along each side of a quadrant."""
-    colour_cells: int = 2
-    """The same of the colour map."""
-    gain: bool = False
-    """A gain for each quadrant and night."""
-    error_floor: float = 0.005
-    """Magnitudes, in quadrature."""
-    plane: Literal["auto", "remove", "keep"] = "auto"
-    """A plane over the focal plane can hardly be told from zero points that follow the pointing.  "auto":
-    removed unless star magnitudes or photometric nights are known."""
-    photometric_sigma: float | None = None
-    """Scatter of zero points within a photometric night, magnitudes; None: they are free."""
-    airmass_prior: tuple[float, float] | None = None
-    """Mean and standard deviation of k, mag per airmass; None: free."""
-    robust: RobustRecipe = field(default_factory=RobustRecipe)
-    version: int = 1
+from lib.recipes import StarflatRecipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,19 +7,18 @@ measurements, in which every star is its own reference; no external catalogue ta
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lib.camera import Camera
-from lib.fit.exposures import ExposureQuality, PhotometricLimits, exposure_quality
+from lib.fit.exposures import ExposureQuality, exposure_quality
 from lib.fit.model import Floats, Model
 from lib.fit.repeatability import Repeatability, held_out_repeatability
 from lib.fit.results import Fit, Intake
-from lib.fit.robust import RobustRecipe, fit
+from lib.fit.robust import fit
 from lib.fit.solver import Progress
 from lib.fit.superpixels import Superpixels, on_camera, with_pixels
 from lib.fit.table import Anchors, build_model, require
@@ -34,29 +33,7 @@ from lib.fit.terms import (
     quadrant_exposure_term,
     unique,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UbercalRecipe:
-    zero_points: Literal["quadrant", "hierarchical"] = "quadrant"
-    """One for each quadrant of each exposure; or exposure + quadrant x epoch + a small residual."""
-    residual_sigma: float = 0.005
-    """Prior of that residual, magnitudes."""
-    epochs: tuple[float, ...] = ()
-    """Dates (mjd) at which the camera changed."""
-    colour: bool = False
-    """A colour coefficient for each quadrant."""
-    airmass: bool = False
-    """An extinction coefficient for each night."""
-    airmass_prior: tuple[float, float] | None = (0.1, 0.1)
-    """Its mean and standard deviation, mag per airmass; None: free."""
-    error_floor: float = 0.005
-    """Magnitudes, in quadrature."""
-    held_out: float = 0.1
-    """Fraction of the stars kept out of the fit, to measure the repeatability."""
-    photometric: PhotometricLimits = field(default_factory=PhotometricLimits)
-    robust: RobustRecipe = field(default_factory=RobustRecipe)
-    version: int = 1
+from lib.recipes import UbercalRecipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

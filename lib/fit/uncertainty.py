@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from lib.fit import assembly, normal, solver
 from lib.fit.gauge import Gauge
 from lib.fit.model import Coarse, Floats, Model
+from lib.recipes import Stop
 
 EXACT = 3000
 """Parameters up to which the whole covariance is computed."""
@@ -15,7 +16,7 @@ EXACT = 3000
 COLUMNS = 8
 """Draws solved at once: one pass over the table serves them all."""
 
-DRAW_STOP = solver.Stop(residual=1e-3, change=np.inf)
+DRAW_STOP = Stop(residual=1e-3, change=np.inf)
 """A draw has to be right to a part of its own scatter."""
 
 
@@ -72,7 +73,7 @@ def drawn(
 
 
 def covariance_with(
-    model: Model, gauge: Gauge, precondition: solver.Preconditioner, parameter: int, stop: solver.Stop
+    model: Model, gauge: Gauge, precondition: solver.Preconditioner, parameter: int, stop: Stop
 ) -> Floats:
     """(parameter,): covariance of all parameters with one of them, exactly."""
     unit = np.zeros(model.n_param)

@@ -14,6 +14,7 @@ from lib.recipes.detector import (
     QuadrantRecipe,
     SensorRecipe,
 )
+from lib.recipes.fit import PhotometricLimits, RobustRecipe, StarflatRecipe, Stop, UbercalRecipe
 from lib.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
 from lib.recipes.report import ReportRecipe
 from lib.recipes.scene import PsfRecipe, SceneRecipe
@@ -25,14 +26,19 @@ __all__ = [
     "FlatRecipe",
     "FocalPlaneRecipe",
     "LedFlatRecipe",
+    "PhotometricLimits",
     "PhotometryRecipe",
     "PsfRecipe",
     "QuadrantRecipe",
     "ReferenceRecipe",
     "ReportRecipe",
+    "RobustRecipe",
     "SceneRecipe",
     "ScienceCatalogueRecipe",
     "SensorRecipe",
+    "StarflatRecipe",
+    "Stop",
+    "UbercalRecipe",
     "canonical",
     "digest",
     "recipe_from",

@@ -53,6 +53,8 @@ def _like(default: Any, value: Any, name: str) -> Any:
         return tuple(_like(default[0], one, name) if default else _frozen(one) for one in value)
     if isinstance(default, float) and type(value) is int:
         return float(value)
+    if default is None:
+        return _frozen(value)
     if type(value) is not type(default):
         raise TypeError(f"{name} = {value!r}: expected a value like {default!r}")
     return value

@@ -8,11 +8,11 @@ import pytest
 
 from lib.camera import TINY
 from lib.errors import BadData
-from lib.fit.robust import RobustRecipe
-from lib.fit.starflat import StarflatRecipe, fit_starflat
+from lib.fit.starflat import fit_starflat
 from lib.fit.superpixels import Superpixels
 from lib.fit.table import Anchors
-from lib.fit.ubercal import UbercalRecipe, fit_ubercal
+from lib.fit.ubercal import fit_ubercal
+from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
 from lib.simulate.measurements import Effects, Pointings, dithered_sequence, star_measurements, survey
 
 MILLI = 1e-3

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lib.camera import TINY
 from lib.fit import normal
 from lib.fit import table as tables
-from lib.fit.robust import RobustRecipe
-from lib.fit.starflat import StarflatRecipe, fit_starflat, starflat_model
+from lib.fit.starflat import fit_starflat, starflat_model
+from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
 
 RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative"))

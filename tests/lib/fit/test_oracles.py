@@ -5,8 +5,8 @@ import pytest
 
 from lib.camera import TINY
 from lib.fit.rejection import LONG_ENOUGH
-from lib.fit.robust import RobustRecipe
-from lib.fit.starflat import StarflatRecipe, fit_starflat
+from lib.fit.starflat import fit_starflat
+from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
 from tests.lib.fit import oracle
 

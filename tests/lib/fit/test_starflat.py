@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from lib.camera import TINY, ZTF
-from lib.fit.robust import RobustRecipe
 from lib.fit.solver import Progress
-from lib.fit.starflat import StarflatRecipe, fit_starflat
+from lib.fit.starflat import fit_starflat
 from lib.fit.superpixels import Superpixels
+from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
 
 RECIPE = StarflatRecipe(superpixels=3)

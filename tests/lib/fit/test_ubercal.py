@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lib.camera import TINY
-from lib.fit.robust import RobustRecipe
-from lib.fit.ubercal import UbercalRecipe, fit_ubercal
+from lib.fit.ubercal import fit_ubercal
+from lib.recipes import RobustRecipe, UbercalRecipe
 from lib.simulate.measurements import Effects, star_measurements, survey
 
 MILLI = 1e-3

@@ -7,9 +7,10 @@ import pytest
 
 from lib.camera import TINY
 from lib.fit import gauge, normal, solver, uncertainty
-from lib.fit.robust import RobustRecipe, fit
-from lib.fit.starflat import StarflatRecipe, fit_starflat, planes, starflat_model
-from lib.fit.ubercal import UbercalRecipe, ubercal_model
+from lib.fit.robust import fit
+from lib.fit.starflat import fit_starflat, planes, starflat_model
+from lib.fit.ubercal import ubercal_model
+from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
 
 SEEDS = range(6)
