@@ -33,13 +33,54 @@ class BiasRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class PocketFitRecipe:
+    """How the equilibrium model of a pocket is measured behind the rows of exposures with light."""
+
+    block_rows: int = 128
+    """Rows of which one mean overscan is made."""
+    exposures: int = 100
+    """Exposures of the sky used of a period, and as many flats, spread evenly over it."""
+    spans: int = 6
+    """Of the spline in the logarithm of the level."""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PocketProfileRecipe:
+    """Mean overscans behind blocks of rows of one CCD exposure, over its offset and linear."""
+
+    bias: BiasRecipe = BiasRecipe()
+    block_rows: int = 128
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PocketRecipe:
+    """Pockets of a CCD's amplifiers over a period: the equilibrium model, from its exposures."""
+
+    bias: BiasRecipe = BiasRecipe()
+    fit: PocketFitRecipe = PocketFitRecipe()
+    version: int = 1
+
+    @property
+    def profiles(self) -> PocketProfileRecipe:
+        return PocketProfileRecipe(self.bias, self.fit.block_rows, self.fit.version)
+
+
+@dataclass(frozen=True, slots=True)
 class LedFlatRecipe:
     """One LED's flat of a CCD, divided by its median."""
 
     bias: BiasRecipe = BiasRecipe()
+    pocket_fit: PocketFitRecipe = PocketFitRecipe()
+    """Of the pockets that are put right where the sensor's recipe asks for the measured ones."""
     clip: float = 3.0
     """As for the bias."""
     version: int = 1
+
+    @property
+    def pocket(self) -> PocketRecipe:
+        return PocketRecipe(self.bias, self.pocket_fit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +117,10 @@ class QuadrantRecipe:
     @property
     def bias(self) -> BiasRecipe:
         return self.flat.led.bias
+
+    @property
+    def pocket(self) -> PocketRecipe:
+        return self.flat.led.pocket
 
     @property
     def sensor(self) -> SensorRecipe:
