@@ -16,6 +16,7 @@ from lib.identifiers import Quadrant
 from lib.simulate import detector
 from lib.simulate.airmass import airmass
 from lib.simulate.exposures import BiasFrame, FlatFrame, Frame, NightPlan, ObjectFrame
+from lib.simulate.fringe import fringe_light
 from lib.simulate.headers import temperatures
 from lib.simulate.pocket import pocket_of
 from lib.simulate.psf import draw_stars, stamp_radius
@@ -159,9 +160,15 @@ def light(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float
         case ObjectFrame():
             placed = placed_stars(plan, frame, quadrant)
             image = draw_stars(plan.camera.shape, placed.x, placed.y, gain * placed.adu, frame.seeing)
-            # Fringes of the sky's lines will be one more light here.
-            image += np.float32(gain * frame.sky_adu)
+            image += np.float32(gain * frame.sky_adu) * (1 + fringes(plan, frame, quadrant))
             return image * optics(plan, u, v).astype(np.float32)
+
+
+def fringes(plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant) -> NDArray[np.float32] | np.float32:
+    """Light of the fringes over that of the even sky; 0 where there are none."""
+    if not (plan.effects.fringes and any(frame.fringes)):
+        return np.float32(0)
+    return fringe_light(plan.seed, quadrant.rcid, plan.camera.shape, frame.fringes)
 
 
 def expected_charge(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float32]:

@@ -61,6 +61,8 @@ class Effects:
     vignetting: bool = True
     led_gradients: bool = True
     """Flats are lit otherwise than the sky lights the focal plane, and each LED in its own way."""
+    fringes: bool = True
+    """Interference of the sky's lines in zi."""
     dark_current: bool = False
     nonlinearity: bool = True
     saturation: bool = True

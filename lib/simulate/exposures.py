@@ -14,10 +14,11 @@ from lib.camera import TINY, ZTF, Camera
 from lib.identifiers import N_CCD, CcdExposure, Exposure, Filter, ImageType
 from lib.simulate.airmass import airmass, sidereal_time
 from lib.simulate.detector import USUAL, Effects
+from lib.simulate.fringe import amplitudes
 from lib.simulate.seeds import generator
 from lib.simulate.sky import Sky
 
-VERSION = 1
+VERSION = 2
 """Of the simulator: raised by hand when the same plan makes other pixels."""
 FIRST_NIGHT = date(2017, 1, 1)
 """Night number 0 of the archive."""
@@ -61,6 +62,8 @@ class ObjectFrame:
     extinction: float
     """Magnitudes per airmass."""
     exptime: float = 30.0
+    fringes: tuple[float, ...] = ()
+    """Strength of each group of the sky's lines in the fringes, as fractions of the sky."""
 
     @property
     def airmass(self) -> float:
@@ -140,6 +143,8 @@ class NightPlan:
         plan["camera"] = Camera(**camera | {"shape": tuple(camera["shape"]), "gap": tuple(camera["gap"])})
         plan["night"] = date.fromisoformat(plan["night"])
         plan["ccdids"] = tuple(plan["ccdids"])
+        for one in plan["objects"]:
+            one["fringes"] = tuple(one["fringes"])
         for kind, frame in (("biases", BiasFrame), ("flats", FlatFrame), ("objects", ObjectFrame)):
             plan[kind] = tuple(frame(**one | {"exposure": Exposure.parse(one["exposure"])}) for one in plan[kind])
         return cls(**plan | {"sky": Sky(**plan["sky"]), "effects": Effects(**plan["effects"])})
@@ -256,6 +261,7 @@ def _night(
                 sky_adu=float(np.round(draw.uniform(*sky_range), 1)),
                 zero_point=float(np.round(zero_point + draw.normal(0, 0.02), 4)),
                 extinction=extinction,
+                fringes=amplitudes(seed, int(named.filefracday)) if filter is Filter.ZI else (),
             )
         )
     plan_sky = Sky(seed=seed) if sky is None else sky

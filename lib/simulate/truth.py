@@ -109,12 +109,17 @@ class Truth:
         return charge / np.float32(chain.amplifier(self.plan, quadrant).gain), factor
 
     def sky(self, ccd: CcdExposure, qid: int) -> NDArray[np.float64]:
-        """Detrended sky without stars or dark current, ADU: smooth, not flat."""
+        """Detrended sky without stars, fringes or dark current, ADU: smooth, not flat."""
         frame, quadrant = self._object(ccd.exposure), Quadrant(ccd.ccdid, qid)
         rows, columns = self.plan.camera.shape
         x, y = np.arange(columns)[None, :], np.arange(rows)[:, None]
         levels = self.levels(frame.exposure.filter)
         return frame.sky_adu * flats.star_scale(self.plan, frame.exposure.filter, quadrant, levels, x, y)
+
+    def fringes(self, ccd: CcdExposure, qid: int) -> NDArray[np.float64]:
+        """Of the sky's lines in the detrended image, ADU; the groups' strengths are in the plan's exposure."""
+        relative = chain.fringes(self.plan, self._object(ccd.exposure), Quadrant(ccd.ccdid, qid))
+        return self.sky(ccd, qid) * relative
 
     # --- stars
 

@@ -161,6 +161,9 @@ def test_every_switch_does_something(name):
     if name == "cosmic_rays":
         plan_long = tuple(replace(frame, exptime=3000.0) for frame in plan.objects)
         on, off = replace(on, objects=plan_long), replace(off, objects=plan_long)
+    if name == "fringes":
+        lines = tuple(replace(frame, fringes=(0.02, 0.01, 0.01)) for frame in plan.objects)
+        on, off = replace(on, objects=lines), replace(off, objects=lines)
 
     def frames(plan):
         for frame in (plan.biases[0], plan.flats[0], plan.objects[0]):

@@ -16,6 +16,7 @@ from lib.identifiers import Exposure, Filter, ImageType
 from lib.simulate.airmass import airmass, altitude, sidereal_time
 from lib.simulate.detector import Effects
 from lib.simulate.exposures import (
+    VERSION,
     BiasFrame,
     FlatFrame,
     NightPlan,
@@ -134,7 +135,7 @@ def test_an_impossible_plan_is_refused(changed, message):
 
 
 def test_a_plan_of_another_version_is_refused():
-    text = tiny_night().to_json().replace('"version": 1', '"version": 0')
+    text = tiny_night().to_json().replace(f'"version": {VERSION}', '"version": 0')
     with pytest.raises(ValueError, match="version 0"):
         NightPlan.from_json(text)
 
