@@ -66,6 +66,7 @@ _STAR = (
     Column("background", pa.float32(), "adu", "global background at the star, per pixel; subtracted"),
     Column("background_rms", pa.float32(), "adu", "noise of the background at the star, per pixel"),
     Column("seeing", pa.float32(), "pix", "full width at half maximum of the exposure's stars"),
+    Column("infobits", pa.int32(), "", "quality bits of the archive's science image of the quadrant; 0 is good"),
 )
 
 
@@ -96,3 +97,90 @@ FOCAL_PLANE = (
     Column("median", pa.float64(), "", "median of the CCD's normalised flat"),
 )
 """Levels of the flats of one filter; the focal plane's own is in the table's metadata."""
+
+STAR_TABLE = (
+    Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),
+    Column("exposure", pa.int64(), "", "filefracday of the exposure, YYYYMMDDFFFFFF"),
+    Column("rcid", pa.int8(), "", "readout channel, 4 (ccd - 1) + qid - 1"),
+    Column("x", pa.float32(), "pix", "column in the quadrant as stored; 0 is the centre of the first"),
+    Column("y", pa.float32(), "pix", "row in the quadrant as stored; 0 is the centre of the first"),
+    Column("u", pa.float32(), "pix", "focal plane, east of the optical axis"),
+    Column("v", pa.float32(), "pix", "focal plane, north of the optical axis"),
+    Column("mjd", pa.float64(), "d", "UTC of the exposure, modified Julian date"),
+    Column("airmass", pa.float32(), "", "at the star"),
+    Column("colour", pa.float32(), "mag", "BP - RP of the reference catalogue"),
+    Column("mag", pa.float64(), "mag", "-2.5 log10 of the flux in ADU, of one aperture"),
+    Column("mag_e", pa.float32(), "mag", "standard deviation of the magnitude"),
+    Column("ra", pa.float64(), "deg", "ICRS right ascension at the exposure's epoch"),
+    Column("dec", pa.float64(), "deg", "ICRS declination at the exposure's epoch"),
+    Column("g", pa.float32(), "mag", "G of the reference catalogue"),
+)
+"""Measurements of one filter, star by star: the input of the fits.  NaN where a value is unknown, never null."""
+
+STAR_TABLE_INDEX = (
+    Column(
+        "partition", pa.string(), "", "part of the data id of the partition: n<order>_<HEALPix pixel>, or p<number>"
+    ),
+    Column("address", pa.string(), "", "of the partition in the store"),
+    Column("sha256", pa.string(), "", "of its file"),
+    Column("rows", pa.int64(), "", "measurements kept"),
+    Column("stars", pa.int64(), "", "stars kept"),
+    Column("cut", pa.string(), "", "measurements that each cut took away, as JSON"),
+)
+"""Partitions of a star table, in the order of sky and star."""
+
+
+POCKET_PROFILES = (
+    Column("qid", pa.int8(), "", "quadrant of the CCD, 1 to 4"),
+    Column("block", pa.int16(), "", "number of the block of rows, counted from the amplifier"),
+    Column("rows", pa.int16(), "", "rows used of the block: those that do not end on a source"),
+    Column("mjd", pa.float64(), "d", "UTC of the exposure, modified Julian date"),
+    Column("kelvin", pa.float64(), "K", "temperature of the CCD; NaN if its thermometer is broken"),
+    Column("head_kelvin", pa.float64(), "K", "temperature of the cold head; NaN if its thermometer is broken"),
+    Column("level", pa.float64(), "adu", "mean of the last columns of the rows, over bias and plain offset"),
+    Column("error", pa.float64(), "adu", "standard deviation of each column of the mean overscan"),
+    Column("overscan", pa.list_(pa.float64()), "adu", "mean overscan in readout order, over the plain offset"),
+    Column("first", pa.float64(), "adu", "mean of the first column read, over bias and plain offset; NaN if unknown"),
+    Column("start", pa.float64(), "adu", "what the columns behind it say the first one should show"),
+    Column("start_error", pa.float64(), "adu", "standard deviation of the difference of these two"),
+)
+"""Mean overscans behind blocks of rows of one CCD exposure, linear."""
+
+POCKET = (
+    Column("ccd", pa.int8(), "", "CCD number, 1 to 16"),
+    Column("qid", pa.int8(), "", "quadrant of the CCD, 1 to 4"),
+    Column("valid_from", pa.date32(), "", "first night of the exposures it was measured on"),
+    Column("valid_to", pa.date32(), "", "last night of them; nights nearest to these are corrected with it"),
+    Column("thermometer", pa.string(), "", "whose temperature is meant: ccd, head, or none"),
+    Column("reference", pa.float64(), "K", "temperature at which the spline holds"),
+    Column("knots", pa.list_(pa.float64()), "", "of the cubic spline, in ln(level / ADU)"),
+    Column("coefficients", pa.list_(pa.float64()), "", "of the spline of ln(charge / ADU), then its slope per kelvin"),
+    Column("covariance", pa.list_(pa.float64()), "", "of the coefficients, row after row"),
+    Column("chi2", pa.float64(), "", "of the profiles used, per degree of freedom"),
+    Column("n_profile", pa.int32(), "", "mean overscans measured"),
+    Column("n_used", pa.int32(), "", "of them used"),
+    Column("level", pa.list_(pa.float64()), "adu", "levels of the next columns"),
+    Column("charge", pa.list_(pa.float64()), "adu", "in the pocket behind a pixel of that level, at the reference"),
+    Column("charge_error", pa.list_(pa.float64()), "adu", "standard deviation of it"),
+)
+"""Equilibrium function of the pocket of each amplifier of a CCD."""
+
+LINEARITY = (
+    Column("ccd", pa.int8(), "", "CCD number, 1 to 16"),
+    Column("qid", pa.int8(), "", "quadrant of the CCD, 1 to 4"),
+    Column("rcid", pa.int8(), "", "readout channel, 4 (ccd - 1) + qid - 1"),
+    Column("valid_from", pa.date32(), "", "first night of the flats"),
+    Column("valid_to", pa.date32(), "", "last night of the flats"),
+    Column("a", pa.float64(), "adu-2", "true = x / (a x^2 + b x + 1)"),
+    Column("b", pa.float64(), "adu-1", "true = x / (a x^2 + b x + 1)"),
+    Column("a_error", pa.float64(), "adu-2", "standard deviation, the gauge's included"),
+    Column("b_error", pa.float64(), "adu-1", "standard deviation, the gauge's included"),
+    Column("ab_correlation", pa.float64(), "", "correlation of the two errors"),
+    Column("table_a", pa.float64(), "adu-2", "of the dated table, on the first night"),
+    Column("table_b", pa.float64(), "adu-1", "of the dated table, on the first night"),
+    Column("n_frame", pa.int32(), "", "flats used"),
+    Column("least", pa.float64(), "adu", "faintest level used"),
+    Column("most", pa.float64(), "adu", "brightest level used"),
+    Column("chi2", pa.float64(), "", "of the four quadrants together, per degree of freedom"),
+)
+"""Response of the readout channels of a CCD, beside the dated table's."""

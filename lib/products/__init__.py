@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from lib.products.address import NO_RECIPE, Built, Kind, ProductRef, Value
 from lib.products.archived import header_ref, mask_ref, raw_ref, reference_ref, science_ref
-from lib.products.calibrations import bias_ref, flat_ref, focal_plane_ref, led_flat_ref
-from lib.products.exposures import catalogue_ref, figure_ref, quadrant_ref, report_ref, summary_ref
-from lib.products.names import ccd_of, ccdid_of, exposure_of, filter_of, period_of, quadrant_of
+from lib.products.calibrations import (
+    bad_pixels_ref,
+    bias_ref,
+    calibrations_ref,
+    flat_ref,
+    focal_plane_ref,
+    led_flat_ref,
+    linearity_ref,
+    pocket_ref,
+    quality_ref,
+    sensor_figure_ref,
+)
+from lib.products.exposures import catalogue_ref, figure_ref, pocket_profiles_ref, quadrant_ref, report_ref, summary_ref
+from lib.products.names import ccd_of, ccdid_of, exposure_of, filter_of, part_of, period_of, quadrant_of
 
 __all__ = [
     "NO_RECIPE",
@@ -18,7 +29,9 @@ __all__ = [
     "Kind",
     "ProductRef",
     "Value",
+    "bad_pixels_ref",
     "bias_ref",
+    "calibrations_ref",
     "catalogue_ref",
     "ccd_of",
     "ccdid_of",
@@ -29,13 +42,19 @@ __all__ = [
     "focal_plane_ref",
     "header_ref",
     "led_flat_ref",
+    "linearity_ref",
     "mask_ref",
+    "part_of",
     "period_of",
+    "pocket_profiles_ref",
+    "pocket_ref",
     "quadrant_of",
     "quadrant_ref",
+    "quality_ref",
     "raw_ref",
     "reference_ref",
     "report_ref",
     "science_ref",
+    "sensor_figure_ref",
     "summary_ref",
 ]

@@ -6,6 +6,7 @@ from lib import recipes
 from lib.identifiers import Filter
 from lib.periods import Period
 from lib.products.address import Kind, ProductRef
+from lib.products.names import part_of, period_of
 
 
 def bias_ref(recipe: recipes.BiasRecipe, period: Period, ccdid: int) -> ProductRef:
@@ -26,6 +27,35 @@ def focal_plane_ref(recipe: recipes.FocalPlaneRecipe, period: Period, filter: Fi
     return _master(Kind.FOCAL_PLANE, recipe, period, str(filter), f"{filter}_focalplane.parquet")
 
 
+def quality_ref(recipe: recipes.VerdictRecipe | recipes.OperatorsWord, master: ProductRef) -> ProductRef:
+    """Verdict on a master, the comparison's or an operator's."""
+    part = part_of(master)
+    name = f"{part.replace('/', '_')}_{master.kind}.json"
+    return _master(Kind.QUALITY, recipe, period_of(master), f"{master.kind}/{part}", name)
+
+
+def bad_pixels_ref(recipe: recipes.BadPixelMapRecipe, period: Period, filter: Filter, ccdid: int) -> ProductRef:
+    part = f"{filter}/c{ccdid:02d}"
+    return _master(Kind.BAD_PIXELS, recipe, period, part, f"{filter}_c{ccdid:02d}_badpixels.fits")
+
+
+def calibrations_ref(recipe: recipes.CalibrationsRecipe, period: Period) -> ProductRef:
+    return _master(Kind.CALIBRATIONS, recipe, period, "", "calibrations.parquet")
+
+
+def pocket_ref(recipe: recipes.PocketRecipe, period: Period, ccdid: int) -> ProductRef:
+    return _master(Kind.POCKET, recipe, period, f"c{ccdid:02d}", f"c{ccdid:02d}_pocket.parquet")
+
+
+def linearity_ref(recipe: recipes.LinearityRecipe, period: Period, ccdid: int) -> ProductRef:
+    return _master(Kind.LINEARITY, recipe, period, f"c{ccdid:02d}", f"c{ccdid:02d}_linearity.parquet")
+
+
+def sensor_figure_ref(recipe: recipes.PocketRecipe | recipes.LinearityRecipe, period: Period, name: str) -> ProductRef:
+    """Of what was measured of a sensor over a period."""
+    return _master(Kind.FIGURE, recipe, period, name, f"{name}.png")
+
+
 def _master(kind: Kind, recipe: object, period: Period, part: str, name: str) -> ProductRef:
     days = str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"
-    return ProductRef(kind, recipes.digest(recipe), f"{period}/{part}", f"ztfin2p3_{days}_000000_{name}")
+    return ProductRef(kind, recipes.digest(recipe), f"{period}/{part}".rstrip("/"), f"ztfin2p3_{days}_000000_{name}")

@@ -22,6 +22,11 @@ def catalogue_ref(recipe: recipes.CatalogueRecipe | recipes.ScienceCatalogueReci
     return ProductRef(kind, recipes.digest(recipe), ccd_id(ccd), f"{our_name(ccd)}_{suffix}.parquet")
 
 
+def pocket_profiles_ref(recipe: recipes.PocketProfileRecipe, ccd: CcdExposure) -> ProductRef:
+    name = f"{our_name(ccd)}_pocketprofiles.parquet"
+    return ProductRef(Kind.POCKET_PROFILES, recipes.digest(recipe), ccd_id(ccd), name)
+
+
 def summary_ref(recipe: recipes.ReportRecipe, night: date, name: str) -> ProductRef:
     return _of_night(Kind.SUMMARY, recipe, night, name, "parquet")
 

@@ -7,44 +7,59 @@ What does not change the numbers (threads, chunk sizes, time-outs) is no part of
 from __future__ import annotations
 
 from lib.recipes.detector import (
+    BadPixelMapRecipe,
     BiasRecipe,
+    CalibrationsRecipe,
     FlatRecipe,
     FocalPlaneRecipe,
     LedFlatRecipe,
+    LinearityRecipe,
     PocketFitRecipe,
     PocketProfileRecipe,
     PocketRecipe,
     QuadrantRecipe,
     SensorRecipe,
+    VerdictRecipe,
 )
 from lib.recipes.fit import PhotometricLimits, RobustRecipe, StarflatRecipe, Stop, UbercalRecipe
 from lib.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
+from lib.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
 from lib.recipes.report import ReportRecipe
 from lib.recipes.scene import PsfRecipe, SceneRecipe
+from lib.recipes.star_table import ForeignColumns, StarTableRecipe
 from lib.recipes.text import canonical, digest, recipe_from
 
 __all__ = [
+    "BadPixelMapRecipe",
+    "BadPixelRecipe",
     "BiasRecipe",
+    "CalibrationsRecipe",
     "CatalogueRecipe",
     "FlatRecipe",
     "FocalPlaneRecipe",
+    "ForeignColumns",
     "LedFlatRecipe",
+    "LinearityRecipe",
+    "OperatorsWord",
     "PhotometricLimits",
     "PhotometryRecipe",
-    "PsfRecipe",
     "PocketFitRecipe",
     "PocketProfileRecipe",
     "PocketRecipe",
+    "PsfRecipe",
     "QuadrantRecipe",
+    "QualityRecipe",
     "ReferenceRecipe",
     "ReportRecipe",
     "RobustRecipe",
     "SceneRecipe",
     "ScienceCatalogueRecipe",
     "SensorRecipe",
+    "StarTableRecipe",
     "StarflatRecipe",
     "Stop",
     "UbercalRecipe",
+    "VerdictRecipe",
     "canonical",
     "digest",
     "recipe_from",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lib.recipes.quality import BadPixelRecipe, QualityRecipe
+
 
 @dataclass(frozen=True, slots=True)
 class SensorRecipe:
@@ -68,6 +70,18 @@ class PocketRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearityRecipe:
+    """Response of the readout channels, from flats of one lamp with several exposure times."""
+
+    bias: BiasRecipe = BiasRecipe()
+    lamp_scatter: float = 0.005
+    """Of a lamp's light about proportional to the exposure time, from frame to frame."""
+    least_range: float = 3.0
+    """Brightest over faintest level that a lamp's frames must span."""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class LedFlatRecipe:
     """One LED's flat of a CCD, divided by its median."""
 
@@ -108,6 +122,14 @@ class QuadrantRecipe:
     focal_plane: FocalPlaneRecipe = FocalPlaneRecipe()
     tolerance_days: int = 10
     """Furthest calibration in time that is accepted."""
+    choice: str = "nearest"
+    """Calibration in time: "nearest", or "older" (the nearest of those that begin no later than the night)."""
+    suspects: bool = False
+    """Whether a suspect master serves where no good one is near enough."""
+    quality: QualityRecipe = QualityRecipe()
+    mask_bad_pixels: bool = True
+    """Whether pixels that the calibration frames show to be bad are marked, besides those of the archive's mask."""
+    bad_pixels: BadPixelRecipe = BadPixelRecipe()
     version: int = 1
 
     @property
@@ -125,3 +147,51 @@ class QuadrantRecipe:
     @property
     def sensor(self) -> SensorRecipe:
         return self.bias.sensor
+
+    @property
+    def bias_verdict(self) -> VerdictRecipe:
+        return VerdictRecipe(self.bias, self.quality)
+
+    @property
+    def flat_verdict(self) -> VerdictRecipe:
+        return VerdictRecipe(self.flat, self.quality)
+
+    @property
+    def bad_pixel_map(self) -> BadPixelMapRecipe:
+        return BadPixelMapRecipe(self.flat, self.bad_pixels)
+
+    @property
+    def calibrations(self) -> CalibrationsRecipe:
+        return CalibrationsRecipe(self.focal_plane, self.quality, self.bad_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecipe:
+    """Good or suspect: a master compared with the one before it."""
+
+    master: BiasRecipe | FlatRecipe
+    quality: QualityRecipe = QualityRecipe()
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BadPixelMapRecipe:
+    """Bad pixels of a CCD in a filter, seen in its bias and flat frames."""
+
+    flat: FlatRecipe = FlatRecipe()
+    limits: BadPixelRecipe = BadPixelRecipe()
+    version: int = 1
+
+    @property
+    def bias(self) -> BiasRecipe:
+        return self.flat.led.bias
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationsRecipe:
+    """List of a period's calibrations."""
+
+    focal_plane: FocalPlaneRecipe = FocalPlaneRecipe()
+    quality: QualityRecipe = QualityRecipe()
+    bad_pixels: BadPixelRecipe = BadPixelRecipe()
+    version: int = 1
