@@ -31,6 +31,11 @@ def period_of(ref: ProductRef) -> Period:
     return Period.parse(ref.data_id.split("/")[0])
 
 
+def part_of(ref: ProductRef) -> str:
+    """What a calibration is of, whatever its period: ``c03``, ``zg/c03``, ``zg``."""
+    return ref.data_id.partition("/")[2]
+
+
 def quadrant_of(ref: ProductRef) -> Quadrant:
     return Quadrant.parse(ref.data_id.split("/")[-1])
 
