@@ -23,13 +23,15 @@ def frames(
     *,
     filters: Collection[Filter] | None = None,
     ccdids: Collection[int] | None = None,
+    recipe: str = NO_RECIPE,
 ) -> list[Built]:
-    """What the store holds of the archive's files of some nights, in order of time."""
+    """What the store holds of some nights, exposure by exposure in order of time: the archive's files, or what a
+    recipe (its digest) made of them."""
     nights = [period.first + timedelta(days=day) for day in range((period.last - period.first).days + 1)]
     return [
         built
         for night in nights
-        for built in sorted(store.list(kind, NO_RECIPE, prefix=f"{night:%Y%m%d}"), key=lambda built: built.ref)
+        for built in sorted(store.list(kind, recipe, prefix=f"{night:%Y%m%d}"), key=lambda built: built.ref)
         for exposure in [exposure_of(built.ref)]
         if exposure.image_type is image_type
         and (filters is None or exposure.filter in filters)

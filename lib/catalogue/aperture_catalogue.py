@@ -16,6 +16,7 @@ from lib.catalogue.airmass import airmass
 from lib.catalogue.apertures import Apertures, aperture_photometry, bits_within, fill_bad_pixels, noise_variance
 from lib.catalogue.background import Background, first_look, mask_sources, measure_background
 from lib.catalogue.detect import detect_sources
+from lib.catalogue.star_table import pixels_touched
 from lib.catalogue.stars import Stars, is_inside, is_isolated, reference_stars, wcs_of
 from lib.errors import BadData
 from lib.identifiers import CcdExposure, Quadrant
@@ -122,7 +123,7 @@ def file_metadata(ccd: CcdExposure, recipe: PhotometryRecipe, versions: Mapping[
 
 
 def summary(table: pa.Table) -> dict[str, Value]:
-    """Small facts about a catalogue, for its manifest: numbers of stars, medians over the stars."""
+    """Small facts about a catalogue, for its manifest: numbers of stars, medians over the stars, pixels of the sky."""
 
     def median(name: str) -> float | None:
         values = np.asarray(table[name].to_numpy(), dtype=np.float64)
@@ -135,6 +136,7 @@ def summary(table: pa.Table) -> dict[str, Value]:
         "background": median("background"),
         "background_rms": median("background_rms"),
         "seeing": median("seeing"),
+        "pixels": pixels_touched(table["star_id"].to_numpy()),
     }
 
 
@@ -216,6 +218,7 @@ def _common_columns(ccd: CcdExposure, qid: int, header: fits.Header, n_star: int
         "rcid": Quadrant(ccd.ccdid, qid).rcid,
         "mjd": float(header["OBSMJD"]),
         "seeing": float(header.get("SEEING", np.nan)),
+        "infobits": int(header.get("INFOBITS", 0)),
     }
     filters = pa.DictionaryArray.from_arrays(np.zeros(n_star, dtype=np.int8), pa.array([str(exposure.filter)]))
     return {name: np.full(n_star, value) for name, value in same.items()} | {"filter": filters}

@@ -21,6 +21,7 @@ from lib.products.calibrations import (
     sensor_figure_ref,
 )
 from lib.products.exposures import catalogue_ref, figure_ref, pocket_profiles_ref, quadrant_ref, report_ref, summary_ref
+from lib.products.fits import fitted_ref, star_index_ref, star_table_ref
 from lib.products.names import ccd_of, ccdid_of, exposure_of, filter_of, part_of, period_of, quadrant_of
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "exposure_of",
     "figure_ref",
     "filter_of",
+    "fitted_ref",
     "flat_ref",
     "focal_plane_ref",
     "header_ref",
@@ -56,5 +58,7 @@ __all__ = [
     "report_ref",
     "science_ref",
     "sensor_figure_ref",
+    "star_index_ref",
+    "star_table_ref",
     "summary_ref",
 ]

@@ -6,7 +6,7 @@ from lib import recipes
 from lib.identifiers import Filter
 from lib.periods import Period
 from lib.products.address import Kind, ProductRef
-from lib.products.names import part_of, period_of
+from lib.products.names import part_of, period_name, period_of
 
 
 def bias_ref(recipe: recipes.BiasRecipe, period: Period, ccdid: int) -> ProductRef:
@@ -57,5 +57,5 @@ def sensor_figure_ref(recipe: recipes.PocketRecipe | recipes.LinearityRecipe, pe
 
 
 def _master(kind: Kind, recipe: object, period: Period, part: str, name: str) -> ProductRef:
-    days = str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"
-    return ProductRef(kind, recipes.digest(recipe), f"{period}/{part}".rstrip("/"), f"ztfin2p3_{days}_000000_{name}")
+    file_name = f"ztfin2p3_{period_name(period)}_000000_{name}"
+    return ProductRef(kind, recipes.digest(recipe), f"{period}/{part}".rstrip("/"), file_name)

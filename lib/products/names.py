@@ -48,3 +48,8 @@ def filter_of(ref: ProductRef) -> Filter:
 def ccdid_of(ref: ProductRef) -> int:
     """CCD of a product whose data id ends in ``c03`` or ``c03_q2``."""
     return int(ref.data_id.split("/")[-1][1:3])
+
+
+def period_name(period: Period) -> str:
+    """As file names have it: one date, or first and last together."""
+    return str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"

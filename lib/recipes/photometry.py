@@ -39,7 +39,7 @@ class CatalogueRecipe:
     quadrant: QuadrantRecipe = QuadrantRecipe()
     photometry: PhotometryRecipe = PhotometryRecipe()
     reference: ReferenceRecipe = ReferenceRecipe()
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +49,4 @@ class ScienceCatalogueRecipe:
     photometry: PhotometryRecipe = PhotometryRecipe()
     reference: ReferenceRecipe | None = field(default_factory=ReferenceRecipe)
     """None: sources are detected."""
-    version: int = 1
+    version: int = 2

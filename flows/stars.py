@@ -1,0 +1,36 @@
+"""Star tables: the measurements of a period, star by star, as the fits read them."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.recipes import StarTableRecipe
+from tasks.outcome import Outcome, total
+from tasks.settings import store_at
+from tasks.star_table import catalogues_of, make_star_table
+
+
+@product_flow("stars")
+def stars(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: StarTableRecipe = StarTableRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Turn the aperture catalogues of a period into one table of measurements a filter, for the fits.
+
+    1. Find the catalogues, and the partitions of the sky that each touches.
+    2. Gather the measurements of each partition that pass the cuts, star by star, and list the partitions.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+
+    found = catalogues_of(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
+
+    return total(
+        make_star_table(scope.period, filter, catalogues, recipe, products) for filter, catalogues in found.items()
+    )

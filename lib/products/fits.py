@@ -1,0 +1,25 @@
+"""Products that are made of the measurements of a period: the star table and what is fitted to it."""
+
+from __future__ import annotations
+
+from lib import recipes
+from lib.identifiers import Filter
+from lib.periods import Period
+from lib.products.address import Kind, ProductRef
+from lib.products.names import period_name
+
+
+def star_table_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filter, partition: str) -> ProductRef:
+    """A partition: ``n<order>_<pixel>`` of the nested HEALPix scheme, or ``p<number>`` of a foreign table."""
+    return fitted_ref(Kind.STAR_TABLE, recipe, period, filter, partition, f"{partition}_stars.parquet")
+
+
+def star_index_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filter) -> ProductRef:
+    """What the partitions of a filter and period are."""
+    return fitted_ref(Kind.STAR_INDEX, recipe, period, filter, "index", "starindex.parquet")
+
+
+def fitted_ref(kind: Kind, recipe: object, period: Period, filter: Filter, part: str, name: str) -> ProductRef:
+    """Of a filter and period; `name` ends the file's."""
+    file_name = f"ztfin2p3_{period_name(period)}_000000_{filter}_{name}"
+    return ProductRef(kind, recipes.digest(recipe), f"{period}/{filter}/{part}", file_name)

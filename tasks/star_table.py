@@ -1,0 +1,128 @@
+"""The star table: measurements of a period, star by star, in partitions of the sky."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from lib.catalogue.star_table import columns_of, may_hold, pixels_of_order, pixels_touched, star_table
+from lib.identifiers import Filter
+from lib.periods import Period
+from lib.products import Built, Kind, ProductRef, Value, exposure_of, star_index_ref, star_table_ref
+from lib.recipes import StarTableRecipe, digest
+from lib.store import Store
+from lib.store.parquet import read_table, write_table
+from lib.tables import STAR_TABLE_INDEX, schema_of
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, product_task
+from tasks.selection import frames
+
+NO_CUTS = ("pixel", "kept", "stars", "found", "filter")
+"""What the manifest of a partition says besides how many measurements each cut took away."""
+
+
+@product_task
+def make_partition(
+    target: ProductRef, catalogues: Sequence[Built], pixel: int, recipe: StarTableRecipe, store: Store
+) -> Built:
+    """Gather the measurements of the stars in one pixel of the sky, catalogue by catalogue."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        names = columns_of(recipe)
+        table, counts = star_table(((_columns(store, one, names), None) for one in catalogues), recipe, pixel)
+        write_table(spool, table, {"filter": str(exposure_of(catalogues[0].ref).filter)})
+        return {"pixel": pixel, **counts}
+
+    return store.build(target, recipe, catalogues, make)
+
+
+@product_task
+def make_index(target: ProductRef, partitions: Sequence[Built], recipe: StarTableRecipe, store: Store) -> Built:
+    """List the partitions of a star table; the sums of their counts go into the manifest."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        rows = [_row(one) for one in partitions]
+        write_table(spool, pa.Table.from_pylist(rows, schema=schema_of(STAR_TABLE_INDEX)))
+        return _summed(partitions)
+
+    return store.build(target, recipe, partitions, make)
+
+
+def make_star_table(
+    period: Period, filter: Filter, catalogues: Sequence[Built], recipe: StarTableRecipe, store: Store
+) -> Outcome:
+    """All partitions of a filter, and their index."""
+    common = {"recipe": recipe, "store": store}
+    made = collect(
+        launch(
+            make_partition, star_table_ref(recipe, period, filter, f"n{recipe.order}_{pixel}"), some, pixel, **common
+        )
+        for pixel, some in by_pixel(catalogues, recipe, store).items()
+    )
+    return made + listed(period, filter, made, recipe, store)
+
+
+def listed(period: Period, filter: Filter, made: Outcome, recipe: StarTableRecipe, store: Store) -> Outcome:
+    """The index of partitions; none if one could not be made, for a fit would not know what it lacks."""
+    if made.set_aside or not made.built:
+        return Outcome()
+    partitions = sorted(made.of(Kind.STAR_TABLE), key=lambda one: (len(one.ref.data_id), one.ref.data_id))
+    return collect([launch(make_index, star_index_ref(recipe, period, filter), partitions, recipe=recipe, store=store)])
+
+
+def catalogues_of(
+    store: Store, period: Period, recipe: StarTableRecipe, **which: Collection
+) -> dict[Filter, list[Built]]:
+    """Aperture catalogues of a period by filter; ``which``: filters and ccdids, as for `tasks.selection.frames`."""
+    found: dict[Filter, list[Built]] = defaultdict(list)
+    for one in frames(store, Kind.CATALOGUE, period, recipe=digest(recipe.catalogue), **which):
+        found[exposure_of(one.ref).filter].append(one)
+    return dict(sorted(found.items()))
+
+
+def by_pixel(catalogues: Iterable[Built], recipe: StarTableRecipe, store: Store) -> dict[int, list[Built]]:
+    """Catalogues with stars in each pixel of the recipe's order that its region may touch."""
+    found: dict[int, list[Built]] = defaultdict(list)
+    for one in catalogues:
+        if recipe.fields and exposure_of(one.ref).field not in recipe.fields:
+            continue
+        noted = one.about.get("pixels")
+        touched = str(noted) if noted is not None else pixels_touched(_columns(store, one, ["star_id"])["star_id"])
+        for pixel in pixels_of_order(touched, recipe.order):
+            found[pixel].append(one)
+    return {pixel: found[pixel] for pixel in sorted(found) if may_hold(recipe.region, recipe.order, pixel)}
+
+
+def partitions_of(index: Built, store: Store) -> list[Built]:
+    """What an index lists, in the order of star_id."""
+    return list(store.manifest(index.ref).inputs)
+
+
+def _columns(store: Store, product: Built, names: Sequence[str]) -> pa.Table:
+    with store.open(product) as path:
+        return read_table(path, names)
+
+
+def _row(partition: Built) -> dict[str, Value]:
+    about = partition.about
+    cut = {name: n for name, n in about.items() if name not in NO_CUTS}
+    return {
+        "partition": partition.ref.data_id.rpartition("/")[2],
+        "address": partition.ref.address,
+        "sha256": partition.sha256,
+        "rows": about["kept"],
+        "stars": about["stars"],
+        "cut": json.dumps(cut, sort_keys=True),
+    }
+
+
+def _summed(partitions: Sequence[Built]) -> dict[str, Value]:
+    names = dict.fromkeys(name for one in partitions for name in one.about if name != "pixel")
+    return {
+        "partitions": len(partitions),
+        **{name: sum(int(one.about.get(name) or 0) for one in partitions) for name in names},
+    }
