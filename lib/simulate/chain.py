@@ -5,6 +5,7 @@ Images are (row, column) as stored.  Electrons until the amplifier, ADU after it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ from lib.simulate.headers import temperatures
 from lib.simulate.pocket import pocket_of
 from lib.simulate.psf import draw_stars, stamp_radius
 from lib.simulate.seeds import generator
-from lib.simulate.sky import Stars
+from lib.simulate.sky import Stars, separation
 from lib.simulate.wcs import centre_pixel, quadrant_wcs
 
 
@@ -148,6 +149,23 @@ def placed_stars(plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant) -> Pla
     return Placed(stars, ra, dec, x, y, air, adu)
 
 
+def supernovae(
+    plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+    """Column, row, flux (as `Placed`) of the points of each supernova near a quadrant: its galaxy and, last, itself."""
+    camera = plan.camera
+    wcs = quadrant_wcs(plan, frame, quadrant)
+    ra0, dec0 = (float(w) for w in wcs.all_pix2world(*centre_pixel(camera), 0))
+    reach = (np.hypot(*camera.shape) / 2 + 2 * stamp_radius(frame.seeing)) * camera.pixel_scale / 3600
+    for one in plan.sky.supernovae:
+        if separation(ra0, dec0, np.array([one.ra]), np.array([one.dec]))[0] < reach:
+            ra, dec, magnitude = one.points()
+            ra, dec = np.append(ra, one.ra), np.append(dec, one.dec)
+            x, y = wcs.all_world2pix(ra, dec, 0)
+            zero_point = frame.zero_point - frame.extinction * (airmass(ra, dec, frame.mjd) - 1)
+            yield x, y, 10 ** (-0.4 * (np.append(magnitude, one.magnitude(frame.mjd)) - zero_point))
+
+
 def light(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float32]:
     """Photons that would be counted by perfect pixels on the optical axis, vignetting and lamps included."""
     u, v = _grid(plan.camera, quadrant)
@@ -160,6 +178,8 @@ def light(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float
         case ObjectFrame():
             placed = placed_stars(plan, frame, quadrant)
             image = draw_stars(plan.camera.shape, placed.x, placed.y, gain * placed.adu, frame.seeing)
+            for x, y, adu in supernovae(plan, frame, quadrant):
+                image += draw_stars(plan.camera.shape, x, y, gain * adu, frame.seeing)
             image += np.float32(gain * frame.sky_adu) * (1 + fringes(plan, frame, quadrant))
             return image * optics(plan, u, v).astype(np.float32)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 
 from lib.identifiers import Filter
+from lib.simulate.host import Supernova
 from lib.simulate.seeds import generator
 
 EPOCH = 2016.0
@@ -84,8 +86,11 @@ class Sky:
     """Of the decimal logarithm of the number of stars with magnitude."""
     unmeasured: float = 0.02
     """Fraction of stars without proper motion and parallax."""
+    supernovae: tuple[Supernova, ...] = ()
 
     def __post_init__(self) -> None:
+        read = (one if isinstance(one, Supernova) else Supernova(**one) for one in self.supernovae)
+        object.__setattr__(self, "supernovae", tuple(read))
         if not (self.bright < self.faint and self.slope > 0 and self.density >= 0 and 0 <= self.unmeasured <= 1):
             raise ValueError(f"no sky is like {self}: bright < faint, slope > 0, density >= 0 are expected")
 
@@ -127,7 +132,26 @@ class Sky:
         leading = HEALPix(2**ID_ORDER, order="nested").lonlat_to_healpix(ra * units.deg, dec * units.deg)
         source_id = (np.asarray(leading, np.int64) << ID_SHIFT) + ((np.arange(n) + 1) << 7)
         rp = (bp - colour).astype(np.float32)
-        return Stars(source_id, ra, dec, parallax, pmra, pmdec, g, bp, rp)
+        stars = Stars(source_id, ra, dec, parallax, pmra, pmdec, g, bp, rp)
+        for one in self.supernovae:
+            planted = garden(one)
+            here = healpix_of(planted.source_id, CELL_ORDER) == cell
+            stars = Stars.concatenate([stars.take(~one.shades(stars.ra, stars.dec)), planted.take(here)])
+        return stars
+
+
+@lru_cache(maxsize=8)
+def garden(one: Supernova) -> Stars:
+    """Stars around a supernova, kept apart."""
+    draw = generator(one.seed, "garden stars")
+    ra, dec, g = one.plot()
+    n = len(ra)
+    leading = HEALPix(2**ID_ORDER, order="nested").lonlat_to_healpix(ra * units.deg, dec * units.deg)
+    source_id = (np.asarray(leading, np.int64) << ID_SHIFT) + ((np.arange(n) + 100_001) << 7)  # behind those of a cell
+    colour = np.clip(draw.normal(1.0, 0.3, n), 0.5, 1.8)
+    bp, (pmra, pmdec) = g + 0.45 * colour, draw.normal(0, 6.0, (2, n))
+    magnitudes = (band.astype(np.float32) for band in (g, bp, bp - colour))
+    return Stars(source_id, ra, dec, draw.exponential(0.5, n), pmra, pmdec, *magnitudes)
 
 
 def healpix_of(source_id: NDArray[np.int64], order: int) -> NDArray[np.int64]:
