@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 
 import numba
@@ -9,7 +11,7 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from lib.fit.model import Coarse, Floats, Model
+from lib.fit.model import Coarse, Floats, Model, Parts
 
 _jit = numba.njit(cache=True, error_model="numpy")
 
@@ -48,25 +50,40 @@ def reduced_matrix(model: Model, coarse: Coarse, *, every: int = 1) -> Floats | 
     z = prolongation(coarse)
     prior = z.T @ sparse.diags_array(model.prior_weight) @ z
     if coarse.size <= DENSE:
-        out = np.zeros((coarse.size, coarse.size))
-        for part in model.partitions():
-            _add_dense(part.rows, part.anchor, coarse.index, coarse.value, every, out)
+        out = model.total(_dense, coarse, every)
         lower = np.tril_indices(coarse.size, -1)
         out[lower] = out.T[lower]
         return out * every + prior.toarray()
-    total = sparse.csr_matrix((coarse.size, coarse.size))
-    for part in model.partitions():
-        for stars in _batches(part.first, len(model.families) * coarse.index.shape[1], every):
-            row, column, entry = _entries(part.rows, part.anchor, coarse.index, coarse.value, coarse.size, stars)
-            total = total + sparse.csr_matrix((entry, (row, column)), shape=total.shape)
+    total = functools.reduce(operator.add, model.each(_sparse, coarse, every))
     strict = sparse.triu(total, 1)
     return sparse.csr_matrix((total + strict.T) * every + prior)
 
 
+def _dense(parts: Parts, coarse: Coarse, every: int) -> Floats:
+    """Upper triangle."""
+    out = np.zeros((coarse.size, coarse.size))
+    for part in parts:
+        _add_dense(part.rows, part.anchor, coarse.index, coarse.value, every, out)
+    return out
+
+
+def _sparse(parts: Parts, coarse: Coarse, every: int) -> sparse.csr_matrix:
+    """Upper triangle."""
+    total = sparse.csr_matrix((coarse.size, coarse.size))
+    for part in parts:
+        for stars in _batches(part.first, part.index.shape[1] * coarse.index.shape[1], every):
+            row, column, entry = _entries(part.rows, part.anchor, coarse.index, coarse.value, coarse.size, stars)
+            total = total + sparse.csr_matrix((entry, (row, column)), shape=total.shape)
+    return total
+
+
 def count_entries(model: Model) -> int:
     """Entries that the reduced matrix would be summed from: what decides whether it fits."""
-    n_family = len(model.families)
-    return sum(int((np.diff(part.first) * n_family).astype(float) @ np.diff(part.first)) for part in model.partitions())
+    return sum(model.each(_count_entries))
+
+
+def _count_entries(parts: Parts) -> int:
+    return sum(int((np.diff(p.first) * p.index.shape[1]).astype(float) @ np.diff(p.first)) for p in parts)
 
 
 def _batches(first: NDArray, per_row: int, every: int) -> Iterator[NDArray[np.int64]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.fit.model import Floats, Model
+from lib.fit.model import Floats, Model, Parts
 from lib.fit.results import Fit
 from lib.fit.stars import residuals
 from lib.recipes import PhotometricLimits
@@ -37,15 +37,7 @@ def exposure_quality(model: Model, fit: Fit, exposures: NDArray, limits: Photome
     residual = fit.parameters.get("residual")
     of_zero = np.searchsorted(exposures, zero.labels[:, 0] if per_quadrant else zero.labels)
     n = len(exposures)
-    count, kept, square = np.zeros(n), np.zeros(n), np.zeros(n)
-    for part in model.partitions():
-        at = of_zero[part.index[:, 0]]
-        fitted = np.repeat(part.set_aside == 0, np.diff(part.first))
-        used = fitted & (part.kept > 0)
-        r = residuals(part, fit.vector)
-        count += np.bincount(at, fitted, n)
-        kept += np.bincount(at, used, n)
-        square += np.bincount(at, np.where(used, part.weight * r.astype(float) ** 2, 0), n)
+    count, kept, square = model.total(_sums, fit.vector, of_zero, n)
     spread = np.zeros(n)
     if per_quadrant:
         spread = _uneven(of_zero, zero.labels[:, 1], zero.value, n)
@@ -62,6 +54,18 @@ def exposure_quality(model: Model, fit: Fit, exposures: NDArray, limits: Photome
         good = (np.abs(level) <= limits.extinction) & (spread <= limits.uneven) & (rejected <= limits.rejected)
         good &= chi2 <= limits.chi2 * _median(chi2)
     return ExposureQuality(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
+
+
+def _sums(parts: Parts, p: Floats, exposure: NDArray, n: int) -> Floats:
+    """Measurements of stars in the fit, those kept of them, and their chi2, by exposure."""
+    sums = np.zeros((3, n))
+    for part in parts:
+        at = exposure[part.index[:, 0]]
+        fitted = np.repeat(part.set_aside == 0, np.diff(part.first))
+        used = fitted & (part.kept > 0)
+        square = np.where(used, part.weight * residuals(part, p).astype(float) ** 2, 0)
+        sums += [np.bincount(at, weight, n) for weight in (fitted, used, square)]
+    return sums
 
 
 def _uneven(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Floats:

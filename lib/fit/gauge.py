@@ -10,6 +10,8 @@ demand.  Each has a functional that is made zero, and moving there changes nothi
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,7 +22,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from lib.fit import graph
-from lib.fit.model import Floats, Model
+from lib.fit.model import Floats, Model, Parts
 from lib.fit.normal import Diagonals
 
 DEPENDENT = 1e-9
@@ -172,11 +174,17 @@ def _parts(members: NDArray[np.int64], label: NDArray) -> list[NDArray[np.int64]
 
 def _anchored_labels(model: Model, label: NDArray[np.int32]) -> set[tuple[str, int]]:
     """Connected parts that hold a star of known magnitude."""
-    held: set[tuple[str, int]] = set()
-    for part in model.partitions():
+    held = functools.reduce(operator.or_, model.each(_anchored, label))
+    return {(model.families[column].name, one) for column, one in held}
+
+
+def _anchored(parts: Parts, label: NDArray[np.int32]) -> set[tuple[int, int]]:
+    held: set[tuple[int, int]] = set()
+    for part in parts:
         used = (np.repeat(part.anchor, np.diff(part.first)) > 0) & (part.kept > 0)
-        for column, family in enumerate(model.families):
-            held |= {(family.name, int(one)) for one in np.unique(label[part.index[used, column]])}
+        if used.any():
+            for column, index in enumerate(part.index[used].T):
+                held |= {(column, int(one)) for one in np.unique(label[index])}
     return held
 
 

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.fit.model import Model
+from lib.fit.model import Model, Parts
 
 _jit = numba.njit(cache=True)
 
 
 def star_components(model: Model) -> NDArray[np.int64]:
     """(parameter,): smallest parameter of the same family that a chain of stars leads to."""
-    parent = np.arange(model.n_param)
-    for part in model.partitions():
+    return _merged(model.each(_by_stars, model.n_param))
+
+
+def _by_stars(parts: Parts, n_param: int) -> NDArray[np.int64]:
+    parent = np.arange(n_param)
+    for part in parts:
         _join_within_stars(part.first, part.rows[1], part.weight, part.kept, parent)
     return _roots(parent)
 
 
 def pair_components(model: Model, one: int, other: int) -> NDArray[np.int64]:
     """(parameter,): smallest parameter of two families that a chain of measurements leads to."""
-    parent = np.arange(model.n_param)
-    for part in model.partitions():
+    return _merged(model.each(_by_rows, model.n_param, one, other))
+
+
+def _by_rows(parts: Parts, n_param: int, one: int, other: int) -> NDArray[np.int64]:
+    parent = np.arange(n_param)
+    for part in parts:
         _join_within_rows(part.rows[1], part.weight, part.kept, one, other, parent)
+    return _roots(parent)
+
+
+def _merged(found: Iterator[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """What is joined in any of the places."""
+    parent = next(found).copy()
+    for roots in found:
+        _join_all(roots, parent)
     return _roots(parent)
 
 
@@ -42,6 +60,12 @@ def _join(parent, a, b):  # type: ignore[no-untyped-def]
         parent[b] = a
     elif b < a:
         parent[a] = b
+
+
+@_jit
+def _join_all(roots, parent):  # type: ignore[no-untyped-def]
+    for j in range(len(roots)):
+        _join(parent, j, roots[j])
 
 
 @_jit

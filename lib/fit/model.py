@@ -2,17 +2,21 @@
 
 A family is a set of parameters of one kind (zero points of exposures, cells of a map, ...).
 Every measurement touches one parameter of each family; families without values come first.
-The table is a sequence of partitions that each hold whole stars: nothing asks for all at once.
+The table is a sequence of partitions that each hold whole stars: nothing asks for all at once,
+and whatever is done to them is done where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Floats = NDArray[np.float64]
 RowArrays = tuple[NDArray, NDArray, NDArray, NDArray, NDArray]
 """Offsets of the stars, index, value, weight and kept of a partition: what every pass reads."""
@@ -103,11 +107,6 @@ class Partition:
     def n_star(self) -> int:
         return len(self.first) - 1
 
-    @property
-    def nbytes(self) -> int:
-        arrays = (getattr(self, name) for name in self.__slots__)
-        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
-
     def origin_of(self, rows: NDArray) -> NDArray[np.int64]:
         return self.origin[rows] if isinstance(self.origin, np.ndarray) else rows + np.int64(self.origin)
 
@@ -115,23 +114,69 @@ class Partition:
         return np.repeat(np.arange(self.n_star), np.diff(self.first))
 
 
+class Parts(Protocol):
+    """Partitions that are in one place: in memory, on disk."""
+
+    @property
+    def n_row(self) -> int: ...
+
+    @property
+    def n_star(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Partition]:
+        """Star by star, a part at a time, always in the same order."""
+
+    def keep(self, number: int, part: Partition) -> None:
+        """Remember what a partition, counted from 0, now says of `kept` and `set_aside`."""
+
+
+class InMemory:
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        self._partitions = tuple(partitions)
+
+    @property
+    def n_row(self) -> int:
+        return sum(len(part.y) for part in self._partitions)
+
+    @property
+    def n_star(self) -> int:
+        return sum(part.n_star for part in self._partitions)
+
+    def __iter__(self) -> Iterator[Partition]:
+        yield from self._partitions
+
+    def keep(self, number: int, part: Partition) -> None:
+        """Partitions are changed in place."""
+
+
+def changing(parts: Parts) -> Iterator[Partition]:
+    """Partitions whose `kept` and `set_aside` may be changed until the next is asked for."""
+    for number, part in enumerate(parts):
+        yield part
+        parts.keep(number, part)
+
+
 class Model:
     """Families of parameters and the star-sorted measurements that constrain them."""
 
-    def __init__(self, families: Sequence[Family], partitions: Sequence[Partition]) -> None:
+    def __init__(self, families: Sequence[Family], parts: Parts | Sequence[Partition]) -> None:
         valued = [family.valued for family in families]
         if valued != sorted(valued):
             raise ValueError("families without values come first, as in the columns of `Partition.index`")
         self.families = tuple(families)
         self.offsets = offsets_of(families)
-        self._partitions = tuple(partitions)
+        self.parts: Parts = InMemory(parts) if isinstance(parts, Sequence) else parts
         self.units = (0,) * valued.count(False)
         self.width = (0,) * valued.count(True)
         self.prior_weight, self.prior_mean = self._priors()
 
-    def partitions(self) -> Iterator[Partition]:
-        """Star by star, a part at a time, always in the same order."""
-        yield from self._partitions
+    def each(self, visit: Callable[..., T], *args: Any) -> Iterator[T]:
+        """What `visit(parts, *args)` returns in each place that holds partitions, in their order."""
+        yield visit(self.parts, *args)
+
+    def total(self, visit: Callable[..., NDArray], *args: Any) -> NDArray:
+        """The sum of that."""
+        return functools.reduce(np.add, self.each(visit, *args))
 
     @property
     def n_param(self) -> int:
@@ -139,15 +184,11 @@ class Model:
 
     @property
     def n_row(self) -> int:
-        return sum(len(part.y) for part in self.partitions())
+        return self.parts.n_row
 
     @property
     def n_star(self) -> int:
-        return sum(part.n_star for part in self.partitions())
-
-    @property
-    def nbytes(self) -> int:
-        return sum(part.nbytes for part in self.partitions())
+        return self.parts.n_star
 
     def family(self, name: str) -> Family:
         return next(family for family in self.families if family.name == name)

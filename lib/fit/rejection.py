@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from lib.fit.kernels import modelled_row
-from lib.fit.model import Floats, Model
+from lib.fit.model import Floats, Model, Parts, changing
 
 _jit = numba.njit(cache=True, error_model="numpy")
 
@@ -27,8 +27,12 @@ LONG_ENOUGH = 1 << 20
 
 def reject(model: Model, p: Floats, clip: float, *, steps: int = LONG_ENOUGH) -> int:
     """Bring `kept` up to date with the parameters; returns how many measurements changed sides."""
+    return sum(model.each(reject_in, p, clip, steps))
+
+
+def reject_in(parts: Parts, p: Floats, clip: float, steps: int = LONG_ENOUGH) -> int:
     changed = 0
-    for part in model.partitions():
+    for part in changing(parts):
         changed += _reject(part.rows, part.anchor, part.anchor_mag, part.set_aside, part.y, p, clip, steps)
     return changed
 

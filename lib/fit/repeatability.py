@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.fit import rejection
-from lib.fit.model import Floats, Model, Partition
+from lib.fit.model import Floats, InMemory, Model, Partition, Parts
 from lib.fit.stars import HELD_OUT, residuals
 
 
@@ -39,19 +39,32 @@ def held_out_repeatability(model: Model, p: Floats, clip: float, *, width: float
     width
         Of a bin, magnitudes.
     """
-    tested = Model(model.families, [subset(part, part.set_aside == HELD_OUT) for part in model.partitions()])
+    sums: dict[int, Floats] = {}
+    for found in model.each(_sums, p, clip, width):
+        for cell, values in found.items():
+            sums[cell] = sums.get(cell, 0) + values
+    cells = np.array(sorted(sums), int)
+    square, noise, good, rows = np.array([sums[cell] for cell in cells]).reshape(-1, 4).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rms, expected = np.sqrt(square / good), np.sqrt(noise / good)
+    count = good.astype(np.int64)
+    return Repeatability((cells + 0.5) * width, rms, expected, count, rows.astype(np.int64) - count)
+
+
+def _sums(parts: Parts, p: Floats, clip: float, width: float) -> dict[int, Floats]:
+    """By bin of magnitude: squared residuals, variances, measurements, and those with rejected ones."""
+    sums: dict[int, Floats] = {}
     known = np.isfinite(p)
-    if np.isfinite(clip):
-        rejection.reject(tested, np.where(known, p, 0.0), clip)
-    parts = [_scatter(part, p, known) for part in tested.partitions()]
-    mag, square, noise, good = (np.concatenate(column) for column in zip(*parts, strict=True))
-    cells, at = np.unique(np.floor(mag / width), return_inverse=True)
-    count = np.bincount(at, good, len(cells))
-    with np.errstate(invalid="ignore"):
-        rms = np.sqrt(np.bincount(at, square * good, len(cells)) / count)
-        expected = np.sqrt(np.bincount(at, noise * good, len(cells)) / count)
-    rejected = np.bincount(at, minlength=len(cells)) - count
-    return Repeatability((cells + 0.5) * width, rms, expected, count.astype(np.int64), rejected.astype(np.int64))
+    for part in parts:
+        tested = subset(part, part.set_aside == HELD_OUT)
+        if np.isfinite(clip):
+            rejection.reject_in(InMemory([tested]), np.where(known, p, 0.0), clip)
+        mag, square, noise, good = _scatter(tested, p, known)
+        cells, at = np.unique(np.floor(mag / width).astype(int), return_inverse=True)
+        weights = (square * good, noise * good, good, np.ones(len(at)))
+        for cell, *values in zip(cells, *(np.bincount(at, w, len(cells)) for w in weights), strict=True):
+            sums[int(cell)] = sums.get(int(cell), 0) + np.array(values)
+    return sums
 
 
 def _scatter(part: Partition, p: Floats, known: NDArray[np.bool_]) -> tuple[NDArray, ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lib.fit.gauge import Degeneracy, Gauge
-from lib.fit.model import Floats
-from lib.tables import Column, schema_of
+from lib.fit.model import Floats, Model
+from lib.fit.stars import Quality, Stars, join, rejected_parts, star_parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,43 +45,6 @@ class Parameters:
         return self.labels[self.component < 0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stars:
-    """Mean magnitudes; arrays of one length."""
-
-    star_id: NDArray
-    mag: Floats
-    sigma: Floats
-    """From the star's own measurements, the other parameters taken as known."""
-    count: NDArray[np.int32]
-    """Measurements used."""
-    rejected: NDArray[np.int32]
-    chi2: Floats
-    variable: NDArray[np.bool_]
-    """Scatters too much to be constant; left out of the fit as a whole."""
-    held_out: NDArray[np.bool_]
-    component: NDArray[np.int32]
-    """Of the star in the first family, the zero points; -1 if it connects nothing."""
-
-    def to_table(self) -> pa.Table:
-        """With units, in the order of the fit: ascending star_id."""
-        columns = {column.name: getattr(self, column.name) for column in STAR_COLUMNS}
-        return pa.table(columns, schema=schema_of(STAR_COLUMNS))
-
-
-STAR_COLUMNS = (
-    Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),
-    Column("mag", pa.float64(), "mag", "mean magnitude, in the gauge of the fit"),
-    Column("sigma", pa.float64(), "mag", "its standard deviation from the star's own measurements"),
-    Column("count", pa.int32(), "", "measurements used"),
-    Column("rejected", pa.int32(), "", "measurements rejected"),
-    Column("chi2", pa.float64(), "", "of the measurements used"),
-    Column("variable", pa.bool_(), "", "scatters too much to be constant"),
-    Column("held_out", pa.bool_(), "", "took no part in the fit, to measure its repeatability"),
-    Column("component", pa.int32(), "", "connected part of the sky"),
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Intake:
     """What was found in the input, and what became of it."""
@@ -95,19 +58,15 @@ class Intake:
     """Rows of a star that was measured twice in one exposure, differently; kept."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """A solved model."""
 
     parameters: Mapping[str, Parameters]
-    stars: Stars
-    rejected: NDArray[np.int64]
-    """Rows of the input whose measurement was rejected, ascending; rows of variable stars are not among them."""
     degeneracies: tuple[Degeneracy, ...]
     correlations: Mapping[str, tuple[tuple[str, float], ...]]
     """For each family of one or two parameters: what it is most correlated with, and how much."""
-    chi2: float
-    dof: int
+    quality: Quality
     iterations: int
     """Of the last solution to full accuracy."""
     rounds: int
@@ -115,8 +74,37 @@ class Fit:
     converged: bool
     vector: Floats = field(repr=False)
     """All parameters, in the order of the model; 0 where undetermined."""
+    label: NDArray[np.int32] = field(repr=False)
+    """Connected part of each."""
     gauge: Gauge = field(repr=False)
+    model: Model = field(repr=False)
+    """With the rows rejected and the stars set aside."""
     intake: Intake | None = None
 
     def __getitem__(self, family: str) -> Parameters:
         return self.parameters[family]
+
+    @property
+    def chi2(self) -> float:
+        return self.quality.chi2
+
+    @property
+    def dof(self) -> int:
+        return self.quality.dof
+
+    def star_parts(self) -> Iterator[Stars]:
+        """All stars, a partition at a time."""
+        return star_parts(self.model, self.vector, self.label)
+
+    def rejected_parts(self) -> Iterator[NDArray[np.int64]]:
+        """Rows of the input whose measurement was rejected, a partition at a time."""
+        return rejected_parts(self.model)
+
+    @functools.cached_property
+    def stars(self) -> Stars:
+        return join(self.star_parts())
+
+    @functools.cached_property
+    def rejected(self) -> NDArray[np.int64]:
+        """Rows of the input whose measurement was rejected, ascending; rows of variable stars are not among them."""
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *self.rejected_parts()]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from lib.fit import gauge as gauges
 from lib.fit import normal, rejection, solver, uncertainty
 from lib.fit import stars as star_results
+from lib.fit.checkpoint import Checkpoint, State
 from lib.fit.gauge import Degeneracy, Removed
 from lib.fit.model import Floats, Model
-from lib.fit.results import Fit, Intake, Parameters, Stars
+from lib.fit.results import Fit, Intake, Parameters
 from lib.recipes import RobustRecipe, Stop
 
 ROUGH = Stop(residual=1e-4, change=np.inf)
@@ -32,21 +34,32 @@ CORRELATED = 2
 def fit(
     model: Model, recipe: RobustRecipe = RobustRecipe(), *, removed: Sequence[Removed] = (),
     progress: Callable[[solver.Progress], None] | None = None, intake: Intake | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:  # fmt: skip
     """Parameters, stars and rejected rows of a model.  The model's `kept` and `set_aside` are changed.
+
+    Parameters
+    ----------
+    checkpoint
+        From which an interrupted fit goes on, to the same answer, and in which it notes how far it is.
 
     Raises `ValueError` for an unknown method; what the data cannot determine comes back as NaN.
     """
     diag = normal.diagonals(model)
     unseen = gauges.exact_gauge(model, diag, gauges.labelled(model, diag)).direction
     precondition = solver.preconditioner(model, diag, unseen, recipe.method)
-    p, rounds, iterations, converged = _settle(model, recipe, precondition, np.zeros(model.n_param), progress)
-    variables = star_results.set_variables_aside(model, p, recipe.variable) if np.isfinite(recipe.variable) else 0
-    if variables:
-        p, more, iterations, converged = _settle(model, recipe, precondition, p, progress)
-        rounds += more
+    state = checkpoint.load(model) if checkpoint else None
+    state = state or State(np.zeros(model.n_param), rough=bool(np.isfinite(recipe.clip)))
+    state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
+    if not state.constant and np.isfinite(recipe.variable):
+        n = star_results.set_variables_aside(model, state.p, recipe.variable)
+        state = State(state.p, bool(np.isfinite(recipe.clip)), 0, state.rounds, constant=True)
+        if n:
+            if checkpoint:
+                checkpoint.save(model, state, rows_changed=True)
+            state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
     diag = normal.diagonals(model)
-    p = np.where(diag.determined, p, 0.0)
+    p = np.where(diag.determined, state.p, 0.0)
     label = gauges.labelled(model, diag)
 
     def respond(b: Floats) -> Floats:
@@ -54,42 +67,52 @@ def fit(
 
     gauge = gauges.take_out(gauges.exact_gauge(model, diag, label), model, diag, removed, respond)
     p = np.where(diag.determined, gauge.project(p), 0.0)
-    sigma = np.full(model.n_param, np.nan)
+    sigma, correlations = np.full(model.n_param, np.nan), {}
     if recipe.draws:
         sigma = uncertainty.sigmas(model, diag, gauge, precondition, draws=recipe.draws)
-    correlations = {}
-    if recipe.draws:
         correlations = _correlations(model, diag, gauge, precondition, recipe.stop, sigma)
-    stars = star_results.collect(model, p, label)
-    fitted = ~(stars.variable | stars.held_out)
-    dof = int(stars.count[fitted].sum()) - _freedom(model, diag, gauge, stars)
+    free = int((diag.determined & (model.prior_weight == 0)).sum()) - gauge.direction.shape[1]
     return Fit(
-        parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies),
-        stars=stars, rejected=_rejected(model), degeneracies=gauge.degeneracies, correlations=correlations,
-        chi2=float(stars.chi2[fitted].sum()), dof=dof, iterations=iterations, rounds=rounds,
-        converged=converged, vector=p, gauge=gauge, intake=intake,
+        parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies), degeneracies=gauge.degeneracies,
+        correlations=correlations, quality=star_results.quality(model, p, free), iterations=solution.iterations,
+        rounds=state.rounds + state.earlier_rounds, converged=solution.converged, vector=p, label=label, gauge=gauge,
+        model=model, intake=intake,
     )  # fmt: skip
 
 
 def _settle(
-    model: Model, recipe: RobustRecipe, precondition: solver.Preconditioner, p: Floats,
-    progress: Callable[[solver.Progress], None] | None,
-) -> tuple[Floats, int, int, bool]:  # fmt: skip
+    model: Model, recipe: RobustRecipe, precondition: solver.Preconditioner, state: State,
+    progress: Callable[[solver.Progress], None] | None, checkpoint: Checkpoint | None,
+) -> tuple[State, solver.Solution]:  # fmt: skip
     """Alternate global solutions and rejection; the last solution and the last look are to full accuracy."""
-    rough, most = np.isfinite(recipe.clip), recipe.steps
+    most = recipe.steps
     if most is None:
         most = rejection.LONG_ENOUGH if model.n_row > max(SMALL, WELL_MEASURED * model.n_param) else 1
-    for rounds in range(1, recipe.max_rounds + 1):
-        b = normal.right_side(model)
-        stop = ROUGH if rough else recipe.stop
-        solution = solver.solve(model, b, precondition, start=p, stop=stop, progress=progress)
-        p = solution.p
-        steps = min(most, 2 ** (rounds - 1))
-        changed = rejection.reject(model, p, recipe.clip, steps=steps) if np.isfinite(recipe.clip) else 0
-        if not changed and not rough:
-            return p, rounds, solution.iterations, solution.converged
-        rough = rough and changed > 0
-    return p, recipe.max_rounds, solution.iterations, False
+    while True:
+        here = state
+
+        def tell(one: solver.Progress, number: int = here.rounds + here.earlier_rounds + 1) -> None:
+            if progress:
+                progress(replace(one, round=number))
+
+        def save(search: solver.Search, here: State = here) -> None:
+            if checkpoint and search.iteration % checkpoint.every == 0:
+                checkpoint.save(model, replace(here, search=search), rows_changed=False)
+
+        solution = solver.solve(
+            model, normal.right_side(model), precondition, start=state.p, stop=ROUGH if state.rough else recipe.stop,
+            progress=tell, search=state.search, save=save,
+        )  # fmt: skip
+        steps = min(most, 2**state.rounds)
+        changed = rejection.reject(model, solution.p, recipe.clip, steps=steps) if np.isfinite(recipe.clip) else 0
+        settled = not changed and not state.rough
+        state = replace(
+            state, p=solution.p, rounds=state.rounds + 1, rough=state.rough and changed > 0, search=None
+        )  # fmt: skip
+        if settled or state.rounds >= recipe.max_rounds:
+            return state, replace(solution, converged=solution.converged and settled)
+        if checkpoint:
+            checkpoint.save(model, state, rows_changed=changed > 0)
 
 
 def _correlations(
@@ -107,21 +130,6 @@ def _correlations(
                 most = uncertainty.correlated(covariance, sigma, int(j))
                 found[_named(model, int(j))] = tuple((_named(model, k), c) for k, c in most)
     return found
-
-
-def _freedom(model: Model, diag: normal.Diagonals, gauge: gauges.Gauge, stars: Stars) -> int:
-    """Parameters that the measurements determined, stars included."""
-    free = int((diag.determined & (model.prior_weight == 0)).sum())
-    fitted = (stars.count > 0) & ~(stars.variable | stars.held_out)
-    return free + int(fitted.sum()) - gauge.direction.shape[1]
-
-
-def _rejected(model: Model) -> NDArray[np.int64]:
-    rows = [np.zeros(0, np.int64)]
-    for part in model.partitions():
-        out = (part.kept == 0) & (np.repeat(part.set_aside, np.diff(part.first)) == 0)
-        rows.append(part.origin_of(np.flatnonzero(out)))
-    return np.sort(np.concatenate(rows))
 
 
 def _parameters(

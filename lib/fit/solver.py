@@ -46,6 +46,21 @@ class Progress:
     residual: float
     change: float
     """Of any watched parameter over the window, magnitudes; infinite before there was one."""
+    round: int = 0
+    """Of solution and rejection; 0 where nothing is rejected."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """Conjugate gradients between two iterations: parameters, residual, direction; columns if there are several."""
+
+    p: Floats
+    r: Floats
+    q: Floats
+    rz: Floats
+    iteration: int
+    earlier: Sequence[Floats]
+    """Watched parameters of the last iterations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +122,8 @@ def preconditioner(
 
 def solve(
     model: Model, b: Floats, precondition: Preconditioner, *, start: Floats | None = None, stop: Stop = Stop(),
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | None = None, search: Search | None = None,
+    save: Callable[[Search], None] | None = None,
 ) -> Solution:  # fmt: skip
     """S^-1 b for a right side without a part along what S cannot see; several columns at once if b has them.
 
@@ -115,16 +131,19 @@ def solve(
     ----------
     start
         Where to begin; zero if none.
+    search
+        Where an interrupted solution of the same goes on.
+    save
+        Told after every iteration where to go on.
     """
     watched = model.watched()
-    p = np.zeros_like(b) if start is None else start.copy()
-    r = b.copy() if start is None else b - normal.apply(model, p)
-    z = precondition(r)
     scale = np.sqrt(_dot(b, precondition(b)))
     scale = np.where(scale > 0, scale, 1.0)
-    q, rz = z.copy(), _dot(r, z)
-    earlier = deque([p[watched]], maxlen=stop.window + 1)
-    residual, iteration, change = float(np.max(np.sqrt(np.maximum(rz, 0)) / scale)), 0, np.inf
+    if search is None:
+        search = _begin(model, b, precondition, start, watched)
+    p, r, q, rz, iteration = search.p, search.r, search.q, search.rz, search.iteration
+    earlier = deque(search.earlier, maxlen=stop.window + 1)
+    residual, change = _reached(rz, scale), _change(earlier, stop, _reached(rz, scale) if iteration else np.inf)
     while iteration < stop.max_iterations and not (residual < stop.residual and change <= stop.change):
         sq = normal.apply(model, q)
         curvature = _dot(q, sq)
@@ -135,15 +154,32 @@ def solve(
         after = _dot(r, z)
         q = z + np.where(rz > 0, after / np.where(rz > 0, rz, 1), 0.0) * q
         rz, iteration = after, iteration + 1
-        residual = float(np.max(np.sqrt(np.maximum(rz, 0)) / scale))
         earlier.append(p[watched])
-        if len(earlier) > stop.window:
-            change = float(np.max(np.abs(earlier[-1] - earlier[0]), initial=0.0))
-        elif residual < ROUNDING:
-            change = 0.0
+        residual = _reached(rz, scale)
+        change = _change(earlier, stop, residual)
         if progress:
             progress(Progress(iteration, residual, change))
+        if save:
+            save(Search(p, r, q, rz, iteration, earlier))
     return Solution(p, iteration, residual, residual < stop.residual)
+
+
+def _begin(model: Model, b: Floats, precondition: Preconditioner, start: Floats | None, watched: NDArray) -> Search:
+    p = np.zeros_like(b) if start is None else start.copy()
+    r = b.copy() if start is None else b - normal.apply(model, p)
+    z = precondition(r)
+    return Search(p, r, z.copy(), _dot(r, z), 0, [p[watched]])
+
+
+def _reached(rz: Floats, scale: Floats) -> float:
+    return float(np.max(np.sqrt(np.maximum(rz, 0)) / scale))
+
+
+def _change(earlier: Sequence[Floats], stop: Stop, residual: float) -> float:
+    """Of any watched parameter over the window; infinite before there was one, if anything can be gained at all."""
+    if len(earlier) > stop.window:
+        return float(np.max(np.abs(earlier[-1] - earlier[0]), initial=0.0))
+    return 0.0 if residual < ROUNDING else np.inf
 
 
 def _dot(a: Floats, b: Floats) -> Floats:

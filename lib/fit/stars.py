@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lib.fit import kernels
-from lib.fit.model import Floats, Model, Partition
-from lib.fit.results import Stars
+from lib.fit.model import Floats, Model, Partition, Parts, changing
+from lib.tables import Column, schema_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stars:
+    """Mean magnitudes; arrays of one length."""
+
+    star_id: NDArray
+    mag: Floats
+    sigma: Floats
+    """From the star's own measurements, the other parameters taken as known."""
+    count: NDArray[np.int32]
+    """Measurements used."""
+    rejected: NDArray[np.int32]
+    chi2: Floats
+    variable: NDArray[np.bool_]
+    """Scatters too much to be constant; left out of the fit as a whole."""
+    held_out: NDArray[np.bool_]
+    component: NDArray[np.int32]
+    """Of the star in the first family, the zero points; -1 if it connects nothing."""
+
+    def to_table(self) -> pa.Table:
+        """With units, in the order of the fit: ascending star_id."""
+        columns = {column.name: getattr(self, column.name) for column in STAR_COLUMNS}
+        return pa.table(columns, schema=schema_of(STAR_COLUMNS))
+
+
+STAR_COLUMNS = (
+    Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),
+    Column("mag", pa.float64(), "mag", "mean magnitude, in the gauge of the fit"),
+    Column("sigma", pa.float64(), "mag", "its standard deviation from the star's own measurements"),
+    Column("count", pa.int32(), "", "measurements used"),
+    Column("rejected", pa.int32(), "", "measurements rejected"),
+    Column("chi2", pa.float64(), "", "of the measurements used"),
+    Column("variable", pa.bool_(), "", "scatters too much to be constant"),
+    Column("held_out", pa.bool_(), "", "took no part in the fit, to measure its repeatability"),
+    Column("component", pa.int32(), "", "connected part of the sky"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well the measurements of the stars in the fit agree."""
+
+    chi2: float
+    dof: int
+    rows: int
+    """Used, rejected ones not included."""
+    variables: int
+    """Stars left out because they vary."""
+
 
 VARIABLE, HELD_OUT = 1, 2
 """Values of `Partition.set_aside`."""
@@ -28,25 +80,48 @@ def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
     Chi2 is turned into a Gaussian deviate by Wilson & Hilferty 1931 (PNAS 17, 684), after division by the
     median star's if that is above 1: errors that are all too small make no star variable.
     """
-    kept = [(part, *_means(part, p)) for part in model.partitions()]
-    dof = np.concatenate([used - 1.0 for *_, used in kept])
-    chi2 = np.concatenate([chi2 for *_, chi2, _ in kept])
-    rejected = np.concatenate([np.diff(part.first) for part, *_ in kept]) - dof - 1
-    many = dof >= VARIABLE_DOF
-    if not many.any():
+    counts = np.cumsum(model.total(_spread_counts, p))
+    if counts[-1] == 0:
         return 0
-    scale = max(1.0, float(np.median(chi2[many] / (dof[many] * (1 - 2 / (9 * dof[many])) ** 3))))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread = 2 / (9 * dof)
-        deviate = (np.cbrt(chi2 / dof / scale) - (1 - spread)) / np.sqrt(spread)
-    variable, at = many & (deviate > limit), 0
-    variable |= (rejected >= 2) & (rejected > MANY_REJECTED * (rejected + dof + 1))
-    for part, *_ in kept:
-        here = variable[at : at + part.n_star] & (part.set_aside == 0)
-        part.set_aside[here] = VARIABLE
-        part.kept[np.repeat(here, np.diff(part.first))] = 0
-        at += part.n_star
-    return sum(int((part.set_aside == VARIABLE).sum()) for part, *_ in kept)
+    scale = max(1.0, float(np.exp((np.searchsorted(counts, counts[-1] / 2) - MIDDLE) / STEPS)))
+    return sum(model.each(_set_aside, p, limit, scale))
+
+
+STEPS = 2000
+"""Of a logarithm of base e: the median is told to a two-thousandth."""
+
+MIDDLE = 10 * STEPS
+"""Step of a chi2 as expected; further off than exp(10) is not told apart."""
+
+
+def _spread_counts(parts: Parts, p: Floats) -> NDArray[np.int64]:
+    """Stars by chi2, over the median that their degrees of freedom let expect."""
+    counts = np.zeros(2 * MIDDLE + 1, np.int64)
+    for part in parts:
+        _, _, chi2, used = _means(part, p)
+        many = used - 1.0 >= VARIABLE_DOF
+        dof = used[many] - 1.0
+        with np.errstate(divide="ignore"):
+            step = np.round(STEPS * np.log(chi2[many] / (dof * (1 - 2 / (9 * dof)) ** 3)))
+        counts += np.bincount((np.clip(step, -MIDDLE, MIDDLE) + MIDDLE).astype(int), minlength=len(counts))
+    return counts
+
+
+def _set_aside(parts: Parts, p: Floats, limit: float, scale: float) -> int:
+    n = 0
+    for part in changing(parts):
+        _, _, chi2, used = _means(part, p)
+        dof, n_row = used - 1.0, np.diff(part.first)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = 2 / (9 * dof)
+            deviate = (np.cbrt(chi2 / dof / scale) - (1 - spread)) / np.sqrt(spread)
+        variable = (dof >= VARIABLE_DOF) & (deviate > limit)
+        variable |= (n_row - used >= 2) & (n_row - used > MANY_REJECTED * n_row)
+        variable &= part.set_aside == 0
+        part.set_aside[variable] = VARIABLE
+        part.kept[np.repeat(variable, n_row)] = 0
+        n += int((part.set_aside == VARIABLE).sum())
+    return n
 
 
 def _means(part: Partition, p: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
@@ -64,21 +139,53 @@ def residuals(part: Partition, p: Floats) -> NDArray[np.float32]:
     return out
 
 
-def collect(model: Model, p: Floats, label: NDArray[np.int32]) -> Stars:
-    """All stars; means of those set aside are over all of their measurements."""
-    columns: dict[str, list[NDArray]] = {name: [] for name in Stars.__slots__}
-    for part in model.partitions():
+def star_parts(model: Model, p: Floats, label: NDArray[np.int32]) -> Iterator[Stars]:
+    """All stars, a partition at a time; means of those set aside are over all of their measurements."""
+    for stars in model.each(_stars, p, label):
+        yield from stars
+
+
+def _stars(parts: Parts, p: Floats, label: NDArray[np.int32]) -> Iterator[Stars]:
+    for part in parts:
         aside = part.set_aside > 0
         part = replace(part, kept=part.kept | np.repeat(aside, np.diff(part.first)))
         mean, total, chi2, used = _means(part, p)
         with np.errstate(divide="ignore"):
             sigma = np.where(total > 0, 1 / np.sqrt(total), np.nan)
-        one = {
-            "star_id": part.star_id, "mag": part.reference + mean, "sigma": sigma, "count": used,
-            "rejected": (np.diff(part.first) - used).astype(np.int32), "chi2": chi2,
-            "variable": part.set_aside == VARIABLE, "held_out": part.set_aside == HELD_OUT,
-            "component": label[part.index[part.first[:-1], 0]],
-        }  # fmt: skip
-        for name, column in one.items():
-            columns[name].append(column)
-    return Stars(**{name: np.concatenate(parts) for name, parts in columns.items()})
+        yield Stars(
+            star_id=part.star_id, mag=part.reference + mean, sigma=sigma, count=used,
+            rejected=(np.diff(part.first) - used).astype(np.int32), chi2=chi2,
+            variable=part.set_aside == VARIABLE, held_out=part.set_aside == HELD_OUT,
+            component=label[part.index[part.first[:-1], 0]],
+        )  # fmt: skip
+
+
+def join(parts: Iterable[Stars]) -> Stars:
+    some = list(parts)
+    return Stars(**{name: np.concatenate([getattr(one, name) for one in some]) for name in Stars.__slots__})
+
+
+def rejected_parts(model: Model) -> Iterator[NDArray[np.int64]]:
+    """Rows of the input whose measurement was rejected, those of variable stars not among them."""
+    for rows in model.each(_rejected):
+        yield from rows
+
+
+def _rejected(parts: Parts) -> Iterator[NDArray[np.int64]]:
+    for part in parts:
+        out = (part.kept == 0) & (np.repeat(part.set_aside, np.diff(part.first)) == 0)
+        yield part.origin_of(np.flatnonzero(out))
+
+
+def quality(model: Model, p: Floats, free: int) -> Quality:
+    """Of a solution with so many free parameters besides the stars."""
+    chi2, n_used, n_fitted, n_variable = model.total(_sums, p)
+    return Quality(float(chi2), int(n_used - n_fitted) - free, int(n_used), int(n_variable))
+
+
+def _sums(parts: Parts, p: Floats) -> Floats:
+    sums = np.zeros(4)
+    for part in parts:
+        _, _, chi2, used = _means(part, p)
+        sums += [chi2[used > 0].sum(), used.sum(), (used > 0).sum(), (part.set_aside == VARIABLE).sum()]
+    return sums

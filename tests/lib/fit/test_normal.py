@@ -47,7 +47,7 @@ def small_model(seed=0, n_star=40, anchored=False, prior=False):
 def written_out(model):
     """Design and weights of everything, with stars as parameters and anchors and priors as measurements."""
     design, weight, y, star_at = [], [], [], model.n_param
-    for part in model.partitions():
+    for part in model.parts:
         star = part.star_of_rows()
         for i in range(len(part.y)):
             row = np.zeros(model.n_param + model.n_star)
@@ -144,7 +144,7 @@ def test_components_are_those_of_a_flood():
     model = small_model(n_star=6, seed=3)
     found = graph.star_components(model)
     linked = np.eye(model.n_param, dtype=bool)
-    for part in model.partitions():
+    for part in model.parts:
         star = part.star_of_rows()
         for s in range(part.n_star):
             rows = part.index[(star == s) & (part.kept > 0)]
@@ -158,4 +158,4 @@ def test_components_are_those_of_a_flood():
 def test_a_model_wants_families_with_values_last():
     model = small_model()
     with pytest.raises(ValueError, match="without values come first"):
-        Model(model.families[::-1], list(model.partitions()))
+        Model(model.families[::-1], list(model.parts))
