@@ -35,6 +35,8 @@ class Kind(StrEnum):
     """Mean overscans behind blocks of rows of a CCD exposure."""
     POCKET = "pocket"
     """What the pockets of a CCD hold behind each level."""
+    FRINGE = "fringe"
+    """Patterns of the sky's lines on a CCD."""
     LINEARITY = "linearity"
     """Response of the readout channels of a CCD, from flats of several levels."""
     QUADRANT = "quadrant"

@@ -47,11 +47,18 @@ def pocket_ref(recipe: recipes.PocketRecipe, period: Period, ccdid: int) -> Prod
     return _master(Kind.POCKET, recipe, period, f"c{ccdid:02d}", f"c{ccdid:02d}_pocket.parquet")
 
 
+def fringe_ref(recipe: recipes.FringeRecipe, period: Period, filter: Filter, ccdid: int) -> ProductRef:
+    part = f"{filter}/c{ccdid:02d}"
+    return _master(Kind.FRINGE, recipe, period, part, f"{filter}_c{ccdid:02d}_fringe.fits")
+
+
 def linearity_ref(recipe: recipes.LinearityRecipe, period: Period, ccdid: int) -> ProductRef:
     return _master(Kind.LINEARITY, recipe, period, f"c{ccdid:02d}", f"c{ccdid:02d}_linearity.parquet")
 
 
-def sensor_figure_ref(recipe: recipes.PocketRecipe | recipes.LinearityRecipe, period: Period, name: str) -> ProductRef:
+def sensor_figure_ref(
+    recipe: recipes.PocketRecipe | recipes.LinearityRecipe | recipes.FringeRecipe, period: Period, name: str
+) -> ProductRef:
     """Of what was measured of a sensor over a period."""
     return _master(Kind.FIGURE, recipe, period, name, f"{name}.png")
 

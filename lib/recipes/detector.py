@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lib.recipes.quality import BadPixelRecipe, QualityRecipe
 
@@ -116,6 +116,21 @@ class FocalPlaneRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class FringeFitRecipe:
+    """How fringes of the sky's lines are measured, on many exposures and on one."""
+
+    cell: int = 8
+    """Pixels of a map's cell, each way; contours of fringes are wider than 20."""
+    components: int = 3
+    """Patterns kept, at most; fewer where the exposures show no more."""
+    sky_degree: int = 2
+    """Of the polynomial in row and column for the sky beside them."""
+    clip: float = 4.0
+    """Cells further off than so many standard deviations are left out."""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class QuadrantRecipe:
     """Detrended quadrant; bias and flat are made with one another's sensor corrections."""
 
@@ -130,6 +145,9 @@ class QuadrantRecipe:
     mask_bad_pixels: bool = True
     """Whether pixels that the calibration frames show to be bad are marked, besides those of the archive's mask."""
     bad_pixels: BadPixelRecipe = BadPixelRecipe()
+    fringes: bool = False
+    """Whether the fringes of the sky's lines are taken out in zi, which needs maps of a period near enough."""
+    fringe_fit: FringeFitRecipe = FringeFitRecipe()
     version: int = 1
 
     @property
@@ -161,8 +179,21 @@ class QuadrantRecipe:
         return BadPixelMapRecipe(self.flat, self.bad_pixels)
 
     @property
+    def fringe_maps(self) -> FringeRecipe:
+        return FringeRecipe(replace(self, fringes=False))
+
+    @property
     def calibrations(self) -> CalibrationsRecipe:
         return CalibrationsRecipe(self.focal_plane, self.quality, self.bad_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class FringeRecipe:
+    """Fringe maps of a CCD over a period."""
+
+    exposures: QuadrantRecipe = QuadrantRecipe()
+    """Of the exposures they are made of: their fringes are still there."""
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +203,11 @@ class VerdictRecipe:
     master: BiasRecipe | FlatRecipe
     quality: QualityRecipe = QualityRecipe()
     version: int = 1
+
+    @property
+    def floor(self) -> float:
+        """In the unit of the master."""
+        return self.quality.flat_floor if isinstance(self.master, FlatRecipe) else self.quality.bias_floor
 
 
 @dataclass(frozen=True, slots=True)
