@@ -24,6 +24,7 @@ from lib.recipes.detector import (
     VerdictRecipe,
 )
 from lib.recipes.fit import PhotometricLimits, RobustRecipe, StarflatRecipe, Stop, UbercalRecipe
+from lib.recipes.light_curve import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe
 from lib.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
 from lib.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
 from lib.recipes.report import ReportRecipe
@@ -42,7 +43,9 @@ __all__ = [
     "ForeignColumns",
     "FringeFitRecipe",
     "FringeRecipe",
+    "GaiaColours",
     "LedFlatRecipe",
+    "LightCurveRecipe",
     "LinearityRecipe",
     "OperatorsWord",
     "PhotometricLimits",
@@ -50,6 +53,7 @@ __all__ = [
     "PocketFitRecipe",
     "PocketProfileRecipe",
     "PocketRecipe",
+    "PsfCatalogueRecipe",
     "PsfRecipe",
     "QuadrantRecipe",
     "QualityRecipe",
