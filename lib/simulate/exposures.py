@@ -87,6 +87,8 @@ class NightPlan:
     objects: tuple[ObjectFrame, ...]
     sky: Sky = field(default_factory=Sky)
     effects: Effects = USUAL
+    calibration: NightPlan | None = None
+    """The night whose flats detrend the exposures, where this one has none of their filter."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -120,20 +122,32 @@ class NightPlan:
                 return frame
         raise ValueError(f"{exposure} is not in the plan of the night {self.night}")
 
+    def lamp_night(self, filter: Filter) -> NightPlan:
+        """The night whose flats of a filter detrend this one's exposures."""
+        has_flats = any(frame.exposure.filter == filter for frame in self.flats)
+        return self if has_flats or self.calibration is None else self.calibration
+
     @property
     def ccd_exposures(self) -> tuple[CcdExposure, ...]:
         return tuple(CcdExposure(frame.exposure, ccdid) for frame in self.frames for ccdid in self.ccdids)
 
     def to_json(self) -> str:
         """Readable, and the same for equal plans; `from_json` is the inverse."""
+        return json.dumps(self.to_values(), indent=1) + "\n"
+
+    def to_values(self) -> dict[str, Any]:
+        """As JSON has values."""
         plan: dict[str, Any] = asdict(self) | {"version": VERSION, "night": self.night.isoformat()}
         for kind in ("biases", "flats", "objects"):
             plan[kind] = [asdict(frame) | {"exposure": str(frame.exposure)} for frame in getattr(self, kind)]
-        return json.dumps(plan, indent=1) + "\n"
+        return plan | {"calibration": self.calibration and self.calibration.to_values()}
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        plan: dict[str, Any] = json.loads(text)
+        return cls.from_values(json.loads(text))
+
+    @classmethod
+    def from_values(cls, plan: dict[str, Any]) -> Self:
         version = plan.pop("version", None)
         if version != VERSION:
             raise ValueError(
@@ -147,6 +161,8 @@ class NightPlan:
             one["fringes"] = tuple(one["fringes"])
         for kind, frame in (("biases", BiasFrame), ("flats", FlatFrame), ("objects", ObjectFrame)):
             plan[kind] = tuple(frame(**one | {"exposure": Exposure.parse(one["exposure"])}) for one in plan[kind])
+        if plan["calibration"] is not None:
+            plan["calibration"] = cls.from_values(plan["calibration"])
         return cls(**plan | {"sky": Sky(**plan["sky"]), "effects": Effects(**plan["effects"])})
 
 
@@ -168,7 +184,7 @@ def exposure_number(mjd: float) -> int:
 
 # --- nights to begin with
 
-_LIGHT = {Filter.ZG: (26.2, 0.18, (150, 300)), Filter.ZR: (26.3, 0.10, (300, 500)), Filter.ZI: (25.7, 0.06, (400, 700))}
+LIGHT = {Filter.ZG: (26.2, 0.18, (150, 300)), Filter.ZR: (26.3, 0.10, (300, 500)), Filter.ZI: (25.7, 0.06, (400, 700))}
 """Zero point, extinction, and range of the sky (ADU) in 30 s, about those of the survey."""
 _BIAS_TIME, _FLAT_TIME, _OBJECT_TIME = 0.05, 0.09, 0.25
 _CADENCE = 0.0006
@@ -247,7 +263,7 @@ def _night(
     for i in range(n_object):
         filter = filters[i * len(filters) // n_object]
         number, hour_angle, dec = _FIELDS[i % n_field]
-        zero_point, extinction, sky_range = _LIGHT[filter]
+        zero_point, extinction, sky_range = LIGHT[filter]
         named = exposure(_OBJECT_TIME, i, number, filter, ImageType.OBJECT)
         dither_ra, dither_dec = draw.uniform(-_DITHER_DEG, _DITHER_DEG, 2)
         ra = (np.round(meridian - hour_angle) + dither_ra / np.cos(np.deg2rad(dec))) % 360

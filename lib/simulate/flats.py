@@ -23,12 +23,12 @@ _ARCHIVE_LEVEL = 20_000.0
 
 
 def lamps(plan: NightPlan, filter: Filter) -> dict[int, FlatFrame]:
-    """One flat of each LED of a filter, at the median level of the plan's.
+    """One flat of each LED of a filter, at the median level of the plan's, or of its calibration's.
 
-    The archive's own images of a night without flats are made with a first LED's of another.
+    The archive's own images of a night without either are made with a first LED's of another.
     """
     frames: dict[int, list[FlatFrame]] = {}
-    for frame in plan.flats:
+    for frame in plan.lamp_night(filter).flats:
         if frame.exposure.filter == filter:
             frames.setdefault(frame.led, []).append(frame)
     if not frames:
@@ -77,10 +77,10 @@ class FlatLevels:
 
 
 def flat_levels(plan: NightPlan, filter: Filter) -> FlatLevels:
-    """Levels over all CCDs of the plan."""
+    """Levels over all CCDs of the plan, or of its calibration."""
     led_medians: dict[int, dict[int, float]] = {}
     flat_medians: dict[int, float] = {}
-    for ccdid in plan.ccdids:
+    for ccdid in plan.lamp_night(filter).ccdids:
         quadrants = [Quadrant(ccdid, qid) for qid in range(1, N_QUADRANT + 1)]
         flats = {
             led: np.stack([led_flat_adu(plan, filter, led, quadrant) for quadrant in quadrants])

@@ -1,29 +1,31 @@
-"""A simulated night on disk, in the archive's layout.
+"""A simulated night, or several, on disk in the archive's layout.
 
 raw/YYYY/MMDD/FFFFFF/ztf_..._cCC_T.fits.fz          raw files
 sci/YYYY/MMDD/FFFFFF/ztf_..._cCC_o_qQ_sciimg.fits   the archive's science images and their masks (mskimg)
 meta/raw.csv, meta/sci.csv                          its tables
 reference/                                          the catalogue of stars (HATS)
-truth/plan.json, truth/ztf_..._cCC_o.parquet        the plan, and the stars of each CCD exposure
+truth/plan.json, truth/ztf_..._cCC_o.parquet        the plans, and the stars of each CCD exposure
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from lib.identifiers import N_QUADRANT, CcdExposure, Filter, Quadrant
+from lib.identifiers import N_QUADRANT, CcdExposure, Filter, ImageType, Quadrant
 from lib.simulate import files
 from lib.simulate.chain import collected_charge, expected_charge, read_out
 from lib.simulate.exposures import NightPlan, ObjectFrame
 from lib.simulate.flats import FlatLevels, flat_levels
 from lib.simulate.metadata import RAW_COLUMNS, SCIENCE_COLUMNS, raw_rows, science_rows, write_rows
+from lib.simulate.nights import plans_to_json
 from lib.simulate.raw import Readout, write_raw
 from lib.simulate.reference import Cone, write_reference
 from lib.simulate.science import science_header, science_image, science_mask, write_mask, write_science
@@ -37,10 +39,19 @@ REFERENCE_MARGIN_DEG = 0.1
 def simulate_night(
     plan: NightPlan, folder: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> int:
-    """Write what is missing of a night; returns the number of files written of the CCD exposures.
+    """As `simulate_survey`, of one night."""
+    return simulate_survey((plan,), folder, workers, progress)
+
+
+def simulate_survey(
+    plans: Sequence[NightPlan], folder: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Write what is missing of some nights; returns the number of files written of the CCD exposures.
 
     Parameters
     ----------
+    plans
+        Of one camera, seed and sky, see `lib.simulate.nights`; the first is the one whose calibrations `Truth` tells.
     folder
         Root of the tree.  Every file appears whole or not at all, so an interrupted simulation is
         taken up where it stopped, and a finished one is left as it is.
@@ -52,32 +63,33 @@ def simulate_night(
     Raises
     ------
     ValueError
-        The folder holds another night.
+        The folder holds another night, or the nights are not of one survey.
     """
-    written_plan = folder / PLAN
-    if written_plan.exists() and written_plan.read_text() != plan.to_json():
+    written_plan, text = folder / PLAN, plans_to_json(plans)
+    if written_plan.exists() and written_plan.read_text() != text:
         raise ValueError(f"{folder} holds another simulated night than this plan: choose another folder, or remove it")
-    files.write_whole(written_plan, lambda part: part.write_text(plan.to_json()))
-    _write_tables(plan, folder)
+    files.write_whole(written_plan, lambda part: part.write_text(text))
+    _write_tables(plans, folder)
 
-    everything = plan.ccd_exposures
-    missing = [ccd for ccd in everything if not all((folder / path).exists() for path in ccd_files(plan, ccd))]
+    everything = [(plan, ccd) for plan in plans for ccd in plan.ccd_exposures]
+    missing = [
+        (plan, ccd) for plan, ccd in everything if not all((folder / path).exists() for path in ccd_files(plan, ccd))
+    ]
     done = len(everything) - len(missing)
     if progress:
         progress(done, len(everything))
-    filters = {ccd.exposure.filter for ccd in missing if isinstance(plan.frame(ccd.exposure), ObjectFrame)}
-    levels = {filter: flat_levels(plan, filter) for filter in sorted(filters)}
+    levels = _levels(missing)
 
     written = 0
     if workers <= 1:
-        for ccd in missing:
-            written += simulate_ccd(plan, ccd, folder, levels)
+        for plan, ccd in missing:
+            written += simulate_ccd(plan, ccd, folder, levels[plan.night])
             done += 1
             if progress:
                 progress(done, len(everything))
         return written
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(simulate_ccd, plan, ccd, folder, levels) for ccd in missing]
+        futures = [pool.submit(simulate_ccd, plan, ccd, folder, levels[plan.night]) for plan, ccd in missing]
         try:
             for future in as_completed(futures):
                 written += future.result()
@@ -130,13 +142,28 @@ def simulate_ccd(plan: NightPlan, ccd: CcdExposure, folder: Path, levels: Mappin
     return len(missing)
 
 
-def _write_tables(plan: NightPlan, folder: Path) -> None:
+def _levels(missing: Iterable[tuple[NightPlan, CcdExposure]]) -> dict[date, dict[Filter, FlatLevels]]:
+    """By night and filter, as far as exposures of the sky need them; worked out once a night with flats."""
+    known: dict[tuple[date, Filter], FlatLevels] = {}
+    levels: dict[date, dict[Filter, FlatLevels]] = {}
+    for plan, ccd in missing:
+        of_night, filter = levels.setdefault(plan.night, {}), ccd.exposure.filter
+        if ccd.exposure.image_type is ImageType.OBJECT and filter not in of_night:
+            lit = plan.lamp_night(filter)
+            if (lit.night, filter) not in known:
+                known[lit.night, filter] = flat_levels(lit, filter)
+            of_night[filter] = known[lit.night, filter]
+    return levels
+
+
+def _write_tables(plans: Sequence[NightPlan], folder: Path) -> None:
     if not (folder / "meta/raw.csv").exists():
-        write_rows(folder / "meta/raw.csv", RAW_COLUMNS, raw_rows(plan))
+        write_rows(folder / "meta/raw.csv", RAW_COLUMNS, [row for plan in plans for row in raw_rows(plan)])
     if not (folder / "meta/sci.csv").exists():
-        write_rows(folder / "meta/sci.csv", SCIENCE_COLUMNS, science_rows(plan))
+        write_rows(folder / "meta/sci.csv", SCIENCE_COLUMNS, [row for plan in plans for row in science_rows(plan)])
     if not (folder / "reference/properties").exists():
-        write_reference(plan.sky, folder / "reference", reference_cones(plan))
+        cones = [cone for plan in plans for cone in reference_cones(plan)]
+        write_reference(plans[0].sky, folder / "reference", cones)
 
 
 def reference_cones(plan: NightPlan) -> list[Cone]:

@@ -18,6 +18,7 @@ from lib.errors import MissingProduct
 from lib.identifiers import N_QUADRANT, CcdExposure, Exposure, Filter, Quadrant
 from lib.simulate import chain, flats, psf
 from lib.simulate.exposures import NightPlan, ObjectFrame
+from lib.simulate.nights import plans_from_json
 from lib.tables import Column, schema_of
 
 PLAN = "truth/plan.json"
@@ -41,17 +42,32 @@ STAR_TRUTH = (
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Truth of one night.  Images are (row, column) as stored; NaN in dead pixels where they are divided by a flat."""
+    """Truth of a survey.  Images are (row, column) as stored; NaN in dead pixels where they are divided by a flat."""
 
     plan: NightPlan
+    """Its first night, whose calibrations are asked for."""
+    others: tuple[NightPlan, ...] = ()
+    """Further nights, of the same camera, seed and sky."""
 
     @classmethod
     def load(cls, tree: Path) -> Self:
-        """Of the tree that `simulate_night` wrote."""
+        """Of the tree that `simulate_night` or `simulate_survey` wrote."""
         path = tree / PLAN
         if not path.exists():
             raise MissingProduct(f"{path} is not there: {tree} is no simulated night; make it with simulate_night")
-        return cls(NightPlan.from_json(path.read_text()))
+        first, *others = plans_from_json(path.read_text())
+        return cls(first, tuple(others))
+
+    @property
+    def nights(self) -> tuple[NightPlan, ...]:
+        return (self.plan, *self.others)
+
+    def plan_of(self, exposure: Exposure) -> NightPlan:
+        """The night of an exposure.  ValueError if the survey has none of that date."""
+        for plan in self.nights:
+            if plan.night == exposure.night:
+                return plan
+        raise ValueError(f"{exposure} is of no night of the survey: {', '.join(str(p.night) for p in self.nights)}")
 
     # --- calibrations
 
@@ -70,11 +86,12 @@ class Truth:
 
     def levels(self, filter: Filter) -> flats.FlatLevels:
         """FLTNORM of each CCD (`.fltnorm(ccdid)`) and FLTNORM_FP (`.focal_plane`), ADU."""
-        return _levels(self.plan, filter)
+        return _levels(self.plan.lamp_night(filter), filter)
 
     def offset_drift(self, ccd: CcdExposure, qid: int) -> NDArray[np.float64]:
         """Offset of each row over the amplifier's constant one, ADU; (row,) as stored."""
-        return chain.offset_drift(self.plan, self.plan.frame(ccd.exposure), Quadrant(ccd.ccdid, qid))
+        plan = self.plan_of(ccd.exposure)
+        return chain.offset_drift(plan, plan.frame(ccd.exposure), Quadrant(ccd.ccdid, qid))
 
     # --- images
 
@@ -89,7 +106,7 @@ class Truth:
         Photons and read noise; linearisation changes the latter by less than 1 % and is left out.
         """
         adu, factor = self._adu_and_factor(ccd, qid)
-        stage, effects = chain.amplifier(self.plan, Quadrant(ccd.ccdid, qid)), self.plan.effects
+        stage, effects = chain.amplifier(self.plan, Quadrant(ccd.ccdid, qid)), self.plan_of(ccd.exposure).effects
         variance = adu / np.float32(stage.gain) if effects.photon_noise else np.zeros_like(adu)
         if effects.read_noise:
             variance += np.float32((stage.read_noise / stage.gain) ** 2)
@@ -99,33 +116,51 @@ class Truth:
 
     def _adu_and_factor(self, ccd: CcdExposure, qid: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Signal over the bias, ADU, and what detrending multiplies it with."""
-        frame, quadrant = self._object(ccd.exposure), Quadrant(ccd.ccdid, qid)
-        charge = chain.expected_charge(self.plan, frame, quadrant)
-        if self.plan.effects.saturation:
-            charge = chain.detector.saturate(charge, chain.full_well(self.plan))
-        levels = self.levels(frame.exposure.filter)
-        flat = flats.combined_flat(self.plan, frame.exposure.filter, quadrant, levels)
+        plan, frame, quadrant, levels = self._parts(ccd, qid)
+        charge = chain.expected_charge(plan, frame, quadrant)
+        if plan.effects.saturation:
+            charge = chain.detector.saturate(charge, chain.full_well(plan))
+        flat = flats.combined_flat(plan, frame.exposure.filter, quadrant, levels)
         factor = np.float32(levels.factor(ccd.ccdid)) / flat
         return charge / np.float32(chain.amplifier(self.plan, quadrant).gain), factor
 
     def sky(self, ccd: CcdExposure, qid: int) -> NDArray[np.float64]:
         """Detrended sky without stars, fringes or dark current, ADU: smooth, not flat."""
-        frame, quadrant = self._object(ccd.exposure), Quadrant(ccd.ccdid, qid)
-        rows, columns = self.plan.camera.shape
+        plan, frame, quadrant, levels = self._parts(ccd, qid)
+        rows, columns = plan.camera.shape
         x, y = np.arange(columns)[None, :], np.arange(rows)[:, None]
-        levels = self.levels(frame.exposure.filter)
-        return frame.sky_adu * flats.star_scale(self.plan, frame.exposure.filter, quadrant, levels, x, y)
+        return frame.sky_adu * flats.star_scale(plan, frame.exposure.filter, quadrant, levels, x, y)
 
     def fringes(self, ccd: CcdExposure, qid: int) -> NDArray[np.float64]:
         """Of the sky's lines in the detrended image, ADU; the groups' strengths are in the plan's exposure."""
-        relative = chain.fringes(self.plan, self._object(ccd.exposure), Quadrant(ccd.ccdid, qid))
+        plan, frame, quadrant, _ = self._parts(ccd, qid)
+        relative = chain.fringes(plan, frame, quadrant)
         return self.sky(ccd, qid) * relative
 
     # --- stars
 
     def stars(self, ccd: CcdExposure) -> pa.Table:
         """Stars whose centre falls on a pixel of the CCD, columns of `STAR_TRUTH`."""
-        return star_table(self.plan, ccd, self.levels(ccd.exposure.filter))
+        plan, filter = self.plan_of(ccd.exposure), ccd.exposure.filter
+        return star_table(plan, ccd, _levels(plan.lamp_night(filter), filter))
+
+    def response(self, filter: Filter, rcid: int, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Magnitudes by which stars at pixels of a quadrant look fainter in a detrended image than on the axis.
+
+        What a starflat must find: the light of the lamps over that of the sky.
+        """
+        quadrant, levels = Quadrant.of_rcid(rcid), self.levels(filter)
+        place = np.asarray(x, float), np.asarray(y, float)
+        return np.asarray(-2.5 * np.log10(flats.star_scale(self.plan, filter, quadrant, levels, *place)))
+
+    def zero_point(self, exposure: Exposure, radius: float) -> float:
+        """Measured minus true magnitude of a star on the axis at airmass 1, in an aperture (radius in pixels).
+
+        Measured is -2.5 log10 of the ADU; the wings beyond the aperture are lost.
+        """
+        centred = np.zeros(1)
+        fraction = self.aperture_fractions(exposure, centred, centred, [radius])[0, 0]
+        return float(-self._object(exposure).zero_point - 2.5 * np.log10(fraction))
 
     def enclosed(self, exposure: Exposure, radius: ArrayLike) -> NDArray:
         """Fraction of a star's flux within radii (pixels), as the profile has it before pixels blur it."""
@@ -135,8 +170,12 @@ class Truth:
         """Fraction of the flux of stars at (x, y) that exact circular apertures sum: (star, aperture)."""
         return psf.aperture_fractions(x, y, radii, self._object(exposure).seeing)
 
+    def _parts(self, ccd: CcdExposure, qid: int) -> tuple[NightPlan, ObjectFrame, Quadrant, flats.FlatLevels]:
+        plan, frame, filter = self.plan_of(ccd.exposure), self._object(ccd.exposure), ccd.exposure.filter
+        return plan, frame, Quadrant(ccd.ccdid, qid), _levels(plan.lamp_night(filter), filter)
+
     def _object(self, exposure: Exposure) -> ObjectFrame:
-        frame = self.plan.frame(exposure)
+        frame = self.plan_of(exposure).frame(exposure)
         if not isinstance(frame, ObjectFrame):
             raise ValueError(f"{exposure} looked at no sky: there is nothing to detrend")
         return frame
