@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -152,12 +152,17 @@ def card_value(cards: Cards, keyword: str, of: object) -> Value:
     return value[0] if isinstance(value, tuple) else value
 
 
-def ccd_median(planes: Sequence[NDArray]) -> float:
-    """Median of all finite pixels of some planes."""
-    pixels = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
-    if not pixels.size:
+def ccd_median(planes: Planes) -> float:
+    """Median of all finite pixels of a CCD."""
+    sizes = {qid: planes[qid].size for qid in planes}
+    pixels, n = np.empty(sum(sizes.values()), np.float32), 0
+    for qid in planes:
+        known = planes[qid][np.isfinite(planes[qid])]
+        pixels[n : n + known.size] = known
+        n += known.size
+    if not n:
         raise BadData("no pixel of the CCD holds data; look at its frames")
-    return float(np.median(pixels, overwrite_input=True))
+    return float(np.median(pixels[:n], overwrite_input=True))
 
 
 def corrections(sensor: SensorRecipe, *, pocket: bool) -> dict[str, tuple[Value, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.stack import clipped_median, kept_scatter, stack_variance
+from lib.detrend.stack import clipped_mean, clipped_median, kept_scatter, stack_variance
 from lib.errors import BadData
 from lib.frames import RawCcd
 from lib.identifiers import N_QUADRANT
@@ -34,6 +34,8 @@ class Stacked:
     per_adu: float
     pocket: bool
     """Whether the pocket took charge of a frame, and it was put back."""
+    mean: bool = False
+    """Whether the frames' mean was taken, not their median."""
 
     @property
     def noise(self) -> float:
@@ -42,7 +44,7 @@ class Stacked:
 
     def variance(self) -> NDArray[np.float32]:
         """Of the data; computed, not kept."""
-        return stack_variance(self.count, self.excess * _model(self.data, self.read, self.per_adu))
+        return stack_variance(self.count, self.excess * _model(self.data, self.read, self.per_adu), mean=self.mean)
 
 
 def combine(
@@ -54,6 +56,8 @@ def combine(
     bias: CcdMaster | None = None,
     factors: NDArray | None = None,
     pockets: Pockets | None = None,
+    *,
+    mean: bool = False,
 ) -> Stacked:
     """Stack one quadrant, a range of rows at a time; each row as if it were alone."""
     n_row, n_column = raws[0].camera.shape
@@ -64,26 +68,48 @@ def combine(
     ]
     counted = np.uint8 if len(raws) < 256 else np.uint16
     data, count = np.empty((n_row, n_column), np.float32), np.empty((n_row, n_column), counted)
-    step = max(1, min(n_row, chunk_bytes // (4 * n_column * len(raws))))
-    frames = np.empty((len(raws), step, n_column), np.float32)
     scatter = []
-    for start in range(0, n_row, step):
-        rows = slice(start, min(start + step, n_row))
-        chunk = frames[:, : rows.stop - start]
-        for i, (raw, readout) in enumerate(zip(raws, readouts, strict=True)):
-            readout.linear(raw.pixels(qid, rows, chunk[i]), rows)
+    for rows, chunk in _chunks(raws, readouts, chunk_bytes):
+        for i, readout in enumerate(readouts):
             if dark is not None:
                 chunk[i] -= dark[rows]
                 readout.recover(chunk[i])
             if factors is not None:
                 chunk[i] *= np.float32(factors[i])
-        data[rows], count[rows] = clipped_median(chunk, clip=clip)
-        scatter.append(kept_scatter(chunk[:, -start % _SAMPLED :: _SAMPLED], clip=clip))
+        data[rows], count[rows] = (clipped_mean if mean else clipped_median)(chunk, clip=clip)
+        scatter.append(kept_scatter(chunk[:, -rows.start % _SAMPLED :: _SAMPLED], clip=clip)[0])
     read, per_adu = _nominal(readouts, factors, photons=bias is not None)
     sampled = slice(None, None, _SAMPLED)
     excess = _pooled(np.concatenate(scatter), _model(data[sampled], read, per_adu), count[sampled])
     pocket = any(readout.pocket is not None for readout in readouts)
-    return Stacked(data, count, excess, read, per_adu, pocket)
+    return Stacked(data, count, excess, read, per_adu, pocket, mean)
+
+
+def frame_scatter(
+    raws: Sequence[RawCcd], qid: int, sensor: SensorRecipe, clip: float, chunk_bytes: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Of each pixel over bias frames: sample variance (ADU^2) over those that the stack keeps, and their number."""
+    shape = raws[0].camera.shape
+    readouts = [Readout.of(raw, qid, sensor) for raw in raws]
+    scatter, count = np.empty(shape, np.float32), np.empty(shape, np.uint16)
+    for rows, chunk in _chunks(raws, readouts, chunk_bytes):
+        scatter[rows], count[rows] = kept_scatter(chunk, clip=clip)
+    return scatter, count
+
+
+def _chunks(
+    raws: Sequence[RawCcd], readouts: Sequence[Readout], chunk_bytes: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows of all frames, linear over the offset: (frame, row, column), in one place that is used again and again."""
+    n_row, n_column = raws[0].camera.shape
+    step = max(1, min(n_row, chunk_bytes // (4 * n_column * len(raws))))
+    frames = np.empty((len(raws), step, n_column), np.float32)
+    for start in range(0, n_row, step):
+        rows = slice(start, min(start + step, n_row))
+        chunk = frames[:, : rows.stop - start]
+        for i, (raw, readout) in enumerate(zip(raws, readouts, strict=True)):
+            readout.linear(raw.pixels(readout.qid, rows, chunk[i]), rows)
+        yield rows, chunk
 
 
 def _nominal(readouts: Sequence[Readout], factors: NDArray | None, *, photons: bool) -> tuple[float, float]:
@@ -117,15 +143,27 @@ def _chi2_median(freedom: int) -> float:
     return float(2 * gammaincinv(freedom / 2, 0.5) / freedom)
 
 
-def frame_level(raw: RawCcd, bias: CcdMaster, sensor: SensorRecipe) -> float:
-    """Median over bands of rows of all quadrants, linear ADU over the bias."""
-    pixels = []
+def frame_levels(raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe) -> NDArray[np.float64]:
+    """Of each frame the median over bands of rows of all quadrants, linear ADU over the bias.
+
+    Raises
+    ------
+    BadData
+        A frame is dark.
+    """
+    n_row = raws[0].camera.shape[0]
+    bands = [slice(start, min(start + _SAMPLED, n_row)) for start in range(0, n_row, _SAMPLED**2)]
+    pixels: list[list[NDArray]] = [[] for _ in raws]
     for qid in range(1, N_QUADRANT + 1):
-        readout, dark = Readout.of(raw, qid, sensor), bias.data[qid]
-        for start in range(0, raw.camera.shape[0], _SAMPLED**2):
-            rows = slice(start, min(start + _SAMPLED, raw.camera.shape[0]))
-            pixels.append(readout.linear(raw.pixels(qid, rows), rows) - dark[rows])
-    level = float(np.nanmedian(np.concatenate(pixels)))
-    if not level > 0:
-        raise BadData(f"{raw.path}: a flat of {level:.1f} ADU over the bias; was the lamp on? reject the exposure")
-    return level
+        plane = bias.data[qid]
+        dark = [plane[rows].copy() for rows in bands]
+        for raw, of_frame in zip(raws, pixels, strict=True):
+            readout = Readout.of(raw, qid, sensor)
+            of_frame += [
+                readout.linear(raw.pixels(qid, rows), rows) - below for rows, below in zip(bands, dark, strict=True)
+            ]
+    levels = np.array([np.nanmedian(np.concatenate(of_frame)) for of_frame in pixels], np.float64)
+    for raw, level in zip(raws, levels, strict=True):
+        if not level > 0:
+            raise BadData(f"{raw.path}: a flat of {level:.1f} ADU over the bias; was the lamp on? reject the exposure")
+    return levels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.detrend.ccd_master import CcdMaster, PlanesOnDemand, ccd_median, corrections
-from lib.detrend.combine import Stacked, combine, frame_level
+from lib.detrend.combine import Stacked, combine, frame_levels
 from lib.errors import BadData, MissingProduct
 from lib.frames import RawCcd
 from lib.identifiers import N_QUADRANT
@@ -37,7 +37,7 @@ def master_bias(
     cards: Cards | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> CcdMaster:
-    """Clipped median of bias frames, over the electronic offset and linear.
+    """Clipped median or mean of bias frames, over the electronic offset and linear.
 
     Parameters
     ----------
@@ -53,15 +53,21 @@ def master_bias(
     MissingProduct
         No frames.
     """
-    with _open_all(paths, camera, ccdid) as raws:
-        stacked = {qid: combine(raws, qid, recipe.sensor, recipe.clip, chunk_bytes) for qid in _QIDS}
+    mean = recipe.takes_mean(len(paths))
+    with open_all(paths, camera, ccdid) as raws:
+        stacked = {qid: combine(raws, qid, recipe.sensor, recipe.clip, chunk_bytes, mean=mean) for qid in _QIDS}
     noise = {f"NOISE{qid}": (round(s.noise, 4), "noise of one frame [adu]") for qid, s in stacked.items()}
     return CcdMaster(
         ccdid,
         {qid: s.data for qid, s in stacked.items()},
         PlanesOnDemand(lambda qid: stacked[qid].variance()),
         {qid: s.count for qid, s in stacked.items()},
-        {**_about(len(paths), recipe.sensor, recipe.clip, stacked), **noise, **(cards or {})},
+        {
+            **_about(len(paths), recipe.sensor, recipe.clip, stacked),
+            "COMBINE": ("mean" if mean else "median", "of the frames left after clipping"),
+            **noise,
+            **(cards or {}),
+        },
     )
 
 
@@ -82,6 +88,8 @@ def led_flat(
     of different levels would be little else than the frame in the middle; so each frame is
     first brought to the median level of them all.  The level of the result goes in LEDNORM.
 
+    Planes of the result are computed when asked for, so `bias` must stay open until then.
+
     Parameters, errors
         As for `master_bias`, and `pockets`, measured ones for the equilibrium model; BadData also
         if the frames are of several LEDs, or dark.
@@ -89,17 +97,23 @@ def led_flat(
     if bias.ccdid != ccdid:
         raise ValueError(f"flats of CCD {ccdid} with the bias of CCD {bias.ccdid}")
     sensor = recipe.bias.sensor
-    with _open_all(paths, camera, ccdid) as raws:
+    with open_all(paths, camera, ccdid) as raws:
         led = _common_led(raws)
-        levels = np.array([frame_level(raw, bias, sensor) for raw in raws])
+        levels = frame_levels(raws, bias, sensor)
         factors = np.median(levels) / levels
         stacked = {qid: combine(raws, qid, sensor, recipe.clip, chunk_bytes, bias, factors, pockets) for qid in _QIDS}
-    norm = ccd_median([s.data for s in stacked.values()])
-    variance = {qid: (s.variance() + bias.variance[qid]) / np.float32(norm**2) for qid, s in stacked.items()}
+    norm = ccd_median({qid: s.data for qid, s in stacked.items()})
+
+    def relative_variance(qid: int) -> NDArray[np.float32]:
+        variance = stacked[qid].variance()
+        variance += bias.variance[qid]
+        variance /= np.float32(norm**2)
+        return variance
+
     return CcdMaster(
         ccdid,
-        {qid: np.divide(s.data, np.float32(norm), out=s.data) for qid, s in stacked.items()},
-        variance,
+        PlanesOnDemand(lambda qid: stacked[qid].data / np.float32(norm)),
+        PlanesOnDemand(relative_variance),
         {qid: s.count for qid, s in stacked.items()},
         {
             **_about(len(paths), sensor, recipe.clip, stacked),
@@ -111,7 +125,7 @@ def led_flat(
     )
 
 
-def combine_leds(flats: Iterable[CcdMaster], recipe: FlatRecipe, *, cards: Cards | None = None) -> CcdMaster:
+def combine_leds(flats: Sequence[CcdMaster], recipe: FlatRecipe, *, cards: Cards | None = None) -> CcdMaster:
     """Flat of a filter: weighted mean of its LEDs' flats; a LED of weight 0 is left out.
 
     Each LED's level counts in FLTNORM with the LED's weight.  A pixel that some LEDs do not
@@ -120,7 +134,8 @@ def combine_leds(flats: Iterable[CcdMaster], recipe: FlatRecipe, *, cards: Cards
     Parameters
     ----------
     flats
-        Of one CCD.  Taken one after the other, so a generator keeps only one in memory.
+        Of one CCD.  One quadrant of each is asked for at a time: open files (`CcdMaster.open`) need the
+        memory of a quadrant.
 
     Raises
     ------
@@ -129,42 +144,33 @@ def combine_leds(flats: Iterable[CcdMaster], recipe: FlatRecipe, *, cards: Cards
     MissingProduct
         No flat, or none with a weight.
     """
-    weights = dict(recipe.weights)
-    total: dict[int, list[NDArray]] = {}
-    levels, leds, ccdids, n_frames = [], [], set(), 0
-    about: dict[str, Value | tuple[Value, str]] = {}
-    for flat in flats:
-        led = int(flat.value("LED"))  # type: ignore[arg-type]
-        weight = weights.get(led, 1.0)
-        ccdids.add(flat.ccdid)
-        if len(ccdids) > 1:
-            raise BadData(f"LED flats of CCDs {sorted(ccdids)}; a flat is of one CCD")
-        if weight == 0:
-            continue
-        leds.append((led, weight))
-        levels.append(float(flat.value("LEDNORM")))  # type: ignore[arg-type]
-        n_frames += int(flat.value("NFRAMES"))  # type: ignore[arg-type]
-        about = {key: flat.cards[key] for key in _CORRECTIONS if key in flat.cards}
-        for qid in _QIDS:
-            _add(total.setdefault(qid, []), flat, qid, weight)
-    if not leds:
+    ccdids = {flat.ccdid for flat in flats}
+    if len(ccdids) > 1:
+        raise BadData(f"LED flats of CCDs {sorted(ccdids)}; a flat is of one CCD")
+    named = dict(recipe.weights)
+    leds = [int(flat.value("LED")) for flat in flats]  # type: ignore[arg-type]
+    chosen = [(flat, led, named.get(led, 1.0)) for flat, led in zip(flats, leds, strict=True)]
+    chosen = [one for one in chosen if one[2] != 0]
+    if not chosen:
         raise MissingProduct(
             f"no LED flat with a weight to combine (weights {recipe.weights}); make the LED flats first"
         )
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 = NaN: no LED knows the pixel
-        data = {qid: value / weight for qid, (value, weight, _, _) in total.items()}
-        variance = {qid: var / weight**2 for qid, (_, weight, var, _) in total.items()}
+    used, weights = [flat for flat, _, _ in chosen], [weight for _, _, weight in chosen]
+    planes = {qid: _weighted_mean(used, weights, qid) for qid in _QIDS}
+    data = {qid: one[0] for qid, one in planes.items()}
+    levels = [float(flat.value("LEDNORM")) for flat in used]  # type: ignore[arg-type]
+    n_frames = [int(flat.value("NFRAMES")) for flat in used]  # type: ignore[arg-type]
     return CcdMaster(
         ccdids.pop(),
         data,
-        variance,
-        {qid: planes[3] for qid, planes in total.items()},
+        {qid: one[1] for qid, one in planes.items()},
+        {qid: one[2] for qid, one in planes.items()},
         {
-            **about,
-            "NFRAMES": (n_frames, "frames combined"),
-            "LEDS": (",".join(str(led) for led, _ in sorted(leds)), "flat-field LEDs"),
-            "FLTNORM": (float(np.average(levels, weights=[w for _, w in leds])), "mean of the LEDs' levels [adu]"),
-            "FLTMED": (ccd_median(list(data.values())), "median of the CCD"),
+            **{key: used[-1].cards[key] for key in _CORRECTIONS if key in used[-1].cards},
+            "NFRAMES": (sum(n_frames), "frames combined"),
+            "LEDS": (",".join(str(led) for led in sorted(led for _, led, _ in chosen)), "flat-field LEDs"),
+            "FLTNORM": (float(np.average(levels, weights=weights)), "mean of the LEDs' levels [adu]"),
+            "FLTMED": (ccd_median(data), "median of the CCD"),
             **(cards or {}),
         },
     )
@@ -181,22 +187,28 @@ def _common_led(raws: Sequence[RawCcd]) -> int:
     return leds.pop()
 
 
-def _add(total: list[NDArray], flat: CcdMaster, qid: int, weight: float) -> None:
-    """Add one LED to the sums: weighted data, weight, weighted variance, count."""
-    data, variance, count = flat.data[qid], flat.variance[qid], flat.count[qid]
-    known = np.isfinite(data) & np.isfinite(variance)
-    w = known * np.float32(weight)
-    terms = [
-        np.where(known, data, 0) * w,
-        w,
-        np.where(known, variance, 0) * w * w,
-        np.where(known, count, 0).astype(np.uint16),
-    ]
-    if not total:
-        total += terms
-    else:
-        for sum_, term in zip(total, terms, strict=True):
-            sum_ += term
+def _weighted_mean(flats: Sequence[CcdMaster], weights: Sequence[float], qid: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Data, variance and frames of one quadrant, of those flats that know the pixel."""
+    for i, (flat, weight) in enumerate(zip(flats, weights, strict=True)):
+        data, variance = flat.data[qid], flat.variance[qid]
+        known = np.isfinite(data) & np.isfinite(variance)
+        w = known * np.float32(weight)
+        terms = [
+            np.where(known, data, 0) * w,
+            np.where(known, variance, 0) * w * w,
+            np.where(known, flat.count[qid], 0).astype(np.uint16),
+            w,
+        ]
+        if i == 0:
+            total = terms
+        else:
+            for sum_, term in zip(total, terms, strict=True):
+                sum_ += term
+    mean, variance, count, w = total
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 = NaN: no LED knows the pixel
+        mean /= w
+        variance /= w * w
+    return mean, variance, count.astype(np.uint8) if count.max() < 256 else count
 
 
 def _about(
@@ -210,7 +222,7 @@ def _about(
 
 
 @contextmanager
-def _open_all(paths: Sequence[Path], camera: Camera, ccdid: int) -> Iterator[list[RawCcd]]:
+def open_all(paths: Sequence[Path], camera: Camera, ccdid: int) -> Iterator[list[RawCcd]]:
     """The frames, open, in the order of their names: each file is opened once."""
     if not paths:
         raise MissingProduct(f"no frames of CCD {ccdid} to combine; download them first")

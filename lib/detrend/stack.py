@@ -44,17 +44,24 @@ def clipped_median(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray
     ValueError
         No frame at all; a threshold that could leave none.
     """
-    n_frame, *shape = frames.shape
-    if n_frame == 0 or clip <= 1:
-        raise ValueError(f"{n_frame} frames, clip {clip}: at least one frame and a threshold above 1 are needed")
-    flat = frames.reshape(n_frame, -1)
-    median, count = np.empty(flat.shape[1], np.float32), np.empty(flat.shape[1], np.uint16)
-    _combine(flat, *_network(n_frame), clip, median, count, np.empty(0, np.float32))
-    return median.reshape(shape), count.reshape(shape)
+    median, count, _ = _combined(frames, clip)
+    return median, count
 
 
-def kept_scatter(frames: NDArray[np.float32], *, clip: float) -> NDArray[np.float32]:
-    """Sample variance of each pixel over the frames that its clipped median is taken of.
+def clipped_mean(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Mean of each pixel over the frames whose clipped median `clipped_median` takes, with the same count.
+
+    A median of whole numbers is one, or half of one: of many frames whose offset does not wander
+    its steps exceed its noise, and show as stripes.  A mean has no steps where the noise of a
+    frame is an ADU or more.  Summed in float64 in rising order, so exact and independent of the
+    order of the frames; parameters and errors as there.
+    """
+    mean, count, _ = _combined(frames, clip, mean=True)
+    return mean, count
+
+
+def kept_scatter(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Sample variance of each pixel over the frames that its clipped median is taken of, and their number.
 
     A few frames know the noise of one pixel badly (to 47 % for ten, 80 % for four), so this is
     no weight: pool it over many pixels.
@@ -66,15 +73,27 @@ def kept_scatter(frames: NDArray[np.float32], *, clip: float) -> NDArray[np.floa
 
     Returns
     -------
-    (row, column), ADU^2
+    scatter : (row, column), ADU^2
         NaN where fewer than two frames were kept.
+    count : (row, column)
     """
+    _, count, scatter = _combined(frames, clip, scatter=True)
+    return scatter, count
+
+
+def _combined(
+    frames: NDArray[np.float32], clip: float, *, mean: bool = False, scatter: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.float32]]:
+    """Median or mean, count, scatter (empty if not asked for)."""
     n_frame, *shape = frames.shape
+    if n_frame == 0 or clip <= 1:
+        raise ValueError(f"{n_frame} frames, clip {clip}: at least one frame and a threshold above 1 are needed")
     flat = np.ascontiguousarray(frames).reshape(n_frame, -1)
     n_pixel = flat.shape[1]
-    scatter = np.empty(n_pixel, np.float32)
-    _combine(flat, *_network(n_frame), clip, np.empty(n_pixel, np.float32), np.empty(n_pixel, np.uint16), scatter)
-    return scatter.reshape(shape)
+    middle, count = np.empty(n_pixel, np.float32), np.empty(n_pixel, np.uint16)
+    deviation = np.empty(n_pixel if scatter else 0, np.float32)
+    _combine(flat, *_network(n_frame), clip, mean, middle, count, deviation)
+    return middle.reshape(shape), count.reshape(shape), deviation.reshape(shape) if scatter else deviation
 
 
 @cache
@@ -107,8 +126,8 @@ def median_variance(n: int) -> float:
     return float(np.sum(joint * (0.5 * (x[:, np.newaxis] + x)) ** 2) / np.sum(joint))
 
 
-def stack_variance(count: NDArray[np.integer], noise: NDArray | float) -> NDArray[np.float32]:
-    """Variance of a clipped median.
+def stack_variance(count: NDArray[np.integer], noise: NDArray | float, *, mean: bool = False) -> NDArray[np.float32]:
+    """Variance of a clipped median, or of a clipped mean.
 
     The noise of one frame must come from elsewhere than the pixel's own few values (a model of
     the detector, or `kept_scatter` pooled over many pixels): weights made of the pixel's own
@@ -129,7 +148,7 @@ def stack_variance(count: NDArray[np.integer], noise: NDArray | float) -> NDArra
     table = np.full(int(count.max(initial=0)) + 1, np.nan, np.float32)
     for n in np.flatnonzero(np.bincount(count.ravel(), minlength=1)):
         if n > 0:
-            table[n] = median_variance(int(n))
+            table[n] = 1 / n if mean else median_variance(int(n))
     variance = table[count]
     variance *= np.asarray(noise, np.float32)
     return variance
@@ -155,8 +174,11 @@ def _network(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _combine(frames, lower, upper, clip, median, count, scatter):  # type: ignore[no-untyped-def]
-    """Clipped median, frames kept and, if there is room for it, their sample variance; frames (frame, pixel)."""
+def _combine(frames, lower, upper, clip, averaged, median, count, scatter):  # type: ignore[no-untyped-def]
+    """Clipped median (or mean, if averaged), frames kept and, if there is room for it, their sample variance.
+
+    Frames (frame, pixel).
+    """
     n_frame, n_pixel = frames.shape
     lines = np.empty((n_frame, _BLOCK), np.float32)
     n, first, kept = np.empty(_BLOCK, np.int32), np.empty(_BLOCK, np.int32), np.empty(_BLOCK, np.int32)
@@ -188,7 +210,10 @@ def _combine(frames, lower, upper, clip, median, count, scatter):  # type: ignor
                 first[p] += here & (not near) & (kept[p] == 0)
         for p in range(width):
             count[start + p] = kept[p]
-            median[start + p] = _median(lines, p, first[p], kept[p])
+            if averaged:
+                median[start + p] = _mean(lines, p, first[p], kept[p])
+            else:
+                median[start + p] = _median(lines, p, first[p], kept[p])
         if len(scatter):
             for p in range(width):
                 scatter[start + p] = _variance(lines, p, first[p], kept[p])
@@ -220,6 +245,15 @@ def _median(lines, p, first, n):  # type: ignore[no-untyped-def]
         return np.float32(np.nan)
     low, high = lines[first + (n - 1) // 2, p], lines[first + n // 2, p]
     return low if n % 2 == 1 else (low + high) * np.float32(0.5)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _mean(lines, p, first, n):  # type: ignore[no-untyped-def]
+    """Of n ordered values of a pixel from the first on; NaN where there is none."""
+    total = 0.0
+    for f in range(first, first + n):
+        total += np.float64(lines[f, p])
+    return np.float32(total / n) if n else np.float32(np.nan)
 
 
 @numba.njit(cache=True, error_model="numpy")

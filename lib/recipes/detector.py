@@ -31,7 +31,18 @@ class BiasRecipe:
     """Frames used of each night, the last ones: the camera has settled by then.  0: all."""
     clip: float = 3.0
     """Rejection threshold, in standard deviations of a pixel over the frames."""
+    combine: str = "auto"
+    """"median" or "mean" of the frames left; "auto": the mean from `mean_from` frames on."""
+    mean_from: int = 50
+    """The median of whole numbers goes in steps of half an ADU, 0.14 ADU rms where the offset is stable: from here on
+    they add more than a tenth to its noise (0.27 ADU, for 1.5 ADU of read noise), and the mean is the better of two."""
     version: int = 1
+
+    def takes_mean(self, n_frames: int) -> bool:
+        """ValueError if `combine` is none of the three."""
+        if self.combine not in ("auto", "mean", "median"):
+            raise ValueError(f"combine {self.combine!r}: expected auto, mean or median")
+        return self.combine == "mean" or (self.combine == "auto" and n_frames >= self.mean_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,8 @@ class QuadrantRecipe:
     mask_bad_pixels: bool = True
     """Whether pixels that the calibration frames show to be bad are marked, besides those of the archive's mask."""
     bad_pixels: BadPixelRecipe = BadPixelRecipe()
+    cosmic_rays: bool = False
+    """Whether radiation hits are looked for, besides those of the archive's mask; costs several times all the rest."""
     fringes: bool = False
     """Whether the fringes of the sky's lines are taken out in zi, which needs maps of a period near enough."""
     fringe_fit: FringeFitRecipe = FringeFitRecipe()

@@ -118,7 +118,8 @@ def test_a_pixel_without_data_is_said_to_have_none():
 def test_scatter_of_the_kept_frames_is_the_noise_without_the_outlier():
     frames = np.random.default_rng(5).normal(500, 10, (12, 200, 200)).astype(np.float32)
     frames[7] += 20_000
-    scatter = kept_scatter(frames, clip=3)
+    scatter, count = kept_scatter(frames, clip=3)
+    np.testing.assert_array_equal(count, clipped_median(frames, clip=3)[1])
     # 11 frames, so 10 degrees of freedom a pixel; the mean of m such variances is known to sqrt(2 / 10 m).
     np.testing.assert_allclose(scatter.mean(), 100, rtol=4 * np.sqrt(2 / (10 * scatter.size)))
 
