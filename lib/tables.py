@@ -210,8 +210,6 @@ PSF = (
     Column("n_star", pa.int32(), "", "stars it was fitted to"),
     Column("radius", pa.list_(pa.float64()), "pix", "radii of the next column"),
     Column("growth", pa.list_(pa.float64()), "", "light of the stars within a radius that it lacks, over their flux"),
-    Column("slope", pa.float64(), "mmag / mag", "of the stars' residuals against Gaia with magnitude; NaN if unknown"),
-    Column("slope_e", pa.float64(), "mmag / mag", "standard deviation of the slope"),
 )
 """PSF of one quadrant exposure and its quality: one row."""
 
