@@ -16,7 +16,9 @@ from lib.detrend.pixels import to_image, to_light
 from lib.errors import BadData
 from lib.frames import RawCcd
 from lib.image import Image, MaskBit
+from lib.products import Value
 from lib.recipes import QuadrantRecipe
+from lib.sensor.fringe import CcdFringes, remove_fringes
 from lib.sensor.readout import Pockets, Readout
 from lib.store.fits import Cards, Plane, write_fits
 
@@ -48,13 +50,14 @@ def detrend_ccd(
     recipe: QuadrantRecipe,
     *,
     pockets: Pockets | None = None,
+    fringes: CcdFringes | None = None,
     cards: Cards | None = None,
 ) -> dict[int, tuple[Image, fits.Header]]:
     """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's; see `detrend_quadrants`."""
     return {
         qid: (image, header)
         for qid, image, header in detrend_quadrants(
-            path, bias, flat, level, headers, masks, camera, recipe, pockets=pockets, cards=cards
+            path, bias, flat, level, headers, masks, camera, recipe, pockets=pockets, fringes=fringes, cards=cards
         )
     }
 
@@ -70,6 +73,7 @@ def detrend_quadrants(
     recipe: QuadrantRecipe,
     *,
     pockets: Pockets | None = None,
+    fringes: CcdFringes | None = None,
     cards: Cards | None = None,
 ) -> Iterator[tuple[int, Image, fits.Header]]:
     """Science images of the quadrants of one CCD exposure, one after the other, in the pixel order of IPAC's.
@@ -94,6 +98,8 @@ def detrend_quadrants(
         IPAC's mask images; a quadrant without one starts from zeros.
     pockets
         Measured ones, for the equilibrium model.
+    fringes
+        Maps to measure and subtract the sky's fringes with; None: they are left.
     cards
         To add to the headers: which calibrations were used, how far away in days.
 
@@ -120,6 +126,7 @@ def detrend_quadrants(
             readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
             variances = bias.variance[qid], flat.variance[qid]
             image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
+            fringe_cards = _remove_fringes(image, fringes, qid, recipe, path)
             middle = float(np.nanmedian(response[_SAMPLE]))
             about = {
                 "BUNIT": ("adu", "unit of the pixels"),
@@ -127,6 +134,7 @@ def detrend_quadrants(
                 "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
                 "SATURATE": (_saturation(readout, camera) * factor / middle, "at the median response [adu]"),
                 **corrections(recipe.sensor, pocket=readout.pocket is not None),
+                **fringe_cards,
                 "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
                 "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
                 **(cards or {}),
@@ -185,6 +193,19 @@ def _detrend(
         bias_variance, flat_variance = (plane[rows] for plane in variances)
         to_image(light, variance[rows], marks, bias_variance, flat[rows], flat_variance, *factors, least)
     return Image(pixels, variance, mask)
+
+
+def _remove_fringes(
+    image: Image, fringes: CcdFringes | None, qid: int, recipe: QuadrantRecipe, path: Path
+) -> dict[str, tuple[Value, str]]:
+    """Take the fringes out of the image, in place, and tell about it in cards."""
+    if fringes is None:
+        return {"FRNGCOR": (False, "fringes subtracted")}
+    try:
+        found = remove_fringes(image, fringes, qid, recipe.fringe_fit)
+    except BadData as error:
+        raise BadData(f"{path.name}, quadrant {qid}: {error}") from error
+    return {"FRNGCOR": (True, "fringes subtracted"), **found.cards}
 
 
 def _start_mask(mask: NDArray | None, camera: Camera, where: str) -> NDArray[np.uint16]:
