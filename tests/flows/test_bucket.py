@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
 from lib.products import Kind
+from tests.bucket import client_of, know_only, s3_service
 from tests.flows.night import NIGHT, opened
 
 MADE = (Kind.BIAS, Kind.LED_FLAT, Kind.FLAT, Kind.FOCAL_PLANE, Kind.CATALOGUE)
@@ -17,24 +16,10 @@ MADE = (Kind.BIAS, Kind.LED_FLAT, Kind.FLAT, Kind.FOCAL_PLANE, Kind.CATALOGUE)
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="night")
-    yield "s3://night/store"
-    server.stop()
+    with s3_service() as endpoint:
+        know_only(endpoint, monkeypatch)
+        client_of(endpoint).create_bucket(Bucket="night")
+        yield "s3://night/store"
 
 
 def test_a_bucket_holds_the_same_products_as_a_disk(bucket, survey, reduced, calls):

@@ -17,6 +17,7 @@ from lib.archive.errors import NotInArchive
 from lib.archive.reference import ReferenceCatalogue, enclosing_cone, partition_path
 from lib.errors import BadData, TransientError
 from lib.store.parquet import read_table
+from tests.bucket import client_of, s3_service
 
 MIXED = {2: np.arange(0, 150), 3: np.arange(600, 700), 4: np.arange(2800, 3072)}
 """A whole sky whose partitions are of three sizes: 150 / 4^2, 100 / 4^3, 272 / 4^4 of a base pixel's parts."""
@@ -196,16 +197,9 @@ def test_a_storage_that_does_not_answer_may_answer_later():
 
 
 def test_a_catalogue_in_a_bucket_is_read_like_one_on_disk(tmp_path):
-    import boto3
-    from moto.server import ThreadedMotoServer
-
     root = write_catalogue(tmp_path / "cat", stars())
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    try:
-        address = "http://{}:{}".format(*moto.get_host_and_port())
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
-        s3 = boto3.client("s3", endpoint_url=address, **keys)
+    with s3_service() as address:
+        s3 = client_of(address)
         s3.create_bucket(Bucket="stars")
         for path in root.rglob("*.*"):
             if path.is_file():
@@ -216,8 +210,6 @@ def test_a_catalogue_in_a_bucket_is_read_like_one_on_disk(tmp_path):
         remote.fetch(1, 20_017, tmp_path / "remote")
         with pytest.raises(NotInArchive):
             remote.fetch(1, 8, tmp_path / "absent")
-    finally:
-        moto.stop()
     ReferenceCatalogue.open(str(root)).fetch(1, 20_017, tmp_path / "local")
     assert read_table(tmp_path / "remote").equals(read_table(tmp_path / "local"))
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import socket
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from lib.errors import TransientError
 from lib.store import Store, open_store
 from lib.store.backends import s3
+from tests.bucket import client_of, know_only, s3_service
 from tests.lib.store.contract import StoreContract, built, content_of
 from tests.lib.store.places import PROVENANCE, Bucket, Maker, bias, raw
 
@@ -20,33 +19,18 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_service() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def client(endpoint):
-    known = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
-    return boto3.client("s3", endpoint_url=endpoint, **known)
+    return client_of(endpoint)
 
 
 @pytest.fixture
 def credentials(monkeypatch, endpoint):
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
+    know_only(endpoint, monkeypatch)
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""An S3 service on the loopback, and an environment that knows no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+_KEY, _REGION = "testing", "us-east-1"
+
+
+@contextmanager
+def s3_service() -> Iterator[str]:
+    """Address of moto's server, as long as it runs."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def client_of(endpoint: str) -> object:
+    return boto3.client(
+        "s3", endpoint_url=endpoint, aws_access_key_id=_KEY, aws_secret_access_key=_KEY, region_name=_REGION
+    )
+
+
+def know_only(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and address in the environment, and nothing of the user's own."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "AWS_DEFAULT_REGION": _REGION,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
