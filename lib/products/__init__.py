@@ -22,7 +22,14 @@ from lib.products.calibrations import (
     sensor_figure_ref,
 )
 from lib.products.exposures import catalogue_ref, figure_ref, pocket_profiles_ref, quadrant_ref, report_ref, summary_ref
-from lib.products.fits import fitted_ref, star_index_ref, star_table_ref
+from lib.products.fits import (
+    fitted_ref,
+    star_index_ref,
+    star_table_ref,
+    starflat_map_ref,
+    starflat_ref,
+    starflat_residuals_ref,
+)
 from lib.products.names import ccd_of, ccdid_of, exposure_of, filter_of, part_of, period_of, quadrant_of
 from lib.products.scene import (
     curve_stars_ref,
@@ -82,5 +89,8 @@ __all__ = [
     "stamp_ref",
     "star_index_ref",
     "star_table_ref",
+    "starflat_map_ref",
+    "starflat_ref",
+    "starflat_residuals_ref",
     "summary_ref",
 ]

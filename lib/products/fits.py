@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from lib import recipes
 from lib.identifiers import Filter
 from lib.periods import Period
@@ -17,6 +19,19 @@ def star_table_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filt
 def star_index_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filter) -> ProductRef:
     """What the partitions of a filter and period are."""
     return fitted_ref(Kind.STAR_INDEX, recipe, period, filter, "index", "starindex.parquet")
+
+
+def starflat_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) -> ProductRef:
+    """Parameters."""
+    return fitted_ref(Kind.STARFLAT, recipe, Period.of(night), filter, "parameters", "starflat.parquet")
+
+
+def starflat_map_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) -> ProductRef:
+    return fitted_ref(Kind.STARFLAT_MAP, recipe, Period.of(night), filter, "map", "starflatmap.parquet")
+
+
+def starflat_residuals_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) -> ProductRef:
+    return fitted_ref(Kind.STARFLAT_RESIDUALS, recipe, Period.of(night), filter, "residuals", "starflatres.parquet")
 
 
 def fitted_ref(kind: Kind, recipe: object, period: Period, filter: Filter, part: str, name: str) -> ProductRef:

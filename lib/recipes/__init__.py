@@ -30,6 +30,7 @@ from lib.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
 from lib.recipes.report import ReportRecipe
 from lib.recipes.scene import PsfRecipe, SceneRecipe
 from lib.recipes.star_table import ForeignColumns, StarTableRecipe
+from lib.recipes.starflat import SequenceRecipe
 from lib.recipes.text import canonical, digest, recipe_from
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "SceneRecipe",
     "ScienceCatalogueRecipe",
     "SensorRecipe",
+    "SequenceRecipe",
     "StarTableRecipe",
     "StarflatRecipe",
     "Stop",

@@ -69,6 +69,8 @@ class StarTableRecipe:
     """Least, of a measurement; low enough to reject failures, not fluctuations."""
     observations: int = 3
     """Least, of a star, once all else is cut."""
+    starflat: str = ""
+    """Digest of the recipe of starflats; the map nearest in time corrects the magnitudes.  Empty: none."""
     order: int = 5
     """HEALPix order of the partitions, nested: pixels of 1.8 degrees."""
     foreign: ForeignColumns = ForeignColumns()

@@ -1,0 +1,17 @@
+"""From a dithered sequence to the response of the focal plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib.recipes.fit import StarflatRecipe
+from lib.recipes.star_table import StarTableRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRecipe:
+    """Starflat of the exposures of a night: which measurements, and what is fitted to them."""
+
+    stars: StarTableRecipe = StarTableRecipe()
+    fit: StarflatRecipe = StarflatRecipe()
+    version: int = 1
