@@ -53,7 +53,7 @@ class PocketFitRecipe:
     """Rows of which one mean overscan is made."""
     exposures: int = 100
     """Exposures of the sky used of a period, and as many flats, spread evenly over it."""
-    spans: int = 6
+    spans: int = 9
     """Of the spline in the logarithm of the level."""
     version: int = 1
 

@@ -5,12 +5,18 @@ out: o_j + f(o_j) = f(o_(j-1)), o_0 = S.  The thirty columns end before all is o
 ones, which give the electronic floor, still hold some (0.7 to 0.9 ADU on CCD 6: a sum over a floor taken
 from them is 18 % low); so floor and release are fitted together, each profile with its own floor.
 One function must explain all levels, those of the sky and those of the overscan itself.
+
+The overscan is blind to one thing: f and f + constant release alike.  What tells them apart is the
+first pixel of each row, which fills the empty pocket and shows o with o + f(o) = S.  That pixel's own response
+is not known (flats are corrected with what is measured here), but it takes in proportion to S, and f grows
+much more slowly: the response of the first pixels of each block of rows is one more unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
@@ -18,6 +24,7 @@ from scipy.optimize import least_squares
 
 from lib.errors import BadData
 from lib.sensor.equilibrium import NODES, Equilibrium
+from lib.sensor.pocket_profiles import Profiles
 
 CLIP = 5.0
 """Robust standard deviations; profiles further from the fit are left out."""
@@ -26,21 +33,12 @@ _FIRST_KNOT = 0.1
 """ADU; below, the function goes on as the power that it is there."""
 _BEND = 0.1
 """Expected size of the second differences of the spline's coefficients: what no profile shows stays straight."""
-_NEWTON = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Profiles:
-    """Mean overscans behind blocks of rows of one amplifier."""
-
-    level: NDArray[np.float64]
-    """(block,) what the last pixels of the rows show, linear ADU over offset and bias."""
-    kelvin: NDArray[np.float64]
-    """(block,) temperature of the CCD."""
-    overscan: NDArray[np.float64]
-    """(block, column) in readout order, ADU, over any floor that is the same in all columns."""
-    error: NDArray[np.float64]
-    """(block,) of each column of the profile, ADU."""
+_SLOPE = 0.03
+"""Per kelvin, expected size of the slope of ln f, for exposures all of one temperature."""
+_RESPONSE = 0.02
+"""Expected size of the response of the first pixels of a block over that of their neighbours, less 1."""
+_SETTLED = 1e-3
+"""ADU by which the floors may still move from round to round."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +53,7 @@ class PocketFit:
     reference: float
     """Kelvin."""
     used: NDArray[np.bool_]
-    """(block,) whether the profile was used."""
+    """(profile,) whether it was used."""
     chi2: float
     """Per degree of freedom of those used."""
 
@@ -78,7 +76,7 @@ class PocketFit:
         return np.column_stack([spline, np.full(len(spline), kelvin - self.reference)])
 
 
-def fit_equilibrium(profiles: Profiles, *, spans: int = 6) -> PocketFit:
+def fit_equilibrium(profiles: Profiles, *, spans: int = 9) -> PocketFit:
     """Fit the equilibrium function to profiles of many levels and temperatures.
 
     Profiles whose residual is beyond 5 robust standard deviations are left out until no more are.
@@ -95,69 +93,51 @@ def fit_equilibrium(profiles: Profiles, *, spans: int = 6) -> PocketFit:
         Fewer profiles than parameters.
     """
     n_free = spans + 4
-    if len(profiles.level) < n_free:
-        raise BadData(
-            f"{len(profiles.level)} overscan profiles for {n_free} parameters of a pocket; take more exposures"
-        )
+    if len(profiles) < n_free:
+        raise BadData(f"{len(profiles)} overscan profiles for {n_free} parameters of a pocket; take more exposures")
     knots = np.linspace(np.log(_FIRST_KNOT), np.log(profiles.level.max()), spans + 1)
     reference = float(np.median(profiles.kelvin))
     nodes = spline_basis(knots, NODES.astype(np.float64))
-    # Start: what the overscan shows over its last column, as a power 0.4 of the level.
-    shown = np.median((profiles.overscan - profiles.overscan[:, -1:]).sum(axis=1) / profiles.level**0.4)
-    centres = np.array([knots[0] + (knots[1] - knots[0]) * (i - 1) for i in range(spans + 3)])
-    theta = np.append(np.log(max(shown, 0.1)) + 0.4 * centres, 0.0)
-    used = np.ones(len(profiles.level), bool)
+    theta = _guess(profiles, knots)
+    used, floor = np.ones(len(profiles), bool), np.zeros(len(profiles))
+    known = np.isfinite(profiles.first)
     for _ in range(_ROUNDS):
-        found = least_squares(_residuals, theta, args=(profiles, used, nodes, reference), diff_step=1e-5, x_scale="jac")
+        # Over the floor that the round before found: an error of it of 1 ADU moves the next by a hundredth.
+        over = replace(
+            profiles, level=profiles.level - floor, first=profiles.first - floor, start=profiles.start - floor
+        )
+        fitted = [(over.take(used), known[used]), nodes, reference]
+        found = least_squares(_residuals, theta, args=fitted, diff_step=1e-5, x_scale="jac", method="lm")
         theta = found.x
-        every = _residuals(theta, profiles, np.ones_like(used), nodes, reference)[: profiles.overscan.size]
-        every = every.reshape(profiles.overscan.shape)
-        size = np.sqrt(np.mean(every**2, axis=1))
-        middle = np.median(size[used])
-        keep = size <= middle + CLIP * 1.4826 * np.median(np.abs(size[used] - middle))
-        if np.array_equal(keep, used) or keep.sum() < n_free:
+        left, first, _ = _compare(theta, over, known & used, nodes, reference)
+        floor, before = left.mean(axis=1), floor
+        size = np.sqrt(np.mean((left - floor[:, np.newaxis]) ** 2, axis=1)) / profiles.error
+        near = _without_outliers(size, np.ones_like(used), used)
+        sure = _without_outliers(np.abs(first), np.isfinite(profiles.first), known & used)
+        same = np.array_equal(near, used) and np.array_equal(sure, known)
+        if (same and np.abs(floor - before).max() < _SETTLED) or near.sum() < n_free:
             break
-        used = keep
-    freedom = max(used.sum() * (profiles.overscan.shape[1] - 1) - len(theta), 1)
-    chi2 = float(2 * found.cost / freedom)
+        used, known = near, sure
+    freedom = used.sum() * (profiles.overscan.shape[1] - 1) + (known & used).sum() - len(theta)
+    chi2 = float(2 * found.cost / max(freedom, 1))
     covariance = np.linalg.pinv(found.jac.T @ found.jac) * max(chi2, 1.0)
     return PocketFit(knots, theta, covariance, reference, used, chi2)
 
 
-def block_profiles(
-    ends: NDArray, overscan: NDArray, kelvin: float, read_noise: float, *, rows: int = 128, last: int = 8
-) -> Profiles:
-    """Profiles of blocks of rows of one exposure, without rows that end on a bright source.
+def _guess(profiles: Profiles, knots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the overscan shows over its last column, as a power 0.4 of the level."""
+    shown = np.median((profiles.overscan - profiles.overscan[:, -1:]).sum(axis=1) / profiles.level**0.4)
+    centres = knots[0] + (knots[1] - knots[0]) * (np.arange(len(knots) + 2) - 1)
+    return np.append(np.log(max(float(shown), 0.1)) + 0.4 * centres, 0.0)
 
-    Parameters
-    ----------
-    ends : (row, column), linear ADU over offset and bias
-        Last columns of the image in readout order.
-    overscan : (row, column), ADU over the offset
-        In readout order.
-    read_noise
-        ADU.
-    rows
-        Of a block.
-    last
-        Columns before the end that a source must not touch: the pocket forgets what was earlier.
-    """
-    level, error, mean = [], [], []
-    for start in range(0, len(ends), rows):
-        block, behind = ends[start : start + rows], overscan[start : start + rows]
-        sky = float(np.nanmedian(block))
-        noise = 1.4826 * float(np.nanmedian(np.abs(block - sky)))
-        quiet = (np.abs(block[:, -last:] - sky) <= CLIP * max(noise, read_noise)).all(axis=1)
-        quiet &= np.isfinite(behind).all(axis=1)
-        if quiet.sum() < rows // 4 or not sky > 0:
-            continue
-        level.append(float(block[quiet, -last:].mean()))
-        mean.append(behind[quiet].mean(axis=0))
-        error.append(read_noise / np.sqrt(quiet.sum()))
-    n_column = overscan.shape[1]
-    return Profiles(
-        np.array(level), np.full(len(level), float(kelvin)), np.array(mean).reshape(-1, n_column), np.array(error)
-    )
+
+def _without_outliers(size: NDArray, there: NDArray[np.bool_], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of those that are there, the ones within 5 robust standard deviations of the median of some."""
+    if not among.any():
+        return there
+    middle = np.median(size[among])
+    spread = 1.4826 * np.median(np.abs(size[among] - middle))
+    return there & (np.nan_to_num(size, nan=np.inf) <= middle + CLIP * spread)
 
 
 def spline_basis(knots: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,33 +155,54 @@ def spline_basis(knots: NDArray[np.float64], level: NDArray[np.float64]) -> NDAr
 
 
 def _residuals(
-    theta: NDArray, profiles: Profiles, used: NDArray[np.bool_], nodes: NDArray, reference: float
+    theta: NDArray, fitted: tuple[Profiles, NDArray[np.bool_]], nodes: NDArray, reference: float
 ) -> NDArray[np.float64]:
-    """Profiles less their release and floor, in units of their errors; then the bends of the spline."""
-    table = np.exp(np.clip(nodes @ theta[:-1], -30, 30))
-    warmth = np.exp(np.clip(theta[-1] * (profiles.kelvin[used] - reference), -5, 5))
-    release = _release(table, warmth, profiles.level[used], profiles.overscan.shape[1])
-    left = profiles.overscan[used] - release
+    """Of profiles and first pixels in units of their errors; then what is expected of the parameters."""
+    profiles, known = fitted
+    left, first, response = _compare(theta, profiles, known, nodes, reference)
     left -= left.mean(axis=1, keepdims=True)  # the best floor
-    return np.append(left / profiles.error[used, np.newaxis], np.diff(theta[:-1], 2) / _BEND)
+    expected = np.diff(theta[:-1], 2) / _BEND, theta[-1:] / _SLOPE, response / _RESPONSE
+    return np.concatenate([(left / profiles.error[:, np.newaxis]).ravel(), first[known], *expected])
 
 
-def _release(table: NDArray, warmth: NDArray, level: NDArray, columns: int) -> NDArray[np.float64]:
-    """o_j of each profile, (block, column)."""
+def _compare(
+    theta: NDArray, profiles: Profiles, known: NDArray[np.bool_], nodes: NDArray, reference: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Overscans less their release (profile, column), ADU; first pixels less what their level says, in units of their
+    errors; the response of the first pixels of each block, less 1, that fits best to those known."""
     grid = np.append(0.0, NODES.astype(np.float64))
-    charge = np.append(0.0, table)
-    slope = np.append(np.diff(charge) / np.diff(grid), 0.0)
-    held = warmth * np.interp(level, grid, charge)
+    charge = np.append(0.0, np.exp(np.clip(nodes @ theta[:-1], -30, 30)))
+    warmth = np.exp(np.clip(theta[-1] * (profiles.kelvin - reference), -5, 5))
+    left = profiles.overscan - _release(grid, charge, warmth, profiles.level, profiles.overscan.shape[1])
+    excess = profiles.first + warmth * np.interp(profiles.first, grid, charge) - profiles.start
+    n_block = int(profiles.block.max()) + 1
+    excess_over, level_over = (value[known] / profiles.start_error[known] for value in (excess, profiles.start))
+    sums = [np.bincount(profiles.block[known], level_over * one, n_block) for one in (excess_over, level_over)]
+    response = sums[0] / (sums[1] + _RESPONSE**-2.0)
+    return left, (excess - profiles.start * response[profiles.block]) / profiles.start_error, response
+
+
+@numba.njit(cache=True)
+def _release(grid, charge, warmth, level, columns):  # type: ignore[no-untyped-def]
+    """o_j of each profile, (profile, column), for charges at the levels of a grid and their factors (profile,)."""
     shown = np.empty((len(level), columns))
-    for column in range(columns):
-        o = np.interp(held, grid + charge, grid)  # the root at the reference's temperature
-        low, high = np.zeros_like(held), held.copy()
-        for _ in range(_NEWTON):
-            node = np.minimum(np.searchsorted(grid, o, side="right") - 1, len(grid) - 2)
-            excess = o + warmth * (charge[node] + slope[node] * (o - grid[node])) - held
-            low, high = np.where(excess < 0, o, low), np.where(excess < 0, high, o)
-            step = o - excess / (1 + warmth * slope[node])
-            o = np.where((step >= low) & (step <= high), step, 0.5 * (low + high))
-        shown[:, column] = o
-        held = held - o
+    for p in range(len(level)):
+        w, top = warmth[p], len(grid) - 1
+        low = min(max(np.searchsorted(grid, level[p], side="right") - 1, 0), top - 1)
+        held = w * (
+            charge[low] + (charge[low + 1] - charge[low]) * (level[p] - grid[low]) / (grid[low + 1] - grid[low])
+        )
+        for column in range(columns):
+            low, high = 0, top  # between two nodes o + f(o) is straight
+            while high - low > 1:
+                middle = (low + high) // 2
+                if grid[middle] + w * charge[middle] > held:
+                    high = middle
+                else:
+                    low = middle
+            below = grid[low] + w * charge[low]
+            above = grid[high] + w * charge[high]
+            o = grid[low] + (grid[high] - grid[low]) * (held - below) / (above - below)
+            shown[p, column] = o
+            held -= o
     return shown

@@ -1,4 +1,4 @@
-"""The equilibrium pocket is undone, its function found in what it releases; the forward model is the simulator's."""
+"""The equilibrium pocket is undone; the forward model is the simulator's."""
 
 from datetime import date
 
@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.errors import BadData
 from lib.identifiers import Quadrant
 from lib.sensor.equilibrium import NODES, Equilibrium
-from lib.sensor.pocket_fit import Profiles, block_profiles, fit_equilibrium
 from lib.simulate.pocket import equilibrium_charge, pocket_of
 
 QUADRANT, KELVIN = Quadrant(6, 1), 173.0
@@ -65,68 +63,3 @@ def test_a_missing_pixel_leaves_the_pocket_as_it_was():
 def test_a_pocket_that_empties_with_the_level_is_none():
     with pytest.raises(ValueError, match="not fall with the level"):
         Equilibrium(POCKET.charge[::-1].copy())
-
-
-@pytest.fixture(scope="module")
-def measured():
-    """300 blocks of 128 rows: skies of 80 to 1500 ADU, flats, four kelvins, floors of their own, a few spoilt."""
-    rng, n = np.random.default_rng(4), 300
-    kelvin, level = rng.uniform(171, 175, n), np.exp(rng.uniform(np.log(80), np.log(1500), n))
-    level[::10] = np.exp(rng.uniform(np.log(15_000), np.log(40_000), n // 10))
-    error = np.full(n, 1.5 / np.sqrt(128))
-    behind = np.array([read(np.full((1, 60), s), k)[1][0] for s, k in zip(level, kelvin, strict=True)])
-    behind += rng.normal(0, error[0], behind.shape) + rng.normal(0, 1, (n, 1))
-    behind[5::50] += rng.exponential(8, (6, COLUMNS))
-    return Profiles(level, kelvin, behind, error)
-
-
-def test_the_function_is_found_within_its_errors(measured):
-    fit = fit_equilibrium(measured)
-    assert not fit.used[5::50].any()
-    assert fit.used.mean() > 0.95
-    # 8700 degrees of freedom: chi2 known to 1.5 %.
-    assert fit.chi2 == pytest.approx(1, abs=4 * 0.015)
-    level = np.geomspace(1, 40_000, 30)
-    for kelvin in (171.5, 173.0, 174.5):
-        truth = equilibrium_charge(level, kelvin, QUADRANT)
-        pull = (fit.charge(level, kelvin) / truth - 1) / fit.relative_error(level, kelvin)
-        assert np.abs(pull).max() < 4  # thirty correlated values
-        sky = (level > 80) & (level < 1500)
-        assert fit.relative_error(level, kelvin)[sky].max() < 0.05  # most of it is what never leaves in 30 columns
-    # A sum over a floor of the last five columns would be low by what these still hold.
-    truth = equilibrium_charge(measured.level, measured.kelvin, QUADRANT)
-    naive = (measured.overscan - measured.overscan[:, -5:].mean(axis=1, keepdims=True)).sum(axis=1)
-    assert np.median((naive / truth)[measured.level < 1500]) < 0.95
-
-
-def test_a_fitted_pocket_undoes_the_effect(measured):
-    fit = fit_equilibrium(measured)
-    pocket = fit.pocket(172.0)
-    true = np.random.default_rng(1).poisson(400 * 6, (50, 300)) / 6
-    light = read(true, 172.0)[0].astype(np.float32)
-    pocket.recover(light, np.zeros(light.shape, bool), backwards=False)
-    error = light.mean(axis=0) - true.mean(axis=0)
-    # The first pixel fills the pocket, and shows all of its error; behind it only differences count.
-    level = np.array([400.0])
-    assert abs(error[0]) < 4 * (fit.relative_error(level, 172.0) * fit.charge(level, 172.0))[0]
-    assert np.abs(error[1:]).max() < 0.05
-
-
-def test_blocks_leave_out_rows_that_end_on_a_star():
-    rng = np.random.default_rng(2)
-    true = np.full((512, 64), 400.0) + rng.normal(0, 8, (512, 64))
-    true[100:110, 58:] += 5000
-    image, behind = read(true)
-    image, behind = image + rng.normal(0, 1.5, image.shape), behind + rng.normal(0, 1.5, behind.shape)
-    blocks = block_profiles(image, behind, KELVIN, 1.5)
-    assert blocks.level.shape == (4,)
-    # Noise of the mean over 128 rows and 8 columns; the pocket keeps nothing of an even sky.
-    np.testing.assert_allclose(blocks.level, 400, atol=4 * 8.2 / np.sqrt(118 * 8))
-    expected = read(np.full((1, 64), 400.0))[1]
-    np.testing.assert_allclose(blocks.overscan[:, 0], expected[0, 0], atol=4 * blocks.error.max() + 0.5)
-
-
-def test_too_few_profiles_are_refused(measured):
-    few = Profiles(measured.level[:5], measured.kelvin[:5], measured.overscan[:5], measured.error[:5])
-    with pytest.raises(BadData, match="5 overscan profiles for 10 parameters"):
-        fit_equilibrium(few)

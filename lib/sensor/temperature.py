@@ -1,0 +1,37 @@
+"""Temperatures that the headers of raw files tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+PLAUSIBLE = (140.0, 220.0)
+"""Kelvin.  The detectors are held near 173 K; a broken thermometer of ZTF's reads -7."""
+
+
+@dataclass(frozen=True, slots=True)
+class Temperatures:
+    """Of one CCD during an exposure, kelvin; NaN where the thermometer is broken."""
+
+    ccd: float
+    head: float
+    """Of the cold head, which cools them all: some kelvins below, and no measure of their differences."""
+
+    @classmethod
+    def read(cls, header: Mapping[str, Any], ccdid: int) -> Self:
+        """From the primary header of a raw file."""
+        return cls(_plausible(header.get(f"CCDTMP{ccdid:02d}")), _plausible(header.get("HEADTEMP")))
+
+    def of(self, thermometer: str) -> float:
+        """What one of them reads: "ccd" or "head"; NaN for "none"."""
+        return {"ccd": self.ccd, "head": self.head}.get(thermometer, math.nan)
+
+
+def _plausible(value: Any) -> float:
+    try:
+        kelvin = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return kelvin if PLAUSIBLE[0] <= kelvin <= PLAUSIBLE[1] else math.nan
