@@ -30,25 +30,33 @@ class ExposureQuality:
     photometric: NDArray[np.bool_]
 
 
-def exposure_quality(model: Model, fit: Fit, exposures: NDArray, limits: PhotometricLimits) -> ExposureQuality:
-    """Judge the exposures of a model whose first family is zero points, of exposures or their quadrants."""
-    zero = fit[model.families[0].name]
-    per_quadrant = zero.labels.ndim == 2
-    residual = fit.parameters.get("residual")
-    of_zero = np.searchsorted(exposures, zero.labels[:, 0] if per_quadrant else zero.labels)
+def exposure_quality(
+    model: Model, fit: Fit, exposures: NDArray, at: NDArray[np.int64], rcid: NDArray[np.int64], value: Floats,
+    component: NDArray[np.int32], limits: PhotometricLimits,
+) -> ExposureQuality:  # fmt: skip
+    """Judge exposures by their zero points and by what their measurements left over.
+
+    Parameters
+    ----------
+    exposures
+        All of the model.
+    at, rcid, value, component
+        (zero point,): number of its exposure among them, quadrant, magnitudes, connected part of the sky.
+    """
     n = len(exposures)
-    count, kept, square = model.total(_sums, fit.vector, of_zero, n)
-    spread = np.zeros(n)
-    if per_quadrant:
-        spread = _uneven(of_zero, zero.labels[:, 1], zero.value, n)
-    elif residual is not None:
-        at = np.searchsorted(exposures, residual.labels[:, 0])
-        spread = _uneven(at, residual.labels[:, 1], residual.value, n)
-    level = _medians(of_zero, zero.value, n)
-    component = np.full(n, -1)
-    component[of_zero] = np.maximum(component[of_zero], zero.component)
-    for one in np.unique(component):
-        level[component == one] -= _median(level[component == one])
+    names = [family.name for family in model.families]
+    column = names.index("zero_point")
+    zero = model.families[column]
+    labels = zero.labels[:, 0] if zero.labels.ndim == 2 else zero.labels
+    exposure_of = np.zeros(model.n_param, np.int64)
+    exposure_of[model.span("zero_point")] = np.searchsorted(exposures, labels)
+    count, kept, square = model.total(_sums, fit.vector, column, exposure_of, n)
+    spread = _uneven(at, rcid, value, n)
+    level = _medians(at, value, n)
+    part = np.full(n, -1)
+    np.maximum.at(part, at, component)
+    for one in np.unique(part):
+        level[part == one] -= _median(level[part == one])
     with np.errstate(invalid="ignore"):
         chi2, rejected = square / kept, 1 - kept / count
         good = (np.abs(level) <= limits.extinction) & (spread <= limits.uneven) & (rejected <= limits.rejected)
@@ -56,11 +64,11 @@ def exposure_quality(model: Model, fit: Fit, exposures: NDArray, limits: Photome
     return ExposureQuality(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
 
 
-def _sums(parts: Parts, p: Floats, exposure: NDArray, n: int) -> Floats:
+def _sums(parts: Parts, p: Floats, column: int, exposure: NDArray, n: int) -> Floats:
     """Measurements of stars in the fit, those kept of them, and their chi2, by exposure."""
     sums = np.zeros((3, n))
     for part in parts:
-        at = exposure[part.index[:, 0]]
+        at = exposure[part.index[:, column]]
         fitted = np.repeat(part.set_aside == 0, np.diff(part.first))
         used = fitted & (part.kept > 0)
         square = np.where(used, part.weight * residuals(part, p).astype(float) ** 2, 0)

@@ -79,6 +79,8 @@ class Fit:
     gauge: Gauge = field(repr=False)
     model: Model = field(repr=False)
     """With the rows rejected and the stars set aside."""
+    sum_sigma: Floats = field(repr=False)
+    """Of the sums of parameters that were asked for."""
     intake: Intake | None = None
 
     def __getitem__(self, family: str) -> Parameters:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from lib.fit import gauge as gauges
@@ -34,12 +35,14 @@ CORRELATED = 2
 def fit(
     model: Model, recipe: RobustRecipe = RobustRecipe(), *, removed: Sequence[Removed] = (),
     progress: Callable[[solver.Progress], None] | None = None, intake: Intake | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None, sums: sparse.csr_array | None = None,
 ) -> Fit:  # fmt: skip
     """Parameters, stars and rejected rows of a model.  The model's `kept` and `set_aside` are changed.
 
     Parameters
     ----------
+    sums
+        (sum, parameter): sums of parameters whose errors are wanted.
     checkpoint
         From which an interrupted fit goes on, to the same answer, and in which it notes how far it is.
 
@@ -68,15 +71,16 @@ def fit(
     gauge = gauges.take_out(gauges.exact_gauge(model, diag, label), model, diag, removed, respond)
     p = np.where(diag.determined, gauge.project(p), 0.0)
     sigma, correlations = np.full(model.n_param, np.nan), {}
+    sum_sigma = np.full(0 if sums is None else sums.shape[0], np.nan)
     if recipe.draws:
-        sigma = uncertainty.sigmas(model, diag, gauge, precondition, draws=recipe.draws)
+        sigma, sum_sigma = uncertainty.sigmas(model, diag, gauge, precondition, draws=recipe.draws, sums=sums)
         correlations = _correlations(model, diag, gauge, precondition, recipe.stop, sigma)
     free = int((diag.determined & (model.prior_weight == 0)).sum()) - gauge.direction.shape[1]
     return Fit(
         parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies), degeneracies=gauge.degeneracies,
         correlations=correlations, quality=star_results.quality(model, p, free), iterations=solution.iterations,
         rounds=state.rounds + state.earlier_rounds, converged=solution.converged, vector=p, label=label, gauge=gauge,
-        model=model, intake=intake,
+        model=model, intake=intake, sum_sigma=sum_sigma,
     )  # fmt: skip
 
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from lib.camera import Camera
+from lib.fit.checkpoint import Checkpoint
 from lib.fit.gauge import Removed
 from lib.fit.model import Floats, Model
 from lib.fit.results import Fit, Intake
 from lib.fit.robust import fit
 from lib.fit.solver import Progress
-from lib.fit.superpixels import Superpixels, on_camera, with_pixels
+from lib.fit.sources import Source, as_source, overview
+from lib.fit.superpixels import Superpixels, on_camera
 from lib.fit.table import Anchors, build_model, require
 from lib.fit.terms import (
     airmass_term,
@@ -27,10 +30,7 @@ from lib.fit.terms import (
     exposure_term,
     gain_term,
     map_term,
-    mean_of,
     night_term,
-    nights_in,
-    unique,
 )
 from lib.recipes import StarflatRecipe
 
@@ -71,8 +71,9 @@ class Starflat:
 
 
 def fit_starflat(
-    table: pa.Table, camera: Camera, recipe: StarflatRecipe = StarflatRecipe(), *, anchors: Anchors | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    table: pa.Table | Source, camera: Camera, recipe: StarflatRecipe = StarflatRecipe(), *,
+    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None, spool: Path | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Starflat:  # fmt: skip
     """Fit the response map to measurements of one sequence and filter.
 
@@ -80,33 +81,41 @@ def fit_starflat(
     ----------
     table
         star_id, exposure, mjd, rcid, x, y (or u, v; pixels), airmass, colour, mag, mag_e (magnitudes), as far as
-        the model needs them.
+        the model needs them; or Parquet files with these.
+    spool
+        Empty folder for what does not fit in memory; None: all does.
 
     Raises `BadData` where a column is missing or nothing can be used.
     """
-    model, intake, colour_centre = starflat_model(table, camera, recipe, anchors=anchors)
+    model, intake, colour_centre = starflat_model(table, camera, recipe, anchors=anchors, spool=spool)
     removed = planes(camera, recipe) if plane_removed(recipe, anchors) else []
-    return Starflat(
-        fit(model, recipe.robust, removed=removed, progress=progress, intake=intake), recipe, camera, colour_centre
-    )
+    result = fit(model, recipe.robust, removed=removed, progress=progress, intake=intake, checkpoint=checkpoint)
+    return Starflat(result, recipe, camera, colour_centre)
 
 
 def starflat_model(
-    table: pa.Table, camera: Camera, recipe: StarflatRecipe, *, anchors: Anchors | None = None
+    table: pa.Table | Source,
+    camera: Camera,
+    recipe: StarflatRecipe,
+    *,
+    anchors: Anchors | None = None,
+    spool: Path | None = None,
 ) -> tuple[Model, Intake, float]:
-    """The model of a table, what became of its rows, and the mean colour."""
+    """The model of measurements, what became of them, and the mean colour."""
     if recipe.model not in MODELS:
         raise ValueError(f"no starflat model {recipe.model!r}; known: {', '.join(MODELS)}")
     wanted = MODELS[recipe.model]
-    table = with_pixels(camera, table)
-    require(table, ["exposure", *(name for term in wanted for name in COLUMNS.get(term, ()))])
+    source = as_source(table, camera)
+    require(source, ["exposure", *(name for term in wanted for name in COLUMNS.get(term, ()))])
     photometric = recipe.photometric_sigma is not None and "zero_point" in wanted
-    nights = nights_in(table) if photometric or recipe.gain or "airmass" in wanted else np.zeros(0)
-    colour_centre = mean_of(table, "colour") if "colour" in wanted else 0.0
+    known = overview(source, len(camera.quadrants))
+    nights, colour_centre = known.nights, known.colour_centre if "colour" in wanted else 0.0
+    if photometric or recipe.gain or "airmass" in wanted:
+        require(source, ["mjd"])
 
     terms = [night_term(nights)] if photometric else []
     if "zero_point" in wanted:
-        terms.append(exposure_term(unique(table, "exposure"), sigma=recipe.photometric_sigma))
+        terms.append(exposure_term(known.exposures, sigma=recipe.photometric_sigma))
     terms.append(map_term(Superpixels(camera, recipe.superpixels)))
     if recipe.gain:
         terms.append(gain_term(nights, len(camera.quadrants)))
@@ -115,8 +124,9 @@ def starflat_model(
     if "airmass" in wanted:
         terms.append(airmass_term(nights, recipe.airmass_prior))
     model, intake = build_model(
-        table, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors
-    )
+        source, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors,
+        spool=spool,
+    )  # fmt: skip
     return model, intake, colour_centre
 
 

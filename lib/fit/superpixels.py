@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from lib.camera import Camera
@@ -55,18 +54,6 @@ class Superpixels:
         row, column = np.divmod(in_quadrant, self.n)
         slope = (np.stack([column, row], axis=1) + 0.5) * 2 / self.n - 1
         return Coarse.groups(quadrant, slope)
-
-
-def with_pixels(camera: Camera, table: pa.Table) -> pa.Table:
-    """The table with pixel columns x, y; from focal-plane positions u, v and rcid where it has only those."""
-    if "x" in table.column_names or not {"u", "v", "rcid"} <= set(table.column_names):
-        return table
-    rcid, u, v = (table[name].to_numpy() for name in ("rcid", "u", "v"))
-    x, y = np.full(len(u), np.nan), np.full(len(u), np.nan)
-    for quadrant in camera.quadrants:
-        on = rcid == quadrant.rcid
-        x[on], y[on] = camera.pixel(quadrant, u[on], v[on])
-    return table.append_column("x", pa.array(x)).append_column("y", pa.array(y))
 
 
 def on_camera(camera: Camera, columns: Mapping[str, NDArray]) -> dict[str, NDArray[np.bool_]]:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lib.errors import BadData
-from lib.fit.model import Floats, Model, Partition
+from lib.fit.model import Floats, InMemory, Model, Partition, Parts, offsets_of
 from lib.fit.results import Intake
+from lib.fit.sources import Columns, Rows, Source
+from lib.fit.spool import Spool
 from lib.fit.stars import HELD_OUT
 from lib.fit.terms import Term
 
-ROWS = 1 << 19
-"""Measurements of a partition, about; what is needed only on the way there is this long."""
-
-Columns = dict[str, NDArray]
 Valid = Callable[[Columns], Mapping[str, NDArray[np.bool_]]]
 """From columns to a mask of good rows for each reason that makes one bad."""
 
@@ -40,13 +37,13 @@ class Anchors:
 
 
 def build_model(
-    table: pa.Table, terms: Sequence[Term], *, error_floor: float, valid: Valid | None = None,
-    anchors: Anchors | None = None, held_out: float = 0.0,
+    source: Source, terms: Sequence[Term], *, error_floor: float, valid: Valid | None = None,
+    anchors: Anchors | None = None, held_out: float = 0.0, spool: Path | None = None,
 ) -> tuple[Model, Intake]:  # fmt: skip
-    """The model of a table with columns star_id, exposure, rcid, x, y, mag, mag_e and what the terms add.
+    """The model of measurements with columns star_id, exposure, rcid, x, y, mag, mag_e and what the terms add.
 
-    A table sorted by star is read in place, slice by slice; any other is sorted first.  Rows that cannot
-    serve are left out and counted by reason: not finite, without star, twice the same, or as `valid` says.
+    Rows that cannot serve are left out and counted by reason: not finite, without star, twice the same, or as
+    `valid` says.
 
     Parameters
     ----------
@@ -56,69 +53,49 @@ def build_model(
         Added in quadrature to mag_e; magnitudes.
     held_out
         Fraction of the stars that take no part in the fit.
+    spool
+        Folder in which the partitions are kept, to be read one at a time; None: they are kept in memory.
 
     Raises `BadData` where a column is missing or no row serves.
     """
     names = list(dict.fromkeys([*BASIC, *(name for term in terms for name in term.columns)]))
-    require(table, names)
+    require(source, names)
     families = [term.family for term in terms]
+    offsets = offsets_of(families)
     dropped: dict[str, int] = {}
-    repeated, partitions = 0, []
-    offsets = np.cumsum([0, *[family.size for family in families]])
-    for rows in _star_slices(_array(table.column("star_id"))):
-        part = _read(table, names, rows)
-        order = _good_rows(part, valid, dropped)
-        order = _canonical(part, order)
-        order, same, again = _without_copies(part, order)
-        _add(dropped, "the same row again", same)
-        repeated += again
-        if len(order):
-            origin = _origin(rows, order, len(part["mag"]))
-            part = {name: array[order] for name, array in part.items()} if _moved(order, part) else part
-            partitions.append(_partition(part, terms, offsets, error_floor, anchors, held_out, origin))
-    used = sum(len(part.y) for part in partitions)
-    if used == 0:
-        raise BadData(f"none of the {table.num_rows} measurements can be used: {dropped or 'the table is empty'}")
-    return Model(families, partitions), Intake(table.num_rows, used, dropped, repeated)
+    repeated = [0]
+
+    def partitions() -> Iterator[Partition]:
+        for columns, rows in source.stars(names):
+            order = _canonical(columns, _good_rows(columns, valid, dropped))
+            order, same, again = _without_copies(columns, order)
+            _add(dropped, "the same row again", same)
+            repeated[0] += again
+            if len(order):
+                origin = _origin(rows, order, len(columns["mag"]))
+                part = columns
+                if _moved(order, columns):
+                    part = {name: array[order] for name, array in columns.items()}
+                yield _partition(part, terms, offsets, error_floor, anchors, held_out, origin)
+
+    parts: Parts
+    if spool is None:
+        parts = InMemory(list(partitions()))
+    else:
+        parts = Spool(spool)
+        for part in partitions():
+            parts.append(part)
+    if parts.n_row == 0:
+        raise BadData(f"none of the {source.n_row} measurements can be used: {dropped or 'the table is empty'}")
+    return Model(families, parts), Intake(source.n_row, parts.n_row, dropped, repeated[0])
 
 
-def require(table: pa.Table, names: Sequence[str]) -> None:
-    if missing := [name for name in names if name not in table.column_names]:
+def require(source: Source, names: Sequence[str]) -> None:
+    if missing := [name for name in names if name not in source.column_names]:
         raise BadData(
-            f"table of measurements has no column {', '.join(missing)}, only {', '.join(table.column_names)}; "
+            f"table of measurements has no column {', '.join(missing)}, only {', '.join(source.column_names)}; "
             "rename what it has, or fit a model that needs less"
         )
-
-
-def _read(table: pa.Table, names: Sequence[str], rows: slice | NDArray[np.int64]) -> Columns:
-    if isinstance(rows, slice):
-        return {name: _array(table.column(name).slice(rows.start, rows.stop - rows.start)) for name in names}
-    return {name: _array(table.column(name).take(pa.array(rows))) for name in names}
-
-
-def _array(column: pa.ChunkedArray) -> NDArray:
-    """Without a copy where there is one chunk and nothing is missing."""
-    one = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if pa.types.is_integer(one.type) and one.null_count:
-        one = pc.fill_null(one, -1)
-    return np.asarray(one.to_numpy(zero_copy_only=False))
-
-
-def _star_slices(star_id: NDArray) -> Iterator[slice | NDArray[np.int64]]:
-    """Rows of some stars, all of each: slices of a table that is sorted by star, else positions."""
-    n = len(star_id)
-    order = None if bool(np.all(star_id[1:] >= star_id[:-1])) else np.argsort(star_id, kind="stable")
-    begin = 0
-    while begin < n:
-        end = min(begin + ROWS, n)
-        while end < n and _at(star_id, order, end) == _at(star_id, order, end - 1):
-            end += 1
-        yield slice(begin, end) if order is None else order[begin:end]
-        begin = end
-
-
-def _at(array: NDArray, order: NDArray | None, i: int) -> object:
-    return array[i if order is None else order[i]]
 
 
 def _good_rows(part: Columns, valid: Valid | None, dropped: dict[str, int]) -> NDArray[np.int64]:
@@ -162,7 +139,7 @@ def _moved(order: NDArray[np.int64], part: Columns) -> bool:
     return len(order) != len(part["mag"]) or bool(np.any(order[1:] < order[:-1]))
 
 
-def _origin(rows: slice | NDArray[np.int64], order: NDArray[np.int64], n: int) -> NDArray[np.int64] | int:
+def _origin(rows: Rows, order: NDArray[np.int64], n: int) -> NDArray[np.int64] | int:
     if isinstance(rows, slice):
         in_place = len(order) == n == rows.stop - rows.start and bool(np.all(order[1:] > order[:-1]))
         return int(rows.start) if in_place else order + np.int64(rows.start)

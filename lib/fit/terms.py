@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lib.fit.model import Coarse, Family, Floats
@@ -26,24 +25,6 @@ class Term:
     """What it is multiplied with; None: 1."""
     columns: tuple[str, ...] = ()
     """Read besides star_id, exposure, rcid, x, y, mag and mag_e."""
-
-
-def unique(table: pa.Table, column: str) -> NDArray:
-    """What occurs in a column, sorted."""
-    found = np.asarray(table[column].unique().drop_null().to_numpy())
-    return np.sort(found[np.isfinite(found)] if found.dtype.kind == "f" else found)
-
-
-def nights_in(table: pa.Table) -> Floats:
-    """Modified Julian dates: a night at Palomar never crosses midnight UT."""
-    return np.unique(np.floor(unique(table, "mjd").astype(float)))
-
-
-def mean_of(table: pa.Table, column: str) -> float:
-    """Of the finite values."""
-    values = table[column].to_numpy()
-    good = np.isfinite(values)
-    return float(np.mean(values, where=good, dtype=float)) if good.any() else 0.0
 
 
 def exposure_term(exposures: NDArray, *, sigma: float | None = None, name: str = "zero_point") -> Term:
@@ -87,24 +68,23 @@ def epoch_term(edges: tuple[float, ...], n_quadrant: int) -> Term:
 
 
 def quadrant_exposure_term(
-    table: pa.Table, exposures: NDArray, centre: tuple[Floats, Floats], *, sigma: float | None = None,
+    exposures: NDArray, seen: NDArray[np.bool_], centre: tuple[Floats, Floats], *, sigma: float | None = None,
     name: str = "zero_point",
 ) -> Term:  # fmt: skip
     """A zero point of each quadrant in each exposure that occurs; labels are exposure and rcid.
 
     Parameters
     ----------
+    seen
+        (exposure, rcid): which occur.
     centre
         Focal-plane position u, v of each quadrant's centre, on any scale of order one.
     sigma
         Standard deviation around zero; None: free.
     """
     n_quadrant = len(centre[0])
-    rcid = np.clip(table["rcid"].to_numpy().astype(np.int64), 0, n_quadrant - 1)
-    seen = np.zeros(len(exposures) * n_quadrant, bool)
-    seen[np.searchsorted(exposures, table["exposure"].to_numpy()) * n_quadrant + rcid] = True
     code = np.flatnonzero(seen)
-    number = np.zeros(len(seen), np.int64)
+    number = np.zeros(seen.size, np.int64)
     number[code] = np.arange(len(code))
     at, quadrant = np.divmod(code, n_quadrant)
     labels = np.column_stack([exposures[at], quadrant])

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from lib.camera import Camera
+from lib.fit.checkpoint import Checkpoint
 from lib.fit.exposures import ExposureQuality, exposure_quality
 from lib.fit.model import Floats, Model
 from lib.fit.repeatability import Repeatability, held_out_repeatability
 from lib.fit.results import Fit, Intake
 from lib.fit.robust import fit
 from lib.fit.solver import Progress
-from lib.fit.superpixels import Superpixels, on_camera, with_pixels
+from lib.fit.sources import Overview, Source, as_source, overview
+from lib.fit.superpixels import Superpixels, on_camera
 from lib.fit.table import Anchors, build_model, require
 from lib.fit.terms import (
     Term,
@@ -28,25 +32,26 @@ from lib.fit.terms import (
     colour_term,
     epoch_term,
     exposure_term,
-    mean_of,
-    nights_in,
+    night_term,
     quadrant_exposure_term,
-    unique,
 )
 from lib.recipes import UbercalRecipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ZeroPoints:
-    """Zero point of each quadrant of each exposure; arrays of one length."""
+    """Zero point of each quadrant of each exposure; arrays of one length, by exposure and rcid."""
 
     exposure: NDArray
     rcid: NDArray[np.int64]
     value: Floats
     """Magnitudes to subtract from measured ones; NaN where nothing determines it."""
     sigma: Floats
-    """In the gauge of the fit; NaN in a hierarchical fit, whose terms have each their own."""
+    """In the gauge of the fit; of a hierarchical fit, of the sum of its terms."""
+    count: NDArray[np.int64]
+    """Measurements used."""
     component: NDArray[np.int32]
+    """Part of the sky that stars connect; -1 where nothing determines the zero point."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,16 +60,17 @@ class Ubercal:
 
     fit: Fit
     recipe: UbercalRecipe
+    known: Overview
     zero_points: ZeroPoints
     exposures: ExposureQuality
     repeatability: Repeatability | None
     """None where no stars were held out."""
-    colour_centre: float
 
 
 def fit_ubercal(
-    table: pa.Table, camera: Camera, recipe: UbercalRecipe = UbercalRecipe(), *, anchors: Anchors | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe = UbercalRecipe(), *,
+    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None, spool: Path | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Ubercal:  # fmt: skip
     """Fit the zero points of a survey in one filter.
 
@@ -72,66 +78,100 @@ def fit_ubercal(
     ----------
     table
         star_id, exposure, rcid, x, y (or u, v; pixels), mag, mag_e (magnitudes); mjd, airmass, colour as far as
-        the terms need them.
+        the terms need them; or Parquet files with these.
     anchors
         Star magnitudes known from elsewhere.
+    spool
+        Empty folder for what does not fit in memory; None: all does.
 
     Raises `BadData` where a column is missing or nothing can be used.
     """
-    model, intake, colour_centre = ubercal_model(table, camera, recipe, anchors=anchors)
-    result = fit(model, recipe.robust, progress=progress, intake=intake)
+    model, intake, known = ubercal_model(table, camera, recipe, anchors=anchors, spool=spool)
+    labels, sums = zero_point_sums(model, recipe, known)
+    result = fit(model, recipe.robust, progress=progress, intake=intake, checkpoint=checkpoint, sums=sums)
     p = np.concatenate([result[family.name].value for family in model.families])
+    zero = _zero_points(result, labels, sums, p)
+    at = np.searchsorted(known.exposures, zero.exposure)
     return Ubercal(
-        fit=result, recipe=recipe, zero_points=_zero_points(result, recipe, len(camera.quadrants), table),
-        exposures=exposure_quality(model, result, unique(table, "exposure"), recipe.photometric),
+        fit=result, recipe=recipe, known=known, zero_points=zero,
+        exposures=exposure_quality(model, result, known.exposures, at, zero.rcid, zero.value, zero.component,
+                                   recipe.photometric),
         repeatability=held_out_repeatability(model, p, recipe.robust.clip) if recipe.held_out else None,
-        colour_centre=colour_centre,
     )  # fmt: skip
 
 
 def ubercal_model(
-    table: pa.Table, camera: Camera, recipe: UbercalRecipe, *, anchors: Anchors | None = None
-) -> tuple[Model, Intake, float]:
-    """The model of a table, what became of its rows, and the mean colour."""
+    table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe, *, anchors: Anchors | None = None,
+    spool: Path | None = None,
+) -> tuple[Model, Intake, Overview]:  # fmt: skip
+    """The model of measurements, what became of them, and what was found in them."""
+    source = as_source(table, camera)
+    terms, known = ubercal_terms(source, camera, recipe)
+    model, intake = build_model(
+        source, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors,
+        held_out=recipe.held_out, spool=spool,
+    )  # fmt: skip
+    return model, intake, known
+
+
+def ubercal_terms(source: Source, camera: Camera, recipe: UbercalRecipe) -> tuple[list[Term], Overview]:
     if recipe.zero_points not in ("quadrant", "hierarchical"):
         raise ValueError(f"no zero points of kind {recipe.zero_points!r}; known: quadrant, hierarchical")
-    table = with_pixels(camera, table)
     hierarchical = recipe.zero_points == "hierarchical"
+    if recipe.photometric_sigma is not None and not hierarchical:
+        raise ValueError(
+            "photometric_sigma is for zero_points = hierarchical: free quadrants have no common zero point"
+        )
     dated = ("mjd",) if hierarchical or recipe.airmass else ()
-    require(table, ["exposure", "rcid", *dated, *(("colour",) if recipe.colour else ())])
-    exposures, n_quadrant = unique(table, "exposure"), len(camera.quadrants)
+    require(source, ["exposure", "rcid", *dated, *(("colour",) if recipe.colour else ())])
+    known, n_quadrant = overview(source, len(camera.quadrants)), len(camera.quadrants)
     u, v = Superpixels(camera, 1).centres()
     centre = u / u.max(), v / v.max()
     terms: list[Term] = []
     if hierarchical:
+        if recipe.photometric_sigma is not None:
+            terms.append(night_term(known.nights))
         terms += [
-            exposure_term(exposures),
+            exposure_term(known.exposures, sigma=recipe.photometric_sigma),
             epoch_term(recipe.epochs, n_quadrant),
-            quadrant_exposure_term(table, exposures, centre, sigma=recipe.residual_sigma, name="residual"),
-        ]
+            quadrant_exposure_term(
+                known.exposures, known.quadrants, centre, sigma=recipe.residual_sigma, name="residual"
+            ),
+        ]  # fmt: skip
     else:
-        terms.append(quadrant_exposure_term(table, exposures, centre))
-    colour_centre = mean_of(table, "colour") if recipe.colour else 0.0
+        terms.append(quadrant_exposure_term(known.exposures, known.quadrants, centre))
     if recipe.colour:
-        terms.append(colour_term(Superpixels(camera, 1), colour_centre))
+        terms.append(colour_term(Superpixels(camera, 1), known.colour_centre))
     if recipe.airmass:
-        terms.append(airmass_term(nights_in(table), recipe.airmass_prior))
-    model, intake = build_model(
-        table, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors,
-        held_out=recipe.held_out,
+        terms.append(airmass_term(known.nights, recipe.airmass_prior))
+    return terms, known
+
+
+def zero_point_sums(model: Model, recipe: UbercalRecipe, known: Overview) -> tuple[NDArray, sparse.csr_array]:
+    """Exposure and rcid of each zero point, and (zero point, parameter) the terms that it is the sum of."""
+    names = [family.name for family in model.families]
+    labels = model.family("residual" if "residual" in names else "zero_point").labels
+    at, rcid = np.searchsorted(known.exposures, labels[:, 0]), labels[:, 1]
+    n_quadrant = known.quadrants.shape[1]
+    epoch = np.searchsorted(np.array(recipe.epochs), known.mjd[at], side="right")
+    members = {
+        "night": np.searchsorted(known.nights, np.floor(known.mjd[at])),
+        "zero_point": at if "residual" in names else np.arange(len(at)),
+        "quadrant_epoch": epoch * n_quadrant + rcid,
+        "residual": np.arange(len(at)),
+    }
+    columns = np.concatenate([model.span(name).start + index for name, index in members.items() if name in names])
+    rows = np.tile(np.arange(len(at)), len(columns) // max(len(at), 1))
+    return labels, sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(at), model.n_param))
+
+
+def _zero_points(result: Fit, labels: NDArray, sums: sparse.csr_array, p: Floats) -> ZeroPoints:
+    """What is not determined in any of its terms is not determined."""
+    unknown = sums @ np.isnan(p).astype(float) > 0
+    largest, finest = sums.indices.reshape(len(labels), -1)[:, [0, -1]].T
+    counts = np.concatenate([result[family.name].count for family in result.model.families])
+    return ZeroPoints(
+        labels[:, 0], labels[:, 1], np.where(unknown, np.nan, sums @ np.nan_to_num(p)),
+        np.where(unknown, np.nan, result.sum_sigma), counts[finest],
+        np.where(unknown, -1, result.label[largest]).astype(np.int32),
     )  # fmt: skip
-    return model, intake, colour_centre
-
-
-def _zero_points(result: Fit, recipe: UbercalRecipe, n_quadrant: int, table: pa.Table) -> ZeroPoints:
-    if recipe.zero_points == "quadrant":
-        zero = result["zero_point"]
-        return ZeroPoints(zero.labels[:, 0], zero.labels[:, 1], zero.value, zero.sigma, zero.component)
-    residual, exposure, quadrant = result["residual"], result["zero_point"], result["quadrant_epoch"]
-    at = np.searchsorted(exposure.labels, residual.labels[:, 0])
-    # One date of each exposure says in which epoch it is.
-    first = np.unique(table["exposure"].to_numpy(), return_index=True)[1]
-    epoch = np.searchsorted(np.array(recipe.epochs), table["mjd"].to_numpy()[first], side="right")[at]
-    value = exposure.value[at] + quadrant.value[epoch * n_quadrant + residual.labels[:, 1]] + residual.value
-    sigma = np.full(len(value), np.nan)
-    return ZeroPoints(residual.labels[:, 0], residual.labels[:, 1], value, sigma, exposure.component[at])

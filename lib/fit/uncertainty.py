@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from lib.fit import assembly, normal, solver
@@ -22,17 +23,28 @@ DRAW_STOP = Stop(residual=1e-3, change=np.inf)
 
 def sigmas(
     model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, *,
-    draws: int, seed: int = 0,
-) -> Floats:  # fmt: skip
-    """(parameter,): standard deviation; NaN where nothing is determined.
+    draws: int, seed: int = 0, sums: sparse.csr_array | None = None,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Standard deviation of each parameter, and of each sum of them; NaN where something is not determined.
 
     From the inverse of the matrix where that is small; else from `draws` solutions of pure noise.
+
+    Parameters
+    ----------
+    sums
+        (sum, parameter)
     """
-    small = model.n_param <= EXACT and assembly.count_entries(model) <= 10 * solver.ENTRIES
-    variance = (
-        np.diag(covariance(model, diag, gauge)) if small else drawn(model, diag, gauge, precondition, draws, seed)
+    sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
+    if model.n_param <= EXACT and assembly.count_entries(model) <= 10 * solver.ENTRIES:
+        whole = covariance(model, diag, gauge)
+        single, several = np.diag(whole), np.asarray(sums.multiply(sums @ whole).sum(axis=1)).ravel()
+    else:
+        single, several = drawn(model, diag, gauge, precondition, draws, seed, sums)
+    unknown = sums @ (~diag.determined).astype(float) > 0
+    return (
+        np.where(diag.determined, np.sqrt(np.maximum(single, 0)), np.nan),
+        np.where(unknown, np.nan, np.sqrt(np.maximum(several, 0))),
     )
-    return np.where(diag.determined, np.sqrt(np.maximum(variance, 0)), np.nan)
 
 
 def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:
@@ -53,23 +65,26 @@ def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:
 
 
 def drawn(
-    model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, draws: int, seed: int
-) -> Floats:
-    """Variances from solutions of pure noise.
+    model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, draws: int, seed: int,
+    sums: sparse.csr_array | None = None,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Variances of parameters, and of sums of them, from solutions of pure noise.
 
     With x = P S^-1 b and b of covariance S, var(x_i) = var(x_i - b_i / S_ii) + (2 P_ii - 1) / S_ii: only the part
     that a parameter owes to the others is drawn, the rest is known (the Rao-Blackwellised estimator of
     Siden, Lindgren, Bolin & Villani 2018, JCGS 27, 898, for a singular matrix in a gauge).
     """
+    sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
     own = np.where(diag.determined, 1 / np.where(diag.determined, diag.reduced, 1), 0)
-    total, done = np.zeros(model.n_param), 0
+    single, several, done = np.zeros(model.n_param), np.zeros(sums.shape[0]), 0
     while done < draws:
         columns = min(COLUMNS, draws - done)
         b = normal.noise_right_sides(model, columns, seed + done)
         x = gauge.project(solver.solve(model, b, precondition, stop=DRAW_STOP).p)
-        total += np.sum((x - own[:, None] * b) ** 2, axis=1)
+        single += np.sum((x - own[:, None] * b) ** 2, axis=1)
+        several += np.sum((sums @ x) ** 2, axis=1)
         done += columns
-    return total / draws + (2 * gauge.retained() - 1) * own
+    return single / draws + (2 * gauge.retained() - 1) * own, several / draws
 
 
 def covariance_with(

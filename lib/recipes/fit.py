@@ -84,6 +84,8 @@ class UbercalRecipe:
     """One for each quadrant of each exposure; or exposure + quadrant x epoch + a small residual."""
     residual_sigma: float = 0.005
     """Prior of that residual, magnitudes."""
+    photometric_sigma: float | None = None
+    """Scatter of the exposures of a hierarchical fit within a photometric night, magnitudes; None: they are free."""
     epochs: tuple[float, ...] = ()
     """Dates (mjd) at which the camera changed."""
     colour: bool = False

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.camera import TINY
-from lib.fit import normal
-from lib.fit import table as tables
+from lib.fit import normal, sources
 from lib.fit.starflat import fit_starflat, starflat_model
 from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
@@ -63,7 +62,7 @@ def test_the_partitions_do_not_matter(reference, size, chunks):
     cuts = np.linspace(0, TABLE.num_rows, chunks + 1).astype(int)
     chunked = pa.concat_tables([TABLE.slice(a, b - a) for a, b in itertools.pairwise(cuts)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "ROWS", size)
+        patch.setattr(sources, "ROWS", size)
         fit = fit_starflat(chunked, TINY, RECIPE).fit
     assert_same(fit, reference, np.arange(TABLE.num_rows))
 

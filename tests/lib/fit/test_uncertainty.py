@@ -84,7 +84,7 @@ def test_drawn_errors_agree_with_the_inverse_of_the_matrix():
 
     exact = np.diag(uncertainty.covariance(model, diag, chosen))
     n = 48
-    drawn = uncertainty.drawn(model, diag, chosen, precondition, n, seed=3)
+    drawn, _ = uncertainty.drawn(model, diag, chosen, precondition, n, seed=3)
 
     # The plane of a free map is nearly unknown, so nothing of a variance is known without draws:
     # a variance from n draws scatters by sqrt(2 / n), the same for all that follow one plane.
@@ -101,7 +101,7 @@ def test_drawn_errors_are_precise_where_a_parameter_owes_little_to_others():
     diag = normal.diagonals(model)
     unseen = gauge.exact_gauge(model, diag, gauge.labelled(model, diag)).direction
     precondition = solver.preconditioner(model, diag, unseen, "iterative")
-    variance = uncertainty.drawn(model, diag, exact.gauge, precondition, 48, seed=3)
+    variance, _ = uncertainty.drawn(model, diag, exact.gauge, precondition, 48, seed=3)
     sigma = np.sqrt(variance[model.span("map")])
     # Plain draws would scatter by 1 / sqrt(2 * 48) = 10 %.
     assert np.std(sigma / exact["map"].sigma) < 0.07

@@ -1,0 +1,184 @@
+"""A table of any size, a part at a time, gives the fit that it gives in memory."""
+
+import itertools
+import multiprocessing
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.camera import TINY
+from lib.errors import BadData
+from lib.fit import sources
+from lib.fit.checkpoint import STATE, Checkpoint
+from lib.fit.sources import ParquetSource, TableSource, overview
+from lib.fit.starflat import fit_starflat
+from lib.fit.ubercal import fit_ubercal
+from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
+from lib.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
+
+RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative", draws=8))
+MICRO = 1e-6
+
+
+@pytest.fixture(scope="module")
+def sequence():
+    return star_measurements(TINY, dithered_sequence(25, TINY), 1500, Effects(map_cells=3, outliers=0.02), seed=8)[0]
+
+
+@pytest.fixture(scope="module")
+def reference(sequence):
+    return fit_starflat(sequence, TINY, RECIPE).fit
+
+
+def written(table, folder, cuts=(0.3, 0.35, 0.8), row_group=1000):
+    """Files that each hold whole stars."""
+    star = table["star_id"].to_numpy()
+    edges = [0, *(int(np.searchsorted(star, star[int(c * len(star))])) for c in cuts), len(star)]
+    paths = [folder / f"part{k}.parquet" for k in range(len(edges) - 1)]
+    for path, (begin, end) in zip(paths, itertools.pairwise(edges), strict=True):
+        pq.write_table(table.slice(begin, end - begin), path, row_group_size=row_group)
+    return paths
+
+
+def assert_same(fit, reference):
+    """Within a hundredth of a millimagnitude; the very same rows rejected and stars set aside."""
+    for name, family in reference.parameters.items():
+        np.testing.assert_allclose(fit[name].value, family.value, atol=10 * MICRO)
+        np.testing.assert_allclose(fit[name].sigma, family.sigma, rtol=1e-3)
+    np.testing.assert_array_equal(fit.rejected, reference.rejected)
+    np.testing.assert_array_equal(fit.stars.variable, reference.stars.variable)
+    np.testing.assert_allclose(fit.stars.mag, reference.stars.mag, atol=10 * MICRO)
+    assert fit.intake == reference.intake
+    np.testing.assert_allclose([fit.chi2, fit.dof], [reference.chi2, reference.dof], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [700, 100_000])
+def test_a_streamed_starflat_is_the_one_in_memory(sequence, reference, tmp_path, rows):
+    source = ParquetSource(written(sequence, tmp_path), rows=rows)
+    assert len(list(source.stars(["star_id"]))) > len(source.paths) or rows > sequence.num_rows
+    assert_same(fit_starflat(source, TINY, RECIPE, spool=tmp_path / "spool").fit, reference)
+
+
+def test_a_streamed_survey_is_the_one_in_memory(tmp_path):
+    effects = Effects(quadrant_zero_point=0.004, map=0, colour_map=0)
+    table, _ = star_measurements(TINY, survey(2, 6, TINY, seed=5), 2000, effects, seed=5)
+    recipe = UbercalRecipe(zero_points="hierarchical", airmass=True, colour=True, epochs=(58590.0,))
+
+    one = fit_ubercal(table, TINY, recipe)
+    other = fit_ubercal(ParquetSource(written(table, tmp_path), rows=900), TINY, recipe, spool=tmp_path / "spool")
+
+    assert_same(other.fit, one.fit)
+    np.testing.assert_allclose(other.zero_points.value, one.zero_points.value, atol=10 * MICRO)
+    np.testing.assert_allclose(other.zero_points.sigma, one.zero_points.sigma, rtol=1e-3)
+    np.testing.assert_array_equal(other.exposures.photometric, one.exposures.photometric)
+    np.testing.assert_array_equal(other.repeatability.count, one.repeatability.count)
+    np.testing.assert_allclose(other.repeatability.rms, one.repeatability.rms, rtol=1e-3)
+
+
+def test_files_that_are_not_sorted_or_share_a_star_are_refused(sequence, tmp_path):
+    paths = written(sequence, tmp_path)
+    last = sequence.slice(sequence.num_rows - 1)
+    pq.write_table(pa.concat_tables([last, sequence.slice(0, 100)]), paths[0])
+    with pytest.raises(BadData, match=r"part0\.parquet is not sorted by star_id"):
+        fit_starflat(ParquetSource(paths), TINY, RECIPE, spool=tmp_path / "one")
+    pq.write_table(pa.concat_tables([sequence.slice(0, 100), last]), paths[0])
+    with pytest.raises(BadData, match=f"star {last['star_id'][0].as_py()} is in two of"):
+        fit_starflat(ParquetSource(paths), TINY, RECIPE, spool=tmp_path / "other")
+
+
+def test_files_in_any_order_with_interlaced_stars_serve(sequence, reference, tmp_path):
+    """Stars need not be sorted over the files: every other star in one of two files, the later ones first."""
+    odd = sequence["star_id"].to_numpy() // 7 % 2 == 1
+    for name, of in (("a", odd), ("b", ~odd)):
+        pq.write_table(sequence.filter(pa.array(of)), tmp_path / name)
+    fit = fit_starflat(ParquetSource([tmp_path / "a", tmp_path / "b"]), TINY, RECIPE, spool=tmp_path / "spool").fit
+    old = np.concatenate([np.flatnonzero(odd), np.flatnonzero(~odd)])
+    np.testing.assert_array_equal(np.sort(old[fit.rejected]), reference.rejected)
+    np.testing.assert_allclose(fit.vector, reference.vector, atol=10 * MICRO)
+
+
+def test_an_overview_tells_what_occurs(sequence, monkeypatch):
+    spoilt = sequence.set_column(
+        sequence.column_names.index("mjd"), "mjd",
+        pa.array(np.where(np.arange(sequence.num_rows) % 3 == 0, np.nan, sequence["mjd"].to_numpy())),
+    )  # fmt: skip
+    monkeypatch.setattr(sources, "ROWS", 500)
+    known = overview(TableSource(spoilt), 64)
+    exposure, rcid, mjd = (sequence[name].to_numpy() for name in ("exposure", "rcid", "mjd"))
+    np.testing.assert_array_equal(known.exposures, np.unique(exposure))
+    np.testing.assert_array_equal(known.mjd, [mjd[exposure == one][0] for one in known.exposures])
+    np.testing.assert_array_equal(known.nights, np.unique(np.floor(mjd)))
+    seen = np.zeros_like(known.quadrants)
+    seen[np.searchsorted(known.exposures, exposure), rcid] = True
+    np.testing.assert_array_equal(known.quadrants, seen)
+    np.testing.assert_allclose(known.colour_centre, sequence["colour"].to_numpy().mean(dtype=float))
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("part", "streamed"), [(0.03, True), (0.3, False), (0.6, True), (0.95, False)])
+def test_an_interrupted_fit_goes_on_to_the_very_same_answer(sequence, tmp_path, part, streamed):
+    source = ParquetSource(written(sequence, tmp_path), rows=9000) if streamed else sequence
+    seen = []
+    whole = fit_starflat(sequence, TINY, RECIPE, progress=seen.append).fit
+    when = int(part * len(seen)) + 1
+
+    def fitted(name, progress):
+        spool = tmp_path / name if streamed else None
+        checkpoint = Checkpoint(tmp_path / "state", "this fit", every=4)
+        return fit_starflat(source, TINY, RECIPE, progress=progress, spool=spool, checkpoint=checkpoint).fit
+
+    told = []
+
+    def until(one):
+        told.append(one)
+        if len(told) == when:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fitted("before", until)
+    rest = []
+    fit = fitted("after", rest.append)
+
+    assert len(rest) <= len(seen) - when + 4  # iterations made again: since the last record
+    np.testing.assert_allclose(fit.vector, whole.vector, atol=1e-12 if not streamed else 10 * MICRO)
+    np.testing.assert_array_equal(fit.rejected, whole.rejected)
+    assert (fit.rounds, fit.iterations) == (whole.rounds, whole.iterations)
+
+
+def fit_and_die(table, folder, after):
+    count = itertools.count(1)
+
+    def progress(one):
+        if next(count) == after:
+            os._exit(9)  # as a killed process: nothing is tidied up
+
+    fit_starflat(table, TINY, RECIPE, progress=progress, checkpoint=Checkpoint(folder, "this fit", every=4))
+
+
+def test_a_killed_process_leaves_a_state_to_go_on_from(sequence, reference, tmp_path):
+    folder = tmp_path / "state"
+    process = multiprocessing.get_context("spawn").Process(target=fit_and_die, args=(sequence, folder, 50))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    assert (folder / STATE).exists()
+
+    rest = []
+    checkpoint = Checkpoint(folder, "this fit", every=4)
+    fit = fit_starflat(sequence, TINY, RECIPE, progress=rest.append, checkpoint=checkpoint).fit
+
+    assert rest[0].round > 1 or rest[0].iteration > 40
+    assert_same(fit, reference)
+
+
+def test_the_state_of_another_fit_is_ignored(sequence, reference, tmp_path):
+    folder = tmp_path / "state"
+    other = StarflatRecipe(superpixels=3, model="color", robust=RobustRecipe(method="iterative", draws=0))
+    fit_starflat(sequence, TINY, other, checkpoint=Checkpoint(folder, "another"))
+    assert_same(fit_starflat(sequence, TINY, RECIPE, checkpoint=Checkpoint(folder, "this")).fit, reference)
