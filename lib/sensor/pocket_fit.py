@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import BSpline
 from scipy.optimize import least_squares
 
 from lib.errors import BadData
-from lib.sensor.equilibrium import NODES, Equilibrium
+from lib.sensor.equilibrium import NODES
+from lib.sensor.pocket_function import PocketFunction, spline_basis
 from lib.sensor.pocket_profiles import Profiles
 
 CLIP = 5.0
@@ -42,38 +42,13 @@ _SETTLED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PocketFit:
-    """ln f = spline(ln level) + slope x (kelvin - reference)."""
+class PocketFit(PocketFunction):
+    """The function, and how well it fits."""
 
-    knots: NDArray[np.float64]
-    """Of the cubic spline, in ln(level / ADU)."""
-    coefficients: NDArray[np.float64]
-    """Of the spline, then the slope per kelvin."""
-    covariance: NDArray[np.float64]
-    reference: float
-    """Kelvin."""
     used: NDArray[np.bool_]
     """(profile,) whether it was used."""
     chi2: float
     """Per degree of freedom of those used."""
-
-    def charge(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
-        """In the pocket behind pixels observed at that level, ADU."""
-        return np.exp(self._basis(level, kelvin) @ self.coefficients)
-
-    def relative_error(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
-        """Standard deviation of the charge over the charge."""
-        basis = self._basis(level, kelvin)
-        return np.sqrt(np.einsum("ij,jk,ik->i", basis, self.covariance, basis))
-
-    def pocket(self, kelvin: float) -> Equilibrium:
-        """To undo the effect at a temperature."""
-        charge = self.charge(NODES.astype(np.float64), kelvin)
-        return Equilibrium(np.maximum.accumulate(charge).astype(np.float32))
-
-    def _basis(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
-        spline = spline_basis(self.knots, np.asarray(level, np.float64))
-        return np.column_stack([spline, np.full(len(spline), kelvin - self.reference)])
 
 
 def fit_equilibrium(profiles: Profiles, *, spans: int = 9) -> PocketFit:
@@ -138,20 +113,6 @@ def _without_outliers(size: NDArray, there: NDArray[np.bool_], among: NDArray[np
     middle = np.median(size[among])
     spread = 1.4826 * np.median(np.abs(size[among] - middle))
     return there & (np.nan_to_num(size, nan=np.inf) <= middle + CLIP * spread)
-
-
-def spline_basis(knots: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cubic B-splines of ln(level), straight beyond the ends: (level, spans + 3)."""
-    step = knots[1] - knots[0]
-    full = np.concatenate([knots[0] - step * np.arange(3, 0, -1), knots, knots[-1] + step * np.arange(1, 4)])
-    x = np.log(np.maximum(level, 1e-30))
-    inside = np.clip(x, knots[0], knots[-1] - 1e-9)
-    n = len(full) - 4
-    values, slopes = np.empty((len(x), n)), np.empty((len(x), n))
-    for i in range(n):
-        one = BSpline(full, np.eye(n)[i], 3)
-        values[:, i], slopes[:, i] = one(inside), one.derivative()(inside)
-    return values + slopes * (x - inside)[:, np.newaxis]
 
 
 def _residuals(
