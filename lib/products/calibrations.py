@@ -52,6 +52,11 @@ def fringe_ref(recipe: recipes.FringeRecipe, period: Period, filter: Filter, ccd
     return _master(Kind.FRINGE, recipe, period, part, f"{filter}_c{ccdid:02d}_fringe.fits")
 
 
+def fringe_amplitudes_ref(recipe: recipes.FringeRecipe, period: Period, ccdid: int) -> ProductRef:
+    name = f"{Filter.ZI}_c{ccdid:02d}_fringes.parquet"
+    return _master(Kind.SUMMARY, recipe, period, f"{Filter.ZI}/c{ccdid:02d}", name)
+
+
 def linearity_ref(recipe: recipes.LinearityRecipe, period: Period, ccdid: int) -> ProductRef:
     return _master(Kind.LINEARITY, recipe, period, f"c{ccdid:02d}", f"c{ccdid:02d}_linearity.parquet")
 

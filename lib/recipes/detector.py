@@ -130,6 +130,8 @@ class FocalPlaneRecipe:
 class FringeFitRecipe:
     """How fringes of the sky's lines are measured, on many exposures and on one."""
 
+    exposures: int = 60
+    """Of a period, at most, spread evenly over it."""
     cell: int = 8
     """Pixels of a map's cell, each way; contours of fringes are wider than 20."""
     components: int = 3

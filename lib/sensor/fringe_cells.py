@@ -18,6 +18,8 @@ _FEW = 2
 """More pixels than these that are too bright, and the cell holds a source: by chance 1 in 50000 has so many of 64."""
 _LEAST = 0.5
 """Share of a cell's pixels that are needed."""
+_LEAST_SKY = 0.1
+"""Share of the cells that must know the sky for an exposure to tell anything."""
 _BAD = np.uint16(BAD)
 _PAD = 6
 """Cells added around a map before it is made a spline; what is wrong at their end is 0.002 of it at the map's."""
@@ -37,6 +39,11 @@ class Cells:
     @property
     def known(self) -> NDArray[np.bool_]:
         return np.isfinite(self.mean)
+
+    @property
+    def tell(self) -> bool:
+        """Whether there is enough sky between the sources."""
+        return bool(self.known.mean() >= _LEAST_SKY)
 
 
 def sky_cells(image: Image, size: int) -> Cells:

@@ -7,7 +7,7 @@ weighs by the noise it shows; cells that its model does not explain are unknown 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.ndimage import uniform_filter
 
 from lib.errors import BadData
 from lib.recipes import FringeFitRecipe
-from lib.sensor.fringe import FringeMap, sky_basis
+from lib.sensor.fringe import CcdFringes, FringeMap, sky_basis
 from lib.sensor.fringe_cells import Cells
 
 _ROUNDS = 60
@@ -26,8 +26,6 @@ _CLIP_EVERY = 5
 """Rounds between two looks at noise and outliers."""
 _EXPOSURES_EACH = 2
 """More exposures than these are needed for each component, or the components are the exposures themselves."""
-_LEAST_KNOWN = 0.1
-"""Share of the cells that an exposure must know to count."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +41,30 @@ class _Skies:
     """(exposure, 1), of a cell from the variance of its pixels."""
     basis: NDArray[np.float32]
     """(term, cell), orthonormal: the smooth sky."""
+
+
+def train_ccd(ccdid: int, skies: Sequence[Mapping[int, Cells]], recipe: FringeFitRecipe) -> CcdFringes:
+    """Fringe maps of a CCD.
+
+    Parameters
+    ----------
+    skies
+        Of each exposure, the cells of its quadrants by qid.
+
+    Raises
+    ------
+    BadData
+        As `train_fringes`; the message says of which quadrant.
+    """
+    maps = {}
+    for qid in sorted({qid for of_exposure in skies for qid in of_exposure}):
+        try:
+            maps[qid] = train_fringes([cells[qid] for cells in skies if qid in cells], recipe)
+        except BadData as error:
+            raise BadData(f"fringe map of CCD {ccdid}, quadrant {qid}: {error}") from error
+    if not maps:
+        raise BadData(f"fringe maps of CCD {ccdid}: no exposure could be detrended; look at what was set aside")
+    return CcdFringes(ccdid, maps)
 
 
 def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> FringeMap:
@@ -99,7 +121,7 @@ def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> Fringe
 
 def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
     """Over the exposure's own sky, with the noise that its pixels should have."""
-    usable = [cells for cells in exposures if cells.known.mean() >= _LEAST_KNOWN]
+    usable = [cells for cells in exposures if cells.tell]
     if not usable:
         raise BadData(f"none of {len(exposures)} exposures has enough sky between its sources to show fringes")
     known = np.array([cells.known.ravel() for cells in usable])
