@@ -32,5 +32,6 @@ def stars(
     found = catalogues_of(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
 
     return total(
-        make_star_table(scope.period, filter, catalogues, recipe, products) for filter, catalogues in found.items()
+        make_star_table(scope.period, filter, catalogues, scope.camera, recipe, products)
+        for filter, catalogues in found.items()
     )

@@ -5,21 +5,38 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
+from lib.camera import Camera
 from lib.catalogue.star_table import columns_of, may_hold, pixels_of_order, pixels_touched, star_table
+from lib.catalogue.starflat import StarflatMap
+from lib.errors import MissingProduct
 from lib.identifiers import Filter
 from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, Value, exposure_of, star_index_ref, star_table_ref
+from lib.products import (
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    exposure_of,
+    filter_of,
+    period_of,
+    star_index_ref,
+    star_table_ref,
+)
 from lib.recipes import StarTableRecipe, digest
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
 from lib.tables import STAR_TABLE_INDEX, schema_of
-from tasks.outcome import Outcome
+from tasks.outcome import Outcome, SetAside
 from tasks.policies import collect, launch, product_task
 from tasks.selection import frames
+
+Corrected = tuple[Built, Built | None]
+"""A catalogue, and the starflat that corrects it."""
 
 NO_CUTS = ("pixel", "kept", "stars", "found", "filter")
 """What the manifest of a partition says besides how many measurements each cut took away."""
@@ -27,17 +44,30 @@ NO_CUTS = ("pixel", "kept", "stars", "found", "filter")
 
 @product_task
 def make_partition(
-    target: ProductRef, catalogues: Sequence[Built], pixel: int, recipe: StarTableRecipe, store: Store
+    target: ProductRef,
+    catalogues: Sequence[Corrected],
+    pixel: int,
+    camera: Camera,
+    recipe: StarTableRecipe,
+    store: Store,
 ) -> Built:
     """Gather the measurements of the stars in one pixel of the sky, catalogue by catalogue."""
+    maps = {starflat.ref: starflat for _, starflat in catalogues if starflat}
 
     def make(spool: Path) -> Mapping[str, Value]:
         names = columns_of(recipe)
-        table, counts = star_table(((_columns(store, one, names), None) for one in catalogues), recipe, pixel)
-        write_table(spool, table, {"filter": str(exposure_of(catalogues[0].ref).filter)})
+        corrections = {
+            ref: StarflatMap.of_table(_columns(store, one), camera).of_catalogue for ref, one in maps.items()
+        }
+        read = (
+            (_columns(store, catalogue, names), corrections[starflat.ref] if starflat else None)
+            for catalogue, starflat in catalogues
+        )
+        table, counts = star_table(read, recipe, pixel)
+        write_table(spool, table, {"filter": str(exposure_of(catalogues[0][0].ref).filter)})
         return {"pixel": pixel, **counts}
 
-    return store.build(target, recipe, catalogues, make)
+    return store.build(target, recipe, [*(catalogue for catalogue, _ in catalogues), *maps.values()], make)
 
 
 @product_task
@@ -53,17 +83,36 @@ def make_index(target: ProductRef, partitions: Sequence[Built], recipe: StarTabl
 
 
 def make_star_table(
-    period: Period, filter: Filter, catalogues: Sequence[Built], recipe: StarTableRecipe, store: Store
+    period: Period, filter: Filter, catalogues: Sequence[Built], camera: Camera, recipe: StarTableRecipe, store: Store
 ) -> Outcome:
     """All partitions of a filter, and their index."""
-    common = {"recipe": recipe, "store": store}
+    maps = starflats(filter, recipe, store)
+    if recipe.starflat and not maps:
+        error = MissingProduct(f"no {filter} starflat of recipe {recipe.starflat} in the store; run the flow starflat")
+        return Outcome(set_aside=[SetAside.because(f"star table {filter} {period}", error)])
+    common = {"camera": camera, "recipe": recipe, "store": store}
     made = collect(
         launch(
-            make_partition, star_table_ref(recipe, period, filter, f"n{recipe.order}_{pixel}"), some, pixel, **common
+            make_partition,
+            star_table_ref(recipe, period, filter, f"n{recipe.order}_{pixel}"),
+            [(one, nearest(maps, exposure_of(one.ref).night)) for one in some],
+            pixel,
+            **common,
         )
         for pixel, some in by_pixel(catalogues, recipe, store).items()
     )
     return made + listed(period, filter, made, recipe, store)
+
+
+def starflats(filter: Filter, recipe: StarTableRecipe, store: Store) -> list[Built]:
+    """Maps that may correct the magnitudes of a filter, in order of time."""
+    made = store.list(Kind.STARFLAT_MAP, recipe.starflat) if recipe.starflat else []
+    return [one for one in made if filter_of(one.ref) == filter]
+
+
+def nearest(maps: Sequence[Built], night: date) -> Built | None:
+    """In time; the earlier of two as near."""
+    return min(maps, key=lambda one: period_of(one.ref).distance(night), default=None)
 
 
 def listed(period: Period, filter: Filter, made: Outcome, recipe: StarTableRecipe, store: Store) -> Outcome:
@@ -102,7 +151,7 @@ def partitions_of(index: Built, store: Store) -> list[Built]:
     return list(store.manifest(index.ref).inputs)
 
 
-def _columns(store: Store, product: Built, names: Sequence[str]) -> pa.Table:
+def _columns(store: Store, product: Built, names: Sequence[str] | None = None) -> pa.Table:
     with store.open(product) as path:
         return read_table(path, names)
 

@@ -68,10 +68,14 @@ class StarflatMap:
         colours = np.nan_to_num(np.asarray(colour, float) - self.colour_centre)
         return self._between(self.map, rcid, x, y) + colours * self._between(self.colour, rcid, x, y)
 
+    def of_catalogue(self, catalogue: pa.Table) -> NDArray[np.float64]:
+        """Correction of each row of an aperture catalogue, or of a star table."""
+        names = ("rcid", "x", "y", "colour")
+        return self.correction(*(catalogue[name].to_numpy(zero_copy_only=False) for name in names))
+
     def corrected(self, table: pa.Table) -> pa.Table:
         """A star table (columns of `lib.tables.STAR_TABLE`) with corrected magnitudes; NaN where unknown."""
-        names = ("rcid", "x", "y", "colour")
-        mag = table["mag"].to_numpy() - self.correction(*(table[name].to_numpy() for name in names))
+        mag = table["mag"].to_numpy() - self.of_catalogue(table)
         at = table.column_names.index("mag")
         return table.set_column(at, table.schema.field(at), pa.array(mag))
 

@@ -1,0 +1,50 @@
+"""Starflats: the response of the focal plane to starlight, from the dithered sequences of a period."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.periods import Period
+from lib.products import Kind
+from lib.recipes import SequenceRecipe
+from tasks.outcome import Outcome, total
+from tasks.settings import store_at
+from tasks.star_table import catalogues_of, make_star_table
+from tasks.starflat import fit_sequences, nights_of
+
+
+@product_flow("starflat")
+def starflat(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: SequenceRecipe = SequenceRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Fit the response of the camera to each night's exposures of a period, filter by filter.
+
+    1. Find the catalogues of each night and filter: a sequence.
+    2. Gather the measurements of each sequence, star by star.
+    3. Fit each: parameters, map, residuals.
+
+    Parameters
+    ----------
+    period
+        Nights with dithered exposures: 20190331, or several, which are then compared: 20180101_20211231.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+
+    found = catalogues_of(products, scope.period, recipe.stars, filters=scope.filters, ccdids=scope.ccdids)
+    sequences = nights_of(found)
+
+    tables = total(
+        make_star_table(Period.of(night), filter, some, scope.camera, recipe.stars, products)
+        for (night, filter), some in sequences.items()
+    )
+
+    fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products)
+    return tables + fitted

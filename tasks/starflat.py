@@ -1,0 +1,91 @@
+"""Starflats: the response of the focal plane, from the dithered exposures of a night."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from lib.camera import Camera
+from lib.fit.starflat import Starflat, fit_starflat
+from lib.fit.starflat_tables import map_table, parameter_table, residual_table, summary
+from lib.products import (
+    Built,
+    ProductRef,
+    Value,
+    filter_of,
+    period_of,
+    starflat_map_ref,
+    starflat_residuals_ref,
+)
+from lib.recipes import SequenceRecipe
+from lib.store import Store
+from lib.store.parquet import read_table, write_table
+from tasks.outcome import Outcome, attempt
+from tasks.policies import collect, launch, product_task
+from tasks.reading import opened
+from tasks.star_table import partitions_of
+
+
+@product_task
+def fit_sequence(target: ProductRef, index: Built, camera: Camera, recipe: SequenceRecipe, store: Store) -> Outcome:
+    """Fit the response of the camera to the star table of a night: parameters, map and residuals."""
+    night, filter = period_of(target).first, filter_of(target)
+    partitions = partitions_of(index, store)
+    fitted: list[tuple[Starflat, pa.Table]] = []
+
+    def fit() -> tuple[Starflat, pa.Table]:
+        if not fitted:  # once, and only if a product is missing
+            table = read_measurements(partitions, store)
+            fitted.append((fit_starflat(table, camera, recipe.fit), table))
+        return fitted[0]
+
+    def parameters(spool: Path) -> Mapping[str, Value]:
+        write_table(spool, parameter_table(fit()[0]))
+        return summary(fit()[0])
+
+    def response(spool: Path) -> None:
+        write_table(spool, map_table(fit()[0], {"filter": str(filter), "night": f"{night:%Y%m%d}"}))
+
+    def residuals(spool: Path) -> None:
+        write_table(spool, residual_table(*fit()))
+
+    parts: list[tuple[ProductRef, Callable[[Path], Mapping[str, Value] | None]]] = [
+        (target, parameters),
+        (starflat_map_ref(recipe, night, filter), response),
+        (starflat_residuals_ref(recipe, night, filter), residuals),
+    ]
+    return attempt(
+        parts, lambda part: store.build(part[0], recipe, partitions, part[1]), name=lambda part: part[0].label
+    )
+
+
+def read_measurements(partitions: Sequence[Built], store: Store) -> pa.Table:
+    """A whole star table."""
+    with opened(store, partitions) as paths:
+        return pa.concat_tables(read_table(path) for path in paths).combine_chunks()
+
+
+def nights_of(catalogues: Mapping[Filter, Sequence[Built]]) -> dict[tuple[date, Filter], list[Built]]:
+    """The catalogues of each night and filter: a sequence."""
+    found: dict[tuple[date, Filter], list[Built]] = {}
+    for filter, some in catalogues.items():
+        for one in some:
+            found.setdefault((exposure_of(one.ref).night, filter), []).append(one)
+    return dict(sorted(found.items()))
+
+
+def fit_sequences(indices: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store) -> Outcome:
+    """One fit for each star table, given by its index."""
+    return collect(
+        launch(
+            fit_sequence,
+            starflat_ref(recipe, period_of(index.ref).first, filter_of(index.ref)),
+            index,
+            camera=camera,
+            recipe=recipe,
+            store=store,
+        )
+        for index in indices
+    )
