@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.catalogue.airmass import airmass
-from lib.catalogue.apertures import Apertures, aperture_photometry, bits_within, fill_bad_pixels, noise_variance
-from lib.catalogue.background import Background, first_look, mask_sources, measure_background
+from lib.catalogue.apertures import Apertures, aperture_photometry, bits_within, fill_bad_pixels
+from lib.catalogue.background import Background, mask_sources, measure_background
 from lib.catalogue.detect import detect_sources
+from lib.catalogue.mesh import clipped_mean
+from lib.catalogue.sky_noise import measure_noise
 from lib.catalogue.star_table import pixels_touched
 from lib.catalogue.stars import Stars, is_inside, is_isolated, reference_stars, wcs_of
 from lib.errors import BadData
@@ -27,6 +29,9 @@ from lib.tables import catalogue_schema
 
 _ROUGH_RADIUS = 3.0
 """Aperture of the first look at the stars' brightness, pixels."""
+
+_GLANCE = 8
+"""Every so many-th row and column is looked at before the stars are masked."""
 
 _BEYOND = 50.0
 """Pixels around the image whose stars are masked too: they send their wings into it.  Left in the sky of a
@@ -163,7 +168,7 @@ def _detected_stars(
     background = measure_background(data, bad, box=recipe.background_box)
     not_saturated = bad & ((mask & np.uint16(MaskBit.SATURATED)) == 0)
     flat = fill_bad_pixels(data - background.level, ~np.isfinite(data))
-    found = detect_sources(flat, background.rms, not_saturated, threshold=recipe.detection_sigma)
+    found = detect_sources(flat, background.rms.plane(), not_saturated, threshold=recipe.detection_sigma)
     ra, dec = wcs.all_pix2world(found.x, found.y, 0)
     unknown = np.full(len(found.x), np.nan, dtype=np.float32)
     isolated = is_isolated(ra, dec, recipe.isolation_arcsec)
@@ -180,7 +185,7 @@ def _measure(
     recipe: PhotometryRecipe,
 ) -> tuple[Background, Apertures]:
     """Background beside the stars on the image and beyond it, then the fluxes of the former over it."""
-    level, rms = first_look(data, bad)
+    level, rms = clipped_mean(data, bad, thin=_GLANCE)
     ignored = bad
     if rms > 0:
         rough = sep.sum_circle(data, stars.x, stars.y, _ROUGH_RADIUS, mask=bad, subpix=1)[0]
@@ -191,11 +196,9 @@ def _measure(
         ignored = bad
     box = recipe.background_box
     background = measure_background(data, ignored, box=box)
-    noise = noise_variance(variance, background, ignored, box=box)
     above = data - background.level
-    return background, aperture_photometry(
-        above, noise, bad, stars.x, stars.y, recipe.radii, level_error=background.level_error
-    )
+    noise = measure_noise(above, variance, background, ignored, box=box)
+    return background, aperture_photometry(above, variance, bad, stars.x, stars.y, recipe.radii, sky=noise)
 
 
 def _flux_like(stars: Stars, flux: NDArray, others: Stars) -> NDArray[np.float64]:
@@ -243,7 +246,7 @@ def _sky_columns(stars: Stars, background: Background, camera: Camera, quadrant:
         "rp_mag": stars.rp_mag,
         "isolated": stars.isolated,
         "background": background.level[j, i],
-        "background_rms": background.rms[j, i],
+        "background_rms": background.rms.at(stars.x, stars.y),
     }
 
 

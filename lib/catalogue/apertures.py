@@ -1,4 +1,4 @@
-"""Fluxes in circular apertures, with errors that know the star's own photons."""
+"""Fluxes in circular apertures, with errors that know the star's own photons and the sky's correlated noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from lib.catalogue.background import Background, smooth_level
+from lib.catalogue.circles import circle_sums
+from lib.catalogue.sky_noise import SkyNoise
 
 _CHUNK = 512
 """Stars whose surroundings are held in memory at once."""
@@ -46,33 +47,6 @@ def poisson_variance(data: NDArray, gain: float | NDArray, read_noise: float) ->
     return np.asarray(np.clip(data, 0, None) / gain + (read_noise / np.asarray(gain)) ** 2, dtype=np.float32)
 
 
-def noise_variance(
-    variance: NDArray, background: Background, ignored: NDArray[np.bool_], *, box: int
-) -> NDArray[np.float32]:
-    """Variance of each pixel: the sky's as measured, the stars' as propagated.
-
-    Empty sky is the best witness of its own noise: on the archive's images it is 10 % larger than
-    what the header's gain and read noise foretell.  What a star adds can only be propagated: its
-    photons and, as the square of its counts, the noise of the flat.  So the level of the
-    variance plane is replaced by the square of the measured noise, and what stands above
-    that level is kept.  The variance plane is made of noisy counts, but a sum over an aperture is
-    linear in them: it errs like gain times the flux itself, by 1 part in (gain x error in
-    ADU), and the pulls show nothing of it.
-
-    Parameters
-    ----------
-    variance : (row, column), ADU^2
-        Of each pixel: sky, source, read and calibration noise.
-    ignored : (row, column)
-        Bad pixels and stars, as for the background.
-    box
-        Pixels, as for the background.
-    """
-    excess = variance - smooth_level(variance, ignored, box=box)
-    excess += background.rms**2
-    return np.clip(excess, 0, None, out=excess)
-
-
 def aperture_photometry(
     data: NDArray,
     variance: NDArray,
@@ -81,75 +55,51 @@ def aperture_photometry(
     y: NDArray[np.float64],
     radii: Sequence[float],
     *,
-    level_error: float = 0.0,
+    sky: SkyNoise | None = None,
 ) -> Apertures:
     """Sum the pixels in circles; exact overlap of circle and pixel.
 
-    Bad pixels are filled from their good neighbours, once for the whole image, and flagged.
-    sep's own treatment, to scale the sum by the area lost, takes a pixel in the wings for an
-    average one.  One bad pixel 6, 4 or 2 pixels from a star of seeing 2 changes what an aperture of 7 holds
-    by +0.64, +0.53 or -1.44 % if scaled, by +0.004, +0.07 or +0.7 % if filled.  In the core, -14
-    against -8 %, neither will do, and the flag says so.
+    Bad pixels are filled from their good neighbours and flagged.  sep's own treatment, to scale the sum by
+    the area lost, takes a pixel in the wings for an average one.  One bad pixel 6, 4 or 2 pixels from a
+    star of seeing 2 changes what an aperture of 7 holds by +0.64, +0.53 or -1.44 % if scaled, by +0.004,
+    +0.07 or +0.7 % if filled.  In the core, -14 against -8 %, neither will do, and the flag says so.
+
+    A pixel of which the circle covers a part w adds w^2 of its variance.  sep adds w: on an even
+    sky 1 / (3 radius) of the whole too much, 6 % of the error at 3 pixels.
 
     Parameters
     ----------
     data : (row, column), ADU
         Background subtracted.
     variance : (row, column), ADU^2
-        Of each pixel, see `noise_variance`.
+        Of each pixel.
     bad : (row, column)
+        Pixels that are not finite are bad too.
     x, y : (star,)
         Pixels; 0 is the centre of the first.
     radii
         Pixels.
-    level_error
-        ADU; the background's error is the same in all pixels of an aperture and grows as its area.
+    sky
+        What is known of the noise of the sky beside `variance`; None: that is right, and its pixels independent.
     """
-    bad = bad | ~np.isfinite(data) | ~np.isfinite(variance)
-    filled, noise = fill_bad_pixels(data, bad), fill_bad_pixels(variance, bad)
-    shape = (len(x), len(radii))
-    flux, error, flag = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int16)
-    good = (~bad).astype(np.float32)
-    spoilt = bits_within(bad.astype(np.uint16), x, y, max(radii)) != 0
-    for k, radius in enumerate(radii):
-        flux[:, k], error[:, k], flag[:, k] = sep.sum_circle(filled, x, y, radius, var=noise, subpix=0)
-        if spoilt.any():  # sep is asked again for its flag alone; it knows no pixel left from its other bit
-            good_area, _, flag[spoilt, k] = sep.sum_circle(good, x[spoilt], y[spoilt], radius, mask=bad, subpix=0)
-            flag[spoilt, k] |= np.where(good_area > 0, 0, sep.APER_ALLMASKED).astype(np.int16)
-    flag[_leaves(data.shape, x, y, radii)] |= np.int16(sep.APER_TRUNC)
-    error = np.sqrt(np.clip(error**2 - _rim_variance(noise, x, y, radii), 0, None))
-    area = np.pi * np.asarray(radii) ** 2
-    return Apertures(flux, np.hypot(error, area * level_error), flag)
+    order = np.argsort(radii)
+    sums = [np.zeros((len(x), len(radii))) for _ in range(5)]
+    growing = np.asarray(radii, dtype=np.float64)[order]
+    native = [np.ascontiguousarray(plane, dtype=np.float32) for plane in (data, variance)]
+    circle_sums(*native, np.ascontiguousarray(bad), x, y, growing, *sums)
+    flux, noise, squares, good, touched = (one[:, np.argsort(order)] for one in sums)
+    if sky is not None:
+        noise = sky.correct(noise, squares, x, y, tuple(radii))
+    flag = np.where(touched > 0, sep.APER_HASMASKED, 0) | np.where(good > 0, 0, sep.APER_ALLMASKED)
+    flag |= np.where(_leaves(data.shape, x, y, radii), sep.APER_TRUNC, 0)
+    return Apertures(flux, np.sqrt(noise), flag.astype(np.int16))
 
 
 def _leaves(shape: tuple[int, ...], x: NDArray, y: NDArray, radii: Sequence[float]) -> NDArray[np.bool_]:
-    """Which circles leave the image, (star, radius).
-
-    sep rounds towards zero, so it overlooks those that leave it by up to a pixel across the first row or column:
-    3 pixels around a star 2 pixels from there lost 2 % of its light under a clean flag.
-    """
+    """Which circles leave the image, (star, radius)."""
     rows, columns = shape
     room = np.minimum.reduce([x + 0.5, columns - 0.5 - x, y + 0.5, rows - 0.5 - y])
     return room[:, np.newaxis] < np.asarray(radii)
-
-
-def _rim_variance(noise: NDArray[np.float32], x: NDArray, y: NDArray, radii: Sequence[float]) -> NDArray[np.float64]:
-    """What sep counts too much on the rim of apertures, (star, radius), ADU^2.
-
-    A pixel of which the circle covers a part w adds w^2 of its variance to the sum's; sep adds w.  The
-    rest, w (1 - w) over the rim, is 1 / (3 radius) of the whole on an even sky: 6 % of the error at 3
-    pixels.  Here w falls linearly from 1 to 0 over a pixel's width, which gives that sum to 1 % (3 % at a radius of 1).
-    """
-    total = np.zeros((len(x), len(radii)))
-    ring = _ring(max(radii) / 2, max(radii) / 2 + 0.5)
-    nominal = np.hypot(*ring)
-    for part, variance, off_x, off_y in _around(noise, x, y, ring):
-        distance = np.hypot(off_x, off_y)
-        for k, radius in enumerate(radii):
-            rim = np.abs(nominal - radius) < 0.5 + np.sqrt(0.5)  # the star is up to half a diagonal off its pixel
-            covered = np.clip(np.float32(radius + 0.5) - distance[:, rim], 0, 1)
-            total[part, k] = np.einsum("sp,sp,sp->s", variance[:, rim], covered, 1 - covered)
-    return total
 
 
 def fill_bad_pixels(pixels: NDArray, bad: NDArray[np.bool_]) -> NDArray[np.float32]:
