@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from lib.errors import MissingProduct
 from lib.identifiers import Filter, ImageType
@@ -13,6 +13,8 @@ from lib.periods import Period
 from lib.products import NO_RECIPE, Built, Kind, ProductRef, ccdid_of, exposure_of
 from lib.store import Store
 from tasks.outcome import SetAside
+
+T = TypeVar("T")
 
 
 def frames(
@@ -45,6 +47,13 @@ def lacking(frames_of: Mapping[str, Collection[Built]], period: Period) -> tuple
     return tuple(
         SetAside.because(f"{sort} frames of {period}", error) for sort, found in frames_of.items() if not found
     )
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly chosen, the first and the last included."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(most - 1, 1))] for i in range(most)]
 
 
 def grouped(products: Iterable[Built], *keys: Callable[[ProductRef], Any]) -> dict[tuple[Any, ...], list[Built]]:
