@@ -167,3 +167,41 @@ def _release(grid, charge, warmth, level, columns):  # type: ignore[no-untyped-d
             shown[p, column] = o
             held -= o
     return shown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """Profiles beside a function, for the eye."""
+
+    level: NDArray[np.float64]
+    """(profile,) over the floor, ADU."""
+    ratio: NDArray[np.float64]
+    """(profile,) what the overscan shows over what it should."""
+    ratio_error: NDArray[np.float64]
+    left: NDArray[np.float64]
+    """(profile, column) of the overscan, less the release and the floor, ADU."""
+    first: NDArray[np.float64]
+    """(profile,) what the first pixels show over the floor, ADU; NaN: not known."""
+    filled: NDArray[np.float64]
+    """(profile,) what they lack: the charge that filled the empty pocket."""
+    filled_error: NDArray[np.float64]
+
+
+def compare(function: PocketFunction, profiles: Profiles) -> Compared:
+    """What profiles show beside what a measured function says, each profile by itself."""
+    nodes = spline_basis(function.knots, NODES.astype(np.float64))
+    known = np.isfinite(profiles.first)
+    fitted = nodes, function.reference
+    left, _, _ = _compare(function.coefficients, profiles, known, *fitted)
+    floor = left.mean(axis=1)
+    over = replace(profiles, level=profiles.level - floor, first=profiles.first - floor, start=profiles.start - floor)
+    left, _, response = _compare(function.coefficients, over, known, *fitted)
+    left -= left.mean(axis=1, keepdims=True)
+    shape = profiles.overscan - floor[:, np.newaxis] - left
+    shape -= shape.mean(axis=1, keepdims=True)
+    size = np.sum(shape**2, axis=1)
+    return Compared(
+        level=over.level, ratio=1 + np.sum(shape * left, axis=1) / size, ratio_error=profiles.error / np.sqrt(size),
+        left=left, first=over.first, filled=over.start * (1 + response[profiles.block]) - over.first,
+        filled_error=profiles.start_error,
+    )  # fmt: skip
