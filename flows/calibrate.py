@@ -5,11 +5,28 @@ from __future__ import annotations
 from flows.parameters import scope_of
 from flows.policies import product_flow
 from lib.identifiers import ImageType
-from lib.products import Kind, bias_ref, ccdid_of, filter_of, flat_ref, focal_plane_ref, led_flat_ref
+from lib.products import (
+    Kind,
+    bad_pixels_ref,
+    bias_ref,
+    ccdid_of,
+    filter_of,
+    flat_ref,
+    focal_plane_ref,
+    led_flat_ref,
+)
 from lib.recipes import CatalogueRecipe
-from tasks.calibration import make_bias, make_flat, make_focal_plane, make_led_flat
+from tasks.calibration import (
+    list_calibrations,
+    make_bad_pixels,
+    make_bias,
+    make_flat,
+    make_focal_plane,
+    make_led_flat,
+)
 from tasks.outcome import Outcome
 from tasks.policies import collect, launch
+from tasks.quality import judge_all
 from tasks.selection import by_ccd, by_led, frames, grouped, lacking
 from tasks.settings import store_at
 
@@ -29,10 +46,14 @@ def calibrate(
     """Make the master bias and flats of every CCD for one period, from the frames in the store.
 
     1. Find the bias and flat frames.
-    2. Combine the bias frames, CCD by CCD.
+    2. Combine the bias frames, CCD by CCD, and compare each master with the one before it.
     3. Combine the flat frames, CCD by CCD and LED by LED.
-    4. Average the LEDs of each filter.
+    4. Average the LEDs of each filter, and compare each flat with the one before it.
     5. Compare the levels of the CCDs over the focal plane.
+    6. Find the bad pixels.
+    7. List the period's calibrations.
+
+    A master that is suspect is shown among what was set aside; exposures are detrended with a good one.
 
     Parameters
     ----------
@@ -47,12 +68,14 @@ def calibrate(
     flats = frames(products, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
     missing = lacking({"bias": biases, "flat": flats}, scope.period)
 
+    bias_frames = by_ccd(biases, last_of_night=quadrant.bias.last_of_night)
     bias = collect(
         launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, recipe=quadrant.bias, **common)
-        for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
+        for ccdid, raws in bias_frames.items()
     )
 
     of_ccd = {ccdid_of(one.ref): one for one in bias.built}
+    bias += judge_all(bias.built, quadrant.bias_verdict, **common)
     led_flats = collect(
         launch(
             make_led_flat,
@@ -71,6 +94,8 @@ def calibrate(
         for (filter, ccdid), leds in grouped(led_flats.built, filter_of, ccdid_of).items()
     )
 
+    flat_verdicts = judge_all(ccd_flats.built, quadrant.flat_verdict, **common)
+
     levels = collect(
         launch(
             make_focal_plane,
@@ -81,4 +106,18 @@ def calibrate(
         )
         for (filter,), ccds_of_filter in grouped(ccd_flats.built, filter_of).items()
     )
-    return bias + led_flats + ccd_flats + levels + Outcome(set_aside=missing)
+    bad_pixels = collect(
+        launch(
+            make_bad_pixels,
+            bad_pixels_ref(quadrant.bad_pixel_map, scope.period, filter_of(flat.ref), ccdid_of(flat.ref)),
+            bias_frames[ccdid_of(flat.ref)],
+            of_ccd[ccdid_of(flat.ref)],
+            flat,
+            recipe=quadrant.bad_pixel_map,
+            **common,
+        )
+        for flat in ccd_flats.built
+    )
+
+    made = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
+    return made + list_calibrations(scope.period, quadrant, products) + Outcome(set_aside=missing)

@@ -312,3 +312,23 @@ CURVE_STARS = (
     Column("sets_zero_point", pa.bool_(), "", "the star is one of those that set the zero point"),
 )
 """Stars that tell the throughputs of a light curve."""
+
+CALIBRATIONS = (
+    Column("kind", pa.string(), "", "bias, ledflat, flat, focalplane, badpixels"),
+    Column("part", pa.string(), "", "what it is of, whatever its period: c03, zg/c03, zg"),
+    Column("ccd", pa.int8(), "", "CCD number, 1 to 16; null for what is of all CCDs"),
+    Column("filter", pa.string(), "", "filter code; null for what is of none"),
+    Column("recipe", pa.string(), "", "digest of the recipe"),
+    Column("first", pa.date32(), "", "first night that it is made of, and serves without distance"),
+    Column("last", pa.date32(), "", "last such night"),
+    Column("quality", pa.string(), "", "good, suspect or rejected; good if nobody judges this kind"),
+    Column("reason", pa.string(), "", "why it is not good"),
+    Column("compared", pa.string(), "", "address of the master that it was compared with; empty if with none"),
+    Column("moved", pa.float64(), "", "share of the pixels that moved since that one"),
+    Column("n_frames", pa.int32(), "", "raw frames combined"),
+    Column("inputs", pa.list_(pa.string()), "", "sha256 of what it was made of"),
+    Column("sha256", pa.string(), "", "of the file"),
+    Column("file", pa.string(), "", "name of the file"),
+    Column("address", pa.string(), "", "of the product in the store"),
+)
+"""List of the calibrations of a period: one row each."""

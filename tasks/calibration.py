@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from lib.camera import Camera
+from lib.detrend.bad_pixels import bad_pixel_masks, write_masks
+from lib.detrend.calibrations import Entry, calibrations
 from lib.detrend.focal_plane import FlatLevel, focal_plane
 from lib.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
-from lib.products import Built, ProductRef, Value, ccdid_of, period_of
-from lib.recipes import BiasRecipe, FlatRecipe, FocalPlaneRecipe, LedFlatRecipe
+from lib.periods import Period
+from lib.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, period_of
+from lib.recipes import (
+    BadPixelMapRecipe,
+    BiasRecipe,
+    CalibrationsRecipe,
+    FlatRecipe,
+    FocalPlaneRecipe,
+    LedFlatRecipe,
+    QuadrantRecipe,
+    digest,
+)
 from lib.store import Store
 from lib.store.parquet import write_table
-from tasks.policies import product_task
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, product_task
+from tasks.quality import Verdicts
 from tasks.reading import opened
 
 
@@ -20,9 +35,11 @@ from tasks.reading import opened
 def make_bias(target: ProductRef, raws: Sequence[Built], camera: Camera, recipe: BiasRecipe, store: Store) -> Built:
     """Combine the bias frames of one CCD."""
 
-    def make(spool: Path) -> None:
+    def make(spool: Path) -> Mapping[str, Value]:
         with opened(store, raws) as paths:
-            master_bias(paths, camera, ccdid_of(target), recipe, cards=card(target)).write(spool)
+            made = master_bias(paths, camera, ccdid_of(target), recipe, cards=card(target))
+        made.write(spool)
+        return made.summary
 
     return store.build(target, recipe, raws, make)
 
@@ -33,10 +50,15 @@ def make_led_flat(
 ) -> Built:
     """Combine the flat frames of one CCD and LED."""
 
-    def make(spool: Path) -> None:
-        with opened(store, raws) as paths, opened(store, [bias]) as (bias_path,):
-            master = CcdMaster.read(bias_path, camera)
-            led_flat(paths, master, camera, ccdid_of(target), recipe, cards=card(target)).write(spool)
+    def make(spool: Path) -> Mapping[str, Value]:
+        with (
+            opened(store, raws) as paths,
+            opened(store, [bias]) as (bias_path,),
+            CcdMaster.open(bias_path, camera) as master,
+        ):
+            made = led_flat(paths, master, camera, ccdid_of(target), recipe, cards=card(target))
+            made.write(spool)
+        return made.summary
 
     return store.build(target, recipe, [*raws, bias], make)
 
@@ -45,10 +67,12 @@ def make_led_flat(
 def make_flat(target: ProductRef, leds: Sequence[Built], camera: Camera, recipe: FlatRecipe, store: Store) -> Built:
     """Average the LEDs of one CCD and filter."""
 
-    def make(spool: Path) -> None:
-        with opened(store, leds) as paths:
-            leds_one_by_one = (CcdMaster.read(path, camera) for path in paths)
-            combine_leds(leds_one_by_one, recipe, cards=card(target)).write(spool)
+    def make(spool: Path) -> Mapping[str, Value]:
+        with opened(store, leds) as paths, ExitStack() as stack:
+            of_led = [stack.enter_context(CcdMaster.open(path, camera)) for path in paths]
+            made = combine_leds(of_led, recipe, cards=card(target))
+        made.write(spool)
+        return made.summary
 
     return store.build(target, recipe, leds, make)
 
@@ -62,6 +86,68 @@ def make_focal_plane(target: ProductRef, flats: Sequence[Built], recipe: FocalPl
             write_table(spool, focal_plane(FlatLevel.read(path) for path in paths))
 
     return store.build(target, recipe, flats, make)
+
+
+@product_task
+def make_bad_pixels(
+    target: ProductRef,
+    raws: Sequence[Built],
+    bias: Built,
+    flat: Built,
+    camera: Camera,
+    recipe: BadPixelMapRecipe,
+    store: Store,
+) -> Built:
+    """Find the bad pixels of one CCD and filter; `raws`: the bias frames."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        with (
+            opened(store, raws) as paths,
+            opened(store, [bias, flat]) as (bias_path, flat_path),
+            CcdMaster.open(bias_path, camera) as of_bias,
+            CcdMaster.open(flat_path, camera) as of_flat,
+        ):
+            masks = bad_pixel_masks(paths, of_bias, of_flat, camera, recipe)
+        return write_masks(spool, masks, {"CCDID": (ccdid_of(target), "CCD number"), **card(target)})
+
+    return store.build(target, recipe, [*raws, bias, flat], make)
+
+
+@product_task
+def write_calibrations(
+    target: ProductRef,
+    calibrated: Sequence[tuple[Built, Built | None]],
+    recipe: CalibrationsRecipe,
+    store: Store,
+) -> Built:
+    """List calibrations, each with the verdict on it, if there is one."""
+
+    def make(spool: Path) -> None:
+        entries = (Entry.of(store.manifest(master.ref), verdict) for master, verdict in calibrated)
+        write_table(spool, calibrations(entries))
+
+    used = [one for pair in calibrated for one in pair if one is not None]
+    return store.build(target, recipe, used, make)
+
+
+def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> Outcome:
+    """Bring the list of a period's calibrations up to date with all that the store has, whatever was made just now."""
+    biases, flats = Verdicts(store, recipe.bias_verdict), Verdicts(store, recipe.flat_verdict)
+    judged = {Kind.BIAS: biases, Kind.FLAT: flats}
+    kinds = {
+        Kind.BIAS: recipe.bias,
+        Kind.LED_FLAT: recipe.flat.led,
+        Kind.FLAT: recipe.flat,
+        Kind.FOCAL_PLANE: recipe.focal_plane,
+        Kind.BAD_PIXELS: recipe.bad_pixel_map,
+    }
+    there = [
+        (master, judged[kind].of(master) if kind in judged else None)
+        for kind, of_kind in kinds.items()
+        for master in store.list(kind, digest(of_kind), prefix=f"{period}/")
+    ]
+    target = calibrations_ref(recipe.calibrations, period)
+    return collect([launch(write_calibrations, target, there, recipe=recipe.calibrations, store=store)])
 
 
 def card(target: ProductRef) -> dict[str, tuple[Value, str]]:

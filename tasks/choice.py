@@ -3,76 +3,127 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from lib.detrend.choice import nearest
+from lib.detrend.choice import Candidate, choose
+from lib.detrend.verdicts import GOOD, Ruling
 from lib.errors import MissingProduct
 from lib.identifiers import CcdExposure
 from lib.periods import Period
-from lib.products import Built, Kind, Value, period_of
+from lib.products import Built, Kind, Value, part_of, period_of
 from lib.recipes import QuadrantRecipe, digest
 from lib.store import Store
+from tasks.quality import Verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A calibration, what is thought of it, and why it serves."""
+
+    built: Built
+    quality: str = GOOD
+    verdict: Built | None = None
+    """What says so; None if nobody judged it."""
+
+    @property
+    def inputs(self) -> list[Built]:
+        return [self.built] if self.verdict is None else [self.built, self.verdict]
+
+    def cards(self, what: str, name: str, night: date) -> dict[str, tuple[Value, str]]:
+        """For the header of what it detrended; `what`: four letters, ``BIAS``."""
+        return {
+            f"{what}FILE": (self.built.ref.file_name, name),
+            f"{what}DAYS": (period_of(self.built.ref).distance(night), "nights between it and the exposure"),
+            f"{what}QUAL": (self.quality, f"quality of the {name}"),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Masters that detrend one CCD exposure."""
 
-    bias: Built
-    flat: Built
+    bias: Chosen
+    flat: Chosen
     focal_plane: Built
+    bad_pixels: Built | None = None
+    """Of the flat's filter and period; None: the archive's mask alone serves."""
 
     @property
     def inputs(self) -> list[Built]:
-        return [self.bias, self.flat, self.focal_plane]
+        return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps]
+
+    @property
+    def maps(self) -> list[Built]:
+        return [] if self.bad_pixels is None else [self.bad_pixels]
 
     def cards(self, night: date) -> dict[str, tuple[Value, str]]:
         """For the header of what they detrended."""
         return {
-            "BIASFILE": (self.bias.ref.file_name, "master bias"),
-            "BIASDAYS": (period_of(self.bias.ref).distance(night), "nights between it and the exposure"),
-            "FLATFILE": (self.flat.ref.file_name, "master flat"),
-            "FLATDAYS": (period_of(self.flat.ref).distance(night), "nights between it and the exposure"),
+            **self.bias.cards("BIAS", "master bias", night),
+            **self.flat.cards("FLAT", "master flat", night),
+            "BPIXFILE": (self.bad_pixels.ref.file_name if self.bad_pixels else "", "bad pixels of ours"),
         }
 
 
-class Calibrations:
-    """The masters of a recipe that the store holds, asked for by exposure."""
+ByPeriod = dict[Period, Built]
 
-    def __init__(self, store: Store, recipe: QuadrantRecipe) -> None:
-        self._tolerance = recipe.tolerance_days
-        self._bias = self._periods(store.list(Kind.BIAS, digest(recipe.bias)))
-        self._flat = self._periods(store.list(Kind.FLAT, digest(recipe.flat)))
-        self._focal_plane = self._periods(store.list(Kind.FOCAL_PLANE, digest(recipe.focal_plane)))
+
+class Calibrations:
+    """The calibrations of a recipe that the store holds, asked for by exposure."""
+
+    def __init__(self, store: Store, recipe: QuadrantRecipe, said: Sequence[Ruling] | None = None) -> None:
+        """`said`: by an operator; None: what the operator's file says."""
+        self._recipe = recipe
+        self._bias = self._by_part(store.list(Kind.BIAS, digest(recipe.bias)))
+        self._flat = self._by_part(store.list(Kind.FLAT, digest(recipe.flat)))
+        self._focal_plane = self._by_part(store.list(Kind.FOCAL_PLANE, digest(recipe.focal_plane)))
+        maps = store.list(Kind.BAD_PIXELS, digest(recipe.bad_pixel_map)) if recipe.mask_bad_pixels else []
+        self._bad_pixels = self._by_part(maps)
+        self._of_bias = Verdicts(store, recipe.bias_verdict, said)
+        self._of_flat = Verdicts(store, recipe.flat_verdict, said)
 
     @staticmethod
-    def _periods(masters: Iterable[Built]) -> dict[str, dict[Period, Built]]:
-        """Masters by what they are of (``c03``, ``zg/c03``, ``zg``), then by period."""
-        found: dict[str, dict[Period, Built]] = defaultdict(dict)
+    def _by_part(masters: Iterable[Built]) -> dict[str, ByPeriod]:
+        """Calibrations by what they are of (``c03``, ``zg/c03``, ``zg``), then by period."""
+        found: dict[str, ByPeriod] = defaultdict(dict)
         for master in masters:
-            found[master.ref.data_id.partition("/")[2]][period_of(master.ref)] = master
+            found[part_of(master.ref)][period_of(master.ref)] = master
         return found
 
     def of(self, ccd: CcdExposure) -> Calibration:
-        """Nearest in time of each kind; the level of the focal plane is that of the flat's own period.
+        """The best of each kind; the level of the focal plane and the bad pixels are those of the flat's own period.
 
         Raises
         ------
         MissingProduct
-            If one is missing within the recipe's tolerance.
+            There is none, or none good enough, within the recipe's tolerance.
         """
         c, filter = f"c{ccd.ccdid:02d}", ccd.exposure.filter
-        bias = self._nearest("bias", self._bias.get(c, {}), ccd)
-        flat = self._nearest("flat", self._flat.get(f"{filter}/{c}", {}), ccd)
-        levels = self._focal_plane.get(str(filter), {})
-        if period_of(flat.ref) not in levels:
-            raise MissingProduct(f"{ccd}: {flat.ref.address} has no focal-plane level; run calibrate for its period")
-        return Calibration(bias, flat, levels[period_of(flat.ref)])
+        bias = self._chosen("bias", self._bias.get(c, {}), ccd, self._of_bias)
+        flat = self._chosen("flat", self._flat.get(f"{filter}/{c}", {}), ccd, self._of_flat)
+        period, levels = period_of(flat.built.ref), self._focal_plane.get(str(filter), {})
+        if period not in levels:
+            raise MissingProduct(
+                f"{ccd}: {flat.built.ref.address} has no focal-plane level; run calibrate for its period"
+            )
+        return Calibration(bias, flat, levels[period], self._bad_pixels.get(f"{filter}/{c}", {}).get(period))
 
-    def _nearest(self, what: str, found: dict[Period, Built], ccd: CcdExposure) -> Built:
+    def _chosen(self, what: str, found: ByPeriod, ccd: CcdExposure, verdicts: Verdicts | None = None) -> Chosen:
+        """By the recipe's rule; calibrations of a kind that nobody judges are good."""
+        candidates = [
+            Candidate(period, *(verdicts.quality(built) if verdicts else ())) for period, built in found.items()
+        ]
         try:
-            return found[nearest(found, ccd.exposure.night, self._tolerance)]
+            best = choose(
+                candidates,
+                ccd.exposure.night,
+                tolerance_days=self._recipe.tolerance_days,
+                rule=self._recipe.choice,
+                suspects=self._recipe.suspects,
+            )
         except MissingProduct as error:
             raise MissingProduct(f"{ccd}, {what}: {error}") from None
+        built = found[best.period]
+        return Chosen(built, best.quality, verdicts.of(built) if verdicts else None)

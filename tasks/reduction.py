@@ -14,6 +14,7 @@ from lib.catalogue.aperture_catalogue import aperture_catalogue, file_metadata, 
 from lib.catalogue.reference import stars_within
 from lib.catalogue.science_image import read_mask, science_image
 from lib.catalogue.stars import cone, wcs_of
+from lib.detrend.bad_pixels import read_masks
 from lib.detrend.focal_plane import common_level
 from lib.detrend.masters import CcdMaster
 from lib.detrend.quadrant import detrend_ccd, write_quadrant
@@ -97,9 +98,11 @@ def catalogue_science(
 
 def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Images:
     """Image and header of the quadrants of a CCD exposure, by qid."""
+    chosen = job.calibration
     with (
         opened(store, [job.raw]) as (raw,),
-        opened(store, job.calibration.inputs) as (bias_path, flat_path, levels),
+        opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
+        opened(store, chosen.maps) as maps,
         CcdMaster.open(bias_path, camera) as bias,
         CcdMaster.open(flat_path, camera) as flat,
         opened(store, job.headers.values()) as headers,
@@ -114,7 +117,8 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -
             {qid: read_mask(path) for qid, path in zip(job.masks, masks, strict=True)},
             camera,
             recipe,
-            cards=job.calibration.cards(job.ccd.exposure.night),
+            bad_pixels=[read_masks(path, camera) for path in maps],
+            cards=chosen.cards(job.ccd.exposure.night),
         )
 
 

@@ -175,8 +175,8 @@ def sketches(
     """Name, inputs and way of drawing of each figure, in the order of the page."""
     of_ccd = {catalogue.ref.data_id: catalogue for catalogue in catalogues}
     measured = [job for job in jobs if job.raw.ref.data_id in of_ccd]
-    biases = sorted({job.calibration.bias.ref: job.calibration.bias for job in jobs}.items())
-    flats = sorted({job.calibration.flat.ref: job.calibration.flat for job in jobs}.items())
+    biases = sorted({job.calibration.bias.built.ref: job.calibration.bias.built for job in jobs}.items())
+    flats = sorted({job.calibration.flat.built.ref: job.calibration.flat.built for job in jobs}.items())
     quadrants, *compared = numbers
     found: list[tuple[str, list[Built], figures.Draw]] = []
     if biases:

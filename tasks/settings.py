@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from lib.archive import Archive, Credentials, open_archive
+from lib.detrend.verdicts import Ruling, rulings
 from lib.store import Provenance, Store, open_store
 
 ROOT = Path(__file__).parents[1]
@@ -72,3 +73,12 @@ def _credentials(location: str) -> Credentials | None:
 
 def store_at(url: str) -> Store:
     return open_store(url, provenance())
+
+
+def operators_rulings() -> tuple[Ruling, ...]:
+    """What an operator decided about master calibrations (``ZTF_VERDICTS``, else deployments/verdicts.toml)."""
+    path = Path(os.environ.get("ZTF_VERDICTS", ROOT / "deployments" / "verdicts.toml"))
+    try:
+        return rulings(path.read_text(encoding="utf-8")) if path.is_file() else ()
+    except ValueError as error:  # of TOML too
+        raise ValueError(f"{path}: {error}") from None

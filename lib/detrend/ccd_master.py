@@ -47,6 +47,11 @@ class CcdMaster:
         """Of a card.  BadData if there is none: another kind of master is needed."""
         return card_value(self.cards, keyword, f"master of CCD {self.ccdid}")
 
+    @property
+    def summary(self) -> dict[str, Value]:
+        """Small facts for who looks for a master."""
+        return {"n_frames": self.value("NFRAMES")}
+
     def write(self, path: Path) -> None:
         """One file: cards, then Q1, Q1_VAR, Q1_N and so on."""
         unit = "" if "FLTNORM" in self.cards or "LEDNORM" in self.cards else "adu"

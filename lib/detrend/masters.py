@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def led_flat(
     )
 
 
-def combine_leds(flats: Sequence[CcdMaster], recipe: FlatRecipe, *, cards: Cards | None = None) -> CcdMaster:
+def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Cards | None = None) -> CcdMaster:
     """Flat of a filter: weighted mean of its LEDs' flats; a LED of weight 0 is left out.
 
     Each LED's level counts in FLTNORM with the LED's weight.  A pixel that some LEDs do not
@@ -208,7 +208,7 @@ def _weighted_mean(flats: Sequence[CcdMaster], weights: Sequence[float], qid: in
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 = NaN: no LED knows the pixel
         mean /= w
         variance /= w * w
-    return mean, variance, count.astype(np.uint8) if count.max() < 256 else count
+    return mean, variance, count
 
 
 def _about(

@@ -61,3 +61,16 @@ def to_image(light, variance, mask, bias_variance, flat, flat_variance, factor, 
                 if not (alive & (abs(var[i]) < _INFINITE) & (abs(row[i]) < _INFINITE)):
                     row[i] = var[i] = np.float32(np.nan)
                     mask[r, i] |= _NAN if alive else _NAN | _DEAD
+
+
+@_jit
+def count_bits(mask, n):  # type: ignore[no-untyped-def]
+    """Pixels that have each of the first n bits of a mask set."""
+    counts = np.zeros(n, np.int64)
+    for r in range(len(mask)):
+        row = mask[r]
+        for i in range(len(row)):
+            if row[i]:
+                for bit in range(n):
+                    counts[bit] += (row[i] >> np.uint16(bit)) & np.uint16(1)
+    return counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.detrend.ccd_master import CcdMaster, corrections
-from lib.detrend.pixels import to_image, to_light
+from lib.detrend.pixels import count_bits, to_image, to_light
 from lib.errors import BadData
 from lib.frames import RawCcd
 from lib.image import Image, MaskBit
@@ -28,6 +28,17 @@ _ROWS = 256
 """Rows that go through all corrections at a time, while they are in the processor's cache."""
 _SAMPLE = (slice(None, None, 16), slice(None, None, 4))
 """Pixels whose median serves a header card."""
+
+_COUNTED = {
+    "NSATUR": (MaskBit.SATURATED, "saturated"),
+    "NDEAD": (MaskBit.DEAD, "dead"),
+    "NLOWRESP": (MaskBit.LOW_RESPONSE, "of low response"),
+    "NHIRESP": (MaskBit.HIGH_RESPONSE, "of high response"),
+    "NNOISY": (MaskBit.NOISY, "noisy or hot"),
+    "NRADHIT": (MaskBit.RADIATION_HIT, "hit by radiation"),
+    "NNAN": (MaskBit.NAN, "without data"),
+}
+"""Faults counted in the header."""
 
 IPAC_PROCESSING = re.compile(
     r"CID\w+|MAGZP\w*|CLR\w+|ZP\w+|PCOLOR|CALNOTE\d|NMATCHES|FIXAPERS|APCOR\w+|MAGLIM|STATUS|BIT\d\d|"
@@ -50,6 +61,7 @@ def detrend_ccd(
     recipe: QuadrantRecipe,
     *,
     pockets: Pockets | None = None,
+    bad_pixels: Sequence[Mapping[int, NDArray]] = (),
     fringes: CcdFringes | None = None,
     cards: Cards | None = None,
 ) -> dict[int, tuple[Image, fits.Header]]:
@@ -57,7 +69,18 @@ def detrend_ccd(
     return {
         qid: (image, header)
         for qid, image, header in detrend_quadrants(
-            path, bias, flat, level, headers, masks, camera, recipe, pockets=pockets, fringes=fringes, cards=cards
+            path,
+            bias,
+            flat,
+            level,
+            headers,
+            masks,
+            camera,
+            recipe,
+            pockets=pockets,
+            bad_pixels=bad_pixels,
+            fringes=fringes,
+            cards=cards,
         )
     }
 
@@ -73,6 +96,7 @@ def detrend_quadrants(
     recipe: QuadrantRecipe,
     *,
     pockets: Pockets | None = None,
+    bad_pixels: Sequence[Mapping[int, NDArray]] = (),
     fringes: CcdFringes | None = None,
     cards: Cards | None = None,
 ) -> Iterator[tuple[int, Image, fits.Header]]:
@@ -98,6 +122,8 @@ def detrend_quadrants(
         IPAC's mask images; a quadrant without one starts from zeros.
     pockets
         Measured ones, for the equilibrium model.
+    bad_pixels : (row, column) by qid, each
+        Masks of ours to merge with IPAC's.
     fringes
         Maps to measure and subtract the sky's fringes with; None: they are left.
     cards
@@ -121,7 +147,8 @@ def detrend_quadrants(
     factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
     with RawCcd.open(path, camera, bias.ccdid) as raw:
         for qid in sorted(headers):
-            mask = _start_mask(masks.get(qid), camera, f"{path.name}, quadrant {qid}")
+            known = [mask[qid] for mask in (masks, *bad_pixels) if qid in mask]
+            mask = _start_mask(known, camera, f"{path.name}, quadrant {qid}")
             pixels, dark, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
             readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
             variances = bias.variance[qid], flat.variance[qid]
@@ -135,6 +162,7 @@ def detrend_quadrants(
                 "SATURATE": (_saturation(readout, camera) * factor / middle, "at the median response [adu]"),
                 **corrections(recipe.sensor, pocket=readout.pocket is not None),
                 **fringe_cards,
+                **_counts(image.mask),
                 "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
                 "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
                 **(cards or {}),
@@ -208,14 +236,23 @@ def _remove_fringes(
     return {"FRNGCOR": (True, "fringes subtracted"), **found.cards}
 
 
-def _start_mask(mask: NDArray | None, camera: Camera, where: str) -> NDArray[np.uint16]:
-    if mask is None:
-        return np.zeros(camera.shape, np.uint16)
-    if mask.shape != camera.shape:
-        raise BadData(
-            f"{where}: mask of shape {mask.shape}, expected {camera.shape}; is it of this camera? If so, fetch it again"
-        )
-    return mask.astype(np.uint16)
+def _counts(mask: NDArray[np.uint16]) -> dict[str, tuple[Value, str]]:
+    """How many pixels have which fault."""
+    counts = dict(zip(MaskBit, count_bits(mask, len(MaskBit)).tolist(), strict=True))
+    return {keyword: (counts[bit], f"pixels {name}") for keyword, (bit, name) in _COUNTED.items()}
+
+
+def _start_mask(known: Iterable[NDArray], camera: Camera, where: str) -> NDArray[np.uint16]:
+    """All that is known to be wrong with the pixels before they are looked at."""
+    merged = np.zeros(camera.shape, np.uint16)
+    for mask in known:
+        if mask.shape != camera.shape:
+            raise BadData(
+                f"{where}: mask of shape {mask.shape}, expected {camera.shape}; is it of this camera? "
+                "If so, fetch it again"
+            )
+        merged |= mask.astype(np.uint16, copy=False)
+    return merged
 
 
 def _saturation(readout: Readout, camera: Camera) -> float:

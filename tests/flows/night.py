@@ -18,6 +18,7 @@ from prefect.states import State
 
 import tasks.calibration
 import tasks.figures
+import tasks.quality
 import tasks.reduction
 import tasks.report
 from lib.archive import Irsa, LocalTree
@@ -35,7 +36,8 @@ PLAN = tiny_night(ccdids=CCDS, filters=(Filter.ZR,), n_bias=4, n_led=1, n_flat=3
 
 COUNTS = {
     "raw": 2 * (4 + 3 + 2), "header": 2 * 2 * 4, "mask": 2 * 2 * 4,
-    "bias": 2, "ledflat": 2, "flat": 2, "focalplane": 1, "apcat": 2 * 2,
+    "bias": 2, "ledflat": 2, "flat": 2, "focalplane": 1, "quality": 2 + 2, "badpixels": 2, "calibrations": 1,
+    "apcat": 2 * 2,
     "summary": 2, "figure": 9, "report": 1,
 }  # fmt: skip
 """Products of the night by kind, counted by hand: 2 CCDs, 4 bias, 3 flats of 1 LED, 2 exposures of 4 quadrants.
@@ -50,6 +52,9 @@ COMPUTING: dict[str, tuple[object, str]] = {
     "led_flat": (tasks.calibration, "led_flat"),
     "combine_leds": (tasks.calibration, "combine_leds"),
     "focal_plane": (tasks.calibration, "focal_plane"),
+    "compare": (tasks.quality, "compare"),
+    "bad_pixel_masks": (tasks.calibration, "bad_pixel_masks"),
+    "calibrations": (tasks.calibration, "calibrations"),
     "detrend_ccd": (tasks.reduction, "detrend_ccd"),
     "science_image": (tasks.reduction, "science_image"),
     "aperture_catalogue": (tasks.reduction, "aperture_catalogue"),

@@ -83,6 +83,9 @@ ONE_OF_ITS_KIND = {
     "ledflat": {"led_flat": 1},
     "flat": {"combine_leds": 1},
     "focalplane": {"focal_plane": 1},
+    "quality": {"compare": 1},
+    "badpixels": {"bad_pixel_masks": 1},
+    "calibrations": {"calibrations": 1},
     "apcat": {"detrend_ccd": 1, "aperture_catalogue": N_QID},
     "summary": {"quadrant_summary": len(CCDS) * N_EXPOSURE},
     "figure": {"background_picture": 1},
@@ -102,6 +105,9 @@ DAMAGE = [
     ("ledflat", delete_the_manifest),
     ("flat", truncate_the_manifest),
     ("focalplane", delete),
+    ("quality", flip_a_byte),
+    ("badpixels", truncate),
+    ("calibrations", delete),
     ("apcat", flip_a_byte),
     ("apcat", delete_the_manifest),
     ("summary", truncate),
@@ -160,30 +166,33 @@ def test_a_byte_flipped_in_secret_is_found_by_whoever_reads_it_and_the_next_run_
 # --- other numbers
 
 ALL = {
-    "master_bias": 2, "led_flat": 2, "combine_leds": 2, "focal_plane": 1,
+    "master_bias": 2, "led_flat": 2, "combine_leds": 2, "focal_plane": 1, "bad_pixel_masks": 2, "calibrations": 1,
     "detrend_ccd": len(CCDS) * N_EXPOSURE, "aperture_catalogue": len(CCDS) * N_EXPOSURE * N_QID,
 }  # fmt: skip
+MASTERS = ("bias", "ledflat", "flat", "focalplane", "badpixels", "calibrations")
+"""What the first steps make."""
 
 
 @pytest.mark.parametrize(
-    ("changed", "spared", "made"),
+    ("changed", "spared", "judged"),
     [
-        ({"quadrant": {"focal_plane": {"flat": {"led": {"bias": {"clip": 4.0}}}}}}, 0, {*ALL}),
-        ({"quadrant": {"focal_plane": {"flat": {"led": {"clip": 4.0}}}}}, 1, {*ALL}),
-        ({"quadrant": {"tolerance_days": 9}}, 4, {"apcat"}),
-        ({"photometry": {"isolation_arcsec": 15.0}}, 4, {"apcat"}),
+        ({"quadrant": {"focal_plane": {"flat": {"led": {"bias": {"clip": 4.0}}}}}}, 0, 4),
+        ({"quadrant": {"focal_plane": {"flat": {"led": {"clip": 4.0}}}}}, 1, 2),
+        ({"quadrant": {"bad_pixels": {"low": 0.6}}}, 4, 0),
+        ({"quadrant": {"tolerance_days": 9}}, 6, 0),
+        ({"photometry": {"isolation_arcsec": 15.0}}, 6, 0),
     ],
-    ids=["bias", "LED flat", "detrending", "photometry"],
+    ids=["bias", "LED flat", "bad pixels", "detrending", "photometry"],
 )
-def test_a_changed_number_makes_its_product_and_all_that_follow(store, survey, calls, changed, spared, made):
-    """`spared`: how many of the steps, in order, come before the number."""
+def test_a_changed_number_makes_its_product_and_all_that_follow(store, survey, calls, changed, spared, judged):
+    """`spared`: how many of the steps, in order, come before the number; `judged`: masters that are others now."""
     expected, watched = digests(store), Watched(store)
     reduce(store, survey, recipe=recipe_from(CatalogueRecipe, changed))
 
-    steps = dict(list(ALL.items())[spared:])
-    assert calls.so_far() == steps
-    masters = ["bias", "ledflat", "flat", "focalplane"][spared:]
-    assert kinds(watched.written()) == {kind: COUNTS[kind] for kind in (*masters, "apcat")}
+    verdicts = {"compare": judged} if judged else {}
+    assert calls.so_far() == dict(list(ALL.items())[spared:]) | verdicts
+    written = {kind: COUNTS[kind] for kind in (*MASTERS[spared:], "apcat")}
+    assert kinds(watched.written()) == written | ({"quality": judged} if judged else {})
     assert {name: n for name, n in digests(store).items() if name in expected} == expected  # the old ones stay
 
     reduce(store, survey)
@@ -206,7 +215,8 @@ def test_a_new_bias_frame_remakes_its_master_and_what_follows_from_it(store, sur
     opened(store).remove(raw_ref(late))
     reduce(store, survey)
     # ... the masters of its CCD are others, and the other CCD's catalogues by the level of the focal plane.
-    follow = {"master_bias": 1, "led_flat": 1, "combine_leds": 1, "focal_plane": 1,
+    follow = {"master_bias": 1, "led_flat": 1, "combine_leds": 1, "focal_plane": 1, "compare": 2,
+              "bad_pixel_masks": 1, "calibrations": 1,
               "detrend_ccd": ALL["detrend_ccd"], "aperture_catalogue": ALL["aperture_catalogue"]}  # fmt: skip
     assert calls.so_far() == follow
     without = digests(store, Kind.BIAS, Kind.FLAT, Kind.CATALOGUE)
@@ -219,5 +229,6 @@ def test_a_new_bias_frame_remakes_its_master_and_what_follows_from_it(store, sur
     watched = Watched(store)
     reduce(store, survey)
     assert calls.so_far() == follow
-    assert kinds(watched.written()) == {"bias": 1, "ledflat": 1, "flat": 1, "focalplane": 1, "apcat": COUNTS["apcat"]}
+    remade = {"bias": 1, "ledflat": 1, "flat": 1, "focalplane": 1, "quality": 2, "badpixels": 1, "calibrations": 1}
+    assert kinds(watched.written()) == remade | {"apcat": COUNTS["apcat"]}
     assert digests(store) == expected

@@ -2,22 +2,31 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from lib.detrend.bad_pixels import bad_pixels
+from lib.camera import TINY
+from lib.detrend.bad_pixels import bad_pixel_masks, bad_pixels, read_masks, running_median, write_masks
+from lib.errors import BadData
 from lib.image import MaskBit
+from lib.recipes import BadPixelMapRecipe, BadPixelRecipe
+from tests.lib.detrend.raw_files import QIDS
 
 SHAPE, N_FRAME = (150, 140), 20
+LIMITS = BadPixelRecipe()
+AT = ([3, 70, 149], [0, 66, 139])
 
 
 @pytest.fixture
 def planes():
     """Bias with a pattern of columns and a glow; vignetted flat; scatter of 20 frames of 1.5 ADU."""
     rng = np.random.default_rng(1)
-    row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    bias = 60 + 20 * np.exp(-row / 50) + 5 * np.sin(column / 20) + rng.normal(0, 0.5, SHAPE)
+    row = np.arange(SHAPE[0])[:, np.newaxis]
+    bias = 60 + 20 * np.exp(-row / 50) + rng.normal(0, 5, SHAPE[1]) + rng.normal(0, 0.5, SHAPE)
     flat = 1 - 0.2 * ((row - 75) / 75) ** 2 + rng.normal(0, 0.01, SHAPE)
     scatter = 1.5**2 * rng.chisquare(N_FRAME - 1, SHAPE) / (N_FRAME - 1)
-    return [plane.astype(np.float32) for plane in (bias, flat, scatter)]
+    return [*(plane.astype(np.float32) for plane in (bias, flat, scatter)), np.full(SHAPE, N_FRAME, np.uint16)]
 
 
 @pytest.mark.parametrize(
@@ -32,18 +41,56 @@ def planes():
     ],
 )
 def test_each_kind_is_found(planes, plane, factor, bit):
-    at = ([3, 70, 149], [0, 66, 139])
-    planes[plane][at] *= factor
-    mask = bad_pixels(*planes)
-    assert (mask[at] == bit).all()
+    planes[plane][AT] *= factor
+    assert (bad_pixels(*planes, LIMITS)[AT] == bit).all()
+
+
+def test_a_dead_column_is_found_although_its_own_pixels_agree(planes):
+    planes[1][:, 33] *= 0.01
+    mask = bad_pixels(*planes, LIMITS)
+    assert (mask[:, 33] == MaskBit.DEAD).all()
 
 
 def test_good_pixels_are_left_in_peace(planes):
-    # Eight sigma of a Gaussian; six robust sigma of the logarithm of a chi-square, whose upper tail is the lighter one.
-    assert np.count_nonzero(bad_pixels(*planes)) <= 1
-    assert np.count_nonzero(bad_pixels(*planes[:2])) == 0
+    # Eight sigma each, of 21 000 Gaussian or chi-square pixels: a chance of 1e-11 that one is beyond.
+    assert np.count_nonzero(bad_pixels(*planes, LIMITS)) == 0
+
+
+def test_few_frames_do_not_make_usual_pixels_noisy(planes):
+    planes[2][...] = 2 * np.random.default_rng(4).chisquare(3, SHAPE) / 3
+    planes[3][...] = 4
+    assert np.count_nonzero(bad_pixels(*planes, LIMITS)) == 0
 
 
 def test_planes_of_one_quadrant_have_one_shape(planes):
     with pytest.raises(ValueError, match="differ in shape"):
-        bad_pixels(planes[0], planes[1][:-1])
+        bad_pixels(planes[0], planes[1][:-1], *planes[2:], LIMITS)
+
+
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.floats(-100, 100, width=32)),
+    st.sampled_from([1, 3, 7]),
+)
+def test_running_median_is_the_median_of_what_is_around(plane, width):
+    mirrored = np.pad(np.arange(len(plane)), width // 2, mode="reflect")
+    at = mirrored[np.arange(len(plane))[:, None] + np.arange(width)]
+    np.testing.assert_array_equal(running_median(plane, width), np.median(plane[at], axis=1))
+
+
+def test_masks_survive_their_file_and_are_counted(tmp_path):
+    masks = {qid: np.zeros(TINY.shape, np.uint16) for qid in QIDS}
+    masks[2][5, 6:9] = MaskBit.DEAD
+    masks[3][1, 1] = MaskBit.DEAD | MaskBit.NOISY
+    about = write_masks(tmp_path / "bad.fits", masks, {"CCDID": 3})
+    assert (about["n_dead"], about["n_noisy"], about["n_low_response"]) == (4, 1, 0)
+    assert about["share"] == 4 / (4 * np.prod(TINY.shape))
+    for qid, mask in read_masks(tmp_path / "bad.fits", TINY).items():
+        np.testing.assert_array_equal(mask, masks[qid])
+    (tmp_path / "no.fits").write_bytes(b"")
+    with pytest.raises(BadData, match=r"no\.fits: no bad-pixel masks"):
+        read_masks(tmp_path / "no.fits", TINY)
+
+
+def test_a_ccd_without_bad_pixels_has_none(bias_frames, bias, flat):
+    masks = bad_pixel_masks(bias_frames, bias, flat, TINY, BadPixelMapRecipe())
+    assert sum(np.count_nonzero(mask) for mask in masks.values()) == 0  # 8 sigma, as above

@@ -1,4 +1,4 @@
-"""The nearest calibration is taken, if it is near enough."""
+"""The nearest good calibration is taken, if it is near enough."""
 
 from datetime import date, timedelta
 
@@ -6,35 +6,64 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.detrend.choice import nearest
+from lib.detrend.choice import Candidate, choose
 from lib.errors import MissingProduct
 from lib.periods import Period
 
 nights = st.dates(min_value=date(2019, 1, 1), max_value=date(2019, 12, 31))
 periods = st.tuples(nights, nights).map(lambda pair: Period(min(pair), max(pair)))
+qualities = st.sampled_from(["good", "suspect", "rejected"])
+candidates = st.lists(st.builds(Candidate, periods, qualities), unique_by=lambda one: one.period)
 NIGHT = date(2019, 4, 5)
 
 
-@given(st.lists(periods, min_size=1), nights)
-def test_no_period_is_nearer_than_the_one_chosen(known, night):
-    chosen = nearest(known, night, 400)
-    assert chosen in known
-    assert all(chosen.distance(night) <= period.distance(night) for period in known)
+def known(*periods: str, quality: str = "good") -> list[Candidate]:
+    return [Candidate(Period.parse(period), quality, "" if quality == "good" else "it rained") for period in periods]
+
+
+@given(candidates, nights, st.integers(0, 60), st.sampled_from(["nearest", "older"]), st.booleans())
+def test_what_is_chosen_keeps_the_rule_and_nothing_better_was_there(there, night, tolerance, rule, suspects):
+    allowed = [
+        one
+        for one in there
+        if one.period.distance(night) <= tolerance and (rule == "nearest" or one.period.first <= night)
+    ]
+    good = [one for one in allowed if one.quality == "good"]
+    serving = good or [one for one in allowed if suspects and one.quality == "suspect"]
+    if not serving:
+        with pytest.raises(MissingProduct):
+            choose(there, night, tolerance_days=tolerance, rule=rule, suspects=suspects)
+        return
+    chosen = choose(there, night, tolerance_days=tolerance, rule=rule, suspects=suspects)
+    assert chosen in serving
+    assert all(chosen.period.distance(night) <= one.period.distance(night) for one in serving)
 
 
 @given(st.integers(1, 10))
 def test_of_two_equally_near_the_older_serves(days):
     before, after = (Period.of(NIGHT + sign * timedelta(days)) for sign in (-1, 1))
-    assert nearest([after, before], NIGHT, 10) == before
+    assert choose([Candidate(after), Candidate(before)], NIGHT, tolerance_days=10).period == before
 
 
 def test_one_beyond_the_tolerance_is_refused_and_what_there_is_is_listed():
-    known = [Period.parse("20190301_20190325"), Period.parse("20190420")]
-    assert nearest(known, NIGHT, 11) == known[0]
+    there = known("20190301_20190325", "20190420")
+    assert choose(there, NIGHT, tolerance_days=11) == there[0]
     with pytest.raises(MissingProduct, match=r"20190301_20190325 \(11 days away\), 20190420_20190420 \(15 days away\)"):
-        nearest(known, NIGHT, 10)
+        choose(there, NIGHT, tolerance_days=10)
+
+
+def test_a_suspect_one_that_is_not_taken_is_told_with_its_reason():
+    there = known("20190404", quality="suspect")
+    with pytest.raises(MissingProduct, match=r"no good calibration.*1 days away, suspect: it rained.*verdicts\.toml"):
+        choose(there, NIGHT, tolerance_days=10)
+    assert choose(there, NIGHT, tolerance_days=10, suspects=True) == there[0]
 
 
 def test_none_at_all():
     with pytest.raises(MissingProduct, match="there is none at all"):
-        nearest([], NIGHT, 10)
+        choose([], NIGHT, tolerance_days=10)
+
+
+def test_another_rule_is_a_mistake():
+    with pytest.raises(ValueError, match="'latest'; known: nearest, older"):
+        choose(known("20190404"), NIGHT, tolerance_days=10, rule="latest")

@@ -1,0 +1,116 @@
+"""Which masters are good: each is compared with the good one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from lib.camera import Camera
+from lib.detrend.ccd_master import CcdMaster
+from lib.detrend.compare import compare
+from lib.detrend.verdicts import GOOD, Ruling, write_verdict
+from lib.products import Built, Kind, ProductRef, Value, part_of, period_of, quality_ref
+from lib.recipes import OperatorsWord, VerdictRecipe, digest
+from lib.store import Store
+from tasks.outcome import Outcome, SetAside
+from tasks.policies import collect, launch, product_task
+from tasks.reading import opened
+from tasks.settings import operators_rulings
+
+
+@product_task
+def judge(
+    target: ProductRef, master: Built, before: Sequence[Built], camera: Camera, recipe: VerdictRecipe, store: Store
+) -> Built:
+    """Compare a master with the one before it, if there is one."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        with opened(store, [master, *before]) as paths, ExitStack() as stack:
+            new, *old = (stack.enter_context(CcdMaster.open(path, camera)) for path in paths)
+            found = compare(
+                new, *old, sigma=recipe.quality.sigma, most_moved=recipe.quality.most_moved, floor=recipe.floor
+            )
+        write_verdict(spool, found.quality, found.reason)
+        return {
+            "quality": found.quality, "reason": found.reason, "moved": found.moved, "shift": found.shift,
+            "master": master.sha256, "before": "".join(one.ref.address for one in before),
+        }  # fmt: skip
+
+    return store.build(target, recipe, [master, *before], make)
+
+
+class Verdicts:
+    """What is thought of the masters of a recipe."""
+
+    def __init__(self, store: Store, recipe: VerdictRecipe, said: Sequence[Ruling] | None = None) -> None:
+        """`said`: by an operator; None: what the operator's file says."""
+        self._store, self._recipe = store, recipe
+        self._said = operators_rulings() if said is None else said
+        self._made = {one.ref: one for one in store.list(Kind.QUALITY, digest(recipe))}
+        self._answers: dict[ProductRef, Built | None] = {}
+
+    def of(self, master: Built) -> Built | None:
+        """The operator's word, else the verdict of its comparison; None if nobody looked at this very master."""
+        if master.ref not in self._answers:
+            self._answers[master.ref] = self._find(master)
+        return self._answers[master.ref]
+
+    def _find(self, master: Built) -> Built | None:
+        for ruling in reversed(self._said):
+            if ruling.is_about(master.ref):
+                return self._word(ruling.word, master.ref)
+        verdict = self._made.get(quality_ref(self._recipe, master.ref))
+        return verdict if verdict is not None and verdict.about.get("master") == master.sha256 else None
+
+    def quality(self, master: Built) -> tuple[str, str]:
+        """Quality and reason; good as long as nobody said otherwise."""
+        verdict = self.of(master)
+        about = {} if verdict is None else verdict.about
+        return str(about.get("quality", GOOD)), str(about.get("reason", ""))
+
+    def before(self, master: Built, masters: Iterable[Built]) -> list[Built]:
+        """The nearest good one of an earlier period; none if there is no such."""
+        older = [
+            one
+            for one in masters
+            if part_of(one.ref) == part_of(master.ref) and period_of(one.ref).last < period_of(master.ref).first
+        ]
+        latest_first = sorted(older, key=lambda one: (period_of(one.ref).last, period_of(one.ref).first), reverse=True)
+        return next(([one] for one in latest_first if self.quality(one)[0] == GOOD), [])
+
+    def _word(self, word: OperatorsWord, master: ProductRef) -> Built:
+        def make(spool: Path) -> Mapping[str, Value]:
+            write_verdict(spool, word.quality, word.reason)
+            return {"quality": word.quality, "reason": word.reason}
+
+        return self._store.build(quality_ref(word, master), word, [], make)
+
+
+def judge_all(masters: Sequence[Built], recipe: VerdictRecipe, camera: Camera, store: Store) -> Outcome:
+    """A verdict on each of some new masters; those that are not good are set aside, which is no reason to stop."""
+    known = Verdicts(store, recipe)
+    there = [one for kind in {master.ref.kind for master in masters} for one in store.list(kind, digest(recipe.master))]
+    made = collect(
+        launch(
+            judge,
+            quality_ref(recipe, master.ref),
+            master,
+            known.before(master, there),
+            camera=camera,
+            recipe=recipe,
+            store=store,
+        )
+        for master in masters
+    )
+    return made + Outcome(set_aside=_not_good(masters, Verdicts(store, recipe)))
+
+
+def _not_good(masters: Iterable[Built], verdicts: Verdicts) -> Iterator[SetAside]:
+    for master in masters:
+        quality, reason = verdicts.quality(master)
+        if quality != GOOD:
+            yield SetAside(
+                master.ref.label,
+                f"{quality}: {reason}; kept, but not chosen; see it, then say what it is in deployments/verdicts.toml",
+            )
