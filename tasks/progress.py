@@ -40,7 +40,7 @@ class Arrivals:
                 self.show()
 
     def _draw(self) -> None:
-        self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB")
+        self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB" if self._bytes else "")
 
     def show(self) -> None:
         self._shown = time.monotonic()

@@ -96,19 +96,25 @@ def curve_metadata(assembled: Assembled, fit: SceneFit, target: Target, recipe: 
 
 
 def summary_of(fit: SceneFit, table: pa.Table, stars: pa.Table) -> dict[str, Value]:
-    """Small facts about a light curve, for its manifest."""
+    """Small facts about a light curve, for its manifest.
+
+    Parameters
+    ----------
+    table
+        Columns `lib.tables.LIGHT_CURVE`.
+    stars
+        Columns `lib.tables.CURVE_STARS`, brightest first.
+    """
     flux, n_used = fit.flux[fit.measured], sum(not reason for reason in table["reason"].to_pylist())
-    solved = np.linalg.solve(fit.covariance, flux)
-    bright = stars["mag"].to_numpy() < np.quantile(stars["mag"].to_numpy(), 0.25) if stars.num_rows else np.zeros(0)
+    solved: NDArray[np.float64] = np.linalg.solve(fit.covariance, flux)
+    brightest = stars["scatter"].to_numpy()[: max(stars.num_rows // 4, 1)]
     return {
         "n_exposure": n_used,
         "n_unused": table.num_rows - n_used,
         "n_measured": len(flux),
         "signal_to_noise": round(float(np.sqrt(max(flux @ solved, 0.0))), 2),
         "n_star": stars.num_rows,
-        "bright_star_scatter_mmag": round(1000 * float(np.median(stars["scatter"].to_numpy()[bright])), 3)
-        if bright.any()
-        else None,
+        "bright_star_scatter_mmag": round(1000 * float(np.median(brightest)), 3) if len(brightest) else None,
         "position_kept": bool(FitFlag.POSITION_KEPT & fit.flag),
     }
 

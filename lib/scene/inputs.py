@@ -129,7 +129,7 @@ def cut(exposure: Exposure, x: float, y: float, side: int) -> tuple[NDArray[np.f
 def stamp_of(exposure: Exposure, target: Target, side: int) -> Stamp:
     """Cut a target out."""
     place = np.array([float(w) for w in exposure.wcs.all_world2pix(target.ra, target.dec, 0)])
-    data, bad, corner = cut(exposure, *place, side)
+    data, bad, corner = cut(exposure, float(place[0]), float(place[1]), side)
     return Stamp(
         exposure.mjd, data, bad, corner, place, matrix_at(exposure.wcs, target.ra, target.dec), exposure.variance,
         exposure.gain,
