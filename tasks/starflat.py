@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,13 +11,16 @@ import pyarrow as pa
 from lib.camera import Camera
 from lib.fit.starflat import Starflat, fit_starflat
 from lib.fit.starflat_tables import map_table, parameter_table, residual_table, summary
+from lib.identifiers import Filter
 from lib.products import (
     Built,
     ProductRef,
     Value,
+    exposure_of,
     filter_of,
     period_of,
     starflat_map_ref,
+    starflat_ref,
     starflat_residuals_ref,
 )
 from lib.recipes import SequenceRecipe
