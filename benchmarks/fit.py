@@ -29,6 +29,7 @@ from scipy.sparse.linalg import splu
 
 from lib.camera import TINY, ZTF
 from lib.fit.results import Fit
+from lib.fit.sources import ParquetSource
 from lib.fit.starflat import fit_starflat
 from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import dithered_sequence, star_measurements
@@ -97,6 +98,22 @@ def run(path: Path, name: str) -> dict[str, object]:
     if name == "robust with errors":
         out |= accuracy(table, np.load(path / "truth.npz"), fit)
     return {name: out}
+
+
+def run_streamed(path: Path) -> dict[str, object]:
+    """The same from Parquet files, with memory for a part of them."""
+    compile_passes()
+    source = ParquetSource([path / "table.parquet"])
+    meter = Meter()
+    with tempfile.TemporaryDirectory(dir=path) as spool:
+        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES["robust"]), spool=Path(spool)).fit
+        disk = sum(file.stat().st_size for file in Path(spool).iterdir())
+    cpu, memory = meter.read()
+    return {"streamed": {
+        "rows": source.n_row, "stars": fit.model.n_star, "cpu_s": cpu, "memory_mb": memory / 1e6,
+        "with_interpreter_mb": (memory + meter.held) / 1e6, "spool_bytes_per_row": disk / source.n_row,
+        "iterations_last": fit.iterations, "rounds": fit.rounds, "chi2_per_dof": fit.chi2 / fit.dof,
+    }}  # fmt: skip
 
 
 def accuracy(table: pa.Table, known: Mapping[str, np.ndarray], fit: Fit) -> dict[str, object]:
@@ -201,13 +218,16 @@ def main() -> None:
             simulate(int(how), Path(folder))
             print("{}")
         else:
-            print(json.dumps(run(Path(folder), how) if what == "run" else run_direct(Path(folder))))
+            runs = {"run": lambda: run(Path(folder), how), "streamed": lambda: run_streamed(Path(folder)),
+                    "direct": lambda: run_direct(Path(folder))}  # fmt: skip
+            print(json.dumps(runs[what]()))
         return
     for size in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
             child("simulate", str(int(size)), folder)
             for name in RECIPES:
                 report(child("run", name, folder))
+            report(child("streamed", "", folder))
             if size <= args.direct:
                 report(child("direct", "", folder))
 

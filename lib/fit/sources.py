@@ -27,6 +27,9 @@ ROWS = 1 << 19
 STREAMED_ROWS = 1 << 17
 """The same of files, where memory counts."""
 
+BUFFER = 1 << 18
+"""Bytes read at once of a column of a file; else whole row groups are read."""
+
 Columns = dict[str, NDArray]
 Rows = slice | NDArray[np.int64]
 """Of the source."""
@@ -103,7 +106,7 @@ class ParquetSource:
         _require_disjoint(spans)
 
     def _read(self, path: Path, names: Sequence[str]) -> Iterator[pa.Table]:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
             for batch in file.iter_batches(self._rows, columns=list(names), use_threads=False):
                 yield pa.Table.from_batches([batch])
 

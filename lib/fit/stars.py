@@ -101,8 +101,8 @@ def _spread_counts(parts: Parts, p: Floats) -> NDArray[np.int64]:
         _, _, chi2, used = _means(part, p)
         many = used - 1.0 >= VARIABLE_DOF
         dof = used[many] - 1.0
-        with np.errstate(divide="ignore"):
-            step = np.round(STEPS * np.log(chi2[many] / (dof * (1 - 2 / (9 * dof)) ** 3)))
+        ratio = np.maximum(chi2[many], np.finfo(float).tiny) / (dof * (1 - 2 / (9 * dof)) ** 3)  # rounding: below 0
+        step = np.round(STEPS * np.log(ratio))
         counts += np.bincount((np.clip(step, -MIDDLE, MIDDLE) + MIDDLE).astype(int), minlength=len(counts))
     return counts
 
