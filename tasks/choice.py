@@ -10,7 +10,7 @@ from datetime import date
 from lib.detrend.choice import Candidate, choose
 from lib.detrend.verdicts import GOOD, Ruling
 from lib.errors import MissingProduct
-from lib.identifiers import CcdExposure
+from lib.identifiers import CcdExposure, Filter
 from lib.periods import Period
 from lib.products import Built, Kind, Value, part_of, period_of
 from lib.recipes import QuadrantRecipe, digest
@@ -49,14 +49,20 @@ class Calibration:
     focal_plane: Built
     bad_pixels: Built | None = None
     """Of the flat's filter and period; None: the archive's mask alone serves."""
+    fringes: Chosen | None = None
+    """None: they are left in the image."""
 
     @property
     def inputs(self) -> list[Built]:
-        return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps]
+        return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps, *self.fringe_maps]
 
     @property
     def maps(self) -> list[Built]:
         return [] if self.bad_pixels is None else [self.bad_pixels]
+
+    @property
+    def fringe_maps(self) -> list[Built]:
+        return [] if self.fringes is None else [self.fringes.built]
 
     def cards(self, night: date) -> dict[str, tuple[Value, str]]:
         """For the header of what they detrended."""
@@ -64,6 +70,7 @@ class Calibration:
             **self.bias.cards("BIAS", "master bias", night),
             **self.flat.cards("FLAT", "master flat", night),
             "BPIXFILE": (self.bad_pixels.ref.file_name if self.bad_pixels else "", "bad pixels of ours"),
+            **(self.fringes.cards("FRNG", "fringe maps", night) if self.fringes else {}),
         }
 
 
@@ -81,6 +88,8 @@ class Calibrations:
         self._focal_plane = self._by_part(store.list(Kind.FOCAL_PLANE, digest(recipe.focal_plane)))
         maps = store.list(Kind.BAD_PIXELS, digest(recipe.bad_pixel_map)) if recipe.mask_bad_pixels else []
         self._bad_pixels = self._by_part(maps)
+        fringes = store.list(Kind.FRINGE, digest(recipe.fringe_maps)) if recipe.fringes else []
+        self._fringes = self._by_part(fringes)
         self._of_bias = Verdicts(store, recipe.bias_verdict, said)
         self._of_flat = Verdicts(store, recipe.flat_verdict, said)
 
@@ -108,7 +117,15 @@ class Calibrations:
             raise MissingProduct(
                 f"{ccd}: {flat.built.ref.address} has no focal-plane level; run calibrate for its period"
             )
-        return Calibration(bias, flat, levels[period], self._bad_pixels.get(f"{filter}/{c}", {}).get(period))
+        bad_pixels = self._bad_pixels.get(f"{filter}/{c}", {}).get(period)
+        return Calibration(bias, flat, levels[period], bad_pixels, self._fringes_of(ccd))
+
+    def _fringes_of(self, ccd: CcdExposure) -> Chosen | None:
+        """Only zi has them."""
+        filter = ccd.exposure.filter
+        if not (self._recipe.fringes and filter is Filter.ZI):
+            return None
+        return self._chosen("fringe maps", self._fringes.get(f"{filter}/c{ccd.ccdid:02d}", {}), ccd)
 
     def _chosen(self, what: str, found: ByPeriod, ccd: CcdExposure, verdicts: Verdicts | None = None) -> Chosen:
         """By the recipe's rule; calibrations of a kind that nobody judges are good."""

@@ -22,6 +22,7 @@ from lib.identifiers import Exposure
 from lib.image import Image
 from lib.products import Built, Value, catalogue_ref, quadrant_ref
 from lib.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, ScienceCatalogueRecipe
+from lib.sensor.fringe import CcdFringes
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
 from tasks.jobs import CcdJob, ScienceJob
@@ -103,6 +104,7 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -
         opened(store, [job.raw]) as (raw,),
         opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
         opened(store, chosen.maps) as maps,
+        opened(store, chosen.fringe_maps) as fringes,
         CcdMaster.open(bias_path, camera) as bias,
         CcdMaster.open(flat_path, camera) as flat,
         opened(store, job.headers.values()) as headers,
@@ -118,6 +120,7 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -
             camera,
             recipe,
             bad_pixels=[read_masks(path, camera) for path in maps],
+            fringes=next((CcdFringes.read(path, camera) for path in fringes), None),
             cards=chosen.cards(job.ccd.exposure.night),
         )
 
