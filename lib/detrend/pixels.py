@@ -18,23 +18,31 @@ _jit = numba.njit(cache=True, error_model="numpy")
 
 
 @_jit
-def to_light(pixels, offset, a, b, bias, saturation, mask):  # type: ignore[no-untyped-def]
+def to_light(pixels, offset, a, b, bias, full, ceiling, mask):  # type: ignore[no-untyped-def]
     """Raw ADU become linear ADU over offset (row,) and bias, in place: x / (a x^2 + b x + 1) - bias.
 
-    What exceeds the saturation over the offset is marked in the mask.
+    Marked in the mask as saturated: what reaches the light `full` of a full pixel, or, raw, the `ceiling` of the
+    converter.
     """
     for r in range(len(pixels)):
         row, dark, floor = pixels[r], bias[r], offset[r]
-        n_saturated = 0
-        for i in range(len(row)):
-            n_saturated += row[i] - floor > saturation
-        if n_saturated:
-            for i in range(len(row)):
-                if row[i] - floor > saturation:
-                    mask[r, i] |= _SATURATED
+        _mark_above(row, ceiling, mask[r])
         for i in range(len(row)):
             x = row[i] - floor
             row[i] = x / ((x * a + b) * x + _ONE) - dark[i]
+        _mark_above(row, full, mask[r])
+
+
+@_jit
+def _mark_above(row, limit, mask):  # type: ignore[no-untyped-def]
+    """Mark as saturated what reaches the limit: few rows have such pixels, so they are counted first."""
+    n = 0
+    for i in range(len(row)):
+        n += row[i] >= limit
+    if n:
+        for i in range(len(row)):
+            if row[i] >= limit:
+                mask[i] |= _SATURATED
 
 
 @_jit

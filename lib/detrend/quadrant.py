@@ -24,6 +24,10 @@ from lib.store.fits import Cards, Plane, write_fits
 
 LEAST_RESPONSE = 0.05
 """Of a pixel, relative to the CCD's median; below it counts as dead."""
+FULL = 0.995
+"""Share of the full well from which on a pixel is saturated: noise, and what the pocket took, lower its value."""
+CEILING_ADU = 65535
+"""Largest number of the converter."""
 _ROWS = 256
 """Rows that go through all corrections at a time, while they are in the processor's cache."""
 _SAMPLE = (slice(None, None, 16), slice(None, None, 4))
@@ -159,7 +163,7 @@ def detrend_quadrants(
                 "BUNIT": ("adu", "unit of the pixels"),
                 "GAIN": (readout.gain * middle / factor, "at the median response [e-/adu]"),
                 "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
-                "SATURATE": (_saturation(readout, camera) * factor / middle, "at the median response [adu]"),
+                "SATURATE": (_full_well(readout, camera) * factor / middle, "at the median response [adu]"),
                 **corrections(recipe.sensor, pocket=readout.pocket is not None),
                 **fringe_cards,
                 **_counts(image.mask),
@@ -207,14 +211,13 @@ def _detrend(
     """Raw pixels become the image, in place, some rows at a time; `mask` is added to.  `variances`: bias and flat."""
     variance = np.empty_like(pixels)
     a, b = np.float32(readout.linearity.a), np.float32(readout.linearity.b)
-    saturation, least = np.float32(camera.saturation), np.float32(LEAST_RESPONSE)
+    full, least = np.float32(FULL * _full_well(readout, camera)), np.float32(LEAST_RESPONSE)
     factors = np.float32(factor), np.float32(readout.read_noise**2), np.float32(1 / readout.gain)
     lost = np.zeros((_ROWS, pixels.shape[1]), bool)
     for start in range(0, len(pixels), _ROWS):
         rows = slice(start, start + _ROWS)
         light, marks = pixels[rows], mask[rows]
-        # Saturation is judged on the scale of the converter, so before the linearity.
-        to_light(light, readout.offset[rows], a, b, bias[rows], saturation, marks)
+        to_light(light, readout.offset[rows], a, b, bias[rows], full, np.float32(CEILING_ADU), marks)
         if readout.recover(light, lost[: len(light)]):
             marks[lost[: len(light)]] |= np.uint16(MaskBit.SWALLOWED)
             lost[:] = False
@@ -255,9 +258,9 @@ def _start_mask(known: Iterable[NDArray], camera: Camera, where: str) -> NDArray
     return merged
 
 
-def _saturation(readout: Readout, camera: Camera) -> float:
-    """Of the linear scale, ADU."""
-    return float(readout.linearity.linearise(np.array([camera.saturation]))[0])
+def _full_well(readout: Readout, camera: Camera) -> float:
+    """What a pixel holds, linear ADU of its amplifier: the camera's level is that of the nominal gain."""
+    return camera.saturation * camera.gain / readout.gain
 
 
 def _header(science: fits.Header, about: Cards) -> fits.Header:

@@ -163,7 +163,7 @@ class QuadrantRecipe:
     fringes: bool = False
     """Whether the fringes of the sky's lines are taken out in zi, which needs maps of a period near enough."""
     fringe_fit: FringeFitRecipe = FringeFitRecipe()
-    version: int = 1
+    version: int = 2
 
     @property
     def flat(self) -> FlatRecipe:

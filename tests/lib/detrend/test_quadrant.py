@@ -114,16 +114,34 @@ def test_faults_are_masked_and_without_value(detector, tmp_path, bias, flat):
     assert ipac.sum() == MaskBit.DETECTION | MaskBit.HALO  # the caller's own is left alone
 
 
-def test_saturation_is_that_of_the_converter_before_any_correction(detector, tmp_path, bias, flat):
-    # 58 599 and 58 601 ADU over the offset of the darkest corner, whatever flat and linearity make of them.
-    brightness = np.full(TINY.shape, 400.0)
-    raised = ((2, 100, 100, 55_000.0), (2, 110, 100, 62_000.0))
-    path, _ = exposed(detector, tmp_path, brightness, cosmic=raised)
-    image, header = detrended(path, bias, flat)[2]
+def test_a_pixel_is_full_at_so_many_electrons_whatever_its_amplifier_makes_of_them(detector, tmp_path, bias, flat):
+    """351 600 electrons are 58 600 ADU of the nominal gain of 6, 60 289 of a gain of 5.832."""
+    for gain, n_full in ((6.0, 3), (5.832, 1)):
+        light = {q: np.full(TINY.shape, 400.0) for q in QIDS}
+        # 1 ADU of linear light is one of the simulated detector's whatever gain its header tells.
+        for row, adu in enumerate((57_000, 58_400, 58_700, 60_400)):
+            light[2][row + 10, 100] = adu
+        quiet = replace(detector, gain=1e9, read_noise=0.0)
+        path = quiet.expose(tmp_path / f"{gain}.fits.fz", 1, light, quadrant_keywords={"GAIN": gain}, drift=0.0)
+        image, header = detrended(path, bias, flat)[2]
+        full = [bool(image.mask[row + 10, 100] & np.uint16(MaskBit.SATURATED)) for row in range(4)]
+        assert full == [False] * (4 - n_full) + [True] * n_full
+        assert np.count_nonzero(image.mask & np.uint16(MaskBit.SATURATED)) == n_full
+        assert header["NSATUR"] == n_full
+        response = np.median(flat.data[2])
+        # To the quantile between the pixels of a sample of the flat's 1 % pattern.
+        assert header["SATURATE"] == pytest.approx(351_600 / gain * RAISED / response, rel=0.01)
+        assert header["GAIN"] == pytest.approx(gain * response / RAISED, rel=0.01)
+
+
+def test_what_the_converter_cannot_tell_is_saturated(detector, tmp_path, bias, flat):
+    # 65 535 ADU, raw: of an amplifier of a gain of 5, 64 500 ADU over the offset are far from full.
+    light = {q: np.full(TINY.shape, 400.0) for q in QIDS}
+    raised = tuple((2, row, 100, adu) for row, adu in ((100, 63_500.0), (110, 66_000.0)))
+    quiet = replace(detector, cosmic=raised)
+    path = quiet.expose(tmp_path / "r.fits.fz", 1, light, quadrant_keywords={"GAIN": 5.0}, drift=0.0)
+    image, _ = detrended(path, bias, flat)[2]
     assert [int(image.mask[row, 100]) for row in (100, 110)] == [0, MaskBit.SATURATED]
-    response = np.median(flat.data[2])
-    assert header["SATURATE"] == pytest.approx(58_600 * RAISED / response, rel=0.02)  # linearity: up to 2 %
-    assert header["GAIN"] == pytest.approx(6.0 * response / RAISED, rel=0.01)  # a sample of the flat's 1 % pattern
 
 
 def test_the_header_keeps_the_sky_and_drops_what_is_true_of_other_pixels(sky):
