@@ -22,7 +22,7 @@ FRINGE_AMPLITUDES = (
     Column("amplitude", pa.list_(pa.float64()), "adu", "root mean square of each component of the fringes"),
     Column("error", pa.list_(pa.float64()), "adu", "standard error of each"),
     Column("before", pa.float64(), "adu", "scatter of the cells of the sky, their noise taken out, smooth sky aside"),
-    Column("after", pa.float64(), "adu", "the same without the fringes; negative: less than the noise"),
+    Column("after", pa.float64(), "adu", "the same without the fringes, the noise of the map put in"),
     Column("cell_noise", pa.float64(), "adu", "noise of a cell, from the variance of its pixels"),
     Column("n_cell", pa.int32(), "", "cells without sources that were used"),
 )
@@ -33,6 +33,10 @@ def amplitude_table(
     skies: Iterable[tuple[CcdExposure, Mapping[int, Cells]]], fringes: CcdFringes, recipe: FringeFitRecipe
 ) -> pa.Table:
     """Columns of `FRINGE_AMPLITUDES`.
+
+    The map knows a little of the noise of the exposures it is made of: as much variance as it brings into others,
+    `Fringes.map_noise` squared, is missing there.  "After" is what would be left on other exposures: that much twice
+    more.
 
     Parameters
     ----------
@@ -67,18 +71,20 @@ def _row(ccd: CcdExposure, qid: int, cells: Cells, of: FringeMap, recipe: Fringe
     found = fit_fringes(cells, of, recipe)
     pattern = np.tensordot(found.amplitude, of.patterns, 1)
     noise = float(np.nanmedian(cells.error))
-    before, after = (
-        _excess(without_sky(cells, part, recipe.sky_degree), noise) for part in (np.zeros_like(pattern), pattern)
-    )
+    before, after = (_spread(without_sky(cells, part, recipe.sky_degree)) for part in (np.zeros_like(pattern), pattern))
     return {
         "exposure": int(ccd.exposure.filefracday), "ccd": ccd.ccdid, "qid": qid, "sky": found.sky,
-        "amplitude": found.amplitude.tolist(), "error": found.error.tolist(), "before": before, "after": after,
+        "amplitude": found.amplitude.tolist(), "error": found.error.tolist(),
+        "before": _root(before - noise**2), "after": _root(after - noise**2 + 2 * found.map_noise**2),
         "cell_noise": noise, "n_cell": found.n_cell,
     }  # fmt: skip
 
 
-def _excess(rest: NDArray, noise: float) -> float:
-    """Scatter beyond the noise, with the sign of the difference of their squares."""
-    spread = 1.4826 * float(np.nanmedian(np.abs(rest - np.nanmedian(rest))))
-    difference = spread**2 - noise**2
-    return float(np.sign(difference) * np.sqrt(abs(difference)))
+def _spread(rest: NDArray) -> float:
+    """Robust variance."""
+    return float((1.4826 * np.nanmedian(np.abs(rest - np.nanmedian(rest)))) ** 2)
+
+
+def _root(variance: float) -> float:
+    """With the sign of the variance, which is that of a difference."""
+    return float(np.copysign(np.sqrt(abs(variance)), variance))

@@ -18,6 +18,7 @@ from lib.errors import BadData
 from lib.recipes import FringeFitRecipe
 from lib.sensor.fringe import CcdFringes, FringeMap, sky_basis
 from lib.sensor.fringe_cells import Cells
+from lib.store.fits import Cards
 
 _ROUNDS = 60
 _SETTLED = 1e-2
@@ -43,13 +44,17 @@ class _Skies:
     """(term, cell), orthonormal: the smooth sky."""
 
 
-def train_ccd(ccdid: int, skies: Sequence[Mapping[int, Cells]], recipe: FringeFitRecipe) -> CcdFringes:
+def train_ccd(
+    ccdid: int, skies: Sequence[Mapping[int, Cells]], recipe: FringeFitRecipe, *, cards: Cards | None = None
+) -> CcdFringes:
     """Fringe maps of a CCD.
 
     Parameters
     ----------
     skies
         Of each exposure, the cells of its quadrants by qid.
+    cards
+        To add: period, recipe.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def train_ccd(ccdid: int, skies: Sequence[Mapping[int, Cells]], recipe: FringeFi
             raise BadData(f"fringe map of CCD {ccdid}, quadrant {qid}: {error}") from error
     if not maps:
         raise BadData(f"fringe maps of CCD {ccdid}: no exposure could be detrended; look at what was set aside")
-    return CcdFringes(ccdid, maps)
+    return CcdFringes(ccdid, maps, {"NFRAMES": (len(skies), "exposures they are made of"), **(cards or {})})
 
 
 def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> FringeMap:

@@ -1,0 +1,64 @@
+"""Fringe maps of a period."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.identifiers import Filter
+from lib.products import Kind, ccdid_of, fringe_ref, sensor_figure_ref
+from lib.recipes import CatalogueRecipe
+from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.settings import store_at
+
+
+@product_flow("fringes")
+def fringes(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Make the fringe maps of every CCD from the zi exposures of a period.
+
+    They serve where the recipe's `quadrant.fringes` is true.
+
+    1. Find the exposures, and for each the masters that detrend it.
+    2. Detrend them and make maps of what they have in common, CCD by CCD.
+    3. Draw an exposure of each CCD before and after.
+
+    Parameters
+    ----------
+    period
+        Nights whose exposures the maps are made of: 20190405, or 20190401_20190430.
+    """
+    scope, products = scope_of(period, camera, ccds, None), store_at(store)
+    of_maps = recipe.quadrant.fringe_maps
+    common = {"camera": scope.camera, "recipe": of_maps, "store": products}
+
+    ready, without_masters = fringed_jobs(products, scope.period, of_maps, scope.ccdids)
+
+    maps = collect(
+        launch(make_fringes, fringe_ref(of_maps, scope.period, Filter.ZI, ccdid), jobs, **common)
+        for ccdid, jobs in ready.items()
+    )
+
+    amplitudes = {ccdid_of(one.ref): one for one in maps.of(Kind.SUMMARY)}
+    figures = collect(
+        launch(
+            draw_fringes,
+            sensor_figure_ref(of_maps, scope.period, f"fringes_c{ccdid:02d}"),
+            one,
+            amplitudes[ccdid],
+            ready[ccdid],
+            **common,
+        )
+        for one in maps.of(Kind.FRINGE)
+        for ccdid in [ccdid_of(one.ref)]
+    )
+    return maps + figures + Outcome(set_aside=without_masters)

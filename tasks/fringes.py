@@ -1,0 +1,123 @@
+"""Fringe maps of a period, and what they take out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lib.camera import Camera
+from lib.errors import BadData
+from lib.figures.fringes import plot_fringes
+from lib.figures.style import png
+from lib.identifiers import CcdExposure, Filter
+from lib.periods import Period
+from lib.products import Built, ProductRef, Value, ccdid_of, fringe_amplitudes_ref, period_of
+from lib.recipes import FringeRecipe
+from lib.sensor.fringe import CcdFringes
+from lib.sensor.fringe_amplitudes import amplitude_table
+from lib.sensor.fringe_cells import Cells, sky_cells
+from lib.sensor.fringe_train import train_ccd
+from lib.store import Store
+from lib.store.parquet import read_table, write_table
+from tasks.calibration import card
+from tasks.jobs import CcdJob, ccd_jobs
+from tasks.outcome import Outcome, SetAside
+from tasks.policies import product_task
+from tasks.reading import opened
+from tasks.reduction import detrend
+
+Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
+
+
+def fringed_jobs(
+    store: Store, period: Period, recipe: FringeRecipe, ccdids: Collection[int]
+) -> tuple[dict[int, list[CcdJob]], list[SetAside]]:
+    """The exposures of a period that show fringes, CCD by CCD: of many, some spread evenly over the period."""
+    ready, aside = ccd_jobs(store, period, recipe.exposures, filters=[Filter.ZI], ccdids=ccdids)
+    of_ccd: dict[int, list[CcdJob]] = defaultdict(list)
+    for job in (job for jobs in ready.values() for job in jobs):
+        of_ccd[job.ccd.ccdid].append(job)
+    most = recipe.exposures.fringe_fit.exposures
+    return {ccdid: _spread(jobs, most) for ccdid, jobs in sorted(of_ccd.items())}, aside
+
+
+@product_task
+def make_fringes(
+    target: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: FringeRecipe, store: Store
+) -> Outcome:
+    """Detrend the exposures of one CCD, make its fringe maps, and measure the fringes of each with them."""
+    inputs = list(dict.fromkeys(one for job in jobs for one in job.inputs))
+    skies: Skies = []
+    aside: list[SetAside] = []
+
+    def look() -> None:
+        if not skies:  # once, and only if something is missing
+            found, failed = skies_of(jobs, camera, recipe, store)
+            skies.extend(found)
+            aside.extend(failed)
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        look()
+        of_exposures = [cells for _, cells in skies]
+        train_ccd(ccdid_of(target), of_exposures, recipe.exposures.fringe_fit, cards=card(target)).write(spool)
+        return {"n_exposures": len(skies), "n_set_aside": len(aside)}
+
+    fringes = store.build(target, recipe, inputs, make)
+
+    def measure(spool: Path) -> None:
+        look()
+        with opened(store, [fringes]) as (path,):
+            maps = CcdFringes.read(path, camera)
+        write_table(spool, amplitude_table(skies, maps, recipe.exposures.fringe_fit))
+
+    of = fringe_amplitudes_ref(recipe, period_of(target), ccdid_of(target))
+    return Outcome([fringes, store.build(of, recipe, [fringes, *inputs], measure)], aside)
+
+
+@product_task
+def draw_fringes(
+    target: ProductRef,
+    fringes: Built,
+    amplitudes: Built,
+    jobs: Sequence[CcdJob],
+    camera: Camera,
+    recipe: FringeRecipe,
+    store: Store,
+) -> Built:
+    """One exposure of a CCD before and after, the map's components, and all exposures' amplitudes."""
+
+    def make(spool: Path) -> None:
+        with opened(store, [fringes, amplitudes]) as (path, table):
+            maps, measured = CcdFringes.read(path, camera), read_table(table).sort_by("before")
+        usual = int(measured["exposure"][measured.num_rows // 2].as_py())
+        shown = [job for job in jobs if int(job.ccd.exposure.filefracday) == usual]
+        [(ccd, cells)], _ = skies_of(shown, camera, recipe, store)
+        spool.write_bytes(png(plot_fringes(ccd, cells, maps, measured, recipe.exposures.fringe_fit)))
+
+    inputs = list(dict.fromkeys([fringes, amplitudes, *(one for job in jobs for one in job.inputs)]))
+    return store.build(target, recipe, inputs, make)
+
+
+def skies_of(
+    jobs: Sequence[CcdJob], camera: Camera, recipe: FringeRecipe, store: Store
+) -> tuple[Skies, list[SetAside]]:
+    """Cells of each CCD exposure, detrended with its fringes; exposures that cannot be are set aside."""
+    found: Skies = []
+    aside = []
+    for job in jobs:
+        try:
+            images = detrend(job, camera, recipe.exposures, store)
+        except BadData as error:
+            aside.append(SetAside.because(str(job.ccd), error))
+        else:
+            cell = recipe.exposures.fringe_fit.cell
+            found.append((job.ccd, {qid: sky_cells(image, cell) for qid, (image, _) in images.items()}))
+    return found, aside
+
+
+def _spread(jobs: Sequence[CcdJob], most: int) -> list[CcdJob]:
+    chosen = np.unique(np.linspace(0, len(jobs) - 1, min(most, len(jobs))).round().astype(int))
+    return [jobs[i] for i in chosen]
