@@ -93,7 +93,7 @@ def aperture_catalogue(
             around = reference_stars(stars, wcs, data.shape, years=years, isolation_arcsec=isolation, margin=_BEYOND)
         inside = is_inside(around.x, around.y, data.shape)
         on_image, beyond = around.take(inside), around.take(~inside)
-        background, measured = _measure(data, image.variance, bad, on_image, beyond, recipe)
+        background, measured = measure_stars(data, image.variance, bad, on_image, beyond, recipe)
         middle = mjd + float(header.get("EXPTIME", 0.0)) / 2 / 86400
         air = airmass(on_image.ra, on_image.dec, middle) if len(on_image.ra) else np.zeros(0)
     except BadData as error:
@@ -106,6 +106,47 @@ def aperture_catalogue(
     # What is not known (a colour, the seeing) becomes null.
     arrays = [pa.array(columns[field.name], from_pandas=True).cast(field.type) for field in schema]
     return _sorted(pa.table(arrays, schema=schema))
+
+
+def measure_stars(
+    data: NDArray[np.float32],
+    variance: NDArray,
+    bad: NDArray[np.bool_],
+    stars: Stars,
+    beyond: Stars,
+    recipe: PhotometryRecipe,
+) -> tuple[Background, Apertures]:
+    """Background beside the stars on the image and beyond it, then the fluxes of the former over it.
+
+    Parameters
+    ----------
+    data : (row, column), ADU
+    variance : (row, column), ADU^2
+        Of each pixel, as foretold.
+    bad : (row, column)
+        Not finite in data or variance, or not to be trusted.
+    stars, beyond
+        On the image, and beyond its borders.
+
+    Raises
+    ------
+    BadData
+        The image has no sky.
+    """
+    level, rms = clipped_mean(data, bad, thin=_GLANCE)
+    ignored = bad
+    if rms > 0:
+        rough = sep.sum_circle(data, stars.x, stars.y, _ROUGH_RADIUS, mask=bad, subpix=1)[0]
+        rough -= np.pi * _ROUGH_RADIUS**2 * level
+        ignored = bad | mask_sources(data.shape, stars.x, stars.y, rough, rms)
+        ignored |= mask_sources(data.shape, beyond.x, beyond.y, _flux_like(stars, rough, beyond), rms)
+    if ignored.all():  # stars everywhere: better a sky with stars in it than none
+        ignored = bad
+    box = recipe.background_box
+    background = measure_background(data, ignored, box=box)
+    above = data - background.level
+    noise = measure_noise(above, variance, background, ignored, box=box)
+    return background, aperture_photometry(above, variance, bad, stars.x, stars.y, recipe.radii, sky=noise)
 
 
 def join_quadrants(tables: Sequence[pa.Table]) -> pa.Table:
@@ -174,31 +215,6 @@ def _detected_stars(
     isolated = is_isolated(ra, dec, recipe.isolation_arcsec)
     star_id = np.full(len(found.x), DETECTED, dtype=np.int64)
     return Stars(star_id, ra, dec, found.x, found.y, isolated, unknown, unknown, unknown)
-
-
-def _measure(
-    data: NDArray[np.float32],
-    variance: NDArray,
-    bad: NDArray[np.bool_],
-    stars: Stars,
-    beyond: Stars,
-    recipe: PhotometryRecipe,
-) -> tuple[Background, Apertures]:
-    """Background beside the stars on the image and beyond it, then the fluxes of the former over it."""
-    level, rms = clipped_mean(data, bad, thin=_GLANCE)
-    ignored = bad
-    if rms > 0:
-        rough = sep.sum_circle(data, stars.x, stars.y, _ROUGH_RADIUS, mask=bad, subpix=1)[0]
-        rough -= np.pi * _ROUGH_RADIUS**2 * level
-        ignored = bad | mask_sources(data.shape, stars.x, stars.y, rough, rms)
-        ignored |= mask_sources(data.shape, beyond.x, beyond.y, _flux_like(stars, rough, beyond), rms)
-    if ignored.all():  # stars everywhere: better a sky with stars in it than none
-        ignored = bad
-    box = recipe.background_box
-    background = measure_background(data, ignored, box=box)
-    above = data - background.level
-    noise = measure_noise(above, variance, background, ignored, box=box)
-    return background, aperture_photometry(above, variance, bad, stars.x, stars.y, recipe.radii, sky=noise)
 
 
 def _flux_like(stars: Stars, flux: NDArray, others: Stars) -> NDArray[np.float64]:

@@ -83,11 +83,10 @@ def aperture_photometry(
         What is known of the noise of the sky beside `variance`; None: that is right, and its pixels independent.
     """
     order = np.argsort(radii)
-    sums = [np.zeros((len(x), len(radii))) for _ in range(5)]
     growing = np.asarray(radii, dtype=np.float64)[order]
-    native = [np.ascontiguousarray(plane, dtype=np.float32) for plane in (data, variance)]
-    circle_sums(*native, np.ascontiguousarray(bad), x, y, growing, *sums)
-    flux, noise, squares, good, touched = (one[:, np.argsort(order)] for one in sums)
+    pixels, variances = (np.ascontiguousarray(plane, dtype=np.float32) for plane in (data, variance))
+    sums = circle_sums(pixels, variances, np.ascontiguousarray(bad), x, y, growing)[:, np.argsort(order)]
+    flux, noise, squares, good, touched = np.moveaxis(sums, -1, 0)
     if sky is not None:
         noise = sky.correct(noise, squares, x, y, tuple(radii))
     flag = np.where(touched > 0, sep.APER_HASMASKED, 0) | np.where(good > 0, 0, sep.APER_ALLMASKED)

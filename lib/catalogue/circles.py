@@ -73,7 +73,7 @@ def _from_neighbours(data, variance, bad, row, column):  # type: ignore[no-untyp
 
 
 @_jit
-def circle_sums(data, variance, bad, x, y, radii, flux, noise, squares, good, touched):  # type: ignore[no-untyped-def]
+def circle_sums(data, variance, bad, x, y, radii):  # type: ignore[no-untyped-def]
     """Sums over circles around stars.
 
     A pixel that is bad or not finite counts as the mean of its good neighbours.
@@ -84,17 +84,19 @@ def circle_sums(data, variance, bad, x, y, radii, flux, noise, squares, good, to
     x, y : (star,), pixels
     radii : (radius,), pixels
         Growing.
-    flux, noise, squares, good, touched : (star, radius)
-        Written: sums over the pixels, of which the circle covers w, of w data, w^2 variance, w^2, w where
+
+    Returns
+    -------
+    (star, radius, 5)
+        Sums over the pixels, of which the circle covers w, of w data, w^2 variance, w^2, w where
         the pixel is good, and 1 where it is bad.
     """
     rows, columns = data.shape
     n_radius = len(radii)
     reach = radii[n_radius - 1]
-    sums = np.empty((n_radius, 5))
-    part = np.empty((n_radius, 5))
+    whole = np.zeros((len(x), n_radius, 5))
     for star in range(len(x)):
-        sums[:], part[:] = 0.0, 0.0
+        sums, part = whole[star], np.zeros((n_radius, 5))
         for row in range(max(0, math.ceil(y[star] - reach - 0.5)), min(rows, math.floor(y[star] + reach + 1.5))):
             dy = row - y[star]
             near_y, far_y = max(abs(dy) - 0.5, 0.0), abs(dy) + 0.5
@@ -125,11 +127,7 @@ def circle_sums(data, variance, bad, x, y, radii, flux, noise, squares, good, to
                     part[k, 2] += w * w
                     part[k, 3] += 0.0 if spoilt else w
                     part[k, 4] += 1.0 if spoilt else 0.0
-        for k in range(n_radius):
-            if k:
-                sums[k] += sums[k - 1]
-            flux[star, k] = sums[k, 0] + part[k, 0]
-            noise[star, k] = sums[k, 1] + part[k, 1]
-            squares[star, k] = sums[k, 2] + part[k, 2]
-            good[star, k] = sums[k, 3] + part[k, 3]
-            touched[star, k] = sums[k, 4] + part[k, 4]
+        for k in range(1, n_radius):
+            sums[k] += sums[k - 1]
+        sums += part
+    return whole

@@ -203,7 +203,9 @@ def _sums_within(pixels, centre, reach):  # type: ignore[no-untyped-def]
             part += off
             square += off * off
             inside += np.float32(1) if known else np.float32(0)
-        total, squares, kept = total + part, squares + square, kept + int(inside)
+        total += float(part)
+        squares += float(square)
+        kept += int(inside)
     return total, squares, kept
 
 
