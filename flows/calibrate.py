@@ -24,6 +24,7 @@ from tasks.calibration import (
     make_focal_plane,
     make_led_flat,
 )
+from tasks.choice import Calibrations, pockets_for
 from tasks.outcome import Outcome
 from tasks.policies import collect, launch
 from tasks.quality import judge_all
@@ -76,16 +77,19 @@ def calibrate(
 
     of_ccd = {ccdid_of(one.ref): one for one in bias.built}
     bias += judge_all(bias.built, quadrant.bias_verdict, **common)
+    flat_frames = by_led(flats)
+    pockets, without_pocket = pockets_for(flat_frames, Calibrations(products, quadrant))
     led_flats = collect(
         launch(
             make_led_flat,
             led_flat_ref(quadrant.flat.led, scope.period, filter, led, ccdid),
-            raws,
+            flat_frames[filter, led, ccdid],
             of_ccd[ccdid],
+            pocket,
             recipe=quadrant.flat.led,
             **common,
         )
-        for (filter, led, ccdid), raws in by_led(flats).items()
+        for (filter, led, ccdid), pocket in pockets.items()
         if ccdid in of_ccd
     )
 
@@ -120,4 +124,4 @@ def calibrate(
     )
 
     made = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
-    return made + list_calibrations(scope.period, quadrant, products) + Outcome(set_aside=missing)
+    return made + list_calibrations(scope.period, quadrant, products) + Outcome(set_aside=(*missing, *without_pocket))

@@ -25,7 +25,9 @@ from lib.recipes import (
 )
 from lib.store import Store
 from lib.store.parquet import write_table
+from tasks.choice import Chosen
 from tasks.outcome import Outcome
+from tasks.pocket import read_pockets
 from tasks.policies import collect, launch, product_task
 from tasks.quality import Verdicts
 from tasks.reading import opened
@@ -46,9 +48,15 @@ def make_bias(target: ProductRef, raws: Sequence[Built], camera: Camera, recipe:
 
 @product_task
 def make_led_flat(
-    target: ProductRef, raws: Sequence[Built], bias: Built, camera: Camera, recipe: LedFlatRecipe, store: Store
+    target: ProductRef,
+    raws: Sequence[Built],
+    bias: Built,
+    pocket: Chosen | None,
+    camera: Camera,
+    recipe: LedFlatRecipe,
+    store: Store,
 ) -> Built:
-    """Combine the flat frames of one CCD and LED."""
+    """Combine the flat frames of one CCD and LED; `pocket`: measured, if the recipe asks for it."""
 
     def make(spool: Path) -> Mapping[str, Value]:
         with (
@@ -56,11 +64,13 @@ def make_led_flat(
             opened(store, [bias]) as (bias_path,),
             CcdMaster.open(bias_path, camera) as master,
         ):
-            made = led_flat(paths, master, camera, ccdid_of(target), recipe, cards=card(target))
+            pockets = read_pockets(store, pocket)
+            made = led_flat(paths, master, camera, ccdid_of(target), recipe, pockets=pockets, cards=cards)
             made.write(spool)
         return made.summary
 
-    return store.build(target, recipe, [*raws, bias], make)
+    cards = card(target) | (pocket.cards("POCK", "pocket calibration", period_of(target).first) if pocket else {})
+    return store.build(target, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
 
 
 @product_task
@@ -140,6 +150,7 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
         Kind.FLAT: recipe.flat,
         Kind.FOCAL_PLANE: recipe.focal_plane,
         Kind.BAD_PIXELS: recipe.bad_pixel_map,
+        Kind.POCKET: recipe.pocket,
     }
     there = [
         (master, judged[kind].of(master) if kind in judged else None)

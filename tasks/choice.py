@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 from lib.detrend.choice import Candidate, choose
 from lib.detrend.verdicts import GOOD, Ruling
 from lib.errors import MissingProduct
 from lib.identifiers import CcdExposure, Filter
 from lib.periods import Period
-from lib.products import Built, Kind, Value, part_of, period_of
+from lib.products import Built, Kind, Value, ccd_of, part_of, period_of
 from lib.recipes import QuadrantRecipe, digest
+from lib.sensor.pocket import EQUILIBRIUM, LAST_NIGHT_WITHOUT
 from lib.store import Store
+from tasks.outcome import SetAside
 from tasks.quality import Verdicts
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,13 @@ class Calibration:
     """Of the flat's filter and period; None: the archive's mask alone serves."""
     fringes: Chosen | None = None
     """None: they are left in the image."""
+    pocket: Chosen | None = None
+    """Measured; None: there was none yet, or the recipe does not ask for it."""
 
     @property
     def inputs(self) -> list[Built]:
-        return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps, *self.fringe_maps]
+        of_pocket = self.pocket.inputs if self.pocket else []
+        return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps, *self.fringe_maps, *of_pocket]
 
     @property
     def maps(self) -> list[Built]:
@@ -71,6 +79,7 @@ class Calibration:
             **self.flat.cards("FLAT", "master flat", night),
             "BPIXFILE": (self.bad_pixels.ref.file_name if self.bad_pixels else "", "bad pixels of ours"),
             **(self.fringes.cards("FRNG", "fringe maps", night) if self.fringes else {}),
+            **(self.pocket.cards("POCK", "pocket calibration", night) if self.pocket else {}),
         }
 
 
@@ -90,6 +99,8 @@ class Calibrations:
         self._bad_pixels = self._by_part(maps)
         fringes = store.list(Kind.FRINGE, digest(recipe.fringe_maps)) if recipe.fringes else []
         self._fringes = self._by_part(fringes)
+        self._measures_pocket = recipe.sensor.pocket == EQUILIBRIUM
+        self._pocket = self._by_part(store.list(Kind.POCKET, digest(recipe.pocket)) if self._measures_pocket else [])
         self._of_bias = Verdicts(store, recipe.bias_verdict, said)
         self._of_flat = Verdicts(store, recipe.flat_verdict, said)
 
@@ -109,8 +120,8 @@ class Calibrations:
         MissingProduct
             There is none, or none good enough, within the recipe's tolerance.
         """
-        c, filter = f"c{ccd.ccdid:02d}", ccd.exposure.filter
-        bias = self._chosen("bias", self._bias.get(c, {}), ccd, self._of_bias)
+        c, filter = _part(ccd), ccd.exposure.filter
+        bias = self.bias(ccd)
         flat = self._chosen("flat", self._flat.get(f"{filter}/{c}", {}), ccd, self._of_flat)
         period, levels = period_of(flat.built.ref), self._focal_plane.get(str(filter), {})
         if period not in levels:
@@ -118,7 +129,20 @@ class Calibrations:
                 f"{ccd}: {flat.built.ref.address} has no focal-plane level; run calibrate for its period"
             )
         bad_pixels = self._bad_pixels.get(f"{filter}/{c}", {}).get(period)
-        return Calibration(bias, flat, levels[period], bad_pixels, self._fringes_of(ccd))
+        return Calibration(bias, flat, levels[period], bad_pixels, self._fringes_of(ccd), self.pocket(ccd))
+
+    def bias(self, ccd: CcdExposure) -> Chosen:
+        """As `of`, the bias alone."""
+        return self._chosen("bias", self._bias.get(_part(ccd), {}), ccd, self._of_bias)
+
+    def pocket(self, ccd: CcdExposure) -> Chosen | None:
+        """As `of`, the measured pockets alone; None if the exposure was before there were any, or needs none."""
+        if not self._measures_pocket or ccd.exposure.night <= LAST_NIGHT_WITHOUT:
+            return None
+        try:
+            return self._chosen("pocket", self._pocket.get(_part(ccd), {}), ccd)
+        except MissingProduct as error:
+            raise MissingProduct(f"{error}; pockets are measured by the flow pocket") from None
 
     def _fringes_of(self, ccd: CcdExposure) -> Chosen | None:
         """Only zi has them."""
@@ -144,3 +168,22 @@ class Calibrations:
             raise MissingProduct(f"{ccd}, {what}: {error}") from None
         built = found[best.period]
         return Chosen(built, best.quality, verdicts.of(built) if verdicts else None)
+
+
+def pockets_for(
+    frames: Mapping[Key, Sequence[Built]], calibrations: Calibrations
+) -> tuple[dict[Key, Chosen | None], list[SetAside]]:
+    """Measured pockets for groups of raw frames of one CCD each, chosen for the one in the middle; what has none."""
+    found: dict[Key, Chosen | None] = {}
+    aside = []
+    for key, raws in frames.items():
+        ccd = ccd_of(raws[len(raws) // 2].ref)
+        try:
+            found[key] = calibrations.pocket(ccd)
+        except MissingProduct as error:
+            aside.append(SetAside.because(f"{len(raws)} frames about {ccd}", error))
+    return found, aside
+
+
+def _part(ccd: CcdExposure) -> str:
+    return f"c{ccd.ccdid:02d}"

@@ -27,6 +27,7 @@ from lib.store import Store
 from lib.store.parquet import read_table, write_table
 from tasks.jobs import CcdJob, ScienceJob
 from tasks.outcome import Outcome, attempt, total
+from tasks.pocket import read_pockets
 from tasks.policies import product_task
 from tasks.reading import opened
 
@@ -100,6 +101,7 @@ def catalogue_science(
 def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Images:
     """Image and header of the quadrants of a CCD exposure, by qid."""
     chosen = job.calibration
+    pockets = read_pockets(store, chosen.pocket)
     with (
         opened(store, [job.raw]) as (raw,),
         opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
@@ -121,7 +123,8 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -
             recipe,
             bad_pixels=[read_masks(path, camera) for path in maps],
             fringes=next((CcdFringes.read(path, camera) for path in fringes), None),
-            cards=chosen.cards(job.ccd.exposure.night),
+            pockets=pockets,
+            cards=chosen.cards(job.ccd.exposure.night) | (pockets.cards(fits.getheader(raw)) if pockets else {}),
         )
 
 

@@ -14,6 +14,7 @@ from lib.errors import BadData, MissingProduct
 from lib.frames import RawCcd
 from lib.identifiers import N_QUADRANT, Quadrant
 from lib.periods import Period
+from lib.products import Value
 from lib.recipes import PocketRecipe
 from lib.sensor.equilibrium import Equilibrium
 from lib.sensor.pocket_fit import PocketFit, fit_equilibrium
@@ -99,8 +100,8 @@ class CcdPockets:
         """
         if raw.ccdid != self.ccdid or qid not in self.functions:
             raise MissingProduct(
-                f"{raw.path}: the pocket of {Quadrant(raw.ccdid, qid)} is not among those measured, of CCD {self.ccdid} "
-                f"and its quadrants {sorted(self.functions)}; run the flow pocket for it"
+                f"{raw.path}: the pocket of {Quadrant(raw.ccdid, qid)} is not among those measured of CCD {self.ccdid}, "
+                f"{sorted(self.functions)}; run the flow pocket for it"
             )
         return self.functions[qid].pocket(self.kelvin(raw.header))
 
@@ -108,7 +109,7 @@ class CcdPockets:
         """Of an exposure, by the thermometer that the pockets were measured with; NaN if it failed."""
         return Temperatures.read(header, self.ccdid).of(self.thermometer)
 
-    def cards(self, header: Mapping[str, Any]) -> dict[str, tuple[float | str, str]]:
+    def cards(self, header: Mapping[str, Any]) -> dict[str, tuple[Value, str]]:
         """For the header of what is corrected; of the raw file's primary header."""
         kelvin = self.kelvin(header)
         if np.isfinite(kelvin):

@@ -1,0 +1,138 @@
+"""What the pockets of the serial registers hold, measured on a period's exposures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from lib.camera import Camera
+from lib.detrend.masters import CcdMaster
+from lib.errors import MissingProduct
+from lib.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
+from lib.figures.style import save_png
+from lib.identifiers import CcdExposure, Exposure, ImageType
+from lib.periods import Period
+from lib.products import Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of, period_of, pocket_profiles_ref
+from lib.recipes import PocketProfileRecipe, PocketRecipe, QuadrantRecipe
+from lib.sensor.pocket import LAST_NIGHT_WITHOUT
+from lib.sensor.pocket_calibration import CcdPockets, measure_pockets, profiles_of
+from lib.sensor.pocket_fit import compare
+from lib.sensor.pocket_profiles import ccd_profiles
+from lib.store import Store
+from lib.store.parquet import read_table, write_table
+from tasks.choice import Calibrations, Chosen
+from tasks.outcome import Outcome, SetAside, attempt
+from tasks.policies import product_task
+from tasks.reading import opened
+from tasks.selection import frames, spread
+
+PLOTS: dict[str, Callable[[dict[int, Amplifier], str], Figure]] = {
+    "pocket": plot_pocket,
+    "pocket-residuals": plot_pocket_residuals,
+}
+"""What is drawn of each CCD, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class LitCcd:
+    """A raw frame with light, and the bias under it."""
+
+    ccd: CcdExposure
+    raw: Built
+    bias: Chosen
+
+
+def lit_exposures(
+    store: Store, period: Period, recipe: QuadrantRecipe, ccdids: Collection[int]
+) -> tuple[dict[Exposure, list[LitCcd]], list[SetAside]]:
+    """Exposures of the sky and flats of nights that have pockets, spread evenly over them; and what is missing."""
+    biases, aside = Calibrations(store, recipe), []
+    ready: dict[Exposure, list[LitCcd]] = defaultdict(list)
+    for image_type in (ImageType.OBJECT, ImageType.FLAT):
+        raws = frames(store, Kind.RAW, period, image_type, ccdids=ccdids)
+        exposures = sorted({exposure_of(raw.ref) for raw in raws})
+        with_pocket = [exposure for exposure in exposures if exposure.night > LAST_NIGHT_WITHOUT]
+        chosen = set(spread(with_pocket, recipe.pocket.fit.exposures))
+        for raw in (raw for raw in raws if exposure_of(raw.ref) in chosen):
+            ccd = ccd_of(raw.ref)
+            try:
+                ready[ccd.exposure].append(LitCcd(ccd, raw, biases.bias(ccd)))
+            except MissingProduct as error:
+                aside.append(SetAside.because(str(ccd), error))
+    if not ready and not aside:
+        nothing = MissingProduct(
+            f"the store has no exposures with light of nights after {LAST_NIGHT_WITHOUT}, when the pockets began; "
+            "run the flow download, or take a later period"
+        )
+        aside.append(SetAside.because(f"exposures of {period}", nothing))
+    return dict(ready), aside
+
+
+@product_task
+def profile_exposure(
+    target: Exposure, ccds: Sequence[LitCcd], camera: Camera, recipe: PocketProfileRecipe, store: Store
+) -> Outcome:
+    """Mean overscans behind blocks of rows of each CCD of an exposure."""
+
+    def profile(one: LitCcd) -> Built:
+        def make(spool: Path) -> None:
+            with (
+                opened(store, [one.raw, one.bias.built]) as (raw, bias_path),
+                CcdMaster.open(bias_path, camera) as bias,
+            ):
+                write_table(spool, ccd_profiles(raw, bias.data, camera, one.ccd.ccdid, recipe))
+
+        return store.build(pocket_profiles_ref(recipe, one.ccd), recipe, [one.raw, *one.bias.inputs], make)
+
+    return attempt(ccds, profile, name=lambda one: str(one.ccd))
+
+
+@product_task
+def fit_pockets(target: ProductRef, profiles: Sequence[Built], recipe: PocketRecipe, store: Store) -> Built:
+    """Fit the pockets of one CCD to its profiles of a period."""
+
+    def make(spool: Path) -> None:
+        write_table(spool, measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe))
+
+    return store.build(target, recipe, profiles, make)
+
+
+@product_task
+def draw_pockets(
+    target: ProductRef, name: str, pockets: Built, profiles: Sequence[Built], recipe: PocketRecipe, store: Store
+) -> Built:
+    """One of `PLOTS` of a CCD."""
+
+    def make(spool: Path) -> None:
+        with opened(store, [pockets]) as (path,):
+            measured = CcdPockets.of(read_table(path))
+        seen = _joined(store, profiles)
+        amplifiers = {
+            qid: Amplifier(function, compare(function, of_qid), of_qid.kelvin)
+            for qid, function in measured.functions.items()
+            for of_qid in [profiles_of(seen, qid, measured.thermometer)]
+        }
+        title = f"Pockets of CCD {measured.ccdid}, {period_of(target)}"
+        save_png(PLOTS[name](amplifiers, title), spool)
+
+    return store.build(target, recipe, [pockets, *profiles], make)
+
+
+def _joined(store: Store, profiles: Sequence[Built]) -> pa.Table:
+    with opened(store, profiles) as paths:
+        return pa.concat_tables(read_table(path) for path in paths)
+
+
+def read_pockets(store: Store, chosen: Chosen | None) -> CcdPockets | None:
+    """Pockets as measured, if any were chosen."""
+    return None if chosen is None else _read(store, chosen.built)
+
+
+def _read(store: Store, pockets: Built) -> CcdPockets:
+    with opened(store, [pockets]) as (path,):
+        return CcdPockets.of(read_table(path))
