@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lib.fit.parameter_table import parameter_table as parameter_table_of
 from lib.fit.starflat import Starflat
 from lib.fit.superpixels import Superpixels
-from lib.tables import PARAMETERS, STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
+from lib.tables import STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
 
 
 def parameter_table(starflat: Starflat) -> pa.Table:
-    """Every parameter of every family, columns of `lib.tables.PARAMETERS`.
-
-    The table's metadata tell the gauge of each family, the degeneracies and what was done about them, what small
-    families are correlated with, what became of the measurements, and how well the model fits.
-    """
-    fit = starflat.fit
-    rows: dict[str, list[NDArray]] = {column.name: [] for column in PARAMETERS}
-    for name, family in fit.parameters.items():
-        labels = np.asarray(family.labels)
-        first, second = (labels[:, 0], labels[:, 1]) if labels.ndim == 2 else (labels, np.full(len(labels), -1))
-        values = {
-            "family": np.full(len(labels), name, object), "label": np.asarray(first, float),
-            "rcid": np.asarray(second, np.int16), "value": family.value, "sigma": family.sigma,
-            "count": family.count, "component": family.component, "unit": np.full(len(labels), family.unit, object),
-        }  # fmt: skip
-        for key, column in values.items():
-            rows[key].append(column)
-    table = pa.table({name: pa.array(np.concatenate(parts)) for name, parts in rows.items()})
-    told = {
-        "gauge": {name: family.gauge for name, family in fit.parameters.items()},
-        "degeneracies": [
-            {"name": d.name, "family": d.family, "count": d.count, "exact": d.exact, "treatment": d.treatment,
-             "sigma": None if np.isnan(d.sigma) else d.sigma}
-            for d in fit.degeneracies
-        ],
-        "correlations": {name: [list(one) for one in some] for name, some in fit.correlations.items()},
-    }  # fmt: skip
-    return table.cast(schema_of(PARAMETERS)).replace_schema_metadata(
-        {key: json.dumps(value) for key, value in (told | {"fit": summary(starflat)}).items()}
-    )
+    """Every parameter, see `lib.fit.parameter_table`."""
+    return parameter_table_of(starflat.fit, summary(starflat))
 
 
 def summary(starflat: Starflat) -> dict[str, str | int | float | bool]:

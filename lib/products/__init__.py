@@ -30,6 +30,8 @@ from lib.products.fits import (
     starflat_map_ref,
     starflat_ref,
     starflat_residuals_ref,
+    survey_figure_ref,
+    survey_ref,
 )
 from lib.products.names import ccd_of, ccdid_of, exposure_of, filter_of, part_of, period_of, quadrant_of
 from lib.products.scene import (
@@ -95,4 +97,6 @@ __all__ = [
     "starflat_ref",
     "starflat_residuals_ref",
     "summary_ref",
+    "survey_figure_ref",
+    "survey_ref",
 ]

@@ -34,6 +34,15 @@ def starflat_residuals_ref(recipe: recipes.SequenceRecipe, night: date, filter: 
     return fitted_ref(Kind.STARFLAT_RESIDUALS, recipe, Period.of(night), filter, "residuals", "starflatres.parquet")
 
 
+def survey_ref(kind: Kind, recipe: recipes.SurveyRecipe, period: Period, filter: Filter) -> ProductRef:
+    """One of the products of the fit of a survey."""
+    return fitted_ref(kind, recipe, period, filter, "survey", f"{kind}.parquet")
+
+
+def survey_figure_ref(recipe: recipes.SurveyRecipe, period: Period, filter: Filter, name: str) -> ProductRef:
+    return fitted_ref(Kind.FIGURE, recipe, period, filter, f"ubercal-{name}", f"ubercal-{name}.png")
+
+
 def fitted_ref(kind: Kind, recipe: object, period: Period, filter: Filter, part: str, name: str) -> ProductRef:
     """Of a filter and period; `name` ends the file's."""
     file_name = f"ztfin2p3_{period_name(period)}_000000_{filter}_{name}"

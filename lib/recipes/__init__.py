@@ -31,6 +31,7 @@ from lib.recipes.report import ReportRecipe
 from lib.recipes.scene import PsfRecipe, SceneRecipe
 from lib.recipes.star_table import ForeignColumns, StarTableRecipe
 from lib.recipes.starflat import SequenceRecipe
+from lib.recipes.survey import SurveyRecipe
 from lib.recipes.text import canonical, digest, recipe_from
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "StarTableRecipe",
     "StarflatRecipe",
     "Stop",
+    "SurveyRecipe",
     "UbercalRecipe",
     "VerdictRecipe",
     "canonical",
