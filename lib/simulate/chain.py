@@ -110,6 +110,13 @@ def dark_rate(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
     return rate
 
 
+def noise_factor(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
+    """Read noise of the pixels over that of their amplifier."""
+    if not plan.effects.noisy_pixels:
+        return np.ones(plan.camera.shape, np.float32)
+    return detector.noisy_pixels(plan.camera.shape, generator(plan.seed, "noisy", quadrant.rcid))
+
+
 # --- what is there to see
 
 
@@ -227,11 +234,17 @@ def full_well(plan: NightPlan) -> float:
 
 
 def bias_pattern(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
-    """ADU over the amplifier's offset."""
-    if not plan.effects.bias_pattern:
-        return np.zeros(plan.camera.shape, np.float32)
-    pattern = detector.bias_pattern(plan.camera.shape, generator(plan.seed, "bias pattern", quadrant.rcid))
-    return flip_readout(pattern, quadrant.qid)
+    """ADU over the amplifier's offset in every frame; hot pixels stand out of it, without a noise of their own."""
+    pattern = np.zeros(plan.camera.shape, np.float32)
+    if plan.effects.bias_pattern:
+        draw = generator(plan.seed, "bias pattern", quadrant.rcid)
+        pattern = flip_readout(detector.bias_pattern(plan.camera.shape, draw), quadrant.qid)
+    if plan.effects.hot_pixels:
+        idle = detector.IDLE_S / amplifier(plan, quadrant).gain
+        pattern = pattern + np.float32(idle) * detector.hot_pixels(
+            plan.camera.shape, generator(plan.seed, "hot", quadrant.rcid)
+        )
+    return pattern
 
 
 def offset_drift(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float64]:
@@ -274,7 +287,8 @@ def read_out(
         a, b = detector.linearity_constants(quadrant, plan.night)
         true, overscan = detector.measured(true, a, b), detector.measured(overscan, a, b)
     level = (stage.offset + offset_drift(plan, frame, quadrant))[:, None].astype(np.float32)
-    image = true + level + read_noise(plan, frame, quadrant, "read noise", true.shape)
+    noise = read_noise(plan, frame, quadrant, "read noise", true.shape) * noise_factor(plan, quadrant)
+    image = true + level + noise
     overscan = overscan + level + read_noise(plan, frame, quadrant, "overscan noise", overscan.shape)
     if effects.digitisation:
         return detector.digitise(image), detector.digitise(overscan)

@@ -30,6 +30,11 @@ DEFERRED_COLUMNS = 2.5
 DEAD_FRACTION, HOT_FRACTION = 2e-4, 1e-4
 HOT_RATE_E = (20.0, 200.0)
 """Range of what hot pixels make, electrons per second."""
+IDLE_S = 1.0
+"""Between clearing and readout, besides the exposure: so long hot pixels collect charge in every frame."""
+NOISY_FRACTION = 2e-4
+NOISY_FACTORS = (3.0, 20.0)
+"""Range of the noise of noisy pixels, relative to that of their amplifier."""
 DARK_RATE_E = 1.0
 """Electrons per second and pixel (DARKCUR of the headers)."""
 COSMIC_RATE = 1.0
@@ -68,6 +73,8 @@ class Effects:
     saturation: bool = True
     dead_pixels: bool = True
     hot_pixels: bool = True
+    noisy_pixels: bool = False
+    """Some pixels are read with more noise than others."""
     cosmic_rays: bool = False
     photon_noise: bool = True
     digitisation: bool = True
@@ -118,6 +125,14 @@ def hot_pixels(shape: tuple[int, int], draw: np.random.Generator) -> NDArray[np.
     rate = np.zeros(shape, np.float32)
     rate[hot] = draw.uniform(*HOT_RATE_E, hot.sum())
     return rate
+
+
+def noisy_pixels(shape: tuple[int, int], draw: np.random.Generator) -> NDArray[np.float32]:
+    """Noise of pixels over that of their amplifier, 1 for most; (row, column)."""
+    noisy = _some_pixels(shape, NOISY_FRACTION, draw)
+    factor = np.ones(shape, np.float32)
+    factor[noisy] = draw.uniform(*NOISY_FACTORS, noisy.sum())
+    return factor
 
 
 def _some_pixels(shape: tuple[int, int], fraction: float, draw: np.random.Generator) -> NDArray[np.bool_]:

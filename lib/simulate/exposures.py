@@ -18,7 +18,7 @@ from lib.simulate.fringe import amplitudes
 from lib.simulate.seeds import generator
 from lib.simulate.sky import Sky
 
-VERSION = 2
+VERSION = 3
 """Of the simulator: raised by hand when the same plan makes other pixels."""
 FIRST_NIGHT = date(2017, 1, 1)
 """Night number 0 of the archive."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,11 +70,12 @@ def write_raws(plan: NightPlan, tree: Path) -> None:
         write_raw(path, plan, ccd, read_out_ccd(plan, ccd))
 
 
-def reduce_night(tree: Path, plan: NightPlan) -> Reduced:
+def reduce_night(tree: Path, plan: NightPlan, filters: Collection[Filter] = ()) -> Reduced:
     """Masters and detrended images from the raw files of a night.
 
     The archive's headers and masks are used where the tree has them; where it has raw files only, headers
     (astrometry and date) are made and masks left out.  The linearity is corrected if it is an effect of the night.
+    `filters`: whose flats to make besides those of the exposures.
     """
     sensor = SensorRecipe(linearise=plan.effects.nonlinearity)
     led_recipe = LedFlatRecipe(BiasRecipe(sensor))
@@ -85,7 +86,7 @@ def reduce_night(tree: Path, plan: NightPlan) -> Reduced:
 
     bias = {ccdid: master_bias(raws(plan.biases, ccdid), camera, ccdid, recipe.bias) for ccdid in plan.ccdids}
     leds, flat, level = {}, {}, {}
-    for filter in sorted({frame.exposure.filter for frame in plan.objects}):
+    for filter in sorted({frame.exposure.filter for frame in plan.objects} | {*filters}):
         for ccdid in plan.ccdids:
             frames = [frame for frame in plan.flats if frame.exposure.filter == filter]
             for led in sorted({frame.led for frame in frames}):

@@ -15,7 +15,7 @@ from tests.truth.reduction import expected_variance, offset_variance, reduce_nig
 
 SMALL = replace(TINY, shape=(160, 128))
 EVERY = [field.name for field in fields(Effects)]
-RANDOM = ("read_noise", "photon_noise", "digitisation", "cosmic_rays")
+RANDOM = ("read_noise", "photon_noise", "digitisation", "cosmic_rays", "noisy_pixels")
 """Effects that no calibration undoes."""
 
 
