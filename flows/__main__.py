@@ -22,7 +22,19 @@ from flows.server import server, talking_to
 from lib.errors import PipelineError
 from lib.recipes import recipe_from
 
-FLOWS = ("download", "pocket", "calibrate", "fringes", "detrend", "catalogue", "science", "report", "nightly", "demo", "real")
+FLOWS = (
+    "download",
+    "pocket",
+    "calibrate",
+    "fringes",
+    "detrend",
+    "catalogue",
+    "science",
+    "report",
+    "nightly",
+    "demo",
+    "real",
+)
 
 app = App(
     name="python -m flows",

@@ -100,8 +100,8 @@ class CcdPockets:
         """
         if raw.ccdid != self.ccdid or qid not in self.functions:
             raise MissingProduct(
-                f"{raw.path}: no pocket of {Quadrant(raw.ccdid, qid)} among those measured of CCD {self.ccdid}, quadrants "
-                f"{sorted(self.functions)}; run the flow pocket for it"
+                f"{raw.path}: no pocket of {Quadrant(raw.ccdid, qid)} among those measured of CCD {self.ccdid}, "
+                f"quadrants {sorted(self.functions)}; run the flow pocket for it"
             )
         return self.functions[qid].pocket(self.kelvin(raw.header))
 
