@@ -6,6 +6,7 @@ import functools
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -55,6 +56,11 @@ def provenance() -> Provenance:
         wall=time.monotonic,
         cpu=time.thread_time,
     )
+
+
+def scratch() -> Path:
+    """Folder for what a long computation needs on disk while it runs (``ZTF_SCRATCH``, else the machine's own)."""
+    return Path(os.environ.get("ZTF_SCRATCH", tempfile.gettempdir()))
 
 
 def archive_at(location: str) -> Archive:

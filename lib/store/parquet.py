@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,11 @@ from lib.errors import BadData
 
 ROWS_OF_A_GROUP = 1 << 17
 """A reader of a few stars decodes at most so many."""
+
+
+_HOW: dict[str, Any] = {
+    "version": "2.6", "compression": "zstd", "compression_level": 3, "write_statistics": True, "store_schema": True
+}  # fmt: skip
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
@@ -29,10 +35,14 @@ def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None 
         [_one_chunk(column) for column in table.columns],
         schema=table.schema.with_metadata({key: told[key] for key in sorted(told)}),
     )
-    pq.write_table(
-        table, path, version="2.6", compression="zstd", compression_level=3, row_group_size=ROWS_OF_A_GROUP,
-        write_statistics=True, store_schema=True,
-    )  # fmt: skip
+    pq.write_table(table, path, row_group_size=ROWS_OF_A_GROUP, **_HOW)
+
+
+def write_parts(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write a table that is longer than memory: tables of one schema, each a group of rows."""
+    with pq.ParquetWriter(path, schema, **_HOW) as file:
+        for part in parts:
+            file.write_table(part.cast(schema), row_group_size=ROWS_OF_A_GROUP)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -54,6 +64,13 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             raise
         raise BadData(f"{path} cannot be read as Parquet ({error}); make or fetch it again") from error
     return table
+
+
+def read_parts(path: Path) -> Iterator[pa.Table]:
+    """The groups of rows of a table, one after the other."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
