@@ -23,6 +23,8 @@ from lib.store.fits import Cards
 _ROUNDS = 60
 _SETTLED = 1e-2
 """Of the noise of a cell; the filling is done when the model moves by less, root mean square."""
+_ALONE = 0.8
+"""An exposure with so much of a component makes it alone: no pattern of the sensor, so the exposure is left out."""
 _CLIP_EVERY = 5
 """Rounds between two looks at noise and outliers."""
 _EXPOSURES_EACH = 2
@@ -42,6 +44,20 @@ class _Skies:
     """(exposure, 1), of a cell from the variance of its pixels."""
     basis: NDArray[np.float32]
     """(term, cell), orthonormal: the smooth sky."""
+
+    def take(self, which: NDArray[np.bool_]) -> _Skies:
+        """Some of the exposures."""
+        return _Skies(self.level[which], self.known[which], self.noise[which], self.least[which], self.basis)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Components:
+    left: NDArray[np.float32]
+    """(exposure, component), orthonormal."""
+    strength: NDArray[np.float32]
+    """(component,), of a cell's noise."""
+    components: NDArray[np.float32]
+    """(component, cell), orthonormal."""
 
 
 def train_ccd(
@@ -89,39 +105,51 @@ def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> Fringe
         Too few exposures for the components, or no pattern that they have in common.
     """
     skies = _normalised(exposures, recipe)
-    n_exposure, n_cell = skies.level.shape
-    if n_exposure <= _EXPOSURES_EACH * recipe.components:
-        raise BadData(
-            f"{n_exposure} exposures with sky for {recipe.components} fringe components, more than "
-            f"{_EXPOSURES_EACH * recipe.components} are needed: take a longer period, or fewer components"
-        )
-    model, everything = np.zeros_like(skies.level), skies.known
-    for n_round in range(1, _ROUNDS + 1):
-        left, strength, components = _components(skies, model, recipe.components)
-        before, model = model, (left * strength) @ components
-        moved = np.sqrt(np.mean(np.square(model - before)))
-        settled = moved < _SETTLED
-        if n_round % _CLIP_EVERY == 0 or settled:
-            known = everything & _explained(skies, model, recipe.clip)
-            if settled and np.array_equal(known, skies.known):
-                break
-            skies.known = known
-    significant = strength > np.sqrt(n_exposure) + np.sqrt(n_cell)
+    while True:
+        n_exposure, n_cell = skies.level.shape
+        if n_exposure <= _EXPOSURES_EACH * recipe.components:
+            raise BadData(
+                f"{n_exposure} exposures with sky for {recipe.components} fringe components, more than "
+                f"{_EXPOSURES_EACH * recipe.components} are needed: take a longer period, or fewer components"
+            )
+        found = _principal(skies, recipe)
+        alone = np.any(found.left**2 > _ALONE, axis=1)
+        if not alone.any():
+            break
+        skies = skies.take(~alone)
+    chance = np.sqrt(n_exposure) + np.sqrt(n_cell)
+    significant = found.strength > chance
     if not significant.any():
         raise BadData(
-            f"{n_exposure} exposures have no pattern in common: the strongest is {strength[0]:.0f} noises of a cell, "
-            f"chance makes {np.sqrt(n_exposure) + np.sqrt(n_cell):.0f}; detrend without fringes, or take more exposures"
+            f"{n_exposure} exposures have no pattern in common: the strongest is {found.strength[0]:.0f} noises of a "
+            f"cell, chance makes {chance:.0f}; detrend without fringes, or take more exposures"
         )
-    upright = np.where(left.sum(axis=0) < 0, -1, 1)[significant]
+    upright = np.where(found.left.sum(axis=0) < 0, -1, 1)[significant]
     shape = exposures[0].mean.shape
-    patterns = (components[significant] * upright[:, None]).reshape(-1, *shape) * np.sqrt(n_cell)
+    patterns = (found.components[significant] * upright[:, None]).reshape(-1, *shape) * np.sqrt(n_cell)
     count = skies.known.sum(axis=0).reshape(shape)
-    noise = np.sqrt(n_cell) / strength[significant]
+    noise = np.sqrt(n_cell) / found.strength[significant]
     return FringeMap(
         _bridged(patterns, count > recipe.components).astype(np.float32),
         noise.astype(np.float32),
         count.astype(np.uint16),
     )
+
+
+def _principal(skies: _Skies, recipe: FringeFitRecipe) -> _Components:
+    """The components that explain the exposures best; what they cannot explain is unknown afterwards."""
+    model, everything = np.zeros_like(skies.level), skies.known
+    found = _components(skies, model, recipe.components)
+    for n_round in range(1, _ROUNDS + 1):
+        before, model = model, np.asarray((found.left * found.strength) @ found.components, np.float32)
+        settled = np.sqrt(np.mean(np.square(model - before))) < _SETTLED
+        if n_round % _CLIP_EVERY == 0 or settled:
+            known = everything & _explained(skies, model, recipe.clip)
+            if settled and np.array_equal(known, skies.known):
+                break
+            skies.known = known
+        found = _components(skies, model, recipe.components)
+    return found
 
 
 def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
@@ -136,19 +164,20 @@ def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
     if not (sky > 0).all():
         raise BadData(f"the sky of an exposure is {sky.min():.1f} ADU; expected a positive one: look at bias and flat")
     basis = sky_basis(usable[0].mean.shape, recipe.sky_degree)
-    level = np.where(known, mean / sky[:, None] - 1, 0)
+    level = np.where(known, mean / sky[:, None] - 1, 0).astype(np.float32)
     noise = (error / sky)[:, None].astype(np.float32)
-    return _Skies(
-        level.astype(np.float32),
-        known,
-        noise,
-        noise.copy(),
-        (basis / np.sqrt(basis.shape[1])).astype(np.float32),
+    skies = _Skies(level, known, noise, noise, (basis / np.sqrt(basis.shape[1])).astype(np.float32))
+    # To begin with none counts more than the usual one: clouds and ghosts, still unknown, would be the first component.
+    rest = np.where(known, level - _smooth_sky(level, skies), 0)
+    contrast: NDArray[np.float64] = (
+        np.sqrt((rest**2).sum(axis=1, keepdims=True) / known.sum(axis=1, keepdims=True)) / noise
     )
+    skies.noise = noise * np.maximum(1, contrast / np.median(contrast)).astype(np.float32)
+    return skies
 
 
-def _components(skies: _Skies, model: NDArray[np.float32], n: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Left singular vectors (exposure, n), singular values and components (n, cell) of the exposures over their noise.
+def _components(skies: _Skies, model: NDArray[np.float32], n: int) -> _Components:
+    """Singular vectors and values of the exposures over their noise.
 
     `model` fills what is not known.  The smooth sky, measured with the fringes out of the way, fills it too.
     """
@@ -159,7 +188,7 @@ def _components(skies: _Skies, model: NDArray[np.float32], n: int) -> tuple[NDAr
     square, left = np.linalg.eigh((filled @ filled.T).astype(np.float64))
     left = left[:, ::-1][:, :n].astype(np.float32)
     strength = np.sqrt(np.maximum(square[::-1][:n], np.finfo(float).tiny)).astype(np.float32)
-    return left, strength, (left.T @ filled) / strength[:, None]
+    return _Components(left, strength, (left.T @ filled) / strength[:, None])
 
 
 def _smooth_sky(rest: NDArray[np.float32], skies: _Skies) -> NDArray[np.float32]:
@@ -179,7 +208,7 @@ def _explained(skies: _Skies, model: NDArray[np.float32], clip: float) -> NDArra
     found = [1.4826 * np.median(row[seen]) for row, seen in zip(distance, skies.known, strict=True)]
     # Never below the noise of the pixels: an exposure that a component fits better would weigh more, and so on.
     shown = np.maximum(np.array(found, np.float32)[:, None], skies.least / skies.noise)
-    skies.noise *= shown
+    skies.noise = skies.noise * shown
     model /= shown
     return np.asarray(distance <= clip * shown)
 

@@ -1,0 +1,41 @@
+"""Skies with fringes, made without the reduction."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.image import Image
+from lib.simulate.fringe import amplitudes, fringe_light
+
+SHAPE = (256, 240)
+GAIN, READ_NOISE = 6.0, 1.5
+"""Electrons per ADU; ADU."""
+
+
+def fringed_sky(seed: int, rcid: int = 20) -> tuple[Image, NDArray[np.float64], float]:
+    """An empty sky with fringes and noise; its fringes, ADU; the noise of a pixel, ADU."""
+    draw = np.random.default_rng(seed)
+    level = draw.uniform(400, 700)
+    fringes = level * fringe_light(1, rcid, SHAPE, amplitudes(1, seed)).astype(np.float64)
+    return noisy(level + fringes, draw), fringes, float(np.sqrt(level / GAIN + READ_NOISE**2))
+
+
+def noisy(expected: NDArray, draw: np.random.Generator) -> Image:
+    variance = expected / GAIN + READ_NOISE**2
+    data = expected + np.sqrt(variance) * draw.standard_normal(expected.shape)
+    return Image(data.astype(np.float32), variance.astype(np.float32), np.zeros(expected.shape, np.uint16))
+
+
+def in_cells(pixels: NDArray, size: int = 8) -> NDArray[np.float64]:
+    """Plain means of cells."""
+    rows, columns = pixels.shape
+    return np.asarray(pixels.reshape(rows // size, size, columns // size, size).mean(axis=(1, 3), dtype=np.float64))
+
+
+def without_smooth(cells: NDArray, degree: int = 2) -> NDArray[np.float64]:
+    """Without the polynomial through all cells, which a map of fringes cannot know."""
+    row, column = np.meshgrid(*(np.linspace(-1, 1, n) for n in cells.shape), indexing="ij")
+    terms = [row**i * column**j for i in range(degree + 1) for j in range(degree + 1 - i)]
+    design = np.array(terms).reshape(len(terms), -1).T
+    return cells - (design @ np.linalg.lstsq(design, cells.ravel())[0]).reshape(cells.shape)
