@@ -32,6 +32,7 @@ FLOWS = (
     "science",
     "report",
     "nightly",
+    "scene",
     "demo",
     "real",
 )

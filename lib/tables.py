@@ -290,6 +290,7 @@ LIGHT_CURVE = (
     Column("slope_e", pa.float64(), "mmag / mag", "standard deviation of the slope"),
     Column("sky", pa.float64(), "adu", "per pixel, at the transient"),
     Column("noise", pa.float64(), "adu", "standard deviation of a pixel with nothing but sky"),
+    Column("gain", pa.float64(), "electron / adu", "of the image"),
     Column("chi2", pa.float64(), "", "of the pixels"),
     Column("n_pixel", pa.int32(), "", "pixels used"),
     Column("n_rejected", pa.int32(), "", "pixels rejected by the fit"),

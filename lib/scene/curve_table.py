@@ -45,7 +45,7 @@ def light_curve_table(
         "exposure": [one.name for one in assembled.exposures], "mjd": series.mjd, "flux": fit.flux,
         "flux_e": fit.error, "covariance": covariances, "throughput": ratios.ratio, "throughput_e": ratios.error,
         "n_star": ratios.used.sum(axis=1), "fwhm": [psf.fwhm for psf in series.psf], "slope": slopes[:, 0],
-        "slope_e": slopes[:, 1], "sky": fit.sky, "noise": np.sqrt(series.variance), "chi2": fit.chi2,
+        "slope_e": slopes[:, 1], "sky": fit.sky, "noise": np.sqrt(series.variance), "gain": series.gain, "chi2": fit.chi2,
         "n_pixel": fit.n_pixel, "n_rejected": fit.rejected.sum(axis=(1, 2)), "flags": fit.exposure_flag,
         "reason": [""] * len(series),
     }  # fmt: skip
@@ -106,13 +106,13 @@ def summary_of(fit: SceneFit, table: pa.Table, stars: pa.Table) -> dict[str, Val
         Columns `lib.tables.CURVE_STARS`, brightest first.
     """
     flux, n_used = fit.flux[fit.measured], sum(not reason for reason in table["reason"].to_pylist())
-    solved: NDArray[np.float64] = np.linalg.solve(fit.covariance, flux)
+    significance = float(flux @ np.linalg.solve(fit.covariance, flux))
     brightest = stars["scatter"].to_numpy()[: max(stars.num_rows // 4, 1)]
     return {
         "n_exposure": n_used,
         "n_unused": table.num_rows - n_used,
         "n_measured": len(flux),
-        "signal_to_noise": round(float(np.sqrt(max(flux @ solved, 0.0))), 2),
+        "signal_to_noise": round(max(significance, 0.0) ** 0.5, 2),
         "n_star": stars.num_rows,
         "bright_star_scatter_mmag": round(1000 * float(np.median(brightest)), 3) if len(brightest) else None,
         "position_kept": bool(FitFlag.POSITION_KEPT & fit.flag),

@@ -1,0 +1,58 @@
+"""Light curves of transients, all exposures of each fitted at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.policies import fail_above, product_flow
+from lib.camera import camera_named
+from lib.recipes import LightCurveRecipe
+from tasks.curve_report import draw_curves
+from tasks.outcome import Outcome
+from tasks.scene_flow import fit_curves, measure_all, recipe_for, sights_of, targets_of
+from tasks.settings import store_at
+
+
+@product_flow("scene")
+def scene(
+    store: str,
+    targets: str = "deployments/targets.toml",
+    *,
+    names: list[str] | None = None,
+    images: str | None = None,
+    reference: str | None = None,
+    camera: str = "ztf",
+    recipe: LightCurveRecipe = LightCurveRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+    truth: str | None = None,
+) -> Outcome:
+    """Measure the light curves of targets on their galaxies.
+
+    1. Find the exposures that have a target on them.
+    2. Fit the PSF of each, measure its stars, cut the targets out.
+    3. Fit each target in each band.
+    4. Draw the light curves.
+
+    Parameters
+    ----------
+    targets
+        TOML file of the targets: where they are, when they may shine.
+    names
+        Of the targets to do; all of the file if not given.
+    images
+        Folder of science images (FITS with WCS, gain and mask); if not given, the store's raw frames are detrended.
+    reference
+        Folder or s3://bucket/prefix of the reference catalogue, for stars that the store lacks.
+    """
+    products, wanted, recipe = store_at(store), targets_of(Path(targets), names), recipe_for(images, recipe)
+
+    sights, unused, imported = sights_of(products, wanted, recipe, images, reference)
+
+    measured = measure_all(sights, camera_named(camera), recipe.stars, products)
+
+    curves = fit_curves(wanted, sights, unused, measured, recipe, products)
+    fail_above(max_set_aside, curves)
+
+    drawn = draw_curves(curves, measured, recipe, products, truth)
+    return imported + measured + curves + drawn

@@ -1,0 +1,132 @@
+"""The steps of the flow `scene`: which exposures, what is made of each, which of them make a light curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lib.camera import Camera
+from lib.products import Built, Kind, light_curve_ref, psf_catalogue_ref, psf_ref, stamp_ref
+from lib.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe
+from lib.scene.curve_table import Unused
+from lib.scene.errors import NothingToFit
+from lib.scene.target import Target, read_targets
+from lib.store import Store
+from tasks.archive import fetch_stars_around
+from tasks.outcome import Outcome, SetAside
+from tasks.policies import Launched, collect, launch
+from tasks.progress import arrivals
+from tasks.scene import fit_light_curve, measure_stamps
+from tasks.scene_jobs import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
+from tasks.stars import circle_around
+
+
+def targets_of(path: Path, names: Iterable[str] | None) -> list[Target]:
+    """Targets of a file, or some of them.  ValueError if the file does not have one of these."""
+    targets = read_targets(path)
+    known = {one.name for one in targets}
+    strange = sorted(set(names or ()) - known)
+    if strange:
+        raise ValueError(f"names: {', '.join(strange)}; {path} has {', '.join(sorted(known))}")
+    return [one for one in targets if names is None or one.name in set(names)]
+
+
+def recipe_for(images: str | None, recipe: LightCurveRecipe) -> LightCurveRecipe:
+    """Images from elsewhere come detrended: by no recipe of ours."""
+    return recipe if images is None else replace(recipe, stars=replace(recipe.stars, quadrant=None))
+
+
+def sights_of(
+    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe, images: str | None, reference: str | None
+) -> tuple[list[Sight], dict[Curve, list[Unused]], Outcome]:
+    """Exposures of the targets with the stars around them, those that are left out, and what was brought for them."""
+    brought = Outcome()
+    if images is None:
+        sights, unused = sights_of_survey(store, targets, recipe)
+    else:
+        brought = import_images(Path(images), targets, store)
+        sights, unused = sights_of_images(brought.of(Kind.IMAGE), brought.of(Kind.IMAGE_MASK), store, targets, recipe)
+    places = [circle_around([sight.about], PhotometryRecipe()) for sight in sights]
+    brought += fetch_stars_around(places, reference, recipe.stars.reference, store)
+    ready, starless = with_reference(sights, store, recipe.stars)
+    for sight in sights:
+        if sight.image in starless:
+            _leave_out(unused, sight, sight.targets, starless[sight.image])
+    return ready, unused, brought + Outcome(set_aside=[SetAside(image, why) for image, why in starless.items()])
+
+
+def measure_all(sights: Sequence[Sight], camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
+    """PSF, stars and stamps of all exposures; a bar and an artifact show how far it has come."""
+    under_way = [launch(measure_stamps, sight, camera=camera, recipe=recipe, store=store) for sight in sights]
+    return collect(_shown("scene", under_way))
+
+
+def fit_curves(
+    targets: Sequence[Target],
+    sights: Sequence[Sight],
+    unused: Mapping[Curve, Sequence[Unused]],
+    measured: Outcome,
+    recipe: LightCurveRecipe,
+    store: Store,
+) -> Outcome:
+    """The light curve of each target in each band; a target without any exposure is set aside, and why."""
+    there = {built.ref: built for built in measured.built}
+    reasons = {one.what: one.reason for one in measured.set_aside}
+    left_out = {curve: list(some) for curve, some in unused.items()}
+    under_way, aside = [], []
+    for target in targets:
+        for band in target.bands:
+            made = []
+            for sight in sights:
+                if sight.band != band or target not in sight.targets:
+                    continue
+                refs = (
+                    psf_ref(recipe.stars, sight.image),
+                    psf_catalogue_ref(recipe.stars, sight.image),
+                    stamp_ref(recipe.stars, sight.image, target.name),
+                )
+                if all(ref in there for ref in refs):
+                    made.append((there[refs[0]], there[refs[1]], there[refs[2]]))
+                else:
+                    _leave_out(left_out, sight, [target], reasons.get(sight.label, "it could not be measured"))
+            rest = left_out.get((target, band), [])
+            if made:
+                ref = light_curve_ref(recipe, target.name, band)
+                under_way.append(launch(fit_light_curve, ref, target, band, made, rest, recipe, store))
+            else:
+                aside.append(SetAside.because(f"{target.name} {band}", nothing_to_fit(target, band, rest)))
+    return collect(under_way) + Outcome(set_aside=aside)
+
+
+def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> NothingToFit:
+    if not unused:
+        return NothingToFit(
+            f"target {target.name}, {band}: no exposure has ra {target.ra:.5f}, dec {target.dec:.5f} on its pixels; "
+            "check the place, or run the flow download for its nights"
+        )
+    told = "; ".join(f"{one.name}: {one.reason}" for one in unused[:3])
+    more = f"; and {len(unused) - 3} others" if len(unused) > 3 else ""
+    return NothingToFit(f"target {target.name}, {band}: none of {len(unused)} exposures can be used: {told}{more}")
+
+
+def _leave_out(unused: dict[Curve, list[Unused]], sight: Sight, targets: Iterable[Target], reason: str) -> None:
+    for target in targets:
+        unused.setdefault((target, sight.band), []).append(Unused(sight.image, sight.mjd, reason))
+
+
+def _shown(what: str, under_way: Sequence[Launched]) -> Sequence[Launched]:
+    with arrivals(what, len(under_way)) as arrived:
+        for one in under_way:
+            one.future.wait()
+            arrived.file_done()
+    return under_way
+
+
+def figures_of(curves: Outcome) -> list[tuple[Built, Built, Built]]:
+    """Light curve, stars and scene, curve by curve."""
+    kinds = (Kind.LIGHT_CURVE, Kind.CURVE_STARS, Kind.SCENE)
+    by_curve: dict[str, dict[Kind, Built]] = {}
+    for built in curves.of(*kinds):
+        by_curve.setdefault(built.ref.data_id, {})[built.ref.kind] = built
+    return [(each[kinds[0]], each[kinds[1]], each[kinds[2]]) for each in by_curve.values()]
