@@ -156,10 +156,12 @@ class Truth:
     def zero_point(self, exposure: Exposure, radius: float) -> float:
         """Measured minus true magnitude of a star on the axis at airmass 1, in an aperture (radius in pixels).
 
-        Measured is -2.5 log10 of the ADU; the wings beyond the aperture are lost.
+        Measured is -2.5 log10 of the ADU; the wings beyond the aperture are lost, more or less of them as the star
+        is placed within its pixel: 1 mmag at 3 pixels, 0.1 at 5, and the mean is told.
         """
-        centred = np.zeros(1)
-        fraction = self.aperture_fractions(exposure, centred, centred, [radius])[0, 0]
+        places = (np.arange(8) + 0.5) / 8 - 0.5
+        x, y = (place.ravel() for place in np.meshgrid(places, places))
+        fraction = self.aperture_fractions(exposure, x, y, [radius])[:, 0].mean()
         return float(-self._object(exposure).zero_point - 2.5 * np.log10(fraction))
 
     def enclosed(self, exposure: Exposure, radius: ArrayLike) -> NDArray:
