@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from lib.catalogue.circles import circle_sums
+from lib.catalogue.circles import circle_bits, circle_sums
 from lib.catalogue.sky_noise import SkyNoise
-
-_CHUNK = 512
-"""Stars whose surroundings are held in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,37 +135,4 @@ def bits_within(mask: NDArray[np.uint16], x: NDArray, y: NDArray, radius: float)
     -------
     (star,)
     """
-    bits = np.zeros(len(x), dtype=np.uint16)
-    for part, found, off_x, off_y in _around(mask, x, y, _ring(radius / 2, radius / 2)):
-        # From the star to the nearest point of each pixel's square.
-        gap_x, gap_y = (np.clip(np.abs(off) - np.float32(0.5), 0, None) for off in (off_x, off_y))
-        found[gap_x * gap_x + gap_y * gap_y >= radius**2] = 0
-        bits[part] = np.bitwise_or.reduce(found, axis=1)
-    return bits
-
-
-def _ring(radius: float, half_width: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns, from the pixel of any star, of pixels that a ring around the star may touch."""
-    reach = int(np.ceil(radius + half_width)) + 1
-    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    # The star is up to half a diagonal from its pixel's centre, and the pixel touched reaches as far from its own.
-    near = np.abs(np.hypot(dx, dy) - radius) < half_width + np.sqrt(2)
-    return dy[near], dx[near]
-
-
-def _around(
-    plane: NDArray, x: NDArray, y: NDArray, ring: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> Iterator[tuple[slice, NDArray, NDArray[np.float32], NDArray[np.float32]]]:
-    """Pixels around stars, some stars at a time: which stars, then arrays (star, pixel) of the pixels' values
-    (0 outside the image) and of the columns and rows from the star to their centres."""
-    dy, dx = ring
-    margin = int(np.abs(ring).max()) + 1
-    padded = np.pad(plane, margin)
-    step = dy * padded.shape[1] + dx
-    for first in range(0, len(x), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        column, row = np.rint(x[part]).astype(int), np.rint(y[part]).astype(int)
-        here = (row + margin) * padded.shape[1] + column + margin
-        off_x = dx.astype(np.float32) - (x[part] - column).astype(np.float32)[:, np.newaxis]
-        off_y = dy.astype(np.float32) - (y[part] - row).astype(np.float32)[:, np.newaxis]
-        yield part, padded.ravel()[here[:, np.newaxis] + step], off_x, off_y
+    return np.asarray(circle_bits(np.ascontiguousarray(mask, dtype=np.uint16), x, y, float(radius)))
