@@ -38,7 +38,7 @@ slopes = st.floats(-1, 1)
 
 
 @given(level=st.floats(-100, 100), down=slopes, across=slopes)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_a_tilted_plane_comes_back_from_its_cells(level, down, across):
     row, column = np.mgrid[:64, :48]
     plane = level + down * row + across * column
