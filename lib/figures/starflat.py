@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lib.camera import Camera
 from lib.figures.focal_plane import Panel, plot_quadrant_maps
 from lib.figures.pictures import Picture
-from lib.figures.starflat_plots import plot_differences, plot_residuals_against
+from lib.figures.starflat_plots import freedom, plot_differences, plot_residuals_against
 from lib.figures.style import png
 from lib.figures.summary import numbers
 
@@ -87,10 +87,10 @@ def chi2_picture(camera: Camera, residuals: pa.Table, name: str, cells: int) -> 
     return Picture(
         "chi2",
         f"Chi2 and outliers of the starflat {name}",
-        "Left: mean squared residual over its variance, of the measurements used; a little below 1, because each star "
-        "and superpixel was fitted to the same measurements. Far above 1 in a place: the map is too coarse there, or "
-        f"the detector misbehaves. Right: the largest residual, used or not; {lost} of {tried} measurements were "
-        "rejected. Hatched: no stars.",
+        "Left: mean squared residual over its variance, of the measurements used; that each star was fitted to "
+        "the same ones is allowed for. Far above 1 in a place: the map is too coarse there, or the detector "
+        f"misbehaves. Right: the largest residual, used or not; {lost} of {tried} measurements were rejected. "
+        "Hatched: no stars.",
         png(
             plot_quadrant_maps(
                 camera,
@@ -165,7 +165,7 @@ def _cells(
     """Mean squared pull of what was used and the largest of all, (row, column) by rcid."""
     rows, columns = camera.shape
     rcid, x, y = (numbers(residuals, name) for name in ("rcid", "x", "y"))
-    pull = numbers(residuals, "residual") / numbers(residuals, "sigma")
+    pull = numbers(residuals, "residual") / numbers(residuals, "sigma") / np.sqrt(freedom(residuals))
     rejected, left_out = (residuals[name].to_numpy(zero_copy_only=False) for name in ("rejected", "left_out"))
     row, column = (np.clip((place + 0.5) * n / size, 0, n - 1).astype(int) for place, size in ((y, rows), (x, columns)))
     cell, size = (rcid.astype(int) * n + row) * n + column, len(camera.quadrants) * n**2

@@ -18,6 +18,7 @@ from lib.figures.summary import numbers
 MOST_POINTS = 6000
 """Drawn, evenly chosen: more only thicken the cloud."""
 BINS = 12
+POINTS: dict[str, Any] = {"color": "black", "markersize": 3.5, "linestyle": "none"}
 LEAST = 5
 """Measurements of a bin."""
 
@@ -52,26 +53,53 @@ def plot_residuals_against(residuals: pa.Table, camera: Camera) -> Figure:
         axes.axhline(0, color=GREY, linewidth=0.8)
         _means(axes, value[good], residual[good], sigma[good])
         axes.set_ylim(-reach, reach)
-    plots[0].legend(loc="upper left")
+    if used.any():
+        own = np.sqrt(freedom(residuals))
+        _scatter(plots[0], against["fitted magnitude (instrumental)"][used], (residual / own)[used], sigma[used])
+        plots[0].legend(loc="upper left")
     for axes in plots[::2]:
         axes.set_ylabel("residual (mmag)")
     return figure
 
 
 def _means(axes: Axes, value: NDArray, residual: NDArray, sigma: NDArray) -> None:
-    """Weighted means in bins of equal numbers and their errors, and the scatter beside what is expected."""
-    edges = np.unique(np.quantile(value, np.linspace(0, 1, BINS + 1)))
-    at = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, max(len(edges) - 2, 0))
-    n = max(len(edges) - 1, 1)
+    """Weighted means in bins of equal numbers, and their errors."""
+    at, n = _bins(value)
     weight = sigma**-2.0
     count, total = np.bincount(at, minlength=n), np.bincount(at, weight, n)
     filled = count >= LEAST
     place, mean = (np.bincount(at, weight * one, n)[filled] / total[filled] for one in (value, residual))
-    points: dict[str, Any] = {"color": "black", "markersize": 3.5, "linestyle": "none"}
-    axes.errorbar(place, mean, 1 / np.sqrt(total[filled]), marker="o", capsize=2, label="mean and its error", **points)
-    found, expected = (np.sqrt(np.bincount(at, one**2, n)[filled] / count[filled]) for one in (residual, sigma))
-    axes.plot(place, found, marker="^", label="scatter", **points)
+    error = 1 / np.sqrt(total[filled])
+    axes.errorbar(place, mean, error, marker="o", capsize=2, label="mean and its error", **POINTS)
+
+
+def _scatter(axes: Axes, value: NDArray, residual: NDArray, sigma: NDArray) -> None:
+    """In the same bins, and beside it the one expected."""
+    at, n = _bins(value)
+    count = np.maximum(np.bincount(at, minlength=n), 1)
+    place = np.bincount(at, value, n) / count
+    found, expected = (np.sqrt(np.bincount(at, one**2, n) / count) for one in (residual, sigma))
+    axes.plot(place, found, marker="^", label="scatter", **POINTS)
     axes.plot(place, expected, color=ORANGE, linestyle="--", linewidth=1.2, label="scatter expected")
+
+
+def _bins(value: NDArray) -> tuple[NDArray[np.int64], int]:
+    """Bin of each value, of equal numbers, and how many there are."""
+    edges = np.unique(np.quantile(value, np.linspace(0, 1, BINS + 1)))
+    n = max(len(edges) - 1, 1)
+    return np.clip(np.searchsorted(edges, value, side="right") - 1, 0, n - 1), n
+
+
+def freedom(residuals: pa.Table) -> NDArray[np.float64]:
+    """Part of each measurement's variance that its residual has, for its star's magnitude is fitted to it too.
+
+    1 - w / W, with W the weight of all the star's measurements; map and zero points, which take more, are left out.
+    """
+    star, weight = residuals["star_id"].to_numpy(), numbers(residuals, "sigma") ** -2.0
+    used = ~residuals["rejected"].to_numpy(zero_copy_only=False)
+    _, at = np.unique(star, return_inverse=True)
+    total = np.bincount(at, weight * used)[at]
+    return np.clip(1 - np.where(used, weight / np.maximum(total, weight), 0), 1e-9, 1)
 
 
 @styled
