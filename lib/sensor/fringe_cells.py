@@ -21,8 +21,8 @@ _LEAST = 0.5
 _LEAST_SKY = 0.1
 """Share of the cells that must know the sky for an exposure to tell anything."""
 _BAD = np.uint16(BAD)
-_PAD = 6
-"""Cells added around a map before it is made a spline; what is wrong at their end is 0.002 of it at the map's."""
+_PAD = 12
+"""Cells added around a map before it is made a spline; of what is wrong at their end, 5e-6 arrive at the map's."""
 
 _jit = numba.njit(cache=True, error_model="numpy")
 

@@ -44,8 +44,9 @@ def test_a_tilted_plane_comes_back_from_its_cells(level, down, across):
     plane = level + down * row + across * column
     left = plane.astype(np.float32)
     subtract_cells(left, in_cells(plane))
-    # A spline is exact on a plane; float32 of some 200 ADU is rounded some twenty times on the way.
-    np.testing.assert_allclose(left, 0, atol=20 * 212 * 2.0**-24)
+    # A spline is exact on a plane, but for what arrives from the end of the padding: 0.36^12 (the pole of quartic
+    # splines) of a slope of up to 8 ADU a cell.  float32 of some 200 ADU is rounded some twenty times on the way.
+    np.testing.assert_allclose(left, 0, atol=2 * 0.36**12 * 8 * 2 + 20 * 212 * 2.0**-24)
 
 
 def test_the_spline_is_the_one_whose_means_are_those_of_the_cells():
@@ -55,7 +56,7 @@ def test_the_spline_is_the_one_whose_means_are_those_of_the_cells():
     subtract_cells(found, cells)
     # The slow way: cubic B-splines with a node in each cell's centre and some beyond the rim, where the cells go on
     # with the opposite sign of their difference; the mean of a B-spline over a cell, on 64 points a pixel.
-    pad, fine = 6, 64
+    pad, fine = 12, 64
     padded = np.pad(cells, pad, mode="reflect", reflect_type="odd")
 
     def splines(points):
@@ -67,9 +68,9 @@ def test_the_spline_is_the_one_whose_means_are_those_of_the_cells():
     means = splines(inside).reshape(n + 2 * pad, n + 2 * pad, -1).mean(axis=2).T
     coefficients = np.linalg.solve(means, np.linalg.solve(means, padded).T).T
     at_pixels = splines((np.arange(n * size) + 0.5) / size - 0.5)
-    # They part at the end of the padding, and of what is wrong there 0.36^6 arrives (the pole of quartic splines).
+    # They part at the end of the padding, and of what is wrong there 0.36^12 arrives (the pole of quartic splines).
     worst = np.abs(coefficients).max() + np.abs(padded).max()
-    np.testing.assert_allclose(-found, at_pixels.T @ coefficients @ at_pixels, atol=2 * 0.36**6 * worst)
+    np.testing.assert_allclose(-found, at_pixels.T @ coefficients @ at_pixels, atol=2 * 0.36**12 * worst + 20 * worst * 2.0**-24)
 
 
 def test_a_cell_is_the_mean_of_its_sky_with_its_error():
