@@ -7,7 +7,7 @@ from flows.policies import product_flow
 from lib.identifiers import ImageType
 from lib.products import Kind, bias_ref, ccdid_of, pocket_ref, sensor_figure_ref
 from lib.recipes import CatalogueRecipe
-from tasks.calibration import make_bias
+from tasks.calibration import list_calibrations, make_bias
 from tasks.outcome import Outcome
 from tasks.pocket import PLOTS, draw_pockets, fit_pockets, lit_exposures, profile_exposure
 from tasks.policies import collect, launch
@@ -36,6 +36,7 @@ def pocket(
     3. Measure the overscan behind blocks of rows, exposure by exposure.
     4. Fit the pockets, CCD by CCD.
     5. Draw them.
+    6. List the period's calibrations.
     """
     scope, products, quadrant = scope_of(period, camera, ccds, None), store_at(store), recipe.quadrant
     fitted = {"recipe": quadrant.pocket, "store": products}
@@ -72,4 +73,5 @@ def pocket(
         for ccdid in [ccdid_of(one.ref)]
         for name in PLOTS
     )
-    return bias + profiles + pockets + drawn + Outcome(set_aside=missing)
+    made = bias + profiles + pockets + drawn
+    return made + list_calibrations(scope.period, quadrant, products) + Outcome(set_aside=missing)

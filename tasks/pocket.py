@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from lib.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
 from lib.figures.style import save_png
 from lib.identifiers import CcdExposure, Exposure, ImageType
 from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of, period_of, pocket_profiles_ref
+from lib.products import Built, Kind, ProductRef, Value, ccd_of, ccdid_of, exposure_of, period_of, pocket_profiles_ref
 from lib.recipes import PocketProfileRecipe, PocketRecipe, QuadrantRecipe
 from lib.sensor.pocket import LAST_NIGHT_WITHOUT
 from lib.sensor.pocket_calibration import CcdPockets, measure_pockets, profiles_of
@@ -96,8 +96,9 @@ def profile_exposure(
 def fit_pockets(target: ProductRef, profiles: Sequence[Built], recipe: PocketRecipe, store: Store) -> Built:
     """Fit the pockets of one CCD to its profiles of a period."""
 
-    def make(spool: Path) -> None:
+    def make(spool: Path) -> Mapping[str, Value]:
         write_table(spool, measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe))
+        return {"n_frames": len(profiles)}
 
     return store.build(target, recipe, profiles, make)
 

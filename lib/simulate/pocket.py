@@ -63,9 +63,11 @@ class EquilibriumPocket:
         return both[:, : true.shape[1]], both[:, true.shape[1] :]
 
     def _seen(self, total: NDArray) -> NDArray:
-        """Root o of o + f(o) = total, by halving: what is in pixel and pocket together is shared out."""
-        low, high = np.zeros_like(total), total.copy()
-        for _ in range(60):
+        """Root o of o + f(o) = total, by halving, to 1e-5 ADU: what is in pixel and pocket together is shared out."""
+        low, high = np.maximum(total - self.equilibrium(total), 0), total.copy()  # f(o) is at most f(total)
+        if not total.any():
+            return low
+        for _ in range(25):
             middle = 0.5 * (low + high)
             over = middle + self.equilibrium(middle) > total
             low, high = np.where(over, low, middle), np.where(over, middle, high)
