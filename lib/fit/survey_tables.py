@@ -173,7 +173,7 @@ def focal_plane_map(
         off = r + (_column(table, "mag") - _column(table, "external") - level)[star]
         at = grid.index(columns["rcid"], columns["x"], columns["y"])
         compared = used & np.isfinite(off)
-        weights = (part.weight * used, part.weight * used * r, part.weight * compared,
+        weights = (part.weight * used, np.where(used, part.weight * r, 0), part.weight * compared,
                    np.where(compared, part.weight * off, 0))  # fmt: skip
         sums += [np.bincount(at, weight, grid.size) for weight in weights]
         count += np.bincount(at, used, grid.size)

@@ -1,0 +1,52 @@
+"""Ubercal: zero points of months of a survey, from its own stars."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.products import Kind
+from lib.recipes import SurveyRecipe
+from tasks.outcome import Outcome, total
+from tasks.settings import store_at
+from tasks.star_table import catalogues_of, make_star_table
+from tasks.survey_report import draw_surveys
+from tasks.ubercal import fit_surveys
+
+
+@product_flow("ubercal")
+def ubercal(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    external: str | None = None,
+    recipe: SurveyRecipe = SurveyRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Fit the zero point of every quadrant of every exposure of a period, filter by filter, and its mean stars.
+
+    1. Find the catalogues of each filter, and gather their measurements, star by star.
+    2. Fit each filter: zero points, mean stars, repeatability, residual maps.
+    3. Draw what was found.
+
+    Parameters
+    ----------
+    external
+        Parquet file with mag and source_id, or mag, ra and dec, to compare with (mag_e to hold on to it); none if
+        not given.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+
+    found = catalogues_of(products, scope.period, recipe.stars, filters=scope.filters, ccdids=scope.ccdids)
+    tables = total(
+        make_star_table(scope.period, filter, some, scope.camera, recipe.stars, products)
+        for filter, some in found.items()
+    )
+
+    fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, external, products)
+
+    drawn = draw_surveys(fitted, scope.camera, recipe, products)
+    return tables + fitted + drawn

@@ -1,0 +1,111 @@
+"""Pictures of fitted surveys, in the store and among the orchestrator's artifacts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from prefect.artifacts import create_markdown_artifact
+
+from lib.camera import Camera
+from lib.figures.style import png
+from lib.figures.ubercal import (
+    CAPTIONS,
+    plot_external,
+    plot_repeatability,
+    plot_residual_map,
+    plot_sky,
+    plot_zero_points,
+)
+from lib.fit.survey_tables import external_levels
+from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
+from lib.recipes import SurveyRecipe
+from lib.store import Store
+from lib.store.parquet import read_table
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, product_task, tell_where
+from tasks.selection import grouped
+
+SHOWN = {
+    "zero-points": Kind.ZERO_POINTS,
+    "repeatability": Kind.REPEATABILITY,
+    "focal-plane": Kind.RESIDUAL_MAP,
+    "sky": Kind.SKY_MAP,
+    "external": Kind.MEAN_STARS,
+}
+"""Pictures, and what each shows."""
+
+
+@product_task
+def draw_survey(
+    target: ProductRef, shown: Built, name: str, camera: Camera, recipe: SurveyRecipe, store: Store
+) -> Built:
+    """One of the pictures of a survey."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        spool.write_bytes(png(draw(name, shown, camera, store)))
+        return {"title": name.replace("-", " "), "caption": CAPTIONS[name]}
+
+    return store.build(target, recipe, [shown], make)
+
+
+def draw(name: str, shown: Built, camera: Camera, store: Store) -> Figure:
+    title = f"{filter_of(shown.ref)}, {period_of(shown.ref)}"
+    with store.open(shown) as path:
+        table = read_table(path)
+    match name:
+        case "zero-points":
+            return plot_zero_points(table, title=title)
+        case "repeatability":
+            return plot_repeatability(table, title=title)
+        case "focal-plane":
+            return plot_residual_map(table, camera)
+        case "sky":
+            return plot_sky(table, title=title)
+    return plot_external(table, external_levels([table]), title=title)
+
+
+def draw_surveys(fitted: Outcome, camera: Camera, recipe: SurveyRecipe, store: Store) -> Outcome:
+    """Draw every fit; an artifact shows each with its numbers."""
+    common = {"camera": camera, "recipe": recipe, "store": store}
+    fits = grouped(fitted.of(*SHOWN.values()), period_of, filter_of)
+    under_way = [
+        (
+            products,
+            [
+                launch(draw_survey, survey_figure_ref(recipe, period, filter, name), shown, name, **common)
+                for name, kind in SHOWN.items()
+                for shown in products
+                if shown.ref.kind is kind
+            ],
+        )
+        for (period, filter), products in fits.items()
+    ]
+    drawn = Outcome()
+    for products, pictures in under_way:
+        made = collect(pictures)
+        for one in products:
+            if one.ref.kind is Kind.ZERO_POINTS:
+                show_survey(one, made.built, store)
+        drawn += made
+    tell_where(drawn, store)
+    return drawn
+
+
+def show_survey(zero_points: Built, pictures: Sequence[Built], store: Store) -> None:
+    """An artifact, its key the filter's: fits of longer and longer periods form a history."""
+    filter, period = filter_of(zero_points.ref), period_of(zero_points.ref)
+    facts = [f"| {key.replace('_', ' ')} | {value} |" for key, value in zero_points.about.items()]
+    text = [f"# Zero points of {filter}, {period}", "", "| | |", "|---|---|", *facts, ""]
+    for one in pictures:
+        with store.open(one) as path:
+            content = base64.b64encode(path.read_bytes()).decode()
+        text += [f"## {one.about['title']}", f"![{one.about['title']}](data:image/png;base64,{content})", "",
+                 str(one.about["caption"]), "", f"`{store.uri(one.ref)}`", ""]  # fmt: skip
+    create_markdown_artifact(
+        "\n".join(text),
+        key=f"ubercal-{filter}",
+        description=f"{zero_points.about['zero_points']} zero points, {period}",
+    )

@@ -1,0 +1,169 @@
+"""Ubercal: zero points and mean stars of a survey, from its star table."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lib.camera import Camera
+from lib.fit.checkpoint import Checkpoint
+from lib.fit.external import External
+from lib.fit.parameter_table import parameter_table
+from lib.fit.solver import Progress
+from lib.fit.sources import ParquetSource
+from lib.fit.survey_tables import (
+    MEAN_STARS,
+    external_levels,
+    focal_plane_map,
+    mean_stars,
+    repeatability_table,
+    sky_map,
+    summary,
+    zero_point_table,
+)
+from lib.fit.ubercal import Ubercal, fit_ubercal
+from lib.products import NO_RECIPE, Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
+from lib.recipes import SurveyRecipe
+from lib.store import Store
+from lib.store.parquet import read_parts, read_table, write_parts, write_table
+from lib.tables import schema_of
+from tasks.outcome import Outcome, attempt
+from tasks.policies import collect, launch, product_task
+from tasks.reading import opened
+from tasks.settings import scratch
+from tasks.star_table import partitions_of
+
+IN_MEMORY = 50_000_000
+"""Measurements up to which a fit keeps them in memory: 2 GB."""
+
+MADE = (Kind.ZERO_POINTS, Kind.UBERCAL, Kind.MEAN_STARS, Kind.REPEATABILITY, Kind.RESIDUAL_MAP, Kind.SKY_MAP)
+
+
+@product_task
+def fit_survey(
+    target: ProductRef, index: Built, camera: Camera, recipe: SurveyRecipe, external: str | None, store: Store
+) -> Outcome:
+    """Fit the zero points of a star table: they, the parameters, mean stars, repeatability, residual maps."""
+    inputs = [*partitions_of(index, store), *([file_as_input(external)] if external else [])]
+    files: dict[str, Path] = {}
+
+    with TemporaryDirectory(dir=scratch()) as folder:
+
+        def made(kind: Kind, spool: Path) -> Mapping[str, Value] | None:
+            if not files:  # once, and only if a product is missing
+                about.update(solve(inputs, camera, recipe, external, store, Path(folder)))
+                files.update({path.name: path for path in Path(folder).iterdir()})
+            shutil.copyfile(files[kind], spool)
+            return about if kind is target.kind else None
+
+        about: dict[str, Value] = {}
+        return attempt(
+            MADE,
+            lambda kind: store.build(
+                survey_ref(kind, recipe, period_of(target), filter_of(target)), recipe, inputs,
+                lambda spool: made(kind, spool),
+            ),
+            name=lambda kind: f"{kind} of {target.label}",
+        )  # fmt: skip
+
+
+def solve(
+    inputs: Sequence[Built], camera: Camera, recipe: SurveyRecipe, external: str | None, store: Store, folder: Path
+) -> dict[str, Value]:
+    """Write all products of a fit into a folder, named by their kinds; an interrupted fit goes on where it was."""
+    other = External(read_table(Path(external)), recipe.match_arcsec) if external else None
+    name = f"ubercal-{key_of(recipe, inputs)}"
+    with opened(store, [one for one in inputs if one.ref.kind is Kind.STAR_TABLE]) as paths, mine(name) as kept:
+        source = ParquetSource(paths)
+        solved = fit_ubercal(
+            source, camera, recipe.fit, anchors=other.anchors() if other and recipe.anchored else None,
+            progress=tell(name), spool=folder / "spool" if source.n_row > IN_MEMORY else None,
+            checkpoint=Checkpoint(kept, name) if kept else None,
+        )  # fmt: skip
+        write_products(solved, source, other, camera, recipe, folder)
+        shutil.rmtree(folder / "spool", ignore_errors=True)
+        if kept:
+            shutil.rmtree(kept, ignore_errors=True)
+        return dict(summary(solved))
+
+
+def write_products(
+    solved: Ubercal, source: ParquetSource, external: External | None, camera: Camera, recipe: SurveyRecipe,
+    folder: Path,
+) -> None:  # fmt: skip
+    told = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name}
+    write_table(folder / Kind.ZERO_POINTS, zero_point_table(solved), told)
+    write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, summary(solved)))
+    write_table(folder / Kind.REPEATABILITY, repeatability_table(solved))
+    stars = folder / Kind.MEAN_STARS
+    write_parts(stars, mean_stars(solved, source, external), schema_of(MEAN_STARS))
+    levels = external_levels(read_parts(stars)) if external else {}
+    over_camera = focal_plane_map(solved, source, mean_stars(solved, source, external), levels, camera, recipe.cells)
+    write_table(folder / Kind.RESIDUAL_MAP, over_camera)
+    write_table(folder / Kind.SKY_MAP, sky_map(read_parts(stars), levels, recipe.sky_order))
+
+
+def fit_surveys(
+    indices: Sequence[Built], camera: Camera, recipe: SurveyRecipe, external: str | None, store: Store
+) -> Outcome:
+    """One fit for each star table, given by its index."""
+    return collect(
+        launch(
+            fit_survey,
+            survey_ref(Kind.ZERO_POINTS, recipe, period_of(index.ref), filter_of(index.ref)),
+            index,
+            camera=camera,
+            recipe=recipe,
+            external=external,
+            store=store,
+        )
+        for index in indices
+    )
+
+
+def file_as_input(path: str) -> Built:
+    """A file that somebody else made, as an input of a product: other content makes another product."""
+    with Path(path).open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    ref = ProductRef(Kind.REFERENCE, NO_RECIPE, "external", Path(path).name)
+    return Built(ref, content, Path(path).stat().st_size)
+
+
+def key_of(recipe: SurveyRecipe, inputs: Sequence[Built]) -> str:
+    """Of a fit: what it is of, and how it is made."""
+    told = "\n".join([str(recipe), *(one.sha256 for one in inputs)])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def mine(name: str) -> Iterator[Path | None]:
+    """A folder for one fit's state; None if another process is at the same fit just now."""
+    folder = scratch() / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield folder
+            if not folder.exists():
+                folder.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def tell(name: str) -> Callable[[Progress], None]:
+    """How far a fit is, on the worker's standard error: the first and every tenth iteration of each round."""
+
+    def show(one: Progress) -> None:
+        if one.iteration % 10 == 1:
+            sys.stderr.write(
+                f"{name}: round {one.round}, iteration {one.iteration}, residual {one.residual:.1e}, "
+                f"zero points move by {1e3 * one.change:.1e} mmag\n"
+            )
+
+    return show
