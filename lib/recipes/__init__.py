@@ -30,7 +30,7 @@ from lib.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
 from lib.recipes.report import ReportRecipe
 from lib.recipes.scene import PsfRecipe, SceneRecipe
 from lib.recipes.star_table import ForeignColumns, StarTableRecipe
-from lib.recipes.starflat import SequenceRecipe
+from lib.recipes.starflat import SequenceRecipe, SequenceReportRecipe
 from lib.recipes.survey import SurveyRecipe
 from lib.recipes.text import canonical, digest, recipe_from
 
@@ -66,6 +66,7 @@ __all__ = [
     "ScienceCatalogueRecipe",
     "SensorRecipe",
     "SequenceRecipe",
+    "SequenceReportRecipe",
     "StarTableRecipe",
     "StarflatRecipe",
     "Stop",

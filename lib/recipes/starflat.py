@@ -15,3 +15,13 @@ class SequenceRecipe:
     stars: StarTableRecipe = StarTableRecipe()
     fit: StarflatRecipe = StarflatRecipe()
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceReportRecipe:
+    """Pictures of a starflat."""
+
+    sequence: SequenceRecipe = SequenceRecipe()
+    truth: str = ""
+    """Digest of the plan of a simulated survey to compare with; empty for the real one."""
+    version: int = 1

@@ -73,16 +73,25 @@ def sky_night(calibration: NightPlan, night: date, filter: Filter, pointings: Se
 
 def dithered_night(
     calibration: NightPlan, night: date, filter: Filter, *, n_exposure: int = 14, spread: float = 1.0,
-    ccdids: tuple[int, ...] | None = None, dec: float = 25.0, field: int = 1,
+    ccdids: tuple[int, ...] | None = None, hours: float = 1.0, hour_angle: float = 0.0, dec: float = 33.0,
+    field: int = 1,
 ) -> NightPlan:  # fmt: skip
     """One field, exposed while the telescope is moved by up to `spread` of the focal plane's half diagonal.
 
-    By small and large steps, in all directions, and through as much air as two hours in the west bring.
+    By small and large steps, in all directions.
+
+    Parameters
+    ----------
+    hours
+        From the first exposure to the last.
+    hour_angle
+        Of the field in the middle of it, degrees.  As it stands, the field crosses the meridian near the zenith, where
+        the air is the same over the whole camera; further west its thickness changes with time.
     """
     draw = generator(calibration.seed, "dither", night.toordinal())
     reach = spread * field_radius(calibration.camera) * calibration.camera.pixel_scale / 3600
-    start, step = 0.25, 2 / 24 / n_exposure
-    ra = np.round(sidereal_time(mjd_of(_name(night, start))) - 20.0)
+    start, step = 0.25, hours / 24 / max(n_exposure - 1, 1)
+    ra = np.round(sidereal_time(mjd_of(_name(night, start + hours / 48))) - hour_angle)
     turn, distance = draw.uniform(0, 2 * np.pi), reach * (np.arange(n_exposure) + 0.5) / n_exposure
     angle = turn + GOLDEN_ANGLE * np.arange(n_exposure)
     east, north = distance * np.cos(angle) / np.cos(np.deg2rad(dec)), distance * np.sin(angle)
