@@ -11,6 +11,7 @@ from tasks.outcome import Outcome, total
 from tasks.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
 from tasks.starflat import fit_sequences, nights_of
+from tasks.starflat_report import draw_starflats
 
 
 @product_flow("starflat")
@@ -24,12 +25,14 @@ def starflat(
     recipe: SequenceRecipe = SequenceRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
+    truth: str | None = None,
 ) -> Outcome:
     """Fit the response of the camera to each night's exposures of a period, filter by filter.
 
     1. Find the catalogues of each night and filter: a sequence.
     2. Gather the measurements of each sequence, star by star.
     3. Fit each: parameters, map, residuals.
+    4. Draw each, and those of a filter beside one another.
 
     Parameters
     ----------
@@ -47,4 +50,6 @@ def starflat(
     )
 
     fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products)
-    return tables + fitted
+
+    drawn = draw_starflats(fitted, scope.camera, recipe, products, truth)
+    return tables + fitted + drawn

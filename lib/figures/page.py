@@ -95,7 +95,7 @@ def render_markdown(report: Report, *, limit: int = MARKDOWN_BYTES) -> str:
     limit
         Bytes, at most.  Should the page be larger, pictures at the end are named instead of shown.
     """
-    text = {picture.name: f"![{_plain(picture.title)}]({data_uri(picture)})" for picture in report.pictures}
+    text = {picture.name: f"![{plain(picture.title)}]({data_uri(picture)})" for picture in report.pictures}
     kept = list(report.pictures)
     while len(page := _markdown(report, text).encode()) > limit and kept:
         text[kept.pop().name] = "*Not shown here, to keep this page small: see the page in the store.*"
@@ -113,34 +113,34 @@ def data_uri(picture: Picture) -> str:
 
 def _markdown(report: Report, shown: dict[str, str]) -> str:
     parts = [
-        f"# {_plain(report.title)}",
-        _plain(report.subtitle),
-        f"**{report.verdict}** {_plain(report.verdict_text)}",
+        f"# {plain(report.title)}",
+        plain(report.subtitle),
+        f"**{report.verdict}** {plain(report.verdict_text)}",
         "## Quality of the night",
-        _table(
+        markdown_table(
             ["Quantity", "Value", "Expected", "Verdict"], [(c.name, c.value, c.limit, c.word) for c in report.checks]
         ),
     ]
     for picture in report.pictures:
-        parts += [f"## {_plain(picture.title)}", shown[picture.name], _plain(picture.caption)]
+        parts += [f"## {plain(picture.title)}", shown[picture.name], plain(picture.caption)]
     parts += [
         "## Products",
-        _table(["Product", "In the store"], [(p.product, str(p.count)) for p in report.products]),
+        markdown_table(["Product", "In the store"], [(p.product, str(p.count)) for p in report.products]),
     ]
     if report.set_aside:
-        parts += ["## Set aside", _table(["Input", "Reason"], [(a.what, a.reason) for a in report.shown_aside])]
+        parts += ["## Set aside", markdown_table(["Input", "Reason"], [(a.what, a.reason) for a in report.shown_aside])]
         parts += [f"and {report.hidden_aside} more."] if report.hidden_aside else []
     else:
         parts.append("Nothing was set aside.")
     return "\n\n".join(parts) + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_plain(cell) for cell in row] for row in rows)]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that means nothing to Markdown or HTML."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKUP.sub(r"\\\1", " ".join(escaped.split()))

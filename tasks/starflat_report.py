@@ -1,0 +1,158 @@
+"""Pictures of starflats, in the store and among the orchestrator's artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact
+
+from lib.camera import Camera
+from lib.figures import starflat
+from lib.figures.leaf import render_leaf
+from lib.figures.pictures import Picture
+from lib.figures.starflat_truth import truth_pictures
+from lib.identifiers import Filter
+from lib.periods import Period
+from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, starflat_figure_ref
+from lib.recipes import SequenceRecipe, SequenceReportRecipe
+from lib.simulate.truth import Truth
+from lib.store import Store
+from lib.store.parquet import read_table
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, product_task, tell_where
+from tasks.reading import opened
+from tasks.report import truth_digest
+from tasks.selection import grouped
+
+Products = Mapping[Kind, Built]
+"""Of one sequence."""
+
+NEEDS = {
+    "map": (Kind.STARFLAT_MAP,),
+    "quadrants": (Kind.STARFLAT_MAP,),
+    "gains": (Kind.STARFLAT,),
+    "residuals": (Kind.STARFLAT_RESIDUALS,),
+    "chi2": (Kind.STARFLAT_RESIDUALS,),
+    "truth": (Kind.STARFLAT_MAP, Kind.STARFLAT),
+    "pulls": (Kind.STARFLAT_MAP, Kind.STARFLAT),
+}
+"""Pictures of a sequence in the order of the page, and the products that each shows."""
+
+
+@product_task
+def draw_starflat(
+    target: ProductRef,
+    shown: Sequence[Built],
+    name: str,
+    camera: Camera,
+    recipe: SequenceReportRecipe,
+    store: Store,
+    truth: str | None,
+) -> Built:
+    """One picture of a sequence, or of several compared."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        picture = draw(name, shown, camera, recipe.sequence, store, truth)
+        spool.write_bytes(picture.png)
+        return {"title": picture.title, "caption": picture.caption}
+
+    return store.build(target, recipe, shown, make)
+
+
+def draw(
+    name: str, shown: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store, truth: str | None
+) -> Picture:
+    with opened(store, shown) as paths:
+        tables = [read_table(path) for path in paths]
+    of = called(shown[0])
+    match name:
+        case "map":
+            return starflat.map_picture(camera, tables[0], of)
+        case "quadrants":
+            return starflat.quadrant_picture(camera, tables[0], of)
+        case "gains":
+            return starflat.gain_picture(camera, tables[0], of)
+        case "residuals":
+            return starflat.residual_picture(camera, tables[0], of)
+        case "chi2":
+            return starflat.chi2_picture(camera, tables[0], of, recipe.fit.superpixels)
+        case "comparison":
+            return starflat.comparison_picture(camera, dict(zip(map(called, shown), tables, strict=True)))
+    if truth is None:
+        raise ValueError(f"the picture {name!r} needs the truth of a simulated survey")
+    filter, radius = filter_of(shown[0].ref), recipe.stars.radius
+    pictures = truth_pictures(camera, tables[0], tables[1], Truth.load(Path(truth)), filter, radius, of)
+    return next(picture for picture in pictures if picture.name == name)
+
+
+def draw_starflats(
+    fitted: Outcome, camera: Camera, recipe: SequenceRecipe, store: Store, truth: str | None = None
+) -> Outcome:
+    """Draw every sequence, and all of a filter beside one another; an artifact shows each filter's.
+
+    Parameters
+    ----------
+    truth
+        Folder of a simulated survey to compare with.
+    """
+    of_report = SequenceReportRecipe(recipe, truth_digest(truth))
+    common = {"camera": camera, "recipe": of_report, "store": store, "truth": truth}
+    kinds = (Kind.STARFLAT, Kind.STARFLAT_MAP, Kind.STARFLAT_RESIDUALS)
+    sequences = grouped(fitted.of(*kinds), filter_of, period_of)
+    under_way = {
+        (filter, period): [
+            launch(draw_starflat, starflat_figure_ref(of_report, period, filter, name), shown, name, **common)
+            for name, shown in sketches({one.ref.kind: one for one in products}, recipe, truth)
+        ]
+        for (filter, period), products in sequences.items()
+    }
+    for (filter,), maps in grouped(fitted.of(Kind.STARFLAT_MAP), filter_of).items():
+        if len(maps) > 1:
+            period = Period(period_of(maps[0].ref).first, period_of(maps[-1].ref).last)
+            target = starflat_figure_ref(of_report, period, filter, "comparison")
+            under_way[filter, period] = [launch(draw_starflat, target, maps, "comparison", **common)]
+    drawn = Outcome()
+    for (filter, period), launched in under_way.items():
+        made = collect(launched)
+        parameters = [one for one in sequences.get((filter, period), ()) if one.ref.kind is Kind.STARFLAT]
+        show_starflat(filter, period, parameters, made.built, store)
+        drawn += made
+    tell_where(drawn, store)
+    return drawn
+
+
+def sketches(products: Products, recipe: SequenceRecipe, truth: str | None) -> list[tuple[str, list[Built]]]:
+    """Name and inputs of each picture that can be drawn of a sequence."""
+    unwanted = {"gains"} if not recipe.fit.gain else set()
+    unwanted |= {"truth", "pulls"} if truth is None else set()
+    return [
+        (name, [products[kind] for kind in needed])
+        for name, needed in NEEDS.items()
+        if name not in unwanted and set(needed) <= set(products)
+    ]
+
+
+def show_starflat(
+    filter: Filter, period: Period, parameters: Sequence[Built], pictures: Sequence[Built], store: Store
+) -> None:
+    """An artifact, its key the filter's: the sequences form a history."""
+    facts = {name.replace("_", " "): str(value) for one in parameters for name, value in one.about.items()}
+    read = [picture_of(one, store) for one in pictures]
+    what = called(pictures[0]) if pictures else f"{filter}, {period}"
+    create_markdown_artifact(
+        render_leaf(f"Starflat {what}", facts, read), key=f"starflat-{filter}", description=f"Starflat {what}"
+    )
+
+
+def picture_of(figure: Built, store: Store) -> Picture:
+    """A figure and its words, back from the store."""
+    with store.open(figure) as path:
+        return Picture(figure.ref.data_id, str(figure.about["title"]), str(figure.about["caption"]), path.read_bytes())
+
+
+def called(product: Built) -> str:
+    """Filter and night, or nights, of a sequence."""
+    period = period_of(product.ref)
+    nights = f"{period.first}" if period.first == period.last else f"{period.first} to {period.last}"
+    return f"{filter_of(product.ref)}, {nights}"
