@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lib.camera import Camera
 from lib.detrend.ccd_master import CcdMaster, corrections
+from lib.detrend.cosmics import mark_radiation_hits
 from lib.detrend.pixels import count_bits, to_image, to_light
 from lib.errors import BadData
 from lib.frames import RawCcd
@@ -158,6 +159,8 @@ def detrend_quadrants(
             variances = bias.variance[qid], flat.variance[qid]
             image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
             fringe_cards = _remove_fringes(image, fringes, qid, recipe, path)
+            if recipe.cosmic_rays:
+                mark_radiation_hits(image)
             middle = float(np.nanmedian(response[_SAMPLE]))
             about = {
                 "BUNIT": ("adu", "unit of the pixels"),

@@ -17,7 +17,7 @@ from flows.catalogue import catalogue
 from flows.download import download
 from flows.nightly import nightly
 from lib.products import Kind, raw_ref
-from lib.recipes import CatalogueRecipe, recipe_from
+from lib.recipes import CatalogueRecipe, PhotometryRecipe, recipe_from
 from tests.flows.night import CCDS, COUNTS, NIGHT, PLAN, Survey, Watched, digests, kinds, opened, products
 from tests.flows.night import Calls as Counted
 
@@ -200,7 +200,7 @@ def test_a_changed_number_makes_its_product_and_all_that_follow(store, survey, c
 
 
 def test_a_recipe_that_only_looks_different_changes_nothing(store, survey, calls):
-    reduce(store, survey, recipe=replace(CatalogueRecipe(), version=1))
+    reduce(store, survey, recipe=replace(CatalogueRecipe(), photometry=PhotometryRecipe()))
     reduce(store, survey, recipe={"photometry": {"isolation_arcsec": 20, "radii": list(range(3, 13))}})
     assert calls.so_far() == {}
 
