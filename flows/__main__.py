@@ -33,6 +33,7 @@ FLOWS = (
     "report",
     "nightly",
     "scene",
+    "ubercal",
     "demo",
     "real",
 )

@@ -73,7 +73,7 @@ def plot_zero_points(table: pa.Table, *, title: str) -> Figure:
             )  # fmt: skip
             spread.plot(mjd[these], 1e3 * t["uneven"][first][these], marker, color=colour, markersize=3.5)
     level.legend(loc="best")
-    spread.set_yscale("log")
+    spread.set_ylim(bottom=0)
     for axes in (level, spread):
         axes.grid(True)
     level.ticklabel_format(axis="x", useOffset=False)
@@ -109,11 +109,11 @@ def plot_residual_map(table: pa.Table, camera: Camera) -> Figure:
     """Residuals over the focal plane; columns of `lib.fit.survey_tables.FOCAL_PLANE`."""
     t = _columns(table)
     panels = [
-        Panel(_by_quadrant(t, 1e3 * t["residual"]), "measured minus fitted", "mmag", 0.0),
+        Panel(_by_quadrant(t, 1e3 * t["residual"]), "measured minus fitted", "residual (mmag)", 0.0),
         Panel(_by_quadrant(t, t["residual"] / t["residual_e"]), "over its error", "standard errors", 0.0),
     ]
     if np.isfinite(t["external"]).any():
-        panels[1] = Panel(_by_quadrant(t, 1e3 * t["external"]), "calibrated minus external", "mmag", 0.0)
+        panels[1] = Panel(_by_quadrant(t, 1e3 * t["external"]), "calibrated minus external", "difference (mmag)", 0.0)
     return plot_quadrant_maps(camera, panels)
 
 
@@ -128,10 +128,10 @@ def plot_sky(table: pa.Table, *, title: str) -> Figure:
     if table.num_rows == 0:
         say_nothing(axes[0], "no stars with a position")
         return figure
-    ra = _unwrapped(t["ra"])
-    _cells(figure, axes[0], ra, t["dec"], t["measurements"], "measurements of a star")
+    ra, order = _unwrapped(t["ra"]), int(table.schema.metadata[b"order"])
+    _cells(figure, axes[0], ra, t["dec"], t["measurements"], "measurements of a star", order)
     if compared:
-        _cells(figure, axes[1], ra, t["dec"], 1e3 * t["external"], "mean - external (mmag)", centre=0.0)
+        _cells(figure, axes[1], ra, t["dec"], 1e3 * t["external"], "mean - external (mmag)", order, centre=0.0)
     for one in axes:
         one.set(xlabel="right ascension (deg)", aspect=1 / np.cos(np.deg2rad(np.median(t["dec"]))))
     axes[0].set_ylabel("declination (deg)")
@@ -211,8 +211,10 @@ def _unwrapped(ra: NDArray) -> NDArray:
 
 
 def _cells(
-    figure: Figure, axes: Axes, ra: NDArray, dec: NDArray, value: NDArray, label: str, centre: float | None = None
-) -> None:
+    figure: Figure, axes: Axes, ra: NDArray, dec: NDArray, value: NDArray, label: str, order: int,
+    centre: float | None = None,
+) -> None:  # fmt: skip
+    """Cells as diamonds, which HEALPix's are near the equator, of about their size."""
     known = np.isfinite(value)
     if not known.any():
         say_nothing(axes, "nothing to compare")
@@ -220,8 +222,10 @@ def _cells(
     how = {"cmap": colour_map(SEQUENTIAL)} if centre is None else {
         "cmap": colour_map(DIVERGING), "norm": around(centre, value[known])
     }  # fmt: skip
-    size = max(2.0, min(120.0, 9000 / len(ra)))
-    drawn = axes.scatter(ra[known], dec[known], c=value[known], s=size, marker="s", linewidths=0, **how)
+    side = np.sqrt(4 * np.pi / 12) / 2**order * 180 / np.pi
+    span = max(np.ptp(ra) * np.cos(np.deg2rad(np.median(dec))), np.ptp(dec) * 1.3, side)
+    points = max(1.5, 200 * side / (span + side))  # of 200 that a panel is wide
+    drawn = axes.scatter(ra[known], dec[known], c=value[known], s=points**2, marker="D", linewidths=0, **how)
     figure.colorbar(drawn, ax=axes, label=label, shrink=0.8)
 
 
