@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
 from lib.camera import Camera
+from lib.catalogue.foreign_table import scatter_foreign, sorted_partition
 from lib.catalogue.star_table import columns_of, may_hold, pixels_of_order, pixels_touched, star_table
 from lib.catalogue.starflat import StarflatMap
 from lib.errors import MissingProduct
 from lib.identifiers import Filter
 from lib.periods import Period
 from lib.products import (
+    NO_RECIPE,
     Built,
     Kind,
     ProductRef,
@@ -31,7 +35,7 @@ from lib.recipes import StarTableRecipe, digest
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
 from lib.tables import STAR_TABLE_INDEX, schema_of
-from tasks.outcome import Outcome, SetAside
+from tasks.outcome import Outcome, SetAside, attempt
 from tasks.policies import collect, launch, product_task
 from tasks.selection import frames
 
@@ -68,6 +72,40 @@ def make_partition(
         return {"pixel": pixel, **counts}
 
     return store.build(target, recipe, [*(catalogue for catalogue, _ in catalogues), *maps.values()], make)
+
+
+@product_task
+def import_table(
+    target: str, period: Period, filter: Filter, camera: Camera, recipe: StarTableRecipe, store: Store
+) -> Outcome:
+    """Take a table of measurements from elsewhere: a Parquet file, or a folder of them."""
+    paths = sorted(Path(target).rglob("*.parquet")) if Path(target).is_dir() else [Path(target)]
+    if not paths or not all(path.is_file() for path in paths):
+        raise MissingProduct(f"no Parquet file at {target}; expected a file, or a folder with some")
+    inputs = [as_input(path) for path in paths]
+    with TemporaryDirectory() as folder:
+        parts, cut = scatter_foreign(paths, camera, recipe, Path(folder))
+
+        def make(spool: Path, part: Path) -> Mapping[str, Value]:
+            table, counts = sorted_partition(part, recipe)
+            write_table(spool, table, {"filter": str(filter)})
+            return counts | (cut if part == parts[0] else {})  # cuts were made before the rows had a partition
+
+        return attempt(
+            parts,
+            lambda part: store.build(
+                star_table_ref(recipe, period, filter, part.stem), recipe, inputs, lambda spool: make(spool, part)
+            ),
+            name=lambda part: f"{target} {part.stem}",
+        )
+
+
+def as_input(path: Path) -> Built:
+    """A file that is no product of ours, by its content."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    ref = ProductRef(Kind.STAR_TABLE, NO_RECIPE, f"foreign/{path.name}", path.name)
+    return Built(ref, digest, path.stat().st_size)
 
 
 @product_task

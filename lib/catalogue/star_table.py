@@ -99,8 +99,7 @@ def star_table(
     parts = [schema_of(STAR_TABLE).empty_table()]
     for catalogue, correct in catalogues:
         parts.append(_measurements(catalogue, recipe, pixel, correct, counts))
-    table = _sorted(pa.concat_tables(parts))
-    _require_once(table)
+    table = sort_measurements(pa.concat_tables(parts))
     return complete_stars(table, recipe, counts)
 
 
@@ -173,8 +172,11 @@ def passing(
     return pa.table(arrays, schema=schema)
 
 
-def _sorted(table: pa.Table) -> pa.Table:
-    return table.sort_by([(name, "ascending") for name in SORTED_BY])
+def sort_measurements(table: pa.Table) -> pa.Table:
+    """By `SORTED_BY`; raises BadData if a star is there twice on one quadrant of an exposure."""
+    table = table.sort_by([(name, "ascending") for name in SORTED_BY])
+    _require_once(table)
+    return table
 
 
 def _require_once(table: pa.Table) -> None:

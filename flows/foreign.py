@@ -1,0 +1,45 @@
+"""Star tables from elsewhere."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.recipes import StarTableRecipe
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.settings import store_at
+from tasks.star_table import import_table, listed
+
+
+@product_flow("foreign")
+def foreign(
+    table: str,
+    period: str,
+    filter: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    recipe: StarTableRecipe = StarTableRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.0,
+) -> Outcome:
+    """Take measurements of stars that another program made, so that our fits can read them.
+
+    1. Check, cut and sort them, star by star.
+    2. List the partitions.
+
+    Parameters
+    ----------
+    table
+        Parquet file, or a folder of them; what its columns are called is in the recipe's table foreign.
+    period
+        Nights of the measurements, under which the table is kept: 20190405, or 20190401_20190430.
+    filter
+        Of the measurements: zg, zr, zi.
+    """
+    scope, products = scope_of(period, camera, None, [filter]), store_at(store)
+    (of_filter,) = scope.filters
+
+    taken = collect([launch(import_table, table, scope.period, of_filter, scope.camera, recipe, products)])
+
+    return taken + listed(scope.period, of_filter, taken, recipe, products)
