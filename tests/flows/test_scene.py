@@ -1,0 +1,228 @@
+"""From raw frames to the light curve of a simulated supernova, and what happens when there can be none."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from flows.calibrate import calibrate
+from flows.download import download
+from flows.policies import TooMuchSetAside
+from flows.scene import scene
+from lib.identifiers import Filter
+from lib.image import MaskBit
+from lib.products import Kind
+from lib.recipes import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, QuadrantRecipe
+from lib.simulate.exposures import NightPlan, tiny_night
+from lib.simulate.follow import follow
+from lib.simulate.host import Supernova
+from lib.simulate.survey import simulate_survey
+from lib.store.parquet import read_table
+from tasks.outcome import Outcome
+from tests.flows.night import Watched, artifacts, kinds, opened
+
+N_QUIET, N_ACTIVE = 5, 8
+RECIPE = LightCurveRecipe(
+    # The masters of one night serve all; 45 stars show the PSF; the simulated stars' own colours (lib.simulate.sky).
+    PsfCatalogueRecipe(QuadrantRecipe(tolerance_days=200), max_stars=45),
+    gaia=GaiaColours(zr=(0.05, -0.10)),
+)
+HOW: dict[str, Any] = {"camera": "tiny", "workers": 0}
+
+
+@dataclass(frozen=True)
+class Followed:
+    tree: Path
+    store: Path
+    targets: Path
+    plans: list[NightPlan]
+    one: Supernova
+
+    def write_targets(self, folder: Path, **changed: object) -> str:
+        """A file like the one of the fixture, with other values."""
+        values: dict[str, object] = {
+            "name": '"sn"', "ra": self.one.ra + 0.15 / 3600, "dec": self.one.dec - 0.2 / 3600, "bands": '["zr"]',
+            "shines": f"[{self.plans[N_QUIET].night - (self.plans[1].night - self.plans[0].night) / 2}, 2019-12-31]",
+        } | changed  # fmt: skip
+        path = folder / "targets.toml"
+        path.write_text("[[target]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items()))
+        return str(path)
+
+    def run(self, targets: str, recipe: LightCurveRecipe = RECIPE, **how: Any) -> Any:
+        return scene(str(how.pop("store", self.store)), targets, recipe=recipe, **HOW, **how)
+
+    def truth(self, table: pa.Table) -> np.ndarray:
+        return np.array([10 ** (-0.4 * (self.one.magnitude(mjd) - 30)) for mjd in table["mjd"].to_pylist()])
+
+
+@pytest.fixture(scope="module")
+def followed(orchestrator: None, tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    """Raw frames and masters in a store."""
+    folder = tmp_path_factory.mktemp("followed")
+    calibration = tiny_night(ccdids=(6,), filters=(Filter.ZR,), n_bias=4, n_led=1, n_flat=3, n_object=0)
+    calibration, plans, one = follow(
+        calibration, date(2019, 3, 20), n_quiet=N_QUIET, n_active=N_ACTIVE, peak=17.5, host=17.0
+    )
+    simulate_survey([calibration, *plans], folder / "tree")
+    nights = f"{plans[0].night:%Y%m%d}_{plans[-1].night:%Y%m%d}"
+    store, which = str(folder / "store"), {"ccds": [6], "filters": ["zr"], **HOW}
+    download(nights, store, archive=str(folder / "tree"), reference=str(folder / "tree/reference"), **which)
+    calibrate(f"{calibration.night:%Y%m%d}", store, **which)
+    return Followed(folder / "tree", Path(store), folder, plans, one)
+
+
+@pytest.fixture(scope="module")
+def measured(followed: Followed) -> Outcome:
+    """The light curve without the last exposure, then with it."""
+    period = f"[{followed.plans[0].night}, {followed.plans[-2].night}]"
+    followed.run(followed.write_targets(followed.targets, period=period))
+    watched = Watched(followed.store)
+    outcome = followed.run(followed.write_targets(followed.targets), truth=str(followed.tree))
+    # One new exposure costs one PSF, one stamp and one fit with its pictures.
+    assert kinds(watched.written()) == {
+        "psf": 1, "psfcat": 1, "stamp": 1, "lightcurve": 1, "curvestars": 1, "scene": 1, "figure": 3,
+    }  # fmt: skip
+    return outcome
+
+
+def curve_of(outcome: Outcome, store: Path) -> pa.Table:
+    with opened(store).open(outcome.of(Kind.LIGHT_CURVE)[0]) as path:
+        return read_table(path)
+
+
+def fluxes(table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flux, covariance, and which rows they are of."""
+    some = np.flatnonzero(table["flux"].is_valid().to_numpy())
+    covariance = np.array([table["covariance"][int(i)].as_py() for i in some])
+    return table["flux"].to_numpy()[some], covariance, some
+
+
+def test_the_light_curve_is_that_of_the_supernova(followed, measured):
+    table = curve_of(measured, followed.store)
+    flux, covariance, some = fluxes(table)
+    true = followed.truth(table)[some]
+    assert len(flux) == N_ACTIVE
+
+    off = flux - true
+    solved = np.linalg.solve(covariance, np.column_stack([off, true]))
+    # chi2 of n fluxes: n, with a standard deviation of sqrt(2 n); four of those.
+    assert abs(off @ solved[:, 0] - len(off)) < 4 * np.sqrt(2 * len(off))
+    # One factor for the whole curve: known to the error that the covariance says, and that of the zero point (mag).
+    zero_point = float(table.schema.metadata[b"zero_point_error"]) / 1.0857
+    error = np.hypot((true @ solved[:, 1]) ** -0.5, zero_point)
+    assert abs(true @ solved[:, 0] / (true @ solved[:, 1])) < 4 * error
+    assert error < 0.02  # the test would notice 8 %
+    about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    east = (float(about["ra"]) - followed.one.ra) * np.cos(np.deg2rad(followed.one.dec)) * 3600
+    assert abs(east) < 4 * float(about["ra_error_arcsec"]) + 0.02  # the simulated stars' positions are exact; the
+    north = (float(about["dec"]) - followed.one.dec) * 3600  # PSF's centre is that of its Moffat, to 0.02 pixels
+    assert abs(north) < 4 * float(about["dec_error_arcsec"]) + 0.02
+
+
+def test_every_exposure_has_its_row_and_every_column_its_unit(followed, measured):
+    table = curve_of(measured, followed.store)
+    assert table["mjd"].to_pylist() == sorted(table["mjd"].to_pylist())
+    assert table.num_rows == N_QUIET + N_ACTIVE
+    _, covariance, some = fluxes(table)
+    np.testing.assert_allclose(covariance, covariance.T, rtol=1e-9, atol=1e-9 * covariance.max())
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), table["flux_e"].to_numpy()[some])
+    assert [bool(flag & 1) for flag in table["flags"].to_pylist()] == [True] * N_QUIET + [False] * N_ACTIVE
+    assert all(field.metadata[b"description"] for field in table.schema)
+    assert table.schema.field("mjd").metadata[b"unit"] == b"d"
+
+
+def test_stars_repeat_as_photons_allow(followed, measured):
+    with opened(followed.store).open(measured.of(Kind.CURVE_STARS)[0]) as path:
+        stars = read_table(path)
+    chi2, n = stars["chi2"].to_numpy(), stars["n"].to_numpy()
+    freedom = (n - 1).sum() - (N_QUIET + N_ACTIVE)  # each star has its mean, each exposure its throughput
+    found = (chi2 * (n - 1)).sum() / freedom
+    assert abs(found - 1) < 4 * np.sqrt(2 / freedom) + 0.1  # 0.1: 2 mmag of PSF residuals beside 6 of photons
+    known = np.isfinite(stars["reference"].to_numpy())
+    off = (stars["mag"].to_numpy() - stars["reference"].to_numpy())[known] / stars["mag_e"].to_numpy()[known]
+    assert np.median(np.abs(off)) < 0.6745 * 2  # magnitudes are those of the sky, to twice their errors
+
+
+def test_a_second_run_finds_everything(followed, measured):
+    again = followed.run(followed.write_targets(followed.targets), truth=str(followed.tree))
+    assert (again.n_made, again.n_found) == (0, len(measured.built))
+
+
+def test_the_pictures_and_the_artifact_are_there(followed, measured):
+    assert len(measured.of(Kind.FIGURE)) == 3
+    state = scene(str(followed.store), followed.write_targets(followed.targets), recipe=RECIPE, **HOW,
+                  truth=str(followed.tree), return_state=True)  # fmt: skip
+    left = artifacts(state)
+    page = left["light-curve-sn-zr"].data
+    assert page.count("data:image/png;base64") == 3
+    assert len(page) < 1_000_000
+    assert left["scene-progress"].data == 100.0
+
+
+def test_the_archives_own_images_give_the_same(followed, measured, tmp_path):
+    ours = curve_of(measured, followed.store)
+    other = followed.run(followed.write_targets(tmp_path), images=str(followed.tree / "sci"), store=tmp_path / "store",
+                         reference=str(followed.tree / "reference"))  # fmt: skip
+    theirs = curve_of(other, tmp_path / "store")
+    assert len(other.of(Kind.IMAGE)) == len(other.of(Kind.IMAGE_MASK)) == N_QUIET + N_ACTIVE
+    flux, covariance, some = fluxes(theirs)
+    # The same photons and read noise.  What differs is the noise of four bias frames and three flats, per pixel 0.12
+    # of the sky's noise, constant on the detector: five times that.
+    off = (flux - fluxes(ours)[0]) / np.sqrt(np.diag(covariance))
+    assert np.abs(off).max() < 0.6
+    assert some.size == N_ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("changed", "recipe", "message"),
+    [
+        ({"shines": "[2019-01-01, 2019-12-31]"}, RECIPE, r"DegenerateScene: .*constant more in all fluxes"),
+        ({"shines": "[2018-01-01, 2018-01-02]"}, RECIPE, r"NothingToFit: none of 13 exposures"),
+        ({}, replace(RECIPE, max_seeing=1.0), r"NothingToFit: target sn, zr: none of 13 .*seeing of \d\.\d\d pixels"),
+        ({"dec": 12.0}, RECIPE, r"NothingToFit: target sn, zr: no exposure has ra .* on its pixels"),
+        ({"bands": '["zg"]'}, RECIPE, r"NothingToFit: target sn, zg: no exposure"),
+    ],
+    ids=["no quiet night", "never shines", "seeing", "elsewhere", "another band"],
+)
+def test_what_cannot_be_fitted_is_told_with_its_reason(followed, measured, tmp_path, changed, recipe, message):
+    with pytest.raises(TooMuchSetAside, match=f"(?s){message}"):
+        followed.run(followed.write_targets(tmp_path, **changed), recipe)
+
+
+def test_a_masked_target_is_told(followed, tmp_path):
+    """Images of any folder; here with a hole where the supernova is, in all but the quiet exposures."""
+    for plan in [*followed.plans[:2], *followed.plans[N_QUIET : N_QUIET + 2]]:
+        (folder,) = (followed.tree / f"sci/{plan.night:%Y/%m%d}").iterdir()
+        for path in folder.glob("*_q1_*.fits"):
+            shutil.copy(path, tmp_path)
+        if plan.night >= followed.plans[N_QUIET].night:
+            (mask,) = tmp_path.glob(f"*{plan.night:%Y%m%d}*mskimg.fits")
+            with fits.open(mask, mode="update") as hdus:
+                x, y = WCS(hdus[0].header).all_world2pix(followed.one.ra, followed.one.dec, 0)
+                hdus[0].data[round(float(y)) - 3 : round(float(y)) + 4, round(float(x)) - 3 : round(float(x)) + 4] = (
+                    MaskBit.GHOST
+                )
+    few = replace(RECIPE, stars=replace(RECIPE.stars, max_stars=12))
+    with pytest.raises(TooMuchSetAside, match=r"NothingToFit: none of 4 exposures .* 2 with less than 70%"):
+        followed.run(followed.write_targets(tmp_path), few, images=str(tmp_path), store=tmp_path / "store",
+                     reference=str(followed.tree / "reference"))  # fmt: skip
+
+
+def test_a_star_field_without_reference_stars_is_told(followed, tmp_path):
+    (folder,) = (followed.tree / f"sci/{followed.plans[0].night:%Y/%m%d}").iterdir()
+    with pytest.raises(TooMuchSetAside, match="no reference stars around it"):
+        followed.run(followed.write_targets(tmp_path), images=str(folder), store=tmp_path / "store")
+
+
+def test_a_name_that_the_file_does_not_have_is_told(followed, tmp_path):
+    with pytest.raises(ValueError, match=r"names: other; .* has sn"):
+        followed.run(followed.write_targets(tmp_path), names=["other"])
