@@ -247,9 +247,9 @@ PSF_CATALOGUE = (
 """PSF photometry of one quadrant exposure: as the aperture catalogue, its apertures left out."""
 
 PSF = (
-    Column("shape", pa.list_(pa.float64()), "", "4 x 3: ln width^2, two ellipticities, ln(beta - 1), each with slopes"),
-    Column("middle", pa.list_(pa.float64()), "pix", "x, y where the first column of the shape holds"),
-    Column("scale", pa.float64(), "pix", "distance over which the slopes apply"),
+    Column("shape", pa.list_(pa.float64()), "", "4 x term: ln width^2, ellipticities, ln(beta - 1); 1 x y x2 xy y2"),
+    Column("middle", pa.list_(pa.float64()), "pix", "x, y from where the terms of the shape count"),
+    Column("scale", pa.float64(), "pix", "unit of x and y in the terms of the shape"),
     Column("residual", pa.list_(pa.float64()), "", "coefficients of the cubic B-spline over the Moffat, row after row"),
     Column("spacing", pa.float64(), "pix", "between the coefficients, at the middle"),
     Column("mjd", pa.float64(), "d", "UTC of the exposure, modified Julian date"),

@@ -65,7 +65,7 @@ def measure_exposure(exposure: Exposure, around: Stars, scale: float, recipe: Ps
         Too few stars.
     """
     stars = chosen_stars(exposure, around, scale, recipe)
-    stamps = star_stamps(exposure, stars, recipe.side)
+    stamps = star_stamps(exposure, stars, recipe.side + 2 * recipe.psf.margin)
     psf, used, fluxes = fit_psf(stamps, recipe.psf)
     return MeasuredStars(psf, stars, used, fluxes, *growth_residual(stamps, fluxes, used))
 
@@ -87,7 +87,7 @@ def psf_of(table: pa.Table) -> PsfModel:
     residual = np.array(row["residual"])
     side = round(len(residual) ** 0.5)
     return PsfModel(
-        np.array(row["shape"]).reshape(4, 3), np.array(row["middle"]), row["scale"], residual.reshape(side, side),
+        np.array(row["shape"]).reshape(4, -1), np.array(row["middle"]), row["scale"], residual.reshape(side, side),
         row["spacing"],
     )  # fmt: skip
 

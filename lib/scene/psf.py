@@ -1,4 +1,4 @@
-"""The PSF at one place of one exposure."""
+"""The PSF at one place of one exposure, and over a quadrant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lib.scene.kernels import draw_psf
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Psf:
-    """A Moffat profile and what it lacks, as a cubic B-spline; the effective PSF, pixels included."""
+    """A Moffat profile, integrated over pixels, and what it lacks, as a cubic B-spline: the effective PSF."""
 
     moffat: NDArray[np.float64]
     """(4,): qxx, qxy, qyy (pixel^-2), beta; (1 + qxx x^2 + 2 qxy x y + qyy y^2)^-beta of unit integral."""
@@ -36,12 +36,12 @@ class Psf:
 
     @property
     def fwhm(self) -> float:
-        """Of the Moffat profile, pixels; geometric mean over directions."""
+        """Of the Moffat profile, before pixels blur it; pixels, geometric mean over directions."""
         qxx, qxy, qyy, beta = self.moffat
         return float(2 * np.sqrt(2 ** (1 / beta) - 1) / (qxx * qyy - qxy**2) ** 0.25)
 
     def widened(self, factor: float) -> Psf:
-        """The same shape, `factor` times as wide."""
+        """The same shape, `factor` times as wide, and pixels as large as before."""
         moffat = self.moffat / np.array([factor**2] * 3 + [1.0])
         return Psf(moffat, self.residual / factor**2, self.spacing * factor)
 
@@ -50,3 +50,37 @@ class Psf:
         out = np.empty((3, shape[0] * shape[1]))
         draw_psf(self.moffat, self.residual, float(self.spacing), float(x), float(y), *shape, out)
         return out.reshape(3, *shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PsfModel:
+    """The PSF anywhere on a quadrant."""
+
+    shape: NDArray[np.float64]
+    """(4, term): of log width^2, two ellipticities and log(beta - 1), polynomials over the quadrant (`terms`)."""
+    middle: NDArray[np.float64]
+    """(2,): x, y."""
+    scale: float
+    """Pixels of a unit of the polynomials."""
+    residual: NDArray[np.float64]
+    spacing: float
+    """Of the residual at `middle`; it grows with the width."""
+
+    def at(self, place: NDArray) -> Psf:
+        local = self.shape @ self.terms(place)
+        factor = float(np.exp(0.5 * (local[0] - self.shape[0, 0])))
+        return Psf(moffat_of(local), self.residual / factor**2, self.spacing * factor)
+
+    def terms(self, place: NDArray) -> NDArray[np.float64]:
+        """(term,): 1, x, y, x^2, x y, y^2 from `middle`, as many as there are."""
+        x, y = (place - self.middle) / self.scale
+        return np.array([1.0, x, y, x * x, x * y, y * y])[: self.shape.shape[1]]
+
+
+def moffat_of(local: NDArray) -> NDArray[np.float64]:
+    """(qxx, qxy, qyy, beta) of log width^2, ellipticities e1, e2 (any real numbers), log(beta - 1)."""
+    log_width2, e1, e2, log_beta = local
+    e = np.hypot(e1, e2)
+    s = np.sinh(e) / e if e > 1e-9 else 1.0
+    q = np.exp(-log_width2)
+    return np.array([q * (np.cosh(e) - s * e1), -q * s * e2, q * (np.cosh(e) + s * e1), 1 + np.exp(log_beta)])

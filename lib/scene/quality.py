@@ -14,12 +14,15 @@ def growth_residual(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the PSF lacks within a radius, as a share of the flux: stars weighted as the PSF's fit weights them.
 
+    Stamps that are wider than those of the fluxes lose their margin.
+
     Returns
     -------
     radius : (ring,), pixels
     residual : (ring,)
         Light in data minus model within the radius; 0 for the right PSF.
     """
+    stamps = stamps.inner((stamps.side - fluxes.keep.shape[1]) // 2)
     centre = fluxes.place - stamps.corner
     axis = np.arange(stamps.side)
     r = np.hypot(axis - centre[:, 0, None, None], axis[:, None] - centre[:, 1, None, None])

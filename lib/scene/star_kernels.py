@@ -1,6 +1,7 @@
 """Stars measured with a known PSF, and what their residuals say of it, compiled; one weight for all pixels.
 
-Names as in `lib.scene.kernels`; a star's own parameters are [flux, x, y, sky].
+Names as in `lib.scene.kernels`; a star's own parameters are [flux, x, y, sky].  The cache of compiled code knows
+this file's date only: touch it when `lib.scene.kernels` changes.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def measure_star(moffat, residual, spacing, data, keep, own, n_pass, fixed, side
         for a in range(1, 3):  # derivatives hold for half a pixel
             step[a] = min(max(step[a], -0.5), 0.5)
         best += step
+        if abs(step[0]) < 1e-7 * abs(flux) and max(abs(step[1]), abs(step[2])) < 1e-6:
+            break
         for a in range(1, 3):  # a star is not outside its stamp's middle half
             best[a] = min(max(best[a], side / 4), 0.75 * side)
     own[:] = best

@@ -42,6 +42,12 @@ class StarStamps:
         return StarStamps(self.data[some], self.bad[some], self.corner[some], self.expected[some], self.variance,
                           self.gain)  # fmt: skip
 
+    def inner(self, margin: int) -> StarStamps:
+        """The stamps without `margin` pixels at each edge."""
+        core = slice(margin, self.side - margin)
+        return StarStamps(self.data[:, core, core], self.bad[:, core, core], self.corner + margin, self.expected,
+                          self.variance, self.gain)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StarFluxes:
@@ -70,6 +76,7 @@ def measure_stars(
     clip: float = 5.0,
     model_error: float = 0.03,
     start: NDArray | None = None,
+    quick: bool = False,
 ) -> StarFluxes:
     """PSF photometry of the stars of an exposure.
 
@@ -83,6 +90,8 @@ def measure_stars(
         Pixels beyond `clip` standard deviations are rejected, where the model's light may be wrong by `model_error`.
     start : (star, 4)
         [flux, x, y, sky] in the stamps; those of the expected positions if not given.
+    quick
+        Two steps from the start will do.
     """
     n, side = len(stamps), stamps.side
     own = _first_guess(stamps) if start is None else start.copy()
@@ -96,8 +105,9 @@ def measure_stars(
             continue
         psf = psf_at(stamps.expected[s])
         how = (psf.moffat, psf.residual, float(psf.spacing))
-        for attempt in range(4):
-            measure_star(*how, data[s], keep[s], own[s], 5 if attempt == 0 else 3, fixed, side)
+        for attempt in range(2 if quick else 4):
+            n_pass = 2 if quick else 5 if attempt == 0 else 3
+            measure_star(*how, data[s], keep[s], own[s], n_pass, fixed, side)
             image = psf.draw(own[s, 1], own[s, 2], (side, side)).reshape(3, -1)
             light = own[s, 0] * image[0]
             model[s] = light + own[s, 3]
@@ -110,14 +120,22 @@ def measure_stars(
         columns = np.empty((side * side, 4))
         own_columns(image, own[s, 0], keep[s], columns)
         columns = columns[:, [0, 3]] if fixed else columns
-        response = np.linalg.pinv(columns, rcond=1e-10)
-        error[s, [0, 3] if fixed else slice(None)] = np.sqrt(response**2 @ variance)
+        error[s, [0, 3] if fixed else slice(None)] = _errors(columns, variance)
         chi2[s] = np.mean((data[s] - model[s])[keep[s]] ** 2 / variance[keep[s]])
     shape = stamps.data.shape
     return StarFluxes(
         own[:, 0], error[:, 0], own[:, 1:3] + stamps.corner, error[:, 1:3], own[:, 3], chi2, keep.reshape(shape),
         model.reshape(shape),
     )  # fmt: skip
+
+
+def _errors(columns: NDArray, variance: NDArray) -> NDArray[np.float64]:
+    """Of parameters fitted with one weight for all pixels, whose variances (pixel,) differ; columns (pixel, n)."""
+    size = np.sqrt(np.sum(columns**2, axis=0)) + 1e-300
+    scaled = columns / size
+    response = np.linalg.solve(scaled.T @ scaled + 1e-12 * np.eye(len(size)), scaled.T)
+    errors: NDArray[np.float64] = np.sqrt(response**2 @ variance) / size
+    return errors
 
 
 def _first_guess(stamps: StarStamps) -> NDArray[np.float64]:

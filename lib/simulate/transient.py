@@ -50,7 +50,9 @@ class TransientPlan:
     n_quiet: int = 30
     """Exposures before the transient."""
     side: int = 19
-    """Of the stamps; odd."""
+    """Of the transient's stamps; odd."""
+    star_margin: int = 4
+    """Pixels by which the stars' stamps are wider at each edge."""
     host_mag: float | None = 16.5
     nucleus: float = 0.0
     """Share of the host's light that comes from a point 0.4 pixels beside the transient."""
@@ -60,6 +62,8 @@ class TransientPlan:
     host_centre: tuple[float, float] = (-1.3, 0.9)
     n_star: int = 60
     star_mags: tuple[float, float] = (14.5, 19.5)
+    star_slope: float = 0.0
+    """d log10(number) / d magnitude of the stars; 0.25 near the Galactic poles."""
     motion: float = 0.02
     """Proper motion of the stars along each axis, pixels a year (rms)."""
     seeing: tuple[float, float] = (1.8, 3.2)
@@ -163,12 +167,13 @@ def simulate_transient(plan: TransientPlan) -> TransientSeries:
 
     star_u = rng.uniform(-1200, 1400, (m, 2))
     star_motion = rng.normal(0, plan.motion, (m, 2))
-    star_flux = 10 ** (0.4 * (ZERO_POINT - rng.uniform(*plan.star_mags, m)))
+    star_flux = 10 ** (0.4 * (ZERO_POINT - _magnitudes(plan, rng.uniform(0, 1, m))))
     years = (mjd - mjd[0]) / 365.25
 
     side = plan.side
     data, corner = np.empty((n, side, side)), np.empty((n, 2), int)
-    star_data, star_corner = np.empty((n, m, side, side)), np.empty((n, m, 2), int)
+    wide = side + 2 * plan.star_margin
+    star_data, star_corner = np.empty((n, m, wide, wide)), np.empty((n, m, 2), int)
     for i in range(n):
         at = place[i] + (star_u + years[i] * star_motion) @ matrix[i].T
         star_corner[i], star_data[i] = _stars(plan, at, seeing[i], angle[i])
@@ -189,19 +194,28 @@ def simulate_transient(plan: TransientPlan) -> TransientSeries:
     )  # fmt: skip
 
 
+def _magnitudes(plan: TransientPlan, quantile: NDArray) -> NDArray[np.float64]:
+    """Of stars, at a quantile of their distribution."""
+    bright, faint = plan.star_mags
+    rise = np.log(10) * plan.star_slope * (faint - bright)
+    share = np.log1p(quantile * np.expm1(rise)) / rise if rise else quantile
+    return bright + (faint - bright) * share
+
+
 def _local_seeing(plan: TransientPlan, seeing: float, at: NDArray) -> NDArray[np.float64]:
     return seeing * (1 + plan.gradient * (at[..., 0] - 0.5 * at[..., 1] - QUADRANT / 4) / (QUADRANT / 2))
 
 
 def _stars(plan: TransientPlan, at: NDArray, seeing: float, angle: float) -> tuple[NDArray, NDArray]:
     """Corners (star, 2) and images (star, row, column) of stars of unit flux at pixels `at` (star, 2)."""
-    corner = np.rint(at).astype(int) - plan.side // 2
+    side = plan.side + 2 * plan.star_margin
+    corner = np.rint(at).astype(int) - side // 2
     unit = psf_components(1.0, angle)
     width = _local_seeing(plan, seeing, at)[:, None]
     centre = (at - corner)[:, None, :]
     x, y = centre[..., 0] + width * unit[:, 1], centre[..., 1] + width * unit[:, 2]
     weight = np.broadcast_to(unit[:, 0], x.shape)
-    return corner, gaussian_stamps(x, y, width * unit[:, 3], weight, plan.side)
+    return corner, gaussian_stamps(x, y, width * unit[:, 3], weight, side)
 
 
 def _scene(

@@ -24,7 +24,7 @@ def exact(plan: TransientPlan) -> tuple[TransientSeries, Series]:
     psfs, ratio, wcs = [], [], []
     for i in range(len(quiet.mjd)):
         stamps = stamps_of(quiet, i)
-        model, _, fluxes = fit_psf(stamps, PsfRecipe(linear=False))
+        model, _, fluxes = fit_psf(stamps, PsfRecipe(order=0))
         u = quiet.star_u + quiet.years[i] * quiet.star_motion
         # The PSF has its own idea of a star's centre and flux: what it says of stars goes for the transient.
         off = np.average(fluxes.place - (quiet.true_place[i] + u @ quiet.true_matrix[i].T), axis=0,

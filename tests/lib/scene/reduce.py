@@ -42,7 +42,8 @@ def reduce(simulated: TransientSeries, recipe: PsfRecipe = STANDARD, widen: floa
         stamps = stamps_of(simulated, i)
         model, some, measured = fit_psf(stamps, recipe)
         if widen != 1:
-            measured = measure_stars(stamps, lambda place, model=model: model.at(place).widened(widen))
+            inner = stamps.inner(recipe.margin)
+            measured = measure_stars(inner, lambda place, model=model: model.at(place).widened(widen))
         u = simulated.star_u + simulated.years[i] * simulated.star_motion
         start = LocalWcs(simulated.place[i], simulated.matrix[i], 0.0, 0)
         psfs.append(model)
@@ -73,9 +74,12 @@ def star_series(reduced: Reduced, s: int, widen: float = 1.0) -> Series:
     u = sim.star_u[s] + sim.years.mean() * sim.star_motion[s]
     place = np.array([w(u) for w in reduced.wcs])
     psf = tuple(m.at(p).widened(widen) for m, p in zip(reduced.psf, place, strict=True))
+    margin = sim.plan.star_margin
+    data = sim.star_data[:, s, margin:-margin, margin:-margin]
+    origin = place - sim.star_corner[:, s] - margin
     return Series(
-        sim.mjd, sim.star_data[:, s], np.zeros(sim.star_data[:, s].shape, bool), sim.variance,
-        np.full(n, sim.plan.gain), psf, place - sim.star_corner[:, s], np.array([w.matrix for w in reduced.wcs]),
+        sim.mjd, data, np.zeros(data.shape, bool), sim.variance,
+        np.full(n, sim.plan.gain), psf, origin, np.array([w.matrix for w in reduced.wcs]),
         np.array([w.error for w in reduced.wcs]), reduced.ratios.ratio, reduced.ratios.error, np.ones(n, bool),
     )  # fmt: skip
 
