@@ -1,0 +1,222 @@
+"""What is taken out of images, and why others are left out."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.catalogue.stars import Stars
+from lib.errors import BadData
+from lib.image import Image, MaskBit
+from lib.periods import Period
+from lib.recipes import LightCurveRecipe
+from lib.scene.curve import tangent_plane
+from lib.scene.images import band_of, find_images, image_facts, read_image
+from lib.scene.inputs import Exposure, cut, how_far_inside, is_alone, matrix_at, stamp_of, why_not
+from lib.scene.target import Target, read_targets
+
+TARGET = Target("sn", 150.0, 33.0, ("zr",), Period(date(2019, 4, 1), date(2019, 7, 1)))
+
+
+def header(scale: float = 1.0, turn: float = 0.3, flip: int = -1) -> fits.Header:
+    """A tangent plane, turned, with a parity, the target in its middle; 60 x 50 pixels."""
+    degree = scale / 3600
+    c, s = np.cos(turn), np.sin(turn)
+    cards = {
+        "NAXIS": 2, "NAXIS1": 60, "NAXIS2": 50, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 30.5,
+        "CRPIX2": 25.5, "CRVAL1": TARGET.ra, "CRVAL2": TARGET.dec, "CUNIT1": "deg", "CUNIT2": "deg",
+        "CD1_1": flip * degree * c, "CD1_2": -degree * s, "CD2_1": flip * degree * s, "CD2_2": degree * c,
+        "OBSMJD": 58600.25, "GAIN": 6.0, "FILTER": "ZTF_r",
+    }  # fmt: skip
+    return fits.Header(cards.items())
+
+
+def exposure(data: np.ndarray | None = None, **how: float) -> Exposure:
+    pixels = np.arange(50.0 * 60).reshape(50, 60).astype(np.float32) if data is None else data
+    image = Image(pixels, np.full((50, 60), 4.0, np.float32), np.zeros((50, 60), np.uint16))
+    image.mask[20, 30] = MaskBit.DEAD
+    return Exposure.of(image, header(**how), WCS(header(**how)), "test")
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=st.floats(-20, 80), y=st.floats(-20, 70), side=st.sampled_from([7, 9, 15]))
+def test_a_cut_has_the_pixels_that_are_there_and_says_which_are_not(x, y, side):
+    one = exposure()
+    data, bad, corner = cut(one, x, y, side)
+    for row in range(side):
+        for column in range(side):
+            r, c = corner[1] + row, corner[0] + column
+            if 0 <= r < 50 and 0 <= c < 60:
+                assert data[row, column] == r * 60 + c
+                assert bad[row, column] == ((r, c) == (20, 30))
+            else:
+                assert np.isnan(data[row, column])
+                assert bad[row, column]
+    assert np.all(np.abs(corner + side // 2 - np.array([x, y])) <= 0.5)
+
+
+@pytest.mark.parametrize(("scale", "turn", "flip"), [(1.012, 0.0, -1), (1.0, 0.7, 1), (0.5, -2.0, -1)])
+def test_a_stamp_knows_where_the_sky_is(scale, turn, flip):
+    how = {"scale": scale, "turn": turn, "flip": flip}
+    stamp = stamp_of(exposure(**how), TARGET, 11)
+    # The middle of 60 x 50 pixels, counted from 0.
+    np.testing.assert_allclose(stamp.place, [29.5, 24.5], atol=1e-6)
+    # Inverse of the CD matrix, whose unit is the degree; east and north are its intermediate coordinates.
+    cd = np.array([[header(**how)[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
+    np.testing.assert_allclose(stamp.matrix, np.linalg.inv(cd) / 3600, atol=1e-6)
+    assert stamp.variance == 4.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(ra=st.floats(-0.5, 0.5), dec=st.floats(-0.5, 0.5), dec0=st.floats(-80, 80))
+def test_the_tangent_plane_is_that_of_a_wcs(ra, dec, dec0):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [10.0, dec0], [1 / 3600, 1 / 3600]
+    x, y = wcs.all_world2pix(10 + ra, dec0 + dec, 0)
+    found = tangent_plane(np.array([10 + ra]), np.array([dec0 + dec]), 10.0, dec0)[0]
+    np.testing.assert_allclose(found, [x + 1, y + 1], atol=1e-6)
+
+
+def test_matrix_and_tangent_plane_agree_on_small_steps():
+    wcs = WCS(header(scale=1.2))
+    there = SkyCoord(TARGET.ra, TARGET.dec, unit="deg").directional_offset_by(37 * units.deg, 3 * units.arcsec)
+    x, y = wcs.all_world2pix(there.ra.deg, there.dec.deg, 0)
+    u = tangent_plane(np.array([there.ra.deg]), np.array([there.dec.deg]), TARGET.ra, TARGET.dec)[0]
+    step = matrix_at(wcs, TARGET.ra, TARGET.dec) @ u
+    np.testing.assert_allclose(step, [x - 29.5, y - 24.5], atol=1e-4)
+
+
+def stars(x: list[float], y: list[float], g: list[float]) -> Stars:
+    n = len(x)
+    some = np.array(g, np.float32)
+    return Stars(np.arange(n), np.zeros(n), np.zeros(n), np.array(x), np.array(y), np.ones(n, bool), some, some, some)
+
+
+def test_a_bright_star_is_not_disturbed_by_a_faint_one_but_disturbs_it():
+    near = stars([0, 5, 100, 104, 300], [0, 0, 0, 0, 0], [14.0, 19.0, 15.0, 16.0, 17.0])
+    assert is_alone(near, 10.0, 4.0).tolist() == [True, False, False, False, True]
+    unknown = stars([0, 5], [0, 0], [14.0, np.nan])
+    assert is_alone(unknown, 10.0, 4.0).tolist() == [False, False]
+
+
+def test_how_far_a_target_is_inside():
+    wcs = WCS(header())
+    assert how_far_inside(wcs, (50, 60), TARGET) == pytest.approx(25.0, abs=1e-6)
+    elsewhere = Target("sn", TARGET.ra, TARGET.dec + 1, ("zr",), TARGET.shines)
+    assert how_far_inside(wcs, (50, 60), elsewhere) < 0
+
+
+@pytest.mark.parametrize(
+    ("about", "mjd", "reason"),
+    [
+        ({"wcs": True, "infobits": 0, "seeing": 2.0}, 58600.0, ""),
+        ({"wcs": True, "infobits": (1 << 3) | (1 << 25), "seeing": 2.0}, 58600.0, "bits 3, 25 of its INFOBITS"),
+        ({"wcs": True, "seeing": 6.5}, 58600.0, "seeing of 6.50 pixels, over the 5 that are taken"),
+        ({"wcs": False}, 58600.0, "no astrometry"),
+        ({"wcs": True}, 58400.0, "not within the nights asked for, 20190101_20191231"),
+        ({"wcs": True, "seeing": None, "infobits": None}, 58600.0, ""),
+    ],
+)
+def test_why_an_exposure_is_left_out(about, mjd, reason):
+    target = Target("sn", 150, 33, ("zr",), TARGET.shines, Period(date(2019, 1, 1), date(2019, 12, 31)))
+    assert why_not(about, mjd, target, LightCurveRecipe()) == reason
+
+
+def test_a_target_shines_from_midnight_to_midnight():
+    assert [TARGET.may_shine(mjd) for mjd in (58573.9, 58574.0, 58665.99, 58666.0)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no target; expected tables"),
+        ("[[target]]\nname = 'a'", "target a: no bands, no dec, no ra, no shines"),
+        ("[[target]]\nname = 'a b'\nra = 1\ndec = 2\nbands = ['zr']\nshines = [2019-01-01, 2019-02-01]", "letters"),
+        ("[[target]]\nname = 'a'\nra = 361\ndec = 2\nbands = ['zr']\nshines = [2019-01-01, 2019-02-01]", "no place"),
+        ("[[target]]\nname = 'a'\nra = 1\ndec = 2\nbands = []\nshines = [2019-01-01, 2019-02-01]", "at least one"),
+        ("[[target]]\nname = 'a'\nra = 1\ndec = 2\nbands = ['zr']\nshines = 2019-01-01", "no span of nights"),
+        ("[[target]]\nname = 'a'\nra = 1\ndec = 2\nbands = ['zr']\nshines = [2019-02-01, 2019-01-01]", "before"),
+        ("[[target]", "expected a TOML file"),
+    ],
+)
+def test_a_file_of_targets_says_what_is_wrong_with_it(tmp_path, text, message):
+    path = tmp_path / "targets.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_targets(path)
+    assert str(path) in str(error.value)
+
+
+def test_the_targets_of_the_repository_can_be_read():
+    assert read_targets(Path(__file__).parents[3] / "deployments/targets.toml")[0].name == "supernova"
+
+
+def test_a_cutout_of_any_camera_is_read(tmp_path):
+    """One file with a mask extension, no read noise, another name for the date: the noise is found in the pixels."""
+    rng = np.random.default_rng(5)
+    slope = np.linspace(0, 40, 60)
+    data = (200 + slope + rng.normal(0, 7, (50, 60))).astype(np.float32)
+    data[10:14, 10:14] += 600
+    mask = np.zeros((50, 60), np.int16)
+    mask[5, 5] = 64
+    about = header()
+    about.rename_keyword("OBSMJD", "MJD-OBS")
+    about["FILTER"] = "SDSS r"
+    path = tmp_path / "cut.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, about), fits.ImageHDU(mask, name="MASK")]).writeto(path)
+
+    image, found = read_image(path, None)
+
+    assert found["OBSMJD"] == 58600.25
+    assert image.mask[5, 5]
+    assert np.count_nonzero(image.mask) == 1
+    # 1.4826 median |difference| / sqrt 2 over m differences: 1.17 / sqrt(m) relative; its square twice that.
+    sky = np.median(image.variance)
+    photons = np.median(np.maximum(data - np.median(data), 0)) / 6
+    assert abs((sky - photons) / 49 - 1) < 4 * 2 * 1.17 / np.sqrt(49 * 60) + 0.01
+    assert image.variance[12, 12] > 90  # 600 ADU at 6 electrons each
+    facts = image_facts(path)
+    assert (facts["mjd"], facts["band"], facts["wcs"]) == (58600.25, "SDSS r", True)
+    assert facts["ra"] == pytest.approx(TARGET.ra, abs=1 / 3600)  # to a pixel
+
+
+def test_masks_go_with_their_images(tmp_path):
+    for name in ("ztf_x_sciimg.fits", "ztf_x_mskimg.fits", "b.fits", "b_mask.fits", "c.fits", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = {file.path.name: file.mask and file.mask.name for file in find_images(tmp_path)}
+    assert found == {"ztf_x_sciimg.fits": "ztf_x_mskimg.fits", "b.fits": "b_mask.fits", "c.fits": None}
+    with pytest.raises(ValueError, match="no folder"):
+        list(find_images(tmp_path / "nowhere"))
+
+
+def test_images_that_cannot_be_used_say_why(tmp_path):
+    path = tmp_path / "a.fits"
+    path.write_bytes(b"no FITS")
+    with pytest.raises(BadData, match="not readable"):
+        image_facts(path)
+    about = header()
+    del about["GAIN"]
+    fits.PrimaryHDU(np.zeros((50, 60), np.float32), about).writeto(path, overwrite=True)
+    with pytest.raises(BadData, match="GAIN is None; expected electrons"):
+        read_image(path, None)
+    dark = Image(np.zeros((5, 5), np.float32), np.ones((5, 5), np.float32), np.full((5, 5), 512, np.uint16))
+    with pytest.raises(BadData, match="none of its 25 pixels is good"):
+        Exposure.of(dark, header(), WCS(header()), "dark")
+    with pytest.raises(BadData, match="lacks OBSMJD"):
+        Exposure.of(dark, fits.Header({"GAIN": 6.0}), WCS(header()), "timeless")
+
+
+@pytest.mark.parametrize(
+    ("cards", "band"), [({"FILTERID": 1}, "zg"), ({"FILTER": "ZTF_i"}, "zi"), ({"FILTER": "B"}, "B"), ({}, None)]
+)
+def test_bands_are_named(cards, band):
+    assert band_of(fits.Header(cards)) == band
