@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -71,7 +71,7 @@ def profiles_of(profiles: pa.Table, qid: int, thermometer: str) -> Profiles:
     """Of one amplifier, without those that the thermometer does not know."""
     found = Profiles.of(profiles.filter(pc.equal(profiles["qid"], qid)), _COLUMN[thermometer])
     if thermometer == "none":
-        found.kelvin[:] = 0.0
+        found = replace(found, kelvin=np.zeros(len(found)))
     return found.take(np.isfinite(found.kelvin))
 
 

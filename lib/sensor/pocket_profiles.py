@@ -68,8 +68,16 @@ class Profiles:
     def of(cls, table: pa.Table, kelvin: str) -> Self:
         """Of rows of `POCKET_PROFILES`, with the temperature of that column."""
         column = {field.name: table[field.name].to_numpy() for field in fields(cls) if field.name != "overscan"}
-        overscan = np.array(table["overscan"].to_pylist(), dtype=np.float64).reshape(table.num_rows, -1)
+        rows = table["overscan"].to_pylist()
+        overscan = np.array(rows, dtype=np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
         return cls(**column | {"kelvin": table[kelvin].to_numpy(), "overscan": overscan})
+
+    def table(self, qid: int, mjd: float, head_kelvin: float) -> pa.Table:
+        """Columns `POCKET_PROFILES` of one exposure."""
+        schema, same = schema_of(POCKET_PROFILES), {"qid": qid, "mjd": mjd, "head_kelvin": head_kelvin}
+        columns = {field.name: list(getattr(self, field.name)) for field in fields(self)}
+        columns |= {name: [value] * len(self) for name, value in same.items()}
+        return pa.table([pa.array(columns[one.name], one.type) for one in schema], schema=schema)
 
 
 def ccd_profiles(
@@ -87,7 +95,6 @@ def ccd_profiles(
     BadData
         The file is not a raw frame of this CCD, or cannot be decoded.
     """
-    schema = schema_of(POCKET_PROFILES)
     with RawCcd.open(path, camera, ccdid) as raw:
         felt, parts = Temperatures.read(raw.header, ccdid), []
         for qid in range(1, N_QUADRANT + 1):
@@ -96,10 +103,7 @@ def ccd_profiles(
             behind = readout.linear(raw.overscan(qid))
             in_order = flip_readout(light, qid), flip_readout(behind, qid)
             found = block_profiles(*in_order, felt.ccd, readout.read_noise, rows=recipe.block_rows)
-            same = {"qid": qid, "mjd": raw.mjd, "head_kelvin": felt.head}
-            columns = {field.name: getattr(found, field.name) for field in fields(found)}
-            columns |= {name: np.full(len(found), value) for name, value in same.items()}
-            parts.append(pa.table([pa.array(list(columns[one.name]), one.type) for one in schema], schema=schema))
+            parts.append(found.table(qid, raw.mjd, felt.head))
     return pa.concat_tables(parts)
 
 
