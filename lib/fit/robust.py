@@ -145,9 +145,10 @@ def _parameters(
         span = model.span(family.name)
         treated = list(dict.fromkeys(d.treatment if d.exact else f"{d.name}: {d.treatment}" for d in degeneracies
                                      if d.family == family.name))  # fmt: skip
+        unmoved = "absolute" if family.prior_sigma is None else "drawn to its prior"
         result[family.name] = Parameters(
             family.name, family.labels, np.where(diag.determined[span], p[span], np.nan), sigma[span],
-            diag.count[span], label[span], "; ".join(treated) or "absolute", family.unit,
+            diag.count[span], label[span], "; ".join(treated) or unmoved, family.unit,
         )  # fmt: skip
     return result
 
