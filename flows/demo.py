@@ -1,16 +1,20 @@
-"""A night from nothing: simulated, served as the archive would, reduced, and compared with its truth."""
+"""A survey from nothing: simulated, served as the archive would, reduced, and compared with its truth."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from flows.catalogue import catalogue
 from flows.detrend import detrend
+from flows.download import download
 from flows.nightly import nightly
 from flows.policies import product_flow
+from flows.starflat import starflat
+from flows.ubercal import ubercal
 from lib.recipes import CatalogueRecipe
 from lib.simulate.server import IrsaLookalike
-from tasks.outcome import Outcome
-from tasks.simulation import night_of, simulate
+from tasks.outcome import Outcome, total
+from tasks.simulation import RECIPE, demonstration_of, sequence_recipe, simulate, survey_recipe
 
 
 @product_flow("demo")
@@ -18,44 +22,48 @@ def demo(
     folder: str = "demo/tiny",
     *,
     camera: str = "tiny",
-    recipe: CatalogueRecipe = CatalogueRecipe(),
+    recipe: CatalogueRecipe = RECIPE,
     workers: int | None = None,
     max_set_aside: float = 0.0,
 ) -> Outcome:
-    """Reduce a simulated night and compare every product with the truth.
+    """Reduce a simulated survey and compare every product with the truth.
 
-    1. Simulate the raw files, science headers, masks and reference stars of a night.
-    2. Serve them on loopback as the archive would, and reduce the night from there.
+    1. Simulate the raw files, science headers, masks and reference stars of some nights.
+    2. Serve them on loopback as the archive would, and reduce the first night from there.
     3. Keep the detrended images of one CCD, to look at.
+    4. Measure the stars on the exposures of the other nights.
+    5. Fit the response of the camera to the dithered sequence.
+    6. Fit the zero points of the month, with magnitudes corrected for that response.
 
     Parameters
     ----------
     folder
         Receives the simulated survey and the products.
     camera
-        tiny: 16 CCDs of small quadrants; ztf: one CCD of real size.
+        tiny: 16 CCDs of small quadrants; ztf: one CCD of real size, and one night.
     """
     tree, store = str(Path(folder) / "survey"), str(Path(folder) / "store")
-    plan = night_of(camera)
-    night, ccds = f"{plan.night:%Y%m%d}", list(plan.ccdids)
-    filters = sorted({str(frame.exposure.filter) for frame in plan.objects})
+    shown = demonstration_of(camera)
+    night, ccds = f"{shown.night.night:%Y%m%d}", list(shown.night.ccdids)
+    how = {"camera": camera, "workers": workers, "max_set_aside": max_set_aside}
+    which = {"ccds": ccds, "filters": shown.filters, "recipe": recipe, **how}
+    stars = str(Path(tree) / "reference")
 
-    simulate(plan, tree, workers)
+    simulate(shown.plans, tree, workers)
 
     with IrsaLookalike(Path(tree)) as archive:
-        reduced = nightly(
-            store,
-            night,
-            archive=archive.url,
-            reference=str(Path(tree) / "reference"),
-            camera=camera,
-            ccds=ccds,
-            filters=filters,
-            recipe=recipe,
-            workers=workers,
-            max_set_aside=max_set_aside,
-            truth=tree,
-        )
+        reduced = nightly(store, night, archive=archive.url, reference=stars, truth=tree, **which)
 
-    kept = detrend(night, store, camera=camera, ccds=ccds[:1], filters=filters, recipe=recipe, workers=workers)
-    return reduced + kept
+    kept = detrend(night, store, **which | {"ccds": ccds[:1]})
+
+    later = total(
+        download(period, store, archive=tree, reference=stars, **which) + catalogue(period, store, **which)
+        for period in shown.later
+    )
+
+    flats = total(
+        starflat(period, store, recipe=sequence_recipe(recipe), truth=tree, **how) for period in shown.sequences
+    )
+
+    zero_points = total(ubercal(period, store, recipe=survey_recipe(recipe), **how) for period in shown.months)
+    return reduced + kept + later + flats + zero_points

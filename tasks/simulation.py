@@ -2,28 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from prefect.logging import get_run_logger
 
 from lib.camera import ZTF
+from lib.identifiers import Filter
+from lib.periods import Period
+from lib.recipes import (
+    CatalogueRecipe,
+    QuadrantRecipe,
+    SequenceRecipe,
+    StarflatRecipe,
+    StarTableRecipe,
+    SurveyRecipe,
+    UbercalRecipe,
+    digest,
+)
 from lib.simulate.exposures import NightPlan, real_size_night, tiny_night
-from lib.simulate.survey import simulate_night
+from lib.simulate.nights import dithered_night, survey_nights
+from lib.simulate.sky import Sky
+from lib.simulate.survey import simulate_survey
 from tasks.policies import query_task
 from tasks.settings import cores
 
 REAL_SIZE_CCD = 6
 """The CCD that the demonstration simulates at real size."""
+RECIPE = CatalogueRecipe(QuadrantRecipe(tolerance_days=30))
+"""Of the demonstration: one night's masters serve the month."""
+NIGHT, SEQUENCE, MONTH = date(2019, 4, 5), date(2019, 4, 6), (date(2019, 4, 9), date(2019, 4, 19), date(2019, 4, 29))
+SEQUENCE_CCDS, MONTH_CCDS = tuple(range(5, 13)), (6, 7, 10, 11)
+"""Enough of the camera to see what must be seen, in a minute."""
 
 
-def night_of(camera: str) -> NightPlan:
-    """Plan of the demonstration: all CCDs of the tiny camera, or one of ZTF's."""
-    return real_size_night(REAL_SIZE_CCD) if camera == ZTF.name else tiny_night(n_bias=6, n_flat=3)
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What is simulated, and what is made of it besides a night."""
+
+    plans: tuple[NightPlan, ...]
+    """The first is the night that is reduced and reported, and whose masters serve the others."""
+    sequences: tuple[str, ...] = ()
+    """Periods of dithered exposures, for a starflat."""
+    months: tuple[str, ...] = ()
+    """Periods of overlapping fields, for zero points."""
+
+    @property
+    def night(self) -> NightPlan:
+        return self.plans[0]
+
+    @property
+    def filters(self) -> list[str]:
+        return sorted({str(frame.exposure.filter) for frame in self.night.objects})
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        return (*self.sequences, *self.months)
+
+
+def demonstration_of(camera: str) -> Demonstration:
+    """All CCDs of the tiny camera, a sequence and a month; or a night of one of ZTF's CCDs."""
+    if camera == ZTF.name:
+        return Demonstration((real_size_night(REAL_SIZE_CCD),))
+    # More bright stars than usual: what a starflat needs.
+    night = tiny_night(NIGHT, n_bias=6, n_flat=3, sky=Sky(slope=0.1, faint=18.5))
+    sequence = dithered_night(night, SEQUENCE, Filter.ZR, n_exposure=10, ccdids=SEQUENCE_CCDS)
+    month = survey_nights(night, MONTH, Filter.ZR, ccdids=MONTH_CCDS)
+    return Demonstration((night, sequence, *month), (str(Period.of(SEQUENCE)),), (str(Period(MONTH[0], MONTH[-1])),))
+
+
+def sequence_recipe(catalogue: CatalogueRecipe) -> SequenceRecipe:
+    """Of the starflat: superpixels as large as so few stars ask, and no error floor, for nothing is unknown here."""
+    stars = StarTableRecipe(catalogue, radius=5.0, faint=19.0)
+    return SequenceRecipe(stars, StarflatRecipe(model="color", superpixels=2, colour_cells=1, error_floor=0.0003))
+
+
+def survey_recipe(catalogue: CatalogueRecipe) -> SurveyRecipe:
+    """Of the zero points: magnitudes corrected with the starflat."""
+    sequence = sequence_recipe(catalogue)
+    stars = replace(sequence.stars, starflat=digest(sequence), observations=2)
+    return SurveyRecipe(stars, UbercalRecipe(error_floor=0.0003))
 
 
 @query_task
-def simulate(plan: NightPlan, folder: str, workers: int | None) -> None:
-    """Write what is missing of a night's files."""
+def simulate(plans: Sequence[NightPlan], folder: str, workers: int | None) -> None:
+    """Write what is missing of some nights' files."""
     count = cores() if workers is None else max(workers, 1)
-    written = simulate_night(plan, Path(folder), workers=count)
-    get_run_logger().info("%d CCD exposures, %d files written to %s", len(plan.ccd_exposures), written, folder)
+    written = simulate_survey(plans, Path(folder), workers=count)
+    n_ccd = sum(len(plan.ccd_exposures) for plan in plans)
+    get_run_logger().info("%d CCD exposures, %d files written to %s", n_ccd, written, folder)
