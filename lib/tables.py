@@ -229,6 +229,9 @@ LINEARITY = (
     Column("least", pa.float64(), "adu", "faintest level used"),
     Column("most", pa.float64(), "adu", "brightest level used"),
     Column("chi2", pa.float64(), "", "of the four quadrants together, per degree of freedom"),
+    Column("shown", pa.list_(pa.float64()), "adu", "median of each flat used, over the offset, bias included"),
+    Column("left", pa.list_(pa.float64()), "", "linear median over the light of the fit, less 1, flat by flat"),
+    Column("lamp", pa.list_(pa.float64()), "", "light of the lamp over what the clock says, less 1, flat by flat"),
 )
 """Response of the readout channels of a CCD, beside the dated table's."""
 

@@ -81,18 +81,6 @@ class PocketRecipe:
 
 
 @dataclass(frozen=True, slots=True)
-class LinearityRecipe:
-    """Response of the readout channels, from flats of one lamp with several exposure times."""
-
-    bias: BiasRecipe = BiasRecipe()
-    lamp_scatter: float = 0.005
-    """Of a lamp's light about proportional to the exposure time, from frame to frame."""
-    least_range: float = 3.0
-    """Brightest over faintest level that a lamp's frames must span."""
-    version: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class LedFlatRecipe:
     """One LED's flat of a CCD, divided by its median."""
 
@@ -200,6 +188,23 @@ class QuadrantRecipe:
     @property
     def calibrations(self) -> CalibrationsRecipe:
         return CalibrationsRecipe(self.focal_plane, self.quality, self.bad_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearityRecipe:
+    """Response of the readout channels, from flats of one lamp with several exposure times."""
+
+    quadrant: QuadrantRecipe = QuadrantRecipe()
+    """Whose bias lies under the flats, and whose sensor read them."""
+    lamp_scatter: float = 0.005
+    """Of a lamp's light about proportional to the exposure time, from frame to frame."""
+    least_range: float = 3.0
+    """Longest over shortest exposure time that a lamp's frames must span."""
+    version: int = 1
+
+    @property
+    def bias(self) -> BiasRecipe:
+        return self.quadrant.bias
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,12 +159,13 @@ def linearity_table(fit: LinearityFit, ccdid: int, period: Period) -> pa.Table:
     for qid, (response, covariance) in enumerate(zip(fit.responses, fit.covariances, strict=True), start=1):
         quadrant = Quadrant(ccdid, qid)
         known, sigma = linearity_of(quadrant.rcid, period.first), np.sqrt(np.diag(covariance))
+        shown = fit.shown[:, qid - 1]
         rows.append({
             "ccd": ccdid, "qid": qid, "rcid": quadrant.rcid, "valid_from": period.first, "valid_to": period.last,
             "a": response.a, "b": response.b, "a_error": sigma[0], "b_error": sigma[1],
             "ab_correlation": covariance[0, 1] / (sigma[0] * sigma[1]), "table_a": known.a, "table_b": known.b,
-            "n_frame": len(fit.used), "least": float(fit.shown[:, qid - 1].min()),
-            "most": float(fit.shown[:, qid - 1].max()), "chi2": fit.chi2,
+            "n_frame": len(fit.used), "least": float(shown.min()), "most": float(shown.max()), "chi2": fit.chi2,
+            "shown": shown, "left": response.linearise(shown) / fit.light[:, qid - 1] - 1, "lamp": fit.lamp,
         })  # fmt: skip
     return pa.Table.from_pylist(rows, schema=schema_of(LINEARITY))
 

@@ -62,7 +62,8 @@ def exposure_cards(plan: NightPlan, ccd: CcdExposure) -> fits.Header:
     led = frame.led if isinstance(frame, FlatFrame) else 0
     header["ILUM_LED"] = (led, "Flat-field LED, 0 for none")
     header["ILUMWAVE"] = (LED_NM.get(led, 0), "Wavelength of the LED (nm)")
-    header["ILUMPOWR"] = (frame.level_adu / 1000 if isinstance(frame, FlatFrame) else 0.0, "Power of the LED")
+    power = frame.level_adu / frame.exptime / 100 if isinstance(frame, FlatFrame) else 0.0
+    header["ILUMPOWR"] = (round(power, 4), "Power of the LED")
     _add_pointing(header, plan, frame)
     opened = utc(frame.mjd)
     header["SHUTOPEN"] = (opened.isoformat(timespec="milliseconds")[:23], "Shutter open time")

@@ -1,0 +1,78 @@
+"""Response of the readout channels, from flats of several exposure times."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.identifiers import ImageType
+from lib.products import Kind, bias_ref, ccdid_of, linearity_ref, sensor_figure_ref
+from lib.recipes import LinearityRecipe
+from tasks.calibration import make_bias
+from tasks.choice import Calibrations, pockets_for
+from tasks.linearity import draw_linearity, measure_linearity
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.selection import by_ccd, frames, lacking
+from tasks.settings import store_at
+
+
+@product_flow("linearity")
+def linearity(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: LinearityRecipe = LinearityRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Measure the non-linearity of every readout channel, and compare it with the dated table.
+
+    The period must hold flats of one lamp with several exposure times: light in proportion to the time is
+    what tells a bent response from a lamp that varies.  Nothing is corrected with the result; it shows
+    whether the table still holds.
+
+    1. Find the bias and flat frames, and make the master bias.
+    2. Measure the flats' levels and fit the responses, CCD by CCD.
+    3. Draw them beside the table's.
+    """
+    scope, products, quadrant = scope_of(period, camera, ccds, filters), store_at(store), recipe.quadrant
+
+    biases = frames(products, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
+    flats = frames(products, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
+    missing = lacking({"bias": biases, "flat": flats}, scope.period)
+    bias = collect(
+        launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, scope.camera, quadrant.bias, products)
+        for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
+    )
+
+    of_ccd, flat_frames = {ccdid_of(one.ref): one for one in bias.built}, by_ccd(flats)
+    pockets, without_pocket = pockets_for(flat_frames, Calibrations(products, quadrant))
+    measured = collect(
+        launch(
+            measure_linearity,
+            linearity_ref(recipe, scope.period, ccdid),
+            flat_frames[ccdid],
+            of_ccd[ccdid],
+            pocket,
+            camera=scope.camera,
+            recipe=recipe,
+            store=products,
+        )
+        for ccdid, pocket in pockets.items()
+        if ccdid in of_ccd
+    )
+
+    drawn = collect(
+        launch(
+            draw_linearity,
+            sensor_figure_ref(recipe, scope.period, f"linearity-c{ccdid_of(one.ref):02d}"),
+            one,
+            recipe,
+            products,
+        )
+        for one in measured.built
+    )
+    return bias + measured + drawn + Outcome(set_aside=(*missing, *without_pocket))

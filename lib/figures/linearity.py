@@ -1,0 +1,64 @@
+"""Measured responses of readout channels beside those of the dated table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lib.figures.style import ACCENT, GREY, ORANGE, new_figure, styled
+from lib.sensor.linearity import Linearity
+
+_BAND = 3.0
+"""Standard deviations of the band around the fit."""
+
+
+@styled
+def plot_linearity(table: pa.Table, title: str) -> Figure:
+    """Correction against signal, measured and of the table; below what the fit leaves of the flats.
+
+    Parameters
+    ----------
+    table
+        Columns `lib.tables.LINEARITY` of one CCD.
+    """
+    rows = table.to_pylist()
+    figure = new_figure(5.2)
+    panels = figure.subplots(2, len(rows), sharex=True, sharey="row", squeeze=False, height_ratios=[1.6, 1])
+    for row, upper, lower in zip(rows, *panels, strict=True):
+        _correction(upper, row)
+        lower.plot(_kilo(row["shown"]), 1e3 * np.array(row["left"]), ".", color=ACCENT, markersize=4)
+        lower.axhline(0, color="black", linewidth=0.6)
+        lower.set_xlabel("signal (1000 ADU)")
+    panels[0, 0].set_ylabel("true / measured - 1 (%)")
+    panels[1, 0].set_ylabel("left of the flats (per mille)")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(title, fontsize=10.5)
+    return figure
+
+
+def _correction(axes: Axes, row: dict[str, Any]) -> None:
+    signal = np.linspace(0, 1.1 * row["most"], 100)
+    measured = 100 * _excess(Linearity(row["a"], row["b"]), signal)
+    covariance = row["ab_correlation"] * row["a_error"] * row["b_error"]
+    variance = (row["a_error"] * signal**2) ** 2 + (row["b_error"] * signal) ** 2 + 2 * covariance * signal**3
+    band = 100 * _BAND * np.sqrt(np.maximum(variance, 0))
+    axes.fill_between(_kilo(signal), measured - band, measured + band, color=GREY, alpha=0.35, linewidth=0,
+                      label=f"{_BAND:.0f} sigma")  # fmt: skip
+    axes.plot(_kilo(signal), measured, color=ACCENT, linewidth=1.2, label="measured")
+    known = Linearity(row["table_a"], row["table_b"])
+    axes.plot(_kilo(signal), 100 * _excess(known, signal), "--", color=ORANGE, linewidth=1.2, label="dated table")
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_title(f"quadrant {row['qid']}")
+
+
+def _excess(response: Linearity, signal: NDArray) -> NDArray[np.float64]:
+    return 1 / ((response.a * signal + response.b) * signal + 1) - 1
+
+
+def _kilo(adu: object) -> NDArray[np.float64]:
+    return np.asarray(adu, dtype=np.float64) / 1000
