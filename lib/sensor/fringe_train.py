@@ -1,8 +1,7 @@
 """Fringe maps of a quadrant: the patterns that the skies of many exposures have in common.
 
-Principal components with missing cells, by expectation and maximisation (Roweis 1998, NIPS 10, 626): unknown cells
-are filled with what the model says, the components of the filled exposures are the next model, and so on.  An exposure
-weighs by the noise it shows; cells that its model does not explain are unknown from then on.
+Principal components of what is known (weighted low-rank approximation, Srebro & Jaakkola 2003, ICML 20, 720).  An
+exposure weighs by the noise it shows; cells that the model does not explain are unknown from then on.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ from lib.sensor.fringe import CcdFringes, FringeMap, sky_basis
 from lib.sensor.fringe_cells import Cells
 from lib.store.fits import Cards
 
-_ROUNDS = 60
-_SETTLED = 1e-2
-"""Of the noise of a cell; the filling is done when the model moves by less, root mean square."""
+_ROUNDS, _CLIPS = 30, 10
+"""Of least squares, and of looks at the outliers; a few are needed."""
+_SETTLED = 0.03
+"""Noises of a cell, root mean square, by which no component moves any more in the exposures."""
+_RIDGE = 0.1
+"""Pull of each cell's patterns to zero, in exposures of signal-to-noise 1, lest an unseen cell be undetermined."""
 _ALONE = 0.8
 """An exposure with so much of a component makes it alone: no pattern of the sensor, so the exposure is left out."""
-_CLIP_EVERY = 5
-"""Rounds between two looks at noise and outliers."""
 _EXPOSURES_EACH = 2
 """More exposures than these are needed for each component, or the components are the exposures themselves."""
 
@@ -44,10 +44,14 @@ class _Skies:
     """(exposure, 1), of a cell from the variance of its pixels."""
     basis: NDArray[np.float32]
     """(term, cell), orthonormal: the smooth sky."""
+    shape: tuple[int, ...]
+    """Rows and columns of cells."""
 
     def take(self, which: NDArray[np.bool_]) -> _Skies:
         """Some of the exposures."""
-        return _Skies(self.level[which], self.known[which], self.noise[which], self.least[which], self.basis)
+        return _Skies(
+            self.level[which], self.known[which], self.noise[which], self.least[which], self.basis, self.shape
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +60,8 @@ class _Components:
     """(exposure, component), orthonormal."""
     strength: NDArray[np.float32]
     """(component,), of a cell's noise."""
-    components: NDArray[np.float32]
-    """(component, cell), orthonormal."""
+    patterns: NDArray[np.float32]
+    """(component, cell), orthogonal, of root mean square 1."""
 
 
 def train_ccd(
@@ -124,32 +128,74 @@ def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> Fringe
             f"{n_exposure} exposures have no pattern in common: the strongest is {found.strength[0]:.0f} noises of a "
             f"cell, chance makes {chance:.0f}; detrend without fringes, or take more exposures"
         )
-    upright = np.where(found.left.sum(axis=0) < 0, -1, 1)[significant]
-    shape = exposures[0].mean.shape
-    patterns = (found.components[significant] * upright[:, None]).reshape(-1, *shape) * np.sqrt(n_cell)
-    count = skies.known.sum(axis=0).reshape(shape)
-    noise = np.sqrt(n_cell) / found.strength[significant]
-    return FringeMap(
-        _bridged(patterns, count > recipe.components).astype(np.float32),
-        noise.astype(np.float32),
-        count.astype(np.uint16),
-    )
+    patterns, noise = _calmed(skies, found)
+    count = skies.known.sum(axis=0).reshape(skies.shape)
+    return FringeMap(patterns[significant], noise[significant], count.astype(np.uint16))
 
 
 def _principal(skies: _Skies, recipe: FringeFitRecipe) -> _Components:
     """The components that explain the exposures best; what they cannot explain is unknown afterwards."""
-    model, everything = np.zeros_like(skies.level), skies.known
-    found = _components(skies, model, recipe.components)
-    for n_round in range(1, _ROUNDS + 1):
-        before, model = model, np.asarray((found.left * found.strength) @ found.components, np.float32)
-        settled = np.sqrt(np.mean(np.square(model - before))) < _SETTLED
-        if n_round % _CLIP_EVERY == 0 or settled:
-            known = everything & _explained(skies, model, recipe.clip)
-            if settled and np.array_equal(known, skies.known):
-                break
-            skies.known = known
-        found = _components(skies, model, recipe.components)
+    found, everything = _first_guess(skies, recipe.components), skies.known
+    for _ in range(_CLIPS):
+        found = _fitted(skies, found)
+        known = everything & _explained(skies, found, recipe.clip)
+        if np.array_equal(known, skies.known):
+            break
+        skies.known = known
     return found
+
+
+def _fitted(skies: _Skies, found: _Components) -> _Components:
+    """Weighted least squares over the known cells: amplitudes of given patterns, patterns of given amplitudes, in turn.
+
+    Filling in what is unknown by what the model says, again and again, would lead to the same, but took a thousand
+    rounds where two thirds of a cell's exposures are unknown.
+    """
+    for _ in range(_ROUNDS):
+        amplitudes, smooth = _amplitudes(skies, found.patterns)
+        normal, right = _cell_equations(skies, amplitudes, smooth)
+        normal += _RIDGE * np.eye(len(found.strength), dtype=np.float32)
+        patterns = np.linalg.solve(normal, right[..., None])[..., 0].T
+        before, found = found, _upright(skies, amplitudes, patterns)
+        moved = np.square(found.patterns - before.patterns).mean(axis=1) * found.strength**2 / found.patterns.shape[1]
+        if moved.max() < _SETTLED**2:
+            break
+    return found
+
+
+def _amplitudes(skies: _Skies, patterns: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of the patterns in each exposure over its noise, (exposure, component), and its smooth sky, (exposure, cell)."""
+    design = np.concatenate([patterns, skies.basis])
+    n = len(design)
+    products = (design[:, None] * design).reshape(n * n, -1)
+    normal = (skies.known.astype(np.float32) @ products.T).reshape(-1, n, n)
+    right = np.where(skies.known, skies.level / skies.noise, 0) @ design.T
+    solution = np.linalg.solve(normal, right[..., None])[..., 0]
+    amplitudes, smooth = solution[:, : len(patterns)], solution[:, len(patterns) :]
+    return amplitudes, smooth @ skies.basis
+
+
+def _cell_equations(
+    skies: _Skies, amplitudes: NDArray[np.float32], smooth: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normal equations of the patterns in each cell: (cell, component, component) and (cell, component)."""
+    n = amplitudes.shape[1]
+    squares = (amplitudes[:, :, None] * amplitudes[:, None, :]).reshape(-1, n * n)
+    normal = (skies.known.astype(np.float32).T @ squares).reshape(-1, n, n)
+    rest = np.where(skies.known, skies.level / skies.noise - smooth, 0)
+    return normal, rest.T @ amplitudes
+
+
+def _upright(skies: _Skies, amplitudes: NDArray[np.float32], patterns: NDArray[np.float32]) -> _Components:
+    """The same model in orthogonal patterns of root mean square 1 without smooth sky, the strongest first."""
+    rough = patterns - (patterns @ skies.basis.T) @ skies.basis
+    square, turn = np.linalg.eigh((rough @ rough.T).astype(np.float64))
+    root = np.sqrt(np.maximum(square, np.finfo(np.float32).tiny))
+    left, strength, right = np.linalg.svd(amplitudes @ (turn * root), full_matrices=False)
+    turned = (right / root) @ turn.T @ rough
+    signs = np.where(left.sum(axis=0) < 0, -1, 1)
+    scale = signs * np.sqrt(patterns.shape[1])
+    return _Components(*(np.asarray(one, np.float32) for one in (left * signs, strength, turned * scale[:, None])))
 
 
 def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
@@ -163,10 +209,11 @@ def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
     sky = np.array([np.median(level[seen]) for level, seen in zip(mean, known, strict=True)])
     if not (sky > 0).all():
         raise BadData(f"the sky of an exposure is {sky.min():.1f} ADU; expected a positive one: look at bias and flat")
-    basis = sky_basis(usable[0].mean.shape, recipe.sky_degree)
+    shape = usable[0].mean.shape
+    basis = sky_basis(shape, recipe.sky_degree)
     level = np.where(known, mean / sky[:, None] - 1, 0).astype(np.float32)
     noise = (error / sky)[:, None].astype(np.float32)
-    skies = _Skies(level, known, noise, noise, (basis / np.sqrt(basis.shape[1])).astype(np.float32))
+    skies = _Skies(level, known, noise, noise, (basis / np.sqrt(basis.shape[1])).astype(np.float32), shape)
     # To begin with none counts more than the usual one: clouds and ghosts, still unknown, would be the first component.
     rest = np.where(known, level - _smooth_sky(level, skies), 0)
     contrast: NDArray[np.float64] = (
@@ -176,19 +223,19 @@ def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
     return skies
 
 
-def _components(skies: _Skies, model: NDArray[np.float32], n: int) -> _Components:
-    """Singular vectors and values of the exposures over their noise.
+def _first_guess(skies: _Skies, n: int) -> _Components:
+    """Principal components with the unknown cells at the level of the smooth sky."""
+    level = skies.level / skies.noise
+    filled = np.where(skies.known, level - _smooth_sky(level, skies), 0)
+    left, strength, patterns = _leading(filled, n)
+    return _upright(skies, left * strength, patterns)
 
-    `model` fills what is not known.  The smooth sky, measured with the fringes out of the way, fills it too.
-    """
-    filled = np.where(skies.known, skies.level / skies.noise, model)
-    smooth = _smooth_sky(filled - model, skies)
-    filled = np.where(skies.known, filled - smooth, model)
-    filled -= (filled @ skies.basis.T) @ skies.basis
-    square, left = np.linalg.eigh((filled @ filled.T).astype(np.float64))
-    left = left[:, ::-1][:, :n].astype(np.float32)
-    strength = np.sqrt(np.maximum(square[::-1][:n], np.finfo(float).tiny)).astype(np.float32)
-    return _Components(left, strength, (left.T @ filled) / strength[:, None])
+
+def _leading(rows: NDArray[np.float32], n: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Singular vectors and values of a few long rows, by the products of the rows."""
+    square, left = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+    left, strength = left[:, ::-1][:, :n], np.sqrt(np.maximum(square[::-1][:n], np.finfo(float).tiny))
+    return left, strength, (left / strength).T.astype(np.float32) @ rows
 
 
 def _smooth_sky(rest: NDArray[np.float32], skies: _Skies) -> NDArray[np.float32]:
@@ -200,23 +247,39 @@ def _smooth_sky(rest: NDArray[np.float32], skies: _Skies) -> NDArray[np.float32]
     return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0] @ basis)
 
 
-def _explained(skies: _Skies, model: NDArray[np.float32], clip: float) -> NDArray[np.bool_]:
+def _explained(skies: _Skies, found: _Components, clip: float) -> NDArray[np.bool_]:
     """Cells that are as the model says, within the noise that the exposure shows; that noise is noted."""
-    rest = skies.level / skies.noise - model
-    rest -= _smooth_sky(rest, skies)
-    distance = np.abs(rest)
-    found = [1.4826 * np.median(row[seen]) for row, seen in zip(distance, skies.known, strict=True)]
+    amplitudes, smooth = _amplitudes(skies, found.patterns)
+    distance = np.abs(skies.level / skies.noise - smooth - amplitudes @ found.patterns)
+    shows = [1.4826 * np.median(row[seen]) for row, seen in zip(distance, skies.known, strict=True)]
     # Never below the noise of the pixels: an exposure that a component fits better would weigh more, and so on.
-    shown = np.maximum(np.array(found, np.float32)[:, None], skies.least / skies.noise)
+    shown = np.maximum(np.array(shows, np.float32)[:, None], skies.least / skies.noise)
     skies.noise = skies.noise * shown
-    model /= shown
     return np.asarray(distance <= clip * shown)
 
 
-def _bridged(patterns: NDArray, seen: NDArray[np.bool_]) -> NDArray:
-    """Patterns whose cells that too few exposures saw are the mean of their neighbours; 0 where there are none."""
-    weight = uniform_filter(seen.astype(float), 3)
-    around = np.array([uniform_filter(np.where(seen, pattern, 0).astype(float), 3) for pattern in patterns])
-    some = weight > 1e-3
-    bridge = np.where(some, around / np.where(some, weight, 1), 0)
-    return np.where(seen, patterns, bridge)
+def _calmed(skies: _Skies, found: _Components) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Patterns, (component, cell row, cell column), whose cells lean on their neighbours as far as they are not known,
+    and their noise, (component,).
+
+    Each cell's pattern is expected to be the mean of the 3 x 3 around it, but for as much as the well-known cells
+    differ from theirs: cells that few exposures see take that mean, the others hardly move.
+    """
+    amplitudes, smooth = _amplitudes(skies, found.patterns)
+    normal, right = _cell_equations(skies, amplitudes, smooth)
+    known = skies.known.sum(axis=0) >= np.median(skies.known.sum(axis=0))
+    around = _neighbours(found.patterns, skies.known.sum(axis=0) > 0, skies.shape)
+    scatter = np.square(found.patterns - around)[:, known].mean(axis=1)
+    prior = np.diag(1 / scatter).astype(np.float32)
+    covariance = np.linalg.inv(normal + prior)
+    patterns = (covariance @ (right + around.T @ prior)[..., None])[..., 0].T
+    noise = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).mean(axis=0))
+    return patterns.reshape(-1, *skies.shape), noise
+
+
+def _neighbours(patterns: NDArray[np.float32], seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Means of the 3 x 3 cells around each that any exposure saw; 0 where there are none."""
+    weight = uniform_filter(seen.reshape(shape).astype(np.float32), 3)
+    sums = [uniform_filter(np.where(seen, one, 0).reshape(shape), 3) for one in patterns]
+    means = [np.where(weight > 0.05, one / np.maximum(weight, 0.05), 0).ravel() for one in sums]
+    return np.array(means, np.float32)
