@@ -19,7 +19,7 @@ class PsfCatalogueRecipe:
     psf: PsfRecipe = PsfRecipe()
     side: int = 19
     """Pixels; of the stamps of stars and targets: of one size, so that both lack the same share of a PSF's wings."""
-    isolation_arcsec: float = 15.0
+    isolation_arcsec: float = 18.0
     isolation_mag: float = 4.0
     """Stars with another within that distance, less than that many magnitudes fainter, are left out."""
     max_stars: int = 300

@@ -160,7 +160,7 @@ def chosen_stars(exposure: Exposure, stars: Stars, scale: float, recipe: PsfCata
         Fewer than the PSF needs.
     """
     rows, columns = exposure.image.data.shape
-    rim = recipe.side / 2
+    rim = recipe.side / 2 + recipe.psf.margin
     whole = (stars.x > rim) & (stars.x < columns - rim) & (stars.y > rim) & (stars.y < rows - rim)
     alone = is_alone(stars, recipe.isolation_arcsec / scale, recipe.isolation_mag)
     good = np.flatnonzero(whole & alone & np.isfinite(stars.g_mag))

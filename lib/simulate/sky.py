@@ -28,7 +28,7 @@ ID_ORDER = 12
 """HEALPix order written in the leading bits of a Gaia source_id (source_id // 2^35)."""
 ID_SHIFT = 35
 
-_COLOUR_TERMS = {Filter.ZG: (-0.15, 0.55), Filter.ZR: (0.05, -0.10), Filter.ZI: (0.20, -0.40)}
+COLOUR_TERMS = {Filter.ZG: (-0.15, 0.55), Filter.ZR: (0.05, -0.10), Filter.ZI: (0.20, -0.40)}
 """m = G + constant + slope (BP - RP): roughly what stars show in ZTF's filters; exact here by definition."""
 
 
@@ -67,7 +67,7 @@ class Stars:
 
     def magnitude(self, filter: Filter) -> NDArray[np.float64]:
         """Above the atmosphere, in a filter of the camera."""
-        constant, slope = _COLOUR_TERMS[filter]
+        constant, slope = COLOUR_TERMS[filter]
         colour = self.phot_bp_mean_mag.astype(float) - self.phot_rp_mean_mag
         return self.phot_g_mean_mag + constant + slope * colour
 
