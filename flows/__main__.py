@@ -26,6 +26,7 @@ FLOWS = (
     "download",
     "pocket",
     "calibrate",
+    "linearity",
     "fringes",
     "detrend",
     "catalogue",
