@@ -33,6 +33,7 @@ from lib.camera import TINY, ZTF
 from lib.fit.results import Fit
 from lib.fit.sources import ParquetSource
 from lib.fit.starflat import fit_starflat
+from lib.fit.table import spooled
 from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import dithered_sequence, star_measurements
 
@@ -108,7 +109,7 @@ def run_streamed(path: Path) -> dict[str, object]:
     source = ParquetSource([path / "table.parquet"])
     meter = Meter()
     with tempfile.TemporaryDirectory(dir=path) as spool:
-        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES["robust"]), spool=Path(spool)).fit
+        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES["robust"]), build=spooled(Path(spool))).fit
         disk = sum(file.stat().st_size for file in Path(spool).iterdir())
     cpu, memory = meter.read()
     return {"streamed": {

@@ -27,6 +27,7 @@ from lib.fit.survey_tables import (
     summary,
     zero_point_table,
 )
+from lib.fit.table import build_model, spooled
 from lib.fit.ubercal import Ubercal, fit_ubercal
 from lib.products import NO_RECIPE, Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
 from lib.recipes import SurveyRecipe
@@ -83,7 +84,7 @@ def solve(
         source = ParquetSource(paths)
         solved = fit_ubercal(
             source, camera, recipe.fit, anchors=other.anchors() if other and recipe.anchored else None,
-            progress=tell(name), spool=folder / "spool" if source.n_row > IN_MEMORY else None,
+            progress=tell(name), build=spooled(folder / "spool") if source.n_row > IN_MEMORY else build_model,
             checkpoint=Checkpoint(kept, name) if kept else None,
         )  # fmt: skip
         write_products(solved, source, other, camera, recipe, folder)

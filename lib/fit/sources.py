@@ -75,13 +75,20 @@ class TableSource:
 class ParquetSource:
     """Files of one table, each with all rows of its stars, sorted by star; memory does not grow with them.
 
+    Parameters
+    ----------
+    rows
+        Read at once.
+    first_row
+        Number of the first: where these are the later files of a larger table.
+
     Raises `BadData` when a file turns out not to be sorted, or two share a star.
     """
 
-    def __init__(self, paths: Sequence[Path], *, rows: int = STREAMED_ROWS) -> None:
+    def __init__(self, paths: Sequence[Path], *, rows: int = STREAMED_ROWS, first_row: int = 0) -> None:
         if not paths:
             raise BadData("no files of measurements given; at least one is needed")
-        self.paths, self._rows = tuple(paths), rows
+        self.paths, self.rows, self.first_row = tuple(paths), rows, first_row
         metadata = [pq.read_metadata(path) for path in paths]
         self.n_row_of = tuple(one.num_rows for one in metadata)
         self.n_row = sum(self.n_row_of)
@@ -92,22 +99,37 @@ class ParquetSource:
             yield from self._read(path, names)
 
     def stars(self, names: Sequence[str]) -> Iterator[tuple[Columns, Rows]]:
-        begin = 0
-        spans: list[tuple[int, int, Path]] = []
+        begin = self.first_row
+        self.require_disjoint()
         for path in self.paths:
-            ends: list[int] = []
             for table in self._whole_stars(path, names):
                 columns = {name: as_array(table.column(name)) for name in names}
-                ends = [*ends[:1], int(columns["star_id"][0]), int(columns["star_id"][-1])]
                 yield columns, slice(begin, begin + table.num_rows)
                 begin += table.num_rows
-            if ends:
-                spans.append((ends[0], ends[-1], path))
-        _require_disjoint(spans)
+
+    def require_disjoint(self) -> None:
+        """Stars are looked at one by one only in files whose ranges of star_id overlap; in a sorted table none do."""
+        spans = sorted((*_span(path), path) for path, n in zip(self.paths, self.n_row_of, strict=True) if n)
+        several: list[Path] = []
+        end: tuple[int, Path] | None = None
+        for first, last, path in spans:
+            if end is not None and first <= end[0]:
+                several += [end[1], path]
+            if end is None or last > end[0]:
+                end = (last, path)
+        files = list(dict.fromkeys(several))
+        each = [np.unique(pq.read_table(path, columns=["star_id"])["star_id"].to_numpy()) for path in files]
+        stars, count = np.unique(np.concatenate([np.zeros(0, np.int64), *each]), return_counts=True)
+        twice = stars[(count > 1) & (stars >= 0)]
+        if len(twice):
+            raise BadData(
+                f"star {twice[0]} is in two of {', '.join(map(str, files))}; "
+                "all measurements of a star belong in one file"
+            )
 
     def _read(self, path: Path, names: Sequence[str]) -> Iterator[pa.Table]:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
-            for batch in file.iter_batches(self._rows, columns=list(names), use_threads=False):
+            for batch in file.iter_batches(self.rows, columns=list(names), use_threads=False):
                 yield pa.Table.from_batches([batch])
 
     def _whole_stars(self, path: Path, names: Sequence[str]) -> Iterator[pa.Table]:
@@ -224,20 +246,12 @@ def _at(array: NDArray, order: NDArray | None, i: int) -> object:
     return array[i if order is None else order[i]]
 
 
-def _require_disjoint(spans: Sequence[tuple[int, int, Path]]) -> None:
-    """Stars are looked at one by one only in files whose ranges of star_id overlap; in a sorted table none do."""
-    several: list[Path] = []
-    end: tuple[int, Path] | None = None
-    for first, last, path in sorted(spans):
-        if end is not None and first <= end[0]:
-            several += [end[1], path]
-        if end is None or last > end[0]:
-            end = (last, path)
-    files = list(dict.fromkeys(several))
-    each = [np.unique(pq.read_table(path, columns=["star_id"])["star_id"].to_numpy()) for path in files]
-    stars, count = np.unique(np.concatenate([np.zeros(0, np.int64), *each]), return_counts=True)
-    twice = stars[(count > 1) & (stars >= 0)]
-    if len(twice):
-        raise BadData(
-            f"star {twice[0]} is in two of {', '.join(map(str, files))}; all measurements of a star belong in one file"
-        )
+def _span(path: Path) -> tuple[int, int]:
+    """Smallest and largest star_id of a file, from the statistics of its groups of rows where it has them."""
+    metadata = pq.read_metadata(path)
+    column = metadata.schema.to_arrow_schema().get_field_index("star_id")
+    told = [metadata.row_group(k).column(column).statistics for k in range(metadata.num_row_groups)]
+    if all(one is not None and one.has_min_max for one in told):
+        return min(one.min for one in told), max(one.max for one in told)
+    ends = pc.min_max(pq.read_table(path, columns=["star_id"])["star_id"])
+    return ends["min"].as_py(), ends["max"].as_py()

@@ -6,9 +6,9 @@ and X the airmass at the star: the stars, seen again and again elsewhere on the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from lib.fit.robust import fit
 from lib.fit.solver import Progress
 from lib.fit.sources import Source, as_source, overview
 from lib.fit.superpixels import Superpixels, on_camera
-from lib.fit.table import Anchors, build_model, require
+from lib.fit.table import Anchors, Build, Reading, build_model, require
 from lib.fit.terms import (
     airmass_term,
     colour_term,
@@ -72,8 +72,8 @@ class Starflat:
 
 def fit_starflat(
     table: pa.Table | Source, camera: Camera, recipe: StarflatRecipe = StarflatRecipe(), *,
-    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None, spool: Path | None = None,
-    checkpoint: Checkpoint | None = None,
+    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None,
+    build: Build = build_model, checkpoint: Checkpoint | None = None,
 ) -> Starflat:  # fmt: skip
     """Fit the response map to measurements of one sequence and filter.
 
@@ -82,12 +82,12 @@ def fit_starflat(
     table
         star_id, exposure, mjd, rcid, x, y (or u, v; pixels), airmass, colour, mag, mag_e (magnitudes), as far as
         the model needs them; or Parquet files with these.
-    spool
-        Empty folder for what does not fit in memory; None: all does.
+    build
+        Where the measurements are kept: in memory, `spooled` on disk, or on workers.
 
     Raises `BadData` where a column is missing or nothing can be used.
     """
-    model, intake, colour_centre = starflat_model(table, camera, recipe, anchors=anchors, spool=spool)
+    model, intake, colour_centre = starflat_model(table, camera, recipe, anchors=anchors, build=build)
     removed = planes(camera, recipe) if plane_removed(recipe, anchors) else []
     result = fit(model, recipe.robust, removed=removed, progress=progress, intake=intake, checkpoint=checkpoint)
     return Starflat(result, recipe, camera, colour_centre)
@@ -99,7 +99,7 @@ def starflat_model(
     recipe: StarflatRecipe,
     *,
     anchors: Anchors | None = None,
-    spool: Path | None = None,
+    build: Build = build_model,
 ) -> tuple[Model, Intake, float]:
     """The model of measurements, what became of them, and the mean colour."""
     if recipe.model not in MODELS:
@@ -123,10 +123,8 @@ def starflat_model(
         terms.append(colour_term(Superpixels(camera, recipe.colour_cells), colour_centre))
     if "airmass" in wanted:
         terms.append(airmass_term(nights, recipe.airmass_prior))
-    model, intake = build_model(
-        source, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors,
-        spool=spool,
-    )  # fmt: skip
+    valid = functools.partial(on_camera, camera)
+    model, intake = build(source, Reading(terms, recipe.error_floor, valid, anchors))
     return model, intake, colour_centre
 
 

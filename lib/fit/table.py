@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.errors import BadData
-from lib.fit.model import Floats, InMemory, Model, Partition, Parts, offsets_of
+from lib.fit.model import Family, Floats, InMemory, Model, Partition, Parts, offsets_of
 from lib.fit.results import Intake
 from lib.fit.sources import Columns, Rows, Source
 from lib.fit.spool import Spool
@@ -36,10 +38,29 @@ class Anchors:
     sigma: Floats
 
 
-def build_model(
-    source: Source, terms: Sequence[Term], *, error_floor: float, valid: Valid | None = None,
-    anchors: Anchors | None = None, held_out: float = 0.0, spool: Path | None = None,
-) -> tuple[Model, Intake]:  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """How measurements become partitions."""
+
+    terms: Sequence[Term]
+    """Those without values first."""
+    error_floor: float
+    """Added in quadrature to mag_e; magnitudes."""
+    valid: Valid | None = None
+    anchors: Anchors | None = None
+    held_out: float = 0.0
+    """Fraction of the stars that take no part in the fit."""
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys([*BASIC, *(name for term in self.terms for name in term.columns)]))
+
+    @property
+    def families(self) -> list[Family]:
+        return [term.family for term in self.terms]
+
+
+def build_model(source: Source, reading: Reading, spool: Path | None = None) -> tuple[Model, Intake]:
     """The model of measurements with columns star_id, exposure, rcid, x, y, mag, mag_e and what the terms add.
 
     Rows that cannot serve are left out and counted by reason: not finite, without star, twice the same, or as
@@ -47,27 +68,33 @@ def build_model(
 
     Parameters
     ----------
-    terms
-        Those without values first.
-    error_floor
-        Added in quadrature to mag_e; magnitudes.
-    held_out
-        Fraction of the stars that take no part in the fit.
     spool
         Folder in which the partitions are kept, to be read one at a time; None: they are kept in memory.
 
     Raises `BadData` where a column is missing or no row serves.
     """
-    names = list(dict.fromkeys([*BASIC, *(name for term in terms for name in term.columns)]))
-    require(source, names)
-    families = [term.family for term in terms]
-    offsets = offsets_of(families)
-    dropped: dict[str, int] = {}
-    repeated = [0]
+    require(source, reading.columns)
+    parts, intake = read_partitions(source, reading, spool)
+    require_some(intake)
+    return Model(reading.families, parts), intake
+
+
+Build = Callable[[Source, Reading], tuple[Model, Intake]]
+"""`build_model`, or what does the same elsewhere."""
+
+
+def spooled(folder: Path) -> Build:
+    """For measurements that do not fit in memory: a model whose partitions are in a folder of its own."""
+    return functools.partial(build_model, spool=folder)
+
+
+def read_partitions(source: Source, reading: Reading, spool: Path | None) -> tuple[Parts, Intake]:
+    """Everything of a source that can serve, and what became of the rest."""
+    offsets, dropped, repeated = offsets_of(reading.families), Counter[str](), [0]
 
     def partitions() -> Iterator[Partition]:
-        for columns, rows in source.stars(names):
-            order = _canonical(columns, _good_rows(columns, valid, dropped))
+        for columns, rows in source.stars(reading.columns):
+            order = _canonical(columns, _good_rows(columns, reading.valid, dropped))
             order, same, again = _without_copies(columns, order)
             _add(dropped, "the same row again", same)
             repeated[0] += again
@@ -76,7 +103,7 @@ def build_model(
                 part = columns
                 if _moved(order, columns):
                     part = {name: array[order] for name, array in columns.items()}
-                yield _partition(part, terms, offsets, error_floor, anchors, held_out, origin)
+                yield _partition(part, reading, offsets, origin)
 
     parts: Parts
     if spool is None:
@@ -85,9 +112,12 @@ def build_model(
         parts = Spool(spool)
         for part in partitions():
             parts.append(part)
-    if parts.n_row == 0:
-        raise BadData(f"none of the {source.n_row} measurements can be used: {dropped or 'the table is empty'}")
-    return Model(families, parts), Intake(source.n_row, parts.n_row, dropped, repeated[0])
+    return parts, Intake(source.n_row, parts.n_row, dict(dropped), repeated[0])
+
+
+def require_some(intake: Intake) -> None:
+    if intake.used == 0:
+        raise BadData(f"none of the {intake.rows} measurements can be used: {intake.dropped or 'the table is empty'}")
 
 
 def require(source: Source, names: Sequence[str]) -> None:
@@ -98,7 +128,7 @@ def require(source: Source, names: Sequence[str]) -> None:
         )
 
 
-def _good_rows(part: Columns, valid: Valid | None, dropped: dict[str, int]) -> NDArray[np.int64]:
+def _good_rows(part: Columns, valid: Valid | None, dropped: Counter[str]) -> NDArray[np.int64]:
     good = part["star_id"] >= 0
     _add(dropped, "no star", int((~good).sum()))
     tests = {f"{name} not finite": np.isfinite(array) for name, array in part.items() if array.dtype.kind == "f"}
@@ -109,9 +139,9 @@ def _good_rows(part: Columns, valid: Valid | None, dropped: dict[str, int]) -> N
     return np.flatnonzero(good)
 
 
-def _add(dropped: dict[str, int], reason: str, n: int) -> None:
+def _add(dropped: Counter[str], reason: str, n: int) -> None:
     if n:
-        dropped[reason] = dropped.get(reason, 0) + n
+        dropped[reason] += n
 
 
 def _canonical(part: Columns, order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -147,12 +177,12 @@ def _origin(rows: Rows, order: NDArray[np.int64], n: int) -> NDArray[np.int64] |
 
 
 def _partition(
-    part: Columns, terms: Sequence[Term], offsets: NDArray, error_floor: float, anchors: Anchors | None,
-    held_out: float, origin: NDArray[np.int64] | int,
+    part: Columns, reading: Reading, offsets: NDArray, origin: NDArray[np.int64] | int
 ) -> Partition:  # fmt: skip
     star = part["star_id"]
     begin = np.concatenate([[0], np.flatnonzero(star[1:] != star[:-1]) + 1, [len(star)]]).astype(np.int64)
     star_id, n_row = star[begin[:-1]], np.diff(begin)
+    terms = reading.terms
     index = np.empty((len(star), len(terms)), np.int32)
     for k, term in enumerate(terms):
         np.add(term.index(part), offsets[k], out=index[:, k], casting="unsafe")
@@ -160,12 +190,12 @@ def _partition(
     for k, of_rows in enumerate(term.value for term in terms if term.value is not None):
         value[:, k] = of_rows(part)
     reference = part["mag"][begin[:-1]].astype(float)
-    aside = _hashed_fraction(star_id) < held_out
-    anchor, anchor_mag = _anchored(star_id, reference, aside, anchors)
+    aside = _hashed_fraction(star_id) < reading.held_out
+    anchor, anchor_mag = _anchored(star_id, reference, aside, reading.anchors)
     return Partition(
         first=begin, index=index, value=value,
         y=(part["mag"] - np.repeat(reference, n_row)).astype(np.float32),
-        weight=(1 / (part["mag_e"].astype(float) ** 2 + error_floor**2)).astype(np.float32),
+        weight=(1 / (part["mag_e"].astype(float) ** 2 + reading.error_floor**2)).astype(np.float32),
         kept=np.repeat(~aside, n_row).astype(np.uint8), star_id=star_id, reference=reference, anchor=anchor,
         anchor_mag=anchor_mag, set_aside=(HELD_OUT * aside).astype(np.uint8), origin=origin,
     )  # fmt: skip

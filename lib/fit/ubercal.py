@@ -6,9 +6,9 @@ measurements, in which every star is its own reference; no external catalogue ta
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from lib.fit.robust import fit
 from lib.fit.solver import Progress
 from lib.fit.sources import Overview, Source, as_source, overview
 from lib.fit.superpixels import Superpixels, on_camera
-from lib.fit.table import Anchors, build_model, require
+from lib.fit.table import Anchors, Build, Reading, build_model, require
 from lib.fit.terms import (
     Term,
     airmass_term,
@@ -69,8 +69,8 @@ class Ubercal:
 
 def fit_ubercal(
     table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe = UbercalRecipe(), *,
-    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None, spool: Path | None = None,
-    checkpoint: Checkpoint | None = None,
+    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None,
+    build: Build = build_model, checkpoint: Checkpoint | None = None,
 ) -> Ubercal:  # fmt: skip
     """Fit the zero points of a survey in one filter.
 
@@ -81,12 +81,12 @@ def fit_ubercal(
         the terms need them; or Parquet files with these.
     anchors
         Star magnitudes known from elsewhere.
-    spool
-        Empty folder for what does not fit in memory; None: all does.
+    build
+        Where the measurements are kept: in memory, `spooled` on disk, or on workers.
 
     Raises `BadData` where a column is missing or nothing can be used.
     """
-    model, intake, known = ubercal_model(table, camera, recipe, anchors=anchors, spool=spool)
+    model, intake, known = ubercal_model(table, camera, recipe, anchors=anchors, build=build)
     labels, sums = zero_point_sums(model, recipe, known)
     result = fit(model, recipe.robust, progress=progress, intake=intake, checkpoint=checkpoint, sums=sums)
     p = np.concatenate([result[family.name].value for family in model.families])
@@ -102,15 +102,13 @@ def fit_ubercal(
 
 def ubercal_model(
     table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe, *, anchors: Anchors | None = None,
-    spool: Path | None = None,
+    build: Build = build_model,
 ) -> tuple[Model, Intake, Overview]:  # fmt: skip
     """The model of measurements, what became of them, and what was found in them."""
     source = as_source(table, camera)
     terms, known = ubercal_terms(source, camera, recipe)
-    model, intake = build_model(
-        source, terms, error_floor=recipe.error_floor, valid=lambda rows: on_camera(camera, rows), anchors=anchors,
-        held_out=recipe.held_out, spool=spool,
-    )  # fmt: skip
+    valid = functools.partial(on_camera, camera)
+    model, intake = build(source, Reading(terms, recipe.error_floor, valid, anchors, recipe.held_out))
     return model, intake, known
 
 

@@ -15,6 +15,7 @@ from lib.fit import sources
 from lib.fit.checkpoint import STATE, Checkpoint
 from lib.fit.sources import ParquetSource, TableSource, overview
 from lib.fit.starflat import fit_starflat
+from lib.fit.table import build_model, spooled
 from lib.fit.ubercal import fit_ubercal
 from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
@@ -59,7 +60,7 @@ def assert_same(fit, reference):
 def test_a_streamed_starflat_is_the_one_in_memory(sequence, reference, tmp_path, rows):
     source = ParquetSource(written(sequence, tmp_path), rows=rows)
     assert len(list(source.stars(["star_id"]))) > len(source.paths) or rows > sequence.num_rows
-    assert_same(fit_starflat(source, TINY, RECIPE, spool=tmp_path / "spool").fit, reference)
+    assert_same(fit_starflat(source, TINY, RECIPE, build=spooled(tmp_path / "spool")).fit, reference)
 
 
 def test_a_streamed_survey_is_the_one_in_memory(tmp_path):
@@ -68,7 +69,9 @@ def test_a_streamed_survey_is_the_one_in_memory(tmp_path):
     recipe = UbercalRecipe(zero_points="hierarchical", airmass=True, colour=True, epochs=(58590.0,))
 
     one = fit_ubercal(table, TINY, recipe)
-    other = fit_ubercal(ParquetSource(written(table, tmp_path), rows=900), TINY, recipe, spool=tmp_path / "spool")
+    other = fit_ubercal(
+        ParquetSource(written(table, tmp_path), rows=900), TINY, recipe, build=spooled(tmp_path / "spool")
+    )
 
     assert_same(other.fit, one.fit)
     np.testing.assert_allclose(other.zero_points.value, one.zero_points.value, atol=10 * MICRO)
@@ -81,12 +84,12 @@ def test_a_streamed_survey_is_the_one_in_memory(tmp_path):
 def test_files_that_are_not_sorted_or_share_a_star_are_refused(sequence, tmp_path):
     paths = written(sequence, tmp_path)
     last = sequence.slice(sequence.num_rows - 1)
-    pq.write_table(pa.concat_tables([last, sequence.slice(0, 100)]), paths[0])
+    pq.write_table(pa.concat_tables([sequence.slice(100, 100), sequence.slice(0, 100)]), paths[0])
     with pytest.raises(BadData, match=r"part0\.parquet is not sorted by star_id"):
-        fit_starflat(ParquetSource(paths), TINY, RECIPE, spool=tmp_path / "one")
+        fit_starflat(ParquetSource(paths), TINY, RECIPE, build=spooled(tmp_path / "one"))
     pq.write_table(pa.concat_tables([sequence.slice(0, 100), last]), paths[0])
     with pytest.raises(BadData, match=f"star {last['star_id'][0].as_py()} is in two of"):
-        fit_starflat(ParquetSource(paths), TINY, RECIPE, spool=tmp_path / "other")
+        fit_starflat(ParquetSource(paths), TINY, RECIPE, build=spooled(tmp_path / "other"))
 
 
 def test_files_in_any_order_with_interlaced_stars_serve(sequence, reference, tmp_path):
@@ -94,7 +97,9 @@ def test_files_in_any_order_with_interlaced_stars_serve(sequence, reference, tmp
     odd = sequence["star_id"].to_numpy() // 7 % 2 == 1
     for name, of in (("a", odd), ("b", ~odd)):
         pq.write_table(sequence.filter(pa.array(of)), tmp_path / name)
-    fit = fit_starflat(ParquetSource([tmp_path / "a", tmp_path / "b"]), TINY, RECIPE, spool=tmp_path / "spool").fit
+    fit = fit_starflat(
+        ParquetSource([tmp_path / "a", tmp_path / "b"]), TINY, RECIPE, build=spooled(tmp_path / "spool")
+    ).fit
     old = np.concatenate([np.flatnonzero(odd), np.flatnonzero(~odd)])
     np.testing.assert_array_equal(np.sort(old[fit.rejected]), reference.rejected)
     np.testing.assert_allclose(fit.vector, reference.vector, atol=10 * MICRO)
@@ -129,9 +134,9 @@ def test_an_interrupted_fit_goes_on_to_the_very_same_answer(sequence, tmp_path, 
     when = int(part * len(seen)) + 1
 
     def fitted(name, progress):
-        spool = tmp_path / name if streamed else None
+        build = spooled(tmp_path / name) if streamed else build_model
         checkpoint = Checkpoint(tmp_path / "state", "this fit", every=4)
-        return fit_starflat(source, TINY, RECIPE, progress=progress, spool=spool, checkpoint=checkpoint).fit
+        return fit_starflat(source, TINY, RECIPE, progress=progress, build=build, checkpoint=checkpoint).fit
 
     told = []
 

@@ -1,0 +1,81 @@
+"""Partitions on the workers of a cluster give the fit of one process."""
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+from lib.camera import TINY
+from lib.fit import normal
+from lib.fit.checkpoint import Checkpoint
+from lib.fit.sources import ParquetSource, TableSource
+from lib.fit.starflat import fit_starflat, starflat_model
+from lib.fit.ubercal import fit_ubercal
+from lib.fit.workers import distributed, shares
+from lib.recipes import UbercalRecipe
+from lib.simulate.measurements import Effects, star_measurements, survey
+from tests.lib.fit.test_streaming import RECIPE, assert_same, reference, sequence, written  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers; in threads of this process, since it is not Dask that is tested."""
+    with (
+        LocalCluster(n_workers=2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def test_a_starflat_on_workers_is_the_one_in_memory(sequence, reference, client, tmp_path):  # noqa: F811
+    source = ParquetSource(written(sequence, tmp_path))
+    assert_same(fit_starflat(source, TINY, RECIPE, build=distributed(client, tmp_path / "spool")).fit, reference)
+
+
+def test_a_survey_on_workers_is_the_one_in_memory_and_goes_on_after_an_interruption(client, tmp_path):
+    table, _ = star_measurements(TINY, survey(2, 6, TINY, seed=5), 2000, Effects(map=0, colour_map=0), seed=5)
+    recipe = UbercalRecipe(zero_points="hierarchical", airmass=True)
+    source = ParquetSource(written(table, tmp_path))
+
+    def stop(one):
+        if one.round == 4:
+            raise KeyboardInterrupt
+
+    def kept():
+        return Checkpoint(tmp_path / "state", "this fit")
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_ubercal(source, TINY, recipe, build=distributed(client), progress=stop, checkpoint=kept())
+    told = []
+    there = fit_ubercal(source, TINY, recipe, build=distributed(client), progress=told.append, checkpoint=kept())
+    here = fit_ubercal(table, TINY, recipe)
+
+    assert told[0].round == 4
+    assert_same(there.fit, here.fit)
+    np.testing.assert_allclose(there.zero_points.sigma, here.zero_points.sigma, rtol=1e-3)
+    np.testing.assert_array_equal(there.repeatability.count, here.repeatability.count)
+
+
+def test_only_parameters_travel(sequence, client, tmp_path):  # noqa: F811
+    """A pass returns a vector as long as the parameters from each worker, whatever the number of measurements."""
+    model, _, _ = starflat_model(ParquetSource(written(sequence, tmp_path)), TINY, RECIPE, build=distributed(client))
+    p = np.random.default_rng(0).normal(size=model.n_param)
+    parts = list(model.each(normal._apply, model.units, model.width, p))
+    assert [part.shape for part in parts] == [p.shape] * 2
+    whole, _, _ = starflat_model(sequence, TINY, RECIPE)
+    np.testing.assert_allclose(normal.apply(model, p), normal.apply(whole, p), rtol=1e-9, atol=1e-6)
+    assert (model.n_row, model.n_star) == (whole.n_row, whole.n_star)
+
+
+def test_files_are_shared_out_in_order_and_evenly(sequence, tmp_path):  # noqa: F811
+    source = ParquetSource(written(sequence, tmp_path, cuts=np.arange(0.1, 1, 0.1)))
+    parts = shares(source, 3)
+    assert [path for part in parts for path in part.paths] == list(source.paths)
+    np.testing.assert_array_equal(np.cumsum([0, *(part.n_row for part in parts)])[:-1], [p.first_row for p in parts])
+    # Ten files for three workers: none has more than four.
+    assert max(part.n_row for part in parts) < 0.45 * source.n_row
+    assert len(shares(source, 20)) == 10
+
+
+def test_workers_want_files(sequence, client):  # noqa: F811
+    with pytest.raises(TypeError, match="Parquet"):
+        fit_starflat(TableSource(sequence), TINY, RECIPE, build=distributed(client))
