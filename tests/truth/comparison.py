@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lib.identifiers import CcdExposure, Quadrant
 from lib.image import Image
 from lib.simulate import chain
-from tests.truth.reduction import Reduced, expected_variance, offset_variance
+from tests.truth.reduction import QIDS, Reduced, expected_variance, offset_variance
 
 FULL = 0.98
 """Of the full well: above it a pixel may or may not have overflowed, and its noise is not Poisson's."""
@@ -36,10 +36,11 @@ class Compared:
         return self.error / np.sqrt(self.variance)
 
 
-def compare(night: Reduced) -> Iterator[tuple[CcdExposure, int, Compared]]:
-    """Every quadrant of every exposure."""
+def compare(night: Reduced, qids: Collection[int] = QIDS) -> Iterator[tuple[CcdExposure, int, Compared]]:
+    """Quadrants of every exposure."""
     for ccd, images in night.images.items():
-        for qid, (image, _) in images.items():
+        for qid in qids:
+            image, _ = images[qid]
             quadrant, true = Quadrant(ccd.ccdid, qid), night.truth.detrended(ccd, qid)
             charge = chain.expected_charge(night.plan, night.plan.frame(ccd.exposure), quadrant)
             used = np.isfinite(true) & (charge < FULL * chain.full_well(night.plan))

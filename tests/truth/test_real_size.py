@@ -19,14 +19,14 @@ from tests.truth.reduction import QIDS, measure, reduce_night, write_raws
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """Few frames: the noise of the calibrations is large, and expected."""
-    plan = real_size_night(3, n_bias=3, n_led=1, n_flat=2, n_object=1)
+    plan = real_size_night(3, n_bias=2, n_led=1, n_flat=1, n_object=1)
     tree = tmp_path_factory.mktemp("real")
     write_raws(plan, tree)
     return reduce_night(tree, plan)
 
 
 def test_image_is_the_truth_within_a_twentieth_of_an_adu_and_3_percent_of_its_noise(real):
-    for _, _, one in compare(real):
+    for _, _, one in compare(real, (2, 4)):  # one read from the right, one from the top
         # The mean is known to 0.02 ADU, most of it the offset's.
         assert one.mean_error < 0.025
         assert abs(one.error.mean()) < 0.05
