@@ -1,20 +1,22 @@
 """What a real-size CCD costs from raw files to masters and detrended quadrants.
 
-    python benchmarks/detrend.py
+    python -m benchmarks.detrend [stage ...]
 
 Prints CPU seconds (one thread), the same in units of D, the RICE decoding of one CCD's eight
 HDUs by astropy, and the peak memory of each stage in a process of its own; next to the
-straightforward numpy way, whose results must be the same.
+straightforward numpy way, whose results must be the same.  Stages: decode, detrend, masters, many, quality, cosmics;
+all if none is named.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,25 +24,31 @@ import numpy as np
 from astropy.io import fits
 
 from lib.camera import ZTF
+from lib.detrend.bad_pixels import bad_pixel_masks
 from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.masters import master_bias
+from lib.detrend.compare import compare
+from lib.detrend.cosmics import mark_radiation_hits
+from lib.detrend.masters import combine_leds, led_flat, master_bias
 from lib.detrend.quadrant import detrend_quadrants
 from lib.frames import RawCcd
+from lib.image import Image
 from lib.recipes import QuadrantRecipe
 from lib.sensor.equilibrium import NODES, Equilibrium
 from lib.sensor.readout import Pockets, Readout
 
-N_FRAME = 10
+N_FRAME, N_FLAT, N_LED, N_MANY = 10, 3, 4, 200
 RECIPE = QuadrantRecipe()
 QIDS = range(1, 5)
 
 
 def synthesise(folder: Path) -> None:
-    """Ten bias frames, one science frame before and one after the pocket began; bias pattern and sky of 400 ADU."""
+    """Bias frames, flats, one science frame before and one after the pocket began; bias pattern and sky of 400 ADU."""
     rng = np.random.default_rng(1)
     pattern = [rng.normal(60, 5, ZTF.shape).astype(np.float32) for _ in QIDS]
-    for name in [*(f"bias{i:02d}" for i in range(N_FRAME)), "science", "pocket"]:
-        sky, noise = (0, 1.5) if name.startswith("bias") else (400, 8.3)
+    levels = {"bias": (0, 1.5), "flat": (20_000, 58)}
+    calibrations = [*(f"bias{i:02d}" for i in range(N_FRAME)), *(f"flat{i:02d}" for i in range(N_FLAT))]
+    for name in [*calibrations, "science", "pocket"]:
+        sky, noise = levels.get(name[:4], (400, 8.3))
         primary = fits.PrimaryHDU()
         primary.header["OBSMJD"] = 58944.4 if name == "pocket" else 58578.4
         hdus = [primary]
@@ -97,13 +105,26 @@ def detrend(folder: Path) -> Callable[[], dict]:
     return detrending(folder / "science.fits.fz", *masters())
 
 
+def detrend_packed(folder: Path) -> Callable[[], dict]:
+    return detrending(folder / "science.fits.fz", *packed(folder))
+
+
 def detrend_power_law(folder: Path) -> Callable[[], dict]:
-    return detrending(folder / "pocket.fits.fz", *masters())
+    return detrending(folder / "pocket.fits.fz", *packed(folder))
 
 
 def detrend_equilibrium(folder: Path) -> Callable[[], dict]:
     held = Equilibrium((40 * (NODES.astype(float) / 100) ** 0.35).astype(np.float32))
-    return detrending(folder / "pocket.fits.fz", *masters(), pocket="equilibrium", pockets=lambda raw, qid: held)
+    return detrending(folder / "pocket.fits.fz", *packed(folder), pocket="equilibrium", pockets=lambda raw, qid: held)
+
+
+def packed(folder: Path) -> list[CcdMaster]:
+    """Masters in memory as who detrends many exposures of one CCD keeps them."""
+    made = []
+    for name in ("bias", "flat"):
+        with CcdMaster.open(folder / f"{name}.fits", ZTF) as master:
+            made.append(master.packed())
+    return made
 
 
 def detrending(
@@ -115,22 +136,23 @@ def detrending(
     def run() -> dict:
         made = {}
         for qid, image, _ in detrend_quadrants(path, bias, flat, 20_400.0, headers, {}, ZTF, recipe, pockets=pockets):
-            if qid == 1:  # to compare
-                made = {"data": image.data, "variance": image.variance}
+            if qid == 1:  # to compare; a part, so as not to count as memory of the detrending
+                made = {"data": image.data[:200].copy(), "variance": image.variance[:200].copy()}
+            del image  # before the next one is made
         return made
 
     return run
 
 
 def detrend_from_files(folder: Path) -> Callable[[], dict]:
-    """Masters read plane by plane, as tasks do, and the power law."""
+    """Masters read plane by plane, as tasks do, and no pocket."""
 
     def run() -> dict:
         with (
             CcdMaster.open(folder / "bias.fits", ZTF) as bias,
             CcdMaster.open(folder / "flat.fits", ZTF) as flat,
         ):
-            return detrending(folder / "pocket.fits.fz", bias, flat)()
+            return detrending(folder / "science.fits.fz", bias, flat)()
 
     return run
 
@@ -165,15 +187,23 @@ def detrend_straight(folder: Path) -> Callable[[], dict]:
                 variance = noise * (20_400 / 20_000 / flat.data[qid]) ** 2
                 variance += image**2 * flat.variance[qid] / flat.data[qid] ** 2
                 if qid == 1:
-                    made = {"data": image, "variance": variance}
+                    made = {"data": image[:200], "variance": variance[:200]}
         return made
 
     return run
 
 
 def bias(folder: Path) -> Callable[[], dict]:
+    return stacking(folder, "median")
+
+
+def bias_mean(folder: Path) -> Callable[[], dict]:
+    return stacking(folder, "mean")
+
+
+def stacking(folder: Path, combine: str) -> Callable[[], dict]:
     def run() -> dict:
-        made = master_bias(sorted(folder.glob("bias*.fz")), ZTF, 3, RECIPE.bias)
+        made = master_bias(sorted(folder.glob("bias*.fz")), ZTF, 3, replace(RECIPE.bias, combine=combine))
         return {f"data{q}": made.data[q] for q in QIDS} | {f"count{q}": made.count[q] for q in QIDS}
 
     return run
@@ -188,6 +218,14 @@ def bias_written(folder: Path) -> Callable[[], dict]:
 
 
 def bias_straight(folder: Path) -> Callable[[], dict]:
+    return stacking_straight(folder, np.nanmedian)
+
+
+def bias_mean_straight(folder: Path) -> Callable[[], dict]:
+    return stacking_straight(folder, lambda kept, axis: np.nanmean(kept.astype(np.float64), axis).astype(np.float32))
+
+
+def stacking_straight(folder: Path, average: Callable[..., np.ndarray]) -> Callable[[], dict]:
     """All frames of a quadrant in memory, numpy's functions."""
 
     def run() -> dict:
@@ -200,9 +238,73 @@ def bias_straight(folder: Path) -> Callable[[], dict]:
             ordered = np.sort(frames, axis=0)
             keep = np.abs(ordered - np.median(ordered, axis=0).astype(np.float64))
             keep = keep <= RECIPE.bias.clip * np.std(ordered, axis=0, dtype=np.float64)
-            made[f"data{qid}"] = np.nanmedian(np.where(keep, ordered, np.float32(np.nan)), axis=0)
+            made[f"data{qid}"] = average(np.where(keep, ordered, np.float32(np.nan)), axis=0)
             made[f"count{qid}"] = keep.sum(axis=0).astype(np.uint16)
         return made
+
+    return run
+
+
+def bias_of_many(folder: Path) -> Callable[[], dict]:
+    """The same frames again and again, under other names."""
+    several = folder / "many"
+    several.mkdir(exist_ok=True)
+    for i in range(N_MANY):
+        (several / f"bias{i:03d}.fits.fz").hardlink_to(folder / f"bias{i % N_FRAME:02d}.fits.fz")
+
+    def run() -> dict:
+        master_bias(sorted(several.glob("bias*.fz")), ZTF, 3, RECIPE.bias).write(folder / "many.fits")
+        return {}
+
+    return run
+
+
+def flat_of_a_led(folder: Path) -> Callable[[], dict]:
+    def run() -> dict:
+        with CcdMaster.open(folder / "bias.fits", ZTF) as bias:
+            led_flat(sorted(folder.glob("flat*.fz")), bias, ZTF, 3, RECIPE.flat.led).write(folder / "led.fits")
+        return {}
+
+    return run
+
+
+def flat_of_leds(folder: Path) -> Callable[[], dict]:
+    def run() -> dict:
+        with ExitStack() as stack:
+            leds = [stack.enter_context(CcdMaster.open(folder / "led.fits", ZTF)) for _ in range(N_LED)]
+            combine_leds(leds, RECIPE.flat).write(folder / "leds.fits")
+        return {}
+
+    return run
+
+
+def comparison(folder: Path) -> Callable[[], dict]:
+    def run() -> dict:
+        with CcdMaster.open(folder / "leds.fits", ZTF) as new, CcdMaster.open(folder / "led.fits", ZTF) as old:
+            compare(new, old, floor=0.002)
+        return {}
+
+    return run
+
+
+def bad(folder: Path) -> Callable[[], dict]:
+    def run() -> dict:
+        with CcdMaster.open(folder / "master.fits", ZTF) as bias, CcdMaster.open(folder / "leds.fits", ZTF) as flat:
+            bad_pixel_masks(sorted(folder.glob("bias*.fz")), bias, flat, ZTF, RECIPE.bad_pixel_map)
+        return {}
+
+    return run
+
+
+def cosmic_rays(_folder: Path) -> Callable[[], dict]:
+    """Four quadrants of sky."""
+    data = np.random.default_rng(3).normal(400, 8.3, ZTF.shape).astype(np.float32)
+    variance, mask = np.full(ZTF.shape, 8.3**2, np.float32), np.zeros(ZTF.shape, np.uint16)
+
+    def run() -> dict:
+        for _ in QIDS:
+            mark_radiation_hits(Image(data, variance, mask))
+        return {}
 
     return run
 
@@ -220,9 +322,15 @@ def _measure(prepare: Callable[[Path], Callable[[], dict]], folder: Path, repeat
         start = time.process_time()
         made = run()
         seconds.append(time.process_time() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = peak_gb()
     np.savez(folder / f"{prepare.__name__}.npz", **made)
     return min(seconds), peak
+
+
+def peak_gb() -> float:
+    """Of this process since it began; what `resource` tells is that of its parent too."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e6
 
 
 def difference(folder: Path, one: str, other: str) -> str:
@@ -232,33 +340,57 @@ def difference(folder: Path, one: str, other: str) -> str:
         return f"relative difference {max(np.max(np.abs(a[key] / b[key] - 1)) for key in a):.0e}"
 
 
-def main() -> None:
+def main(stages: Collection[str]) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         synthesise(folder)
-        unit, peak = measured(decode, folder, 5)
-        print(f"{'stage':44} {'CPU s':>7} {'D':>6} {'GB':>5}")
-
-        def show(label: str, seconds: float, peak: float) -> None:
-            print(f"{label:44} {seconds:7.2f} {seconds / unit:6.2f} {peak:5.2f}", flush=True)
-
-        show("RICE decoding of a CCD by astropy (D)", unit, peak)
-        show("  ours", *measured(decode_ours, folder, 5))
-        show("raw to four quadrants, no pocket", *measured(detrend, folder, 5))
-        show("  straightforward numpy and astropy", *measured(detrend_straight, folder, 2))
-        print(f"  {difference(folder, 'detrend', 'detrend_straight')}")
-        show("raw to four quadrants, equilibrium pocket", *measured(detrend_equilibrium, folder, 5))
-        show("raw to four quadrants, power-law pocket", *measured(detrend_power_law, folder, 5))
         measured(write_masters, folder, 1)
-        show("  and the masters read from their files", *measured(detrend_from_files, folder, 3))
-        print(f"  {difference(folder, 'detrend_power_law', 'detrend_from_files')}: the masters' quantisation")
-        show(f"master bias of {N_FRAME}, in memory", *measured(bias, folder, 2))
-        show("  straightforward numpy and astropy", *measured(bias_straight, folder, 1))
-        print(f"  {difference(folder, 'bias', 'bias_straight')}")
-        show(f"master bias of {N_FRAME}, written", *measured(bias_written, folder, 2))
+        unit, peak = measured(decode, folder, 5)
+        print(f"{'stage':52} {'CPU s':>7} {'D':>6} {'GB':>5}")
+
+        def show(label: str, prepare: Callable[[Path], Callable[[], dict]], repeat: int) -> None:
+            seconds, peak = measured(prepare, folder, repeat)
+            print(f"{label:52} {seconds:7.2f} {seconds / unit:6.2f} {peak:5.2f}", flush=True)
+
+        print(f"{'RICE decoding of a CCD by astropy (D)':52} {unit:7.2f} {1:6.2f} {peak:5.2f}")
+        for stage in STAGES:
+            if stage in stages or not stages:
+                for label, prepare, repeat, *compared in STAGES[stage]:
+                    show(label, prepare, repeat)
+                    for other, why in compared:
+                        print(f"    {difference(folder, prepare.__name__, other)}{why}")
+
+
+STAGES = {
+    "decode": [("  ours", decode_ours, 5)],
+    "detrend": [
+        ("raw to four quadrants, no pocket", detrend, 5),
+        ("  straightforward numpy and astropy", detrend_straight, 2, ("detrend", "")),
+        ("  masters packed in memory", detrend_packed, 5, ("detrend_straight", ": the masters' files and packing")),
+        ("  masters read from their files", detrend_from_files, 2, ("detrend_packed", ": the packing")),
+        ("raw to four quadrants, equilibrium pocket, packed", detrend_equilibrium, 5),
+        ("raw to four quadrants, power-law pocket, packed", detrend_power_law, 5),
+    ],
+    "masters": [
+        (f"master bias of {N_FRAME}, in memory", bias, 2),
+        ("  straightforward numpy and astropy", bias_straight, 1, ("bias", "")),
+        (f"master bias of {N_FRAME}, the clipped mean", bias_mean, 2),
+        ("  straightforward numpy and astropy", bias_mean_straight, 1, ("bias_mean", "")),
+        (f"master bias of {N_FRAME}, written", bias_written, 2),
+        (f"flat of a LED of {N_FLAT}, written", flat_of_a_led, 1),
+        (f"flat of {N_LED} LEDs, written", flat_of_leds, 1),
+    ],
+    "many": [(f"master bias of {N_MANY}, written", bias_of_many, 1)],
+    "quality": [
+        ("comparison of two masters", comparison, 1),
+        ("bad pixels", bad, 1),
+    ],
+    "cosmics": [("radiation hits of four quadrants", cosmic_rays, 1)],
+}
+"""Label, what to measure, how often, and with what to compare the result."""
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from lib.camera import Camera
+from lib.detrend.packed import PackedData, PackedVariance
 from lib.errors import BadData
 from lib.identifiers import N_QUADRANT
 from lib.products import Value
@@ -25,8 +26,8 @@ _STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COM
 
 _QIDS = range(1, N_QUADRANT + 1)
 
-Planes = Mapping[int, NDArray]
-"""By qid; (row, column) as stored."""
+Planes = Mapping[int, Any]
+"""By qid; (row, column) as stored, float32 arrays or packed ones that give them row by row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +96,14 @@ class CcdMaster:
                 PlanesOnDemand(lambda qid: read(f"Q{qid}_N", np.uint16)),
                 cards,
             )
+
+    def packed(self) -> Self:
+        """The same in half the memory, for detrending: `lib.detrend.packed`.  Counts are left behind."""
+        data, variance = {}, {}
+        for qid in sorted(self.data):
+            exact = self.variance[qid]
+            data[qid], variance[qid] = PackedData.of(self.data[qid], exact), PackedVariance.of(exact)
+        return replace(self, data=data, variance=variance, count={})
 
     @property
     def _planes(self) -> tuple[Planes, Planes, Planes]:
