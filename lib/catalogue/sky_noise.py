@@ -57,7 +57,7 @@ class SkyNoise:
         missing = measured - self.propagated.at(x, y)[:, np.newaxis]
         neighbours = 2 * overlaps(radii, len(self.correlation)) @ self.correlation
         area = np.pi * np.asarray(radii) ** 2
-        total = noise + squares * missing + measured * neighbours + (area * self.level_error) ** 2
+        total = noise + squares * (missing + measured * neighbours) + (area * self.level_error) ** 2
         return np.clip(total, 0, None)
 
 
@@ -137,7 +137,7 @@ def _pair_sums(above, ignored, rms, lags):  # type: ignore[no-untyped-def]
 
 @lru_cache(maxsize=16)
 def overlaps(radii: tuple[float, ...], lags: int) -> NDArray[np.float64]:
-    """Sums over an aperture's pixels of w_i w_(i + lag), of which it covers w, lag columns apart.
+    """Sums over an aperture's pixels of w_i w_(i + lag), of which it covers w, lag columns apart, over that of w_i^2.
 
     The mean over places of the star on its pixel, from which it departs by a few parts in a hundred.
 
@@ -145,7 +145,7 @@ def overlaps(radii: tuple[float, ...], lags: int) -> NDArray[np.float64]:
     -------
     (radius, lag), lags from 1
     """
-    total = np.zeros((len(radii), lags))
+    total = np.zeros((len(radii), lags + 1))
     places = (np.arange(_PHASES) + 0.5) / _PHASES - 0.5
     for k, radius in enumerate(radii):
         half = int(np.ceil(radius)) + 1
@@ -153,5 +153,5 @@ def overlaps(radii: tuple[float, ...], lags: int) -> NDArray[np.float64]:
         for dy in places:
             for dx in places:
                 w = np.array([[covered(i - dx, j - dy, radius) for i in offset] for j in offset])
-                total[k] += [np.sum(w[:, lag:] * w[:, : max(0, w.shape[1] - lag)]) for lag in range(1, lags + 1)]
-    return total / len(places) ** 2
+                total[k] += [np.sum(w[:, lag:] * w[:, : max(0, w.shape[1] - lag)]) for lag in range(lags + 1)]
+    return total[:, 1:] / total[:, :1]

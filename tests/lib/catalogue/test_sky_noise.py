@@ -1,5 +1,7 @@
 """Noise of aperture sums where the noise of neighbouring pixels is correlated."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,8 +78,19 @@ def test_without_pairs_pixels_count_as_independent():
 def test_overlaps_are_areas_of_lenses():
     """Two circles a lag apart share a lens; pixels blur their rims, which takes away up to a sixth of the perimeter."""
     radii = np.array([4.0, 8.0, 12.0])
+    disc, rim = np.pi * radii**2, 2 * np.pi * radii / 6
     for lag in range(1, 4):
         lens = 2 * radii**2 * np.arccos(lag / 2 / radii) - lag / 2 * np.sqrt(4 * radii**2 - lag**2)
         found = overlaps(tuple(radii), 3)[:, lag - 1]
-        assert (found < lens + 0.5).all()
-        assert (found > lens - 2 * np.pi * radii / 6).all()
+        assert (found < lens / (disc - rim)).all()
+        assert (found > (lens - rim) / disc).all()
+
+
+def test_a_circle_cut_by_the_border_has_the_noise_of_what_is_left():
+    data = undone_pocket(np.random.default_rng(5), 0.4).astype(np.float32)
+    background = measure_background(data, NOTHING, box=10_000)
+    sky = measure_noise(data, np.ones_like(data), background, NOTHING, box=10_000)
+    x, y = np.array([300.0, 300.0, 300.0]), np.array([299.5, -0.5, -9.0])
+    error = aperture_photometry(data, np.ones_like(data), NOTHING, x, y, (6.0,), sky=replace(sky, level_error=0)).error
+    assert error[1, 0] == pytest.approx(error[0, 0] / np.sqrt(2), rel=1e-6)
+    assert error[2, 0] == 0
