@@ -61,7 +61,7 @@ class PackedData:
         return len(self.codes)
 
     def __getitem__(self, key: Key) -> NDArray[np.float32]:
-        codes = self.codes[key]
+        codes = np.ascontiguousarray(self.codes[key])
         plane = np.empty(codes.shape, np.float32)
         if _unpack(codes, self.zero, self.step, plane):
             rows, columns = key if isinstance(key, tuple) else (key, slice(None))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -67,6 +67,7 @@ def test_planes_of_one_quadrant_have_one_shape(planes):
         bad_pixels(planes[0], planes[1][:-1], *planes[2:], LIMITS)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.floats(-100, 100, width=32)),
     st.sampled_from([1, 3, 7]),

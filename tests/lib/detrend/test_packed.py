@@ -2,7 +2,7 @@
 
 import numpy as np
 from astropy.io import fits
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -17,6 +17,7 @@ planes = arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 5)), el
 parts = st.tuples(st.slices(20), st.slices(5)) | st.slices(20)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(planes, st.floats(0.015625, 100, width=32), parts)
 def test_data_are_right_to_half_a_step(plane, noise, part):
     packed = PackedData.of(plane, np.full(plane.shape, noise**2, np.float32))
