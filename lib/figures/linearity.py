@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ _BAND = 3.0
 
 @styled
 def plot_linearity(table: pa.Table, title: str) -> Figure:
-    """Correction against signal, measured and of the table; below what the fit leaves of the flats.
+    """Correction against signal, measured and of the table; how the channels differ; what the fit leaves of the flats.
+
+    What the four channels have in common is known as well as the lamp is steady; the middle row shows what is known
+    far better: measured over the table's, less the mean of the channels, in the same light.
 
     Parameters
     ----------
@@ -27,18 +31,35 @@ def plot_linearity(table: pa.Table, title: str) -> Figure:
         Columns `lib.tables.LINEARITY` of one CCD.
     """
     rows = table.to_pylist()
-    figure = new_figure(5.2)
-    panels = figure.subplots(2, len(rows), sharex=True, sharey="row", squeeze=False, height_ratios=[1.6, 1])
-    for row, upper, lower in zip(rows, *panels, strict=True):
+    figure = new_figure(6.6)
+    panels = figure.subplots(3, len(rows), sharex=True, sharey="row", squeeze=False, height_ratios=[1.6, 1, 1])
+    for row, own, upper, middle, lower in zip(rows, _own(rows), *panels, strict=True):
         _correction(upper, row)
+        middle.plot(*own, color=ACCENT, linewidth=1.2)
+        middle.axhline(0, color="black", linewidth=0.6)
         lower.plot(_kilo(row["shown"]), 1e3 * np.array(row["left"]), ".", color=ACCENT, markersize=4)
         lower.axhline(0, color="black", linewidth=0.6)
         lower.set_xlabel("signal (1000 ADU)")
     panels[0, 0].set_ylabel("true / measured - 1 (%)")
-    panels[1, 0].set_ylabel("left of the flats (per mille)")
+    panels[1, 0].set_ylabel("own part, measured\n- table (per mille)")
+    panels[2, 0].set_ylabel("left of the flats\n(per mille)")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.suptitle(title, fontsize=10.5)
     return figure
+
+
+def _own(rows: Sequence[dict[str, Any]]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Of each channel signal (1000 ADU), and correction over the table's less the channels' mean (per mille)."""
+    shown = np.array([row["shown"] for row in rows])
+    response = np.median(shown / shown.mean(axis=0), axis=1)
+    signals = response[:, np.newaxis] * np.linspace(0, shown.max(), 100)
+    names = (("a", "b"), ("table_a", "table_b"))
+    both = [
+        [1 + _excess(Linearity(row[a], row[b]), signal) for a, b in names]
+        for row, signal in zip(rows, signals, strict=True)
+    ]
+    over = np.array([measured / known for measured, known in both])
+    return [(_kilo(signal), 1e3 * one) for signal, one in zip(signals, over - over.mean(axis=0), strict=True)]
 
 
 def _correction(axes: Axes, row: dict[str, Any]) -> None:

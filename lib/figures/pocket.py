@@ -51,17 +51,18 @@ def plot_pocket(amplifiers: Mapping[int, Amplifier], title: str) -> Figure:
         upper.plot(shown.first, shown.filled, ".", color=ORANGE, markersize=2.5, label="first pixels", alpha=0.35)
         upper.set(xscale="log", yscale="log", ylim=(0.5 * fit[0], 3 * fit[-1]), title=f"quadrant {qid}")
         band = 100 * _BAND * one.function.relative_error(_LEVELS, reference)
-        lower.fill_between(_LEVELS, -band, band, color=GREY, alpha=0.35, linewidth=0, label="fit, 3 sigma")
+        lower.fill_between(_LEVELS, -band, band, color=GREY, alpha=0.35, linewidth=0, label="band")
         lower.errorbar(
             shown.level, 100 * (shown.ratio - 1), 100 * shown.ratio_error, fmt=".", color=ACCENT, markersize=3,
-            elinewidth=0.4, alpha=0.6, label="overscan",
+            elinewidth=0.4, alpha=0.6,
         )  # fmt: skip
         lower.axhline(0, color="black", linewidth=0.6)
         lower.set(xlabel="level (ADU)", xlim=(3, 60_000), ylim=_reach(amplifiers))
     panels[0, 0].set_ylabel("charge in the pocket (ADU)")
     panels[1, 0].set_ylabel("shown / fit - 1 (%)")
-    panels[0, 0].legend(loc="upper left", handletextpad=0.3)
-    panels[1, 0].legend(loc="upper left", handletextpad=0.3, borderpad=0.1)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    band, _ = panels[1, 0].get_legend_handles_labels()
+    figure.legend([*handles, *band], [*labels, f"fit, {_BAND:.0f} sigma"], loc="outside lower center", ncols=4)
     figure.suptitle(title, fontsize=10.5)
     return figure
 
@@ -89,7 +90,7 @@ def _against_temperature(axes: Axes, one: Amplifier, qid: int) -> None:
         return
     axes.plot(one.kelvin, 100 * (one.shown.ratio - 1), ".", color=ACCENT, markersize=3, alpha=0.6)
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=2)
 
 
 def _by_column(axes: Axes, shown: Compared) -> None:
