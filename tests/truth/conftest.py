@@ -12,7 +12,7 @@ from tests.truth.reduction import measure, reduce_night
 @pytest.fixture(scope="session")
 def night(tmp_path_factory):
     """Two CCDs of the tiny camera, two filters, two fields: every usual effect is on."""
-    plan = tiny_night(seed=20190406, ccdids=(3, 6))
+    plan = tiny_night(seed=20190406, ccdids=(3, 6), n_bias=6, n_flat=3)
     tree = tmp_path_factory.mktemp("tiny")
     simulate_night(plan, tree)
     return reduce_night(tree, plan)
