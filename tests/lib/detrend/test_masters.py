@@ -87,6 +87,20 @@ def test_the_fast_way_is_the_straight_way(bias, bias_frames):
     np.testing.assert_array_equal(bias.count[3], keep.sum(axis=0))
 
 
+def test_the_mean_of_the_frames_is_taken_where_the_recipe_says(bias, bias_frames, detector):
+    mean = master_bias(bias_frames, TINY, 3, BiasRecipe(combine="mean"))
+    assert (bias.value("COMBINE"), mean.value("COMBINE")) == ("median", "mean")
+    assert_same(mean, master_bias(bias_frames, TINY, 3, BiasRecipe(mean_from=10)))
+    error = mean.data[1] - detector.bias[1]
+    # As for the median, with a tenth of a frame's variance.
+    np.testing.assert_allclose(error.var(), 1.5**2 / 10, rtol=ONE_VARIANCE + 0.0045)
+    np.testing.assert_allclose(
+        np.median(mean.variance[1]), 1.5**2 / 10, rtol=4 * 1.25 * np.sqrt(2 / (9 * N_PIXEL / 16))
+    )
+    with pytest.raises(ValueError, match="expected auto, mean or median"):
+        master_bias(bias_frames, TINY, 3, BiasRecipe(combine="best"))
+
+
 @pytest.mark.parametrize(("led", "adu", "n"), [(2, 20_000, 4), (3, 22_000, 5)])
 def test_the_flat_of_a_led_is_recovered_though_the_lamp_varies(led_flats, detector, led, adu, n):
     flat = led_flats[led]
