@@ -10,7 +10,7 @@ from tasks.outcome import Outcome, total
 from tasks.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
 from tasks.survey_report import draw_surveys
-from tasks.ubercal import fit_surveys
+from tasks.ubercal import fit_surveys, lay_out
 
 
 @product_flow("ubercal")
@@ -22,6 +22,7 @@ def ubercal(
     ccds: list[int] | None = None,
     filters: list[str] | None = None,
     external: str | None = None,
+    hats: str | None = None,
     recipe: SurveyRecipe = SurveyRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
@@ -30,13 +31,15 @@ def ubercal(
 
     1. Find the catalogues of each filter, and gather their measurements, star by star.
     2. Fit each filter: zero points, mean stars, repeatability, residual maps.
-    3. Draw what was found.
+    3. Draw what was found, and lay out the mean stars for others.
 
     Parameters
     ----------
     external
         Parquet file with mag and source_id, or mag, ra and dec, to compare with (mag_e to hold on to it); none if
         not given.
+    hats
+        Folder for the mean stars of each filter as a HATS catalogue; not written if not given.
     """
     scope, products = scope_of(period, camera, ccds, filters), store_at(store)
 
@@ -49,4 +52,6 @@ def ubercal(
     fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, external, products)
 
     drawn = draw_surveys(fitted, scope.camera, recipe, products)
+    for stars in fitted.of(Kind.MEAN_STARS) if hats else ():
+        lay_out(stars, hats, products)
     return tables + fitted + drawn

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lib.camera import Camera
+from lib.catalogue.hats import write_hats
 from lib.fit.checkpoint import Checkpoint
 from lib.fit.external import External
 from lib.fit.parameter_table import parameter_table
@@ -35,13 +36,16 @@ from lib.store import Store
 from lib.store.parquet import read_parts, read_table, write_parts, write_table
 from lib.tables import schema_of
 from tasks.outcome import Outcome, attempt
-from tasks.policies import collect, launch, product_task
+from tasks.policies import collect, launch, product_task, query_task
 from tasks.reading import opened
 from tasks.settings import scratch
 from tasks.star_table import partitions_of
 
 IN_MEMORY = 50_000_000
 """Measurements up to which a fit keeps them in memory: 2 GB."""
+
+HATS_ORDER = 3
+"""Of the files of mean stars, where they are not too long: 7 degrees."""
 
 MADE = (Kind.ZERO_POINTS, Kind.UBERCAL, Kind.MEAN_STARS, Kind.REPEATABILITY, Kind.RESIDUAL_MAP, Kind.SKY_MAP)
 
@@ -126,6 +130,14 @@ def fit_surveys(
         )
         for index in indices
     )
+
+
+@query_task
+def lay_out(stars: Built, folder: str, store: Store) -> int:
+    """Write mean stars as a HATS catalogue, for programs of others; returns how many."""
+    filter = filter_of(stars.ref)
+    with store.open(stars) as path:
+        return write_hats(read_parts(path), Path(folder) / filter, name=f"ztf_in2p3_{filter}", order=HATS_ORDER)
 
 
 def file_as_input(path: str) -> Built:

@@ -98,6 +98,7 @@ def groups(table: pa.Table) -> dict[tuple[int, int], np.ndarray]:
 def fitted(store: Store, folder: Path, external: Path | None):
     return ubercal(
         PERIOD, str(folder / "store"), camera="tiny", filters=["zr"], recipe=RECIPE, workers=0,
+        hats=str(folder / "hats"),
         external=str(external) if external else None,
     )  # fmt: skip
 
@@ -145,6 +146,12 @@ def test_mean_stars_are_those_of_the_sky(month):
     level = column(stars, "external") - month.truth.star_mag[star]
     assert np.isfinite(level).all()
     assert np.abs(level + 3.0).max() < 6 * 0.01
+
+
+def test_mean_stars_are_laid_out_for_others(month):
+    laid = [pq.ParquetFile(path).read() for path in (month.external.parent / "hats/zr/dataset").rglob("*.parquet")]
+    stars = product(month, Kind.MEAN_STARS)
+    assert pa.concat_tables(laid).drop_columns(["_healpix_29"]).sort_by("star_id").equals(stars)
 
 
 def test_what_is_left_over_is_noise(month):
