@@ -68,7 +68,7 @@ def demonstration_of(camera: str) -> Demonstration:
         return Demonstration((real_size_night(REAL_SIZE_CCD),))
     # More bright stars than usual: what a starflat needs.
     night = tiny_night(NIGHT, n_bias=6, n_flat=3, sky=Sky(slope=0.1, faint=18.5))
-    sequence = dithered_night(night, SEQUENCE, Filter.ZR, n_exposure=10, ccdids=SEQUENCE_CCDS)
+    sequence = dithered_night(night, SEQUENCE, Filter.ZR, n_exposure=10, spread=0.6, ccdids=SEQUENCE_CCDS)
     month = survey_nights(night, MONTH, Filter.ZR, ccdids=MONTH_CCDS)
     return Demonstration((night, sequence, *month), (str(Period.of(SEQUENCE)),), (str(Period(MONTH[0], MONTH[-1])),))
 
