@@ -1,0 +1,25 @@
+"""A column of a table: name, type, unit, meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: pa.DataType
+    unit: str
+    """Empty for a pure number or a name."""
+    doc: str
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, self.type, nullable=True, metadata={"unit": self.unit, "description": self.doc})
+
+
+def schema_of(columns: Iterable[Column]) -> pa.Schema:
+    return pa.schema([column.field for column in columns])
