@@ -18,6 +18,7 @@ from lib.figures.summary import numbers
 from lib.identifiers import Filter
 from lib.simulate.exposures import ObjectFrame
 from lib.simulate.truth import Truth
+from lib.simulate.wcs import axis_position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,7 @@ def compare_map(table: pa.Table, truth: Truth, filter: Filter) -> tuple[Compared
     for one in np.unique(rcid):
         on = rcid == one
         true[on] = 1e3 * truth.response(filter, int(one), x[on], y[on])
-    return _without(np.column_stack([np.ones(len(u)), u, v]), value[known], true, sigma[known]), known
+    return without(np.column_stack([np.ones(len(u)), u, v]), value[known], true, sigma[known]), known
 
 
 def compare_zero_points(parameters: pa.Table, truth: Truth, radius: float) -> Compared:
@@ -77,15 +78,19 @@ def compare_zero_points(parameters: pa.Table, truth: Truth, radius: float) -> Co
     family = np.asarray(parameters["family"].to_pylist())
     zero = family == "zero_point"
     value, sigma = (1e3 * numbers(parameters, name)[zero] for name in ("value", "sigma"))
-    frames = _frames(truth)
+    frames = exposures_of(truth)
     some = [frames[int(label)] for label in numbers(parameters, "label")[zero]]
-    ra, dec, air = (np.array([getattr(frame, name) for frame in some]) for name in ("ra", "dec", "airmass"))
-    extinction = np.array([frame.extinction for frame in some])
+    ra, dec = np.array([axis_position(truth.plan_of(frame.exposure), frame) for frame in some]).reshape(-1, 2).T
     true = 1e3 * np.array([truth.zero_point(frame.exposure, radius) for frame in some])
     if "airmass" not in family:
-        true += 1e3 * extinction * (air - 1)
-    east = ((ra - ra[0] + 180) % 360 - 180) * np.cos(np.deg2rad(dec))
-    return _without(np.column_stack([np.ones(len(dec)), east, dec]), value, true, sigma)
+        true += 1e3 * np.array([frame.extinction * (frame.airmass - 1) for frame in some])
+    return without(pointing_plane(ra, dec), value, true, sigma)
+
+
+def pointing_plane(ra: NDArray, dec: NDArray) -> NDArray[np.float64]:
+    """A constant, and the pointings of some exposures (degrees) east and north of the first: (exposure, 3)."""
+    east = ((ra - ra[:1] + 180) % 360 - 180) * np.cos(np.deg2rad(dec))
+    return np.column_stack([np.ones(len(dec)), east, dec - dec[:1]])
 
 
 def truth_pictures(
@@ -157,7 +162,7 @@ def plot_compared(cells: Compared, zero: Compared) -> Figure:
     return figure
 
 
-def _without(shapes: NDArray, fitted: NDArray, true: NDArray, sigma: NDArray) -> Compared:
+def without(shapes: NDArray, fitted: NDArray, true: NDArray, sigma: NDArray) -> Compared:
     """Both without the combination of shapes (parameter, shape) that fits each best."""
     weighted = shapes / sigma[:, None]
 
@@ -167,5 +172,5 @@ def _without(shapes: NDArray, fitted: NDArray, true: NDArray, sigma: NDArray) ->
     return Compared(left(fitted), left(true), sigma, len(true) - shapes.shape[1])
 
 
-def _frames(truth: Truth) -> dict[int, ObjectFrame]:
+def exposures_of(truth: Truth) -> dict[int, ObjectFrame]:
     return {int(frame.exposure.filefracday): frame for plan in truth.nights for frame in plan.objects}

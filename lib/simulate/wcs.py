@@ -94,6 +94,13 @@ def field_position(
     return deproject(xi, eta, frame.ra + error_ra / np.cos(np.deg2rad(frame.dec)), frame.dec + error_dec)
 
 
+def axis_position(plan: NightPlan, frame: ObjectFrame) -> tuple[float, float]:
+    """Where the optical axis points, degrees: not quite where the telescope was sent."""
+    anywhere = Quadrant(1, 1)
+    ra, dec = field_position(plan, frame, anywhere, *plan.camera.pixel(anywhere, 0.0, 0.0))
+    return float(ra), float(dec)
+
+
 def project(ra: ArrayLike, dec: ArrayLike, ra0: ArrayLike, dec0: ArrayLike) -> tuple[NDArray, NDArray]:
     """Gnomonic projection: degrees east and north on the plane tangent at (ra0, dec0)."""
     a, d, d0 = np.deg2rad(np.asarray(ra) - np.asarray(ra0)), np.deg2rad(dec), np.deg2rad(dec0)
