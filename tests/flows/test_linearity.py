@@ -15,14 +15,14 @@ from lib.simulate.survey import simulate_night
 from lib.store.parquet import read_table
 from tests.flows.night import NIGHT, opened
 
-CCD, N_FLAT = 3, 10
+CCD, N_FLAT = 3, 8
 ADU_PER_SECOND, LAMP_SCATTER = 3000.0, 0.005
 SCOPE = {"camera": "tiny", "ccds": [CCD], "filters": ["zr"], "workers": 0}
 
 
 def night(seconds: np.ndarray) -> NightPlan:
     """Flats of one lamp that shone so long, with its scatter."""
-    plan = tiny_night(ccdids=(CCD,), filters=(Filter.ZR,), n_bias=4, n_led=1, n_flat=N_FLAT, n_object=0)
+    plan = tiny_night(ccdids=(CCD,), filters=(Filter.ZR,), n_bias=3, n_led=1, n_flat=N_FLAT, n_object=0)
     lamp = 1 + LAMP_SCATTER * np.random.default_rng(8).standard_normal(N_FLAT)
     flats = tuple(
         replace(flat, exptime=float(time), level_adu=float(ADU_PER_SECOND * time * factor))
