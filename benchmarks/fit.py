@@ -103,16 +103,16 @@ def run(path: Path, name: str) -> dict[str, object]:
     return {name: out}
 
 
-def run_streamed(path: Path) -> dict[str, object]:
+def run_streamed(path: Path, name: str) -> dict[str, object]:
     """The same from Parquet files, with memory for a part of them."""
     compile_passes()
-    source = ParquetSource([path / "table.parquet"])
+    source = ParquetSource(sorted(path.glob("*.parquet")))
     meter = Meter()
     with tempfile.TemporaryDirectory(dir=path) as spool:
-        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES["robust"]), build=spooled(Path(spool))).fit
+        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES[name]), build=spooled(Path(spool))).fit
         disk = sum(file.stat().st_size for file in Path(spool).iterdir())
     cpu, memory = meter.read()
-    return {"streamed": {
+    return {f"{name}, streamed": {
         "rows": source.n_row, "stars": fit.model.n_star, "cpu_s": cpu, "memory_mb": memory / 1e6,
         "with_interpreter_mb": (memory + meter.held) / 1e6, "spool_bytes_per_row": disk / source.n_row,
         "iterations_last": fit.iterations, "rounds": fit.rounds, "chi2_per_dof": fit.chi2 / fit.dof,
@@ -240,7 +240,7 @@ def main() -> None:
             simulate(int(how), Path(folder))
             print("{}")
         else:
-            runs = {"run": lambda: run(Path(folder), how), "streamed": lambda: run_streamed(Path(folder)),
+            runs = {"run": lambda: run(Path(folder), how), "streamed": lambda: run_streamed(Path(folder), how),
                     "direct": lambda: run_direct(Path(folder), how)}  # fmt: skip
             print(json.dumps(runs[what]()))
         return
@@ -249,7 +249,7 @@ def main() -> None:
             child("simulate", str(int(size)), folder)
             for name in RECIPES:
                 report(child("run", name, folder))
-            report(child("streamed", "", folder))
+            report(child("streamed", "robust", folder))
             for how, largest in (("scipy", args.scipy), ("cholmod", args.cholmod if find_spec("sksparse") else 0)):
                 if size <= largest:
                     report(child("direct", how, folder))
