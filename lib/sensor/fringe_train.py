@@ -262,15 +262,20 @@ def _calmed(skies: _Skies, found: _Components) -> tuple[NDArray[np.float32], NDA
     """Patterns, (component, cell row, cell column), whose cells lean on their neighbours as far as they are not known,
     and their noise, (component,).
 
-    Each cell's pattern is expected to be the mean of the 3 x 3 around it, but for as much as the well-known cells
-    differ from theirs: cells that few exposures see take that mean, the others hardly move.
+    Each cell's pattern is expected to be the mean of the 3 x 3 around it, but for the error of that mean and for as
+    much as the well-known cells differ from theirs by more than noise.  So cells that few exposures see take that
+    mean, those of a strong pattern hardly move, and a weak one loses two thirds of its noise.
     """
     amplitudes, smooth = _amplitudes(skies, found.patterns)
     normal, right = _cell_equations(skies, amplitudes, smooth)
-    known = skies.known.sum(axis=0) >= np.median(skies.known.sum(axis=0))
-    around = _neighbours(found.patterns, skies.known.sum(axis=0) > 0, skies.shape)
-    scatter = np.square(found.patterns - around)[:, known].mean(axis=1)
-    prior = np.diag(1 / scatter).astype(np.float32)
+    count = skies.known.sum(axis=0)
+    well_known = count >= np.median(count)
+    around = _neighbours(found.patterns, count > 0, skies.shape)
+    scatter = np.square(found.patterns - around)[:, well_known].mean(axis=1)
+    alone = np.linalg.inv(normal[well_known] + _RIDGE * np.eye(len(scatter), dtype=np.float32))
+    variance = np.diagonal(alone, axis1=1, axis2=2).mean(axis=0)
+    true_scatter = np.maximum(scatter - variance * 8 / 9, 0)  # a ninth of the mean's noise is the cell's own
+    prior = np.diag(1 / (true_scatter + variance / 9)).astype(np.float32)
     covariance = np.linalg.inv(normal + prior)
     patterns = (covariance @ (right + around.T @ prior)[..., None])[..., 0].T
     noise = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).mean(axis=0))

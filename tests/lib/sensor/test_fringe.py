@@ -165,7 +165,7 @@ def test_what_is_left_of_the_fringes_is_the_noise_of_the_map(maps):
         injected.append(without_smooth(in_cells(fringes)).std())
         noise.append(pixel_noise)
     assert (np.array(left) < np.maximum(0.1 * np.array(injected), np.array(noise) / 5)).all()
-    # All have the noise of one map, of 960 cells: known to 1/sqrt(2 x 960).  Neighbours share a little of it, and what is
+    # All have the noise of one map, of 960 cells: known to 1/sqrt(2 x 960).  Neighbours share some of it, and what is
     # too weak for a map of 24 exposures is left: a tenth more or less.
     of_map = np.sqrt(np.mean(np.square(left)) / np.mean(np.square(expected)))
     assert of_map == pytest.approx(1, abs=4 / np.sqrt(2 * 960) + 0.1)
