@@ -55,6 +55,8 @@ class PocketFitRecipe:
     """Exposures of the sky used of a period, and as many flats, spread evenly over it."""
     spans: int = 9
     """Of the spline in the logarithm of the level."""
+    most_chi2: float = 10.0
+    """Per degree of freedom; above it the equilibrium model does not describe the pocket, and none is stored."""
     version: int = 1
 
 

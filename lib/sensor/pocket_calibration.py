@@ -40,13 +40,18 @@ def measure_pockets(profiles: pa.Table, ccdid: int, period: Period, recipe: Pock
     Raises
     ------
     BadData
-        Too few profiles of an amplifier.
+        Too few profiles of an amplifier, or the model does not describe them.
     """
     thermometer = thermometer_of(profiles)
     rows = []
     for qid in range(1, N_QUADRANT + 1):
         try:
             fit = fit_equilibrium(profiles_of(profiles, qid, thermometer), spans=recipe.fit.spans)
+            if not fit.chi2 <= recipe.fit.most_chi2:
+                raise BadData(
+                    f"the equilibrium model leaves a chi2 of {fit.chi2:.1f} per degree of freedom, more than "
+                    f"{recipe.fit.most_chi2:g}; reject spoilt exposures, or take the power law for this CCD"
+                )
         except BadData as error:
             raise BadData(f"{Quadrant(ccdid, qid)}, {period}: {error}") from error
         rows.append(

@@ -16,7 +16,7 @@ from lib.recipes import PocketRecipe
 from lib.sensor.equilibrium import NODES
 from lib.sensor.pocket_calibration import CcdPockets, measure_pockets, thermometer_of
 from lib.sensor.temperature import Temperatures
-from lib.simulate.pocket import equilibrium_charge
+from lib.simulate.pocket import equilibrium_charge, power_law_pocket
 from tests.lib.sensor.test_pocket_fit import profiles_of
 
 CCD, PERIOD = 5, Period(date(2020, 4, 1), date(2020, 4, 30))
@@ -107,3 +107,13 @@ def test_too_few_profiles_name_the_amplifier(profiles):
     without = profiles.filter(pc.not_equal(profiles["qid"], 3))
     with pytest.raises(BadData, match="c05_q3, 20200401_20200430: 0 overscan profiles for 13 parameters"):
         measure_pockets(without, CCD, PERIOD, PocketRecipe())
+
+
+def test_a_pocket_of_another_kind_is_refused(profiles):
+    """The overscan tells the two published models apart: behind the power law a fit of this one is nonsense."""
+    parts = [profiles.filter(pc.not_equal(profiles["qid"], 2))]
+    found = profiles_of(lambda o, k: equilibrium_charge(o, k, Quadrant(CCD, 2)), 2, n_sky=20, n_flat=4)
+    _, behind = power_law_pocket(Quadrant(CCD, 2)).read(np.repeat(found.level[:, None], 60, axis=1), 30)
+    parts.append(replace(found, overscan=behind).table(2, 58944.4, 168.0))
+    with pytest.raises(BadData, match=r"c05_q2.*leaves a chi2 of .* take the power law"):
+        measure_pockets(pa.concat_tables(parts), CCD, PERIOD, PocketRecipe())
