@@ -12,7 +12,8 @@ def render_leaf(
     title: str, facts: Mapping[str, str], pictures: Sequence[Picture], *, limit: int = MARKDOWN_BYTES
 ) -> str:
     """Tables of the GitHub kind, pictures inside; beyond `limit` bytes they are named instead of shown."""
-    parts = [f"# {plain(title)}", markdown_table(["Quantity", "Value"], list(facts.items()))]
+    parts = [f"# {plain(title)}"]
+    parts += [markdown_table(["Quantity", "Value"], list(facts.items()))] if facts else []
     size = sum(len(part.encode()) for part in parts)
     for picture in pictures:
         shown = f"![{plain(picture.title)}]({data_uri(picture)})"
