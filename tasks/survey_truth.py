@@ -1,0 +1,61 @@
+"""Zero points of a simulated survey beside their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact
+
+from lib.figures.leaf import render_leaf
+from lib.figures.survey_truth import survey_truth_picture
+from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
+from lib.recipes import SurveyRecipe
+from lib.simulate.truth import PLAN, Truth
+from lib.store import Store
+from lib.store.parquet import read_table
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, product_task, tell_where
+from tasks.star_table import as_input
+from tasks.starflat_report import called, picture_of
+
+
+@product_task
+def draw_survey_truth(target: ProductRef, zero_points: Built, truth: str, recipe: SurveyRecipe, store: Store) -> Built:
+    """Fitted zero points beside the injected ones."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        with store.open(zero_points) as path:
+            table = read_table(path)
+        picture = survey_truth_picture(table, Truth.load(Path(truth)), recipe.stars.radius, called(zero_points))
+        spool.write_bytes(picture.png)
+        return {"title": picture.title, "caption": picture.caption}
+
+    return store.build(target, recipe, [zero_points, as_input(Path(truth) / PLAN)], make)
+
+
+def compare_surveys(fitted: Outcome, recipe: SurveyRecipe, store: Store, truth: str) -> Outcome:
+    """One picture for each fit, and an artifact with it.
+
+    Parameters
+    ----------
+    truth
+        Folder of the simulated survey.
+    """
+    drawn = collect(
+        launch(
+            draw_survey_truth,
+            survey_figure_ref(recipe, period_of(one.ref), filter_of(one.ref), "truth"),
+            one,
+            truth,
+            recipe=recipe,
+            store=store,
+        )
+        for one in fitted.of(Kind.ZERO_POINTS)
+    )
+    for one in drawn.built:
+        title = f"Zero points {called(one)} beside the truth"
+        page = render_leaf(title, {}, [picture_of(one, store)])
+        create_markdown_artifact(page, key=f"ubercal-truth-{filter_of(one.ref)}", description=title)
+    tell_where(drawn, store)
+    return drawn
