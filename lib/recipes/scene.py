@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class PsfRecipe:
     """PSF of a quadrant exposure (`lib.scene.psf_fit`)."""
 
-    order: int = 2
+    order: int = 1
     """Of the polynomials in x and y that the profile's width and ellipse follow over the quadrant: 0 (constant), 1 or
-    2.  A width that runs over 9 % linearly costs 0.1 mmag if the fit is linear in another power of it."""
+    2.  Squares that are not there cost: with 200 stars of 14 to 18 mag, 1 mmag of each exposure's throughput."""
     spacing: float = 0.22
     """Between the finest coefficients of the residual map, in FWHM of the profile."""
     ridge: float = 1e-7

@@ -57,7 +57,8 @@ class PsfModel:
     """The PSF anywhere on a quadrant."""
 
     shape: NDArray[np.float64]
-    """(4, term): of log width^2, two ellipticities and log(beta - 1), polynomials over the quadrant (`terms`)."""
+    """(4, term): of log width^2, two ellipticities and log(beta - 1) the value at `middle`, then how they change over
+    the quadrant (`terms`); of the width its relative change."""
     middle: NDArray[np.float64]
     """(2,): x, y."""
     scale: float
@@ -67,9 +68,16 @@ class PsfModel:
     """Of the residual at `middle`; it grows with the width."""
 
     def at(self, place: NDArray) -> Psf:
-        local = self.shape @ self.terms(place)
-        factor = float(np.exp(0.5 * (local[0] - self.shape[0, 0])))
-        return Psf(moffat_of(local), self.residual / factor**2, self.spacing * factor)
+        width, local = self.local(place)
+        return Psf(moffat_of(local), self.residual / width**2, self.spacing * width)
+
+    def local(self, place: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """Width at a pixel (x, y) in that at `middle`, and (4,): what `moffat_of` takes."""
+        terms = self.terms(place)
+        local = self.shape @ terms
+        width = max(1 + float(self.shape[0, 1:] @ terms[1:]), 0.1)
+        local[0] = self.shape[0, 0] + 2 * np.log(width)
+        return width, local
 
     def terms(self, place: NDArray) -> NDArray[np.float64]:
         """(term,): 1, x, y, x^2, x y, y^2 from `middle`, as many as there are."""

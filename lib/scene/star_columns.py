@@ -52,8 +52,9 @@ def star_columns(
     own = np.linalg.qr(columns)[0]
     rest = np.where(keep, stamps.data[s].ravel() - flux * image[0] - fluxes.sky[s], 0)
 
-    place = model.terms(stamps.expected[s])
-    local = model.shape @ place
+    width, local = model.local(stamps.expected[s])
+    by_term = np.tile(model.terms(stamps.expected[s]), (4, 1))
+    by_term[0, 1:] *= 2 / width  # of the width squared's logarithm by the width
     bare = Psf(psf.moffat, NO_MAP, 1.0).draw(x, y, square)[0].ravel()
     by_shape = np.zeros((4, len(keep)))
     for k in np.flatnonzero(free.any(axis=1)):
@@ -64,5 +65,5 @@ def star_columns(
             by_shape[k] = (wide.draw(x, y, square)[0].ravel() - image[0]) / EPS
         else:
             by_shape[k] = (Psf(moffat_of(other), NO_MAP, 1.0).draw(x, y, square)[0].ravel() - bare) / EPS
-    shape = flux * (by_shape[:, None, :] * place[:, None])[free].T * keep[:, None]
+    shape = flux * (by_shape[:, None, :] * by_term[:, :, None])[free].T * keep[:, None]
     return StarColumns(psf, float(x), float(y), flux, keep, rest, own, shape - own @ (own.T @ shape))
