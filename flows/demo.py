@@ -7,10 +7,12 @@ from pathlib import Path
 from flows.catalogue import catalogue
 from flows.detrend import detrend
 from flows.download import download
+from flows.follow import follow_supernova
 from flows.nightly import nightly
 from flows.policies import product_flow
 from flows.starflat import starflat
 from flows.ubercal import ubercal
+from lib.camera import ZTF
 from lib.recipes import CatalogueRecipe
 from lib.simulate.server import IrsaLookalike
 from tasks.outcome import Outcome, total
@@ -34,6 +36,7 @@ def demo(
     4. Measure the stars on the exposures of the other nights.
     5. Fit the response of the camera to the dithered sequence.
     6. Fit the zero points of the month, with magnitudes corrected for that response.
+    7. Follow a supernova on its galaxy, and measure its light curve.
 
     Parameters
     ----------
@@ -66,4 +69,8 @@ def demo(
     )
 
     zero_points = total(ubercal(period, store, recipe=survey_recipe(recipe), **how) for period in shown.months)
-    return reduced + kept + later + flats + zero_points
+
+    at_real_size = camera == ZTF.name
+    supernova = str(Path(folder) / "supernova")
+    followed = Outcome() if at_real_size else follow_supernova(supernova, store, shown.night, recipe, **how)
+    return reduced + kept + later + flats + zero_points + followed

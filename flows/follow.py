@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ from flows.download import download
 from flows.scene import scene
 from lib.recipes import CatalogueRecipe
 from lib.simulate.exposures import NightPlan
+from tasks.follow import light_curve_recipe, supernova_nights, tolerant
 from tasks.outcome import Outcome
 from tasks.settings import ROOT
-from tasks.simulation import light_curve_recipe, simulate_all, supernova_nights
+from tasks.simulation import simulate
 
 
 def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: CatalogueRecipe, **how: Any) -> Outcome:
@@ -34,17 +34,16 @@ def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: Catalogue
         Of the flows: camera, workers, max_set_aside.
     """
     nights, ccdid = supernova_nights(plan)
-    simulate_all(nights, folder, how["workers"])
+    simulate(nights, folder, how["workers"])
 
-    tolerant = replace(recipe, quadrant=replace(recipe.quadrant, tolerance_days=120))
     filters = sorted({str(night.objects[0].exposure.filter) for night in nights})
     brought = download(
         f"{nights[0].night:%Y%m%d}_{nights[-1].night:%Y%m%d}", store, archive=folder,
-        reference=str(Path(folder) / "reference"), ccds=[ccdid], filters=filters, recipe=tolerant, **how,
+        reference=str(Path(folder) / "reference"), ccds=[ccdid], filters=filters, recipe=tolerant(recipe), **how,
     )  # fmt: skip
 
     measured = scene(
-        store, str(ROOT / "deployments/targets.toml"), names=["supernova"], recipe=light_curve_recipe(tolerant),
+        store, str(ROOT / "deployments/targets.toml"), names=["supernova"], recipe=light_curve_recipe(recipe),
         truth=folder, **how,
     )  # fmt: skip
     return brought + measured
