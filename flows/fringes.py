@@ -52,7 +52,7 @@ def fringes(
     figures = collect(
         launch(
             draw_fringes,
-            sensor_figure_ref(of_maps, scope.period, f"fringes_c{ccdid:02d}"),
+            sensor_figure_ref(of_maps, scope.period, f"fringes-c{ccdid:02d}"),
             one,
             amplitudes[ccdid],
             ready[ccdid],

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lib.camera import Camera
 from lib.errors import BadData
 from lib.figures.fringes import plot_fringes
@@ -28,6 +26,7 @@ from tasks.outcome import Outcome, SetAside
 from tasks.policies import product_task
 from tasks.reading import opened
 from tasks.reduction import detrend
+from tasks.selection import spread
 
 Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
 
@@ -41,7 +40,7 @@ def fringed_jobs(
     for job in (job for jobs in ready.values() for job in jobs):
         of_ccd[job.ccd.ccdid].append(job)
     most = recipe.exposures.fringe_fit.exposures
-    return {ccdid: _spread(jobs, most) for ccdid, jobs in sorted(of_ccd.items())}, aside
+    return {ccdid: spread(jobs, most) for ccdid, jobs in sorted(of_ccd.items())}, aside
 
 
 @product_task
@@ -116,8 +115,3 @@ def skies_of(
             cell = recipe.exposures.fringe_fit.cell
             found.append((job.ccd, {qid: sky_cells(image, cell) for qid, (image, _) in images.items()}))
     return found, aside
-
-
-def _spread(jobs: Sequence[CcdJob], most: int) -> list[CcdJob]:
-    chosen = np.unique(np.linspace(0, len(jobs) - 1, min(most, len(jobs))).round().astype(int))
-    return [jobs[i] for i in chosen]

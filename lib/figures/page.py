@@ -1,4 +1,4 @@
-"""The report of a night as one page: HTML for the store, the same as Markdown for an artifact."""
+"""The report of a night, or of the detector, as one page: HTML for the store, the same as Markdown for an artifact."""
 
 from __future__ import annotations
 
@@ -39,6 +39,23 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """Some rows of words."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """To another page of the store, relative to this one."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a page shows."""
 
@@ -50,10 +67,18 @@ class Report:
     set_aside: Sequence[Aside] = ()
     about: str = ""
     """Where the data are from, recipe: one line under the title."""
+    tables: Sequence[Table] = ()
+    links: Sequence[Link] = ()
+    subject: str = ""
+    """What the page is about, if not the night."""
 
     @property
     def title(self) -> str:
-        return f"ZTF night of {self.night:%Y-%m-%d}"
+        return f"ZTF {self.subject}" if self.subject else f"ZTF night of {self.night:%Y-%m-%d}"
+
+    @property
+    def heading(self) -> str:
+        return "Quality of the detector" if self.subject else "Quality of the night"
 
     @property
     def subtitle(self) -> str:
@@ -116,11 +141,13 @@ def _markdown(report: Report, shown: dict[str, str]) -> str:
         f"# {plain(report.title)}",
         plain(report.subtitle),
         f"**{report.verdict}** {plain(report.verdict_text)}",
-        "## Quality of the night",
+        f"## {report.heading}",
         markdown_table(
             ["Quantity", "Value", "Expected", "Verdict"], [(c.name, c.value, c.limit, c.word) for c in report.checks]
         ),
     ]
+    for table in report.tables:
+        parts += [f"## {plain(table.title)}", markdown_table(table.header, table.rows)]
     for picture in report.pictures:
         parts += [f"## {plain(picture.title)}", shown[picture.name], plain(picture.caption)]
     parts += [

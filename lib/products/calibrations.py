@@ -62,10 +62,20 @@ def linearity_ref(recipe: recipes.LinearityRecipe, period: Period, ccdid: int) -
 
 
 def sensor_figure_ref(
-    recipe: recipes.PocketRecipe | recipes.LinearityRecipe | recipes.FringeRecipe, period: Period, name: str
+    recipe: recipes.PocketRecipe | recipes.LinearityRecipe | recipes.FringeRecipe | recipes.DetectorRecipe,
+    period: Period,
+    name: str,
 ) -> ProductRef:
     """Of what was measured of a sensor over a period."""
     return _master(Kind.FIGURE, recipe, period, name, f"{name}.png")
+
+
+def detector_numbers_ref(recipe: recipes.DetectorRecipe, period: Period, ccdid: int) -> ProductRef:
+    return _master(Kind.SUMMARY, recipe, period, f"c{ccdid:02d}", f"c{ccdid:02d}_detector.parquet")
+
+
+def detector_page_ref(recipe: recipes.DetectorRecipe, period: Period) -> ProductRef:
+    return _master(Kind.REPORT, recipe, period, "", "detector.html")
 
 
 def _master(kind: Kind, recipe: object, period: Period, part: str, name: str) -> ProductRef:

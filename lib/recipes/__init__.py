@@ -27,7 +27,7 @@ from lib.recipes.fit import PhotometricLimits, RobustRecipe, StarflatRecipe, Sto
 from lib.recipes.light_curve import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe
 from lib.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
 from lib.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
-from lib.recipes.report import ReportRecipe
+from lib.recipes.report import DetectorRecipe, ReportRecipe
 from lib.recipes.scene import PsfRecipe, SceneRecipe
 from lib.recipes.star_table import ForeignColumns, StarTableRecipe
 from lib.recipes.starflat import SequenceRecipe, SequenceReportRecipe
@@ -40,6 +40,7 @@ __all__ = [
     "BiasRecipe",
     "CalibrationsRecipe",
     "CatalogueRecipe",
+    "DetectorRecipe",
     "FlatRecipe",
     "FocalPlaneRecipe",
     "ForeignColumns",
