@@ -108,6 +108,8 @@ def plot_light_curve(table: pa.Table, truth: tuple[NDArray, NDArray] | None = No
     right.set(xlabel="MJD (days)", ylabel="chi2 of the pixels / number")
     right.margins(y=0.35)
     right.legend(loc="upper right", ncols=2)
+    for axes in (left, right):
+        axes.locator_params(axis="x", nbins=5)
     return figure
 
 
@@ -247,4 +249,6 @@ def plot_curve_stars(table: pa.Table, stars: pa.Table, psfs: Sequence[pa.Table])
     through.errorbar(mjd[known], ratio[known] / middle, error[known] * ratio[known] / middle, fmt="o", color=ACCENT,
                      markersize=3.5, linewidth=0.8, capsize=2)  # fmt: skip
     through.set(xlabel="MJD (days)", ylabel="throughput over the median")
+    for axes in (slope, through):
+        axes.locator_params(axis="x", nbins=5)
     return figure
