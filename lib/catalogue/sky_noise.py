@@ -29,7 +29,10 @@ class SkyNoise:
 
     What is common to many exposures is not in it: the noise of the flat is that of each pixel, as the
     variance plane has it, but the same in all exposures that were divided by this flat.  Fluxes of a star that
-    falls on the same pixels again share it, and averaging them does not reduce it.
+    falls on the same pixels again share it, and averaging them does not reduce it.  Nor is what is no noise:
+    sources too faint to be masked, and sky narrower than a cell of the mesh.  On a real, crowded quadrant
+    (ztf_20200924431759_000655_zr_c13_o_q3) sums over blank sky scatter 1.13, 1.35, 1.57 and 1.82 times their
+    errors at 3, 6, 9 and 12 pixels; with cells of 32 pixels instead of 128 1.07, 1.17, 1.27 and 1.36 times.
     """
 
     rms: Mesh
