@@ -17,10 +17,12 @@ from lib.detrend.masters import combine_leds, led_flat, master_bias
 from lib.detrend.quadrant import detrend_ccd
 from lib.identifiers import Filter, ImageType
 from lib.recipes import CatalogueRecipe, digest
+from lib.sensor.pocket_calibration import measure_pockets
 from lib.simulate import files
 from lib.simulate.exposures import VERSION, tiny_night
 from lib.simulate.survey import simulate_night
 from lib.store.parquet import read_table
+from tests.lib.sensor.test_pocket_calibration import CCD, PERIOD, seen
 
 GOLDEN = Path(__file__).parent / "data" / "golden.json"
 RECIPE = CatalogueRecipe()
@@ -51,6 +53,8 @@ def numbers_of(tree: Path) -> dict[str, dict[str, object]]:
     stars = max((read_table(part) for part in parts), key=lambda table: table.num_rows)
     catalogue = aperture_catalogue(image, header, stars, ccd, 1, TINY, RECIPE.photometry)
 
+    pockets = measure_pockets(seen(), CCD, PERIOD, of_quadrant.pocket)
+
     def entry(recipe: object, **values: object) -> dict[str, object]:
         return {"recipe": digest(recipe), "simulator": VERSION} | {k: figures(v) for k, v in values.items()}
 
@@ -59,6 +63,9 @@ def numbers_of(tree: Path) -> dict[str, dict[str, object]]:
         "led flat": entry(of_quadrant.flat.led, data=led.data[1], variance=led.variance[1]),
         "flat": entry(of_quadrant.flat, data=flat.data[1], level=[level]),
         "quadrant": entry(of_quadrant, data=image.data, variance=image.variance, mask=image.mask),
+        "pocket": entry(
+            of_quadrant.pocket, **{name: pockets[name].combine_chunks().values for name in ("charge", "charge_error")}
+        ),
         "catalogue": entry(
             RECIPE, **{name: catalogue[name].to_numpy() for name in ("x", "f_3", "f_3_e", "background")}
         ),
