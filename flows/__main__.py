@@ -31,6 +31,7 @@ FLOWS = (
     "detrend",
     "catalogue",
     "science",
+    "detector",
     "report",
     "nightly",
     "stars",

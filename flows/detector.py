@@ -1,0 +1,54 @@
+"""The detector over a period, as one page."""
+
+from __future__ import annotations
+
+from flows.parameters import scope_of
+from flows.policies import product_flow
+from lib.products import detector_numbers_ref
+from lib.recipes import CatalogueRecipe, DetectorRecipe
+from tasks.detector import detector_jobs, draw_detector_page, measure_detector
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch
+from tasks.settings import store_at
+
+
+@product_flow("detector")
+def detector(
+    period: str,
+    store: str,
+    *,
+    camera: str = "ztf",
+    ccds: list[int] | None = None,
+    filters: list[str] | None = None,
+    recipe: CatalogueRecipe = CatalogueRecipe(),
+    workers: int | None = None,
+    max_set_aside: float = 0.2,
+) -> Outcome:
+    """Look at the detector over a period: what is left of its effects, and what its calibrations say.
+
+    1. Choose some exposures of each CCD, with the masters that detrend them.
+    2. Measure on them what is left of offset and pocket, and the noise of the pixels, CCD by CCD.
+    3. Draw the figures and write the page.
+    """
+    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
+    of_page = DetectorRecipe(recipe.quadrant)
+
+    which = {"filters": scope.filters, "ccdids": scope.ccdids}
+    ready, without_masters = detector_jobs(products, scope.period, of_page, **which)
+
+    numbers = collect(
+        launch(
+            measure_detector,
+            detector_numbers_ref(of_page, scope.period, ccdid),
+            jobs,
+            camera=scope.camera,
+            recipe=of_page,
+            store=products,
+        )
+        for ccdid, jobs in ready.items()
+    )
+
+    aside = Outcome(set_aside=without_masters)
+    if not numbers.built:
+        return numbers + aside
+    return numbers + aside + draw_detector_page(scope.period, scope.camera, of_page, products, numbers.built)

@@ -1,0 +1,256 @@
+"""The detector's page of a period: measured on its own exposures, beside what its calibrations say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from prefect.artifacts import create_markdown_artifact
+
+from lib.camera import Camera
+from lib.detrend.ccd_master import CcdMaster
+from lib.errors import BadData
+from lib.figures import detector
+from lib.figures.detector import BiasLevel, detector_checks
+from lib.figures.detector_numbers import DETECTOR, detector_table
+from lib.figures.page import Report, Table, render_html, render_markdown
+from lib.figures.pictures import Picture
+from lib.identifiers import N_QUADRANT, Quadrant
+from lib.periods import Period
+from lib.products import (
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    ccdid_of,
+    detector_page_ref,
+    part_of,
+    period_of,
+    sensor_figure_ref,
+)
+from lib.recipes import DetectorRecipe, QuadrantRecipe, digest
+from lib.sensor.fringe_amplitudes import FRINGE_AMPLITUDES
+from lib.store import Store
+from lib.store.parquet import read_table, write_table
+from lib.tables import schema_of
+from tasks.jobs import CcdJob, ccd_jobs
+from tasks.outcome import Outcome, SetAside
+from tasks.pocket import read_pockets
+from tasks.policies import collect, launch, product_task, tell_where
+from tasks.reading import opened
+from tasks.reduction import detrend
+from tasks.selection import spread
+
+PICTURES = ("overscan", "first-columns", "variance", "bias-noise", "bias-history")
+"""Drawn for the page, in its order; pictures of single CCDs that other flows left come after them."""
+_SINGLE = {"pocket": "Pocket", "pocket-residuals": "Pocket, residuals", "linearity": "Linearity", "fringes": "Fringes"}
+"""Names of those, and their titles."""
+MOST_SINGLE = 3
+"""Of each name that the page shows: all are in the store."""
+
+
+@product_task
+def measure_detector(
+    target: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: DetectorRecipe, store: Store
+) -> Outcome:
+    """Look at some exposures of one CCD."""
+    aside: list[SetAside] = []
+
+    def make(spool: Path) -> None:
+        parts = [schema_of(DETECTOR).empty_table()]
+        for job in jobs:
+            try:
+                parts.append(look_at(job, camera, recipe.quadrant, store))
+            except BadData as error:
+                aside.append(SetAside.because(str(job.ccd), error))
+        write_table(spool, pa.concat_tables(parts))
+
+    inputs = list(dict.fromkeys(one for job in jobs for one in job.inputs))
+    return Outcome([store.build(target, recipe, inputs, make)], aside)
+
+
+def look_at(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> pa.Table:
+    """Numbers of one CCD exposure."""
+    images = {qid: image for qid, (image, _) in detrend(job, camera, recipe, store).items()}
+    pockets = read_pockets(store, job.calibration.pocket)
+    with (
+        opened(store, [job.raw, job.calibration.bias.built]) as (raw, bias_path),
+        CcdMaster.open(bias_path, camera) as bias,
+    ):
+        return detector_table(raw, job.ccd, bias, images, camera, recipe.sensor, pockets=pockets)
+
+
+@product_task
+def draw_detector(
+    target: ProductRef,
+    name: str,
+    numbers: Sequence[Built],
+    biases: Sequence[Built],
+    period: Period,
+    camera: Camera,
+    recipe: DetectorRecipe,
+    store: Store,
+) -> Built:
+    """One of `PICTURES`."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        of_numbers = {"overscan": detector.overscan_picture, "first-columns": detector.pocket_picture}
+        if name.startswith("bias"):
+            levels = [one for built in biases for one in bias_levels(store, built, camera)]
+            noise = partial(detector.bias_picture, camera, period=period)
+            picture = noise(levels) if name == "bias-noise" else detector.history_picture(levels)
+        else:
+            picture = of_numbers.get(name, detector.variance_picture)(camera, joined(store, numbers, DETECTOR))
+        spool.write_bytes(picture.png)
+        return {"title": picture.title, "caption": picture.caption}
+
+    return store.build(target, recipe, biases if name.startswith("bias") else numbers, make)
+
+
+@product_task
+def write_detector_page(
+    target: ProductRef,
+    drawn: Sequence[Built],
+    single: Sequence[Built],
+    numbers: Sequence[Built],
+    fringes: Sequence[Built],
+    calibrations: Sequence[Built],
+    camera: Camera,
+    recipe: DetectorRecipe,
+    store: Store,
+) -> Built:
+    """The page, for the store."""
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        report = detector_report(period_of(target), camera, drawn, single, numbers, fringes, calibrations, store)
+        spool.write_text(render_html(report), encoding="utf-8")
+        return {"verdict": report.verdict, "verdict_text": report.verdict_text}
+
+    return store.build(target, recipe, [*drawn, *single, *numbers, *fringes, *calibrations], make)
+
+
+def detector_jobs(
+    store: Store, period: Period, recipe: DetectorRecipe, **which: Collection
+) -> tuple[dict[int, list[CcdJob]], list[SetAside]]:
+    """Some exposures of each CCD; ``which``: filters and ccdids."""
+    ready, aside = ccd_jobs(store, period, recipe.quadrant, **which)
+    jobs = [job for some in ready.values() for job in some]
+    ccdids = sorted({job.ccd.ccdid for job in jobs})
+    return {ccdid: spread([job for job in jobs if job.ccd.ccdid == ccdid], recipe.exposures) for ccdid in ccdids}, aside
+
+
+def draw_detector_page(
+    period: Period, camera: Camera, recipe: DetectorRecipe, store: Store, numbers: Sequence[Built]
+) -> Outcome:
+    """Figures and page of a period from its numbers and its calibrations, in the store and as an artifact."""
+    quadrant = recipe.quadrant
+    biases = store.list(Kind.BIAS, digest(quadrant.bias))
+    seen = {ccdid_of(one.ref) for one in numbers}
+    biases = [one for one in biases if ccdid_of(one.ref) in seen]
+    drawn = collect(
+        launch(
+            draw_detector, sensor_figure_ref(recipe, period, f"detector-{name}"),
+            name, numbers, biases, period, camera, recipe, store,
+        )
+        for name in PICTURES
+        if biases or not name.startswith("bias")
+    )  # fmt: skip
+    fringes = store.list(Kind.SUMMARY, digest(quadrant.fringe_maps), prefix=f"{period}/")
+    shown = (single_figures(store, period), numbers, fringes, judged(store, quadrant, period))
+    page = collect(
+        [launch(write_detector_page, detector_page_ref(recipe, period), drawn.built, *shown, camera, recipe, store)]
+    )
+    report = detector_report(period, camera, drawn.built, *shown, store)
+    create_markdown_artifact(
+        render_markdown(report), key=f"detector-{camera.name}", description=f"{report.title}: {report.verdict_text}"
+    )
+    tell_where(page, store)
+    return drawn + page
+
+
+def detector_report(
+    period: Period,
+    camera: Camera,
+    drawn: Sequence[Built],
+    single: Sequence[Built],
+    numbers: Sequence[Built],
+    fringes: Sequence[Built],
+    calibrations: Sequence[Built],
+    store: Store,
+) -> Report:
+    """What the page shows."""
+    verdicts = [one for one in calibrations if one.ref.kind is Kind.QUALITY]
+    maps = [one for one in calibrations if one.ref.kind is Kind.BAD_PIXELS]
+    checks = detector_checks(
+        joined(store, numbers, DETECTOR),
+        suspects=sum(one.about.get("quality") != "good" for one in verdicts),
+        masters=len(verdicts),
+        bad_share=max((float(one.about.get("share") or 0) for one in maps), default=float("nan")),
+        fringes=joined(store, fringes, FRINGE_AMPLITUDES) if fringes else None,
+    )
+    tables = []
+    if verdicts:
+        rows = [[part_of(one.ref), *map(_word, (one.about.get(k) for k in _VERDICT.values()))] for one in verdicts]
+        tables.append(Table("Masters against those before them", ["Master", *_VERDICT], rows))
+    if maps:
+        rows = [[part_of(one.ref), *map(_word, (one.about.get(k) for k in _BAD.values()))] for one in maps]
+        tables.append(Table("Bad pixels", ["Filter and CCD", *_BAD], rows))
+    pictures = [*(_picture(one, store) for one in drawn), *(_picture(one, store) for one in single)]
+    dates = f"{period.first:%Y-%m-%d}" + (f" to {period.last:%Y-%m-%d}" if period.last > period.first else "")
+    return Report(period.first, camera.name, checks, pictures, tables=tables, subject=f"detector, {dates}")
+
+
+_VERDICT = {"Quality": "quality", "Share moved": "moved", "Median shift": "shift", "Reason": "reason"}
+_BAD = {"Dead": "n_dead", "Low": "n_low_response", "High": "n_high_response", "Noisy or hot": "n_noisy",
+        "No data": "n_nan", "Share bad": "share"}  # fmt: skip
+"""Columns of the page's tables, and under which names the products note them."""
+
+
+def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
+    """Verdicts on the masters of a period and its maps of bad pixels."""
+    of_period = f"{period}/"
+    return [
+        *store.list(Kind.QUALITY, digest(recipe.bias_verdict), prefix=of_period),
+        *store.list(Kind.QUALITY, digest(recipe.flat_verdict), prefix=of_period),
+        *store.list(Kind.BAD_PIXELS, digest(recipe.bad_pixel_map), prefix=of_period),
+    ]
+
+
+def single_figures(store: Store, period: Period) -> list[Built]:
+    """Pictures of single CCDs that other flows drew of the period."""
+    drawn = store.list(Kind.FIGURE, prefix=f"{period}/")
+    return [
+        one
+        for name in _SINGLE
+        for one in [one for one in drawn if part_of(one.ref).rpartition("-c")[0] == name][:MOST_SINGLE]
+    ]
+
+
+def bias_levels(store: Store, bias: Built, camera: Camera) -> Iterator[BiasLevel]:
+    """Of the amplifiers of one master."""
+    with opened(store, [bias]) as (path,), CcdMaster.open(path, camera) as master:
+        for qid in range(1, N_QUADRANT + 1):
+            level = float(np.nanmedian(master.data[qid][::4, ::4]))
+            noise = float(master.value(f"NOISE{qid}"))  # type: ignore[arg-type]
+            yield BiasLevel(period_of(bias.ref), Quadrant(master.ccdid, qid).rcid, level, noise)
+
+
+def joined(store: Store, products: Sequence[Built], columns: tuple) -> pa.Table:
+    """Their rows in one table; none if there are no products."""
+    with opened(store, products) as paths:
+        return pa.concat_tables([schema_of(columns).empty_table(), *map(read_table, paths)])
+
+
+def _picture(figure: Built, store: Store) -> Picture:
+    name = part_of(figure.ref)
+    single = _SINGLE.get(name.rpartition("-c")[0], "")
+    title = str(figure.about.get("title") or f"{single}, CCD {name[-2:]}")
+    with store.open(figure) as path:
+        return Picture(name, title, str(figure.about.get("caption") or ""), path.read_bytes())
+
+
+def _word(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
