@@ -16,7 +16,9 @@ from lib.camera import ZTF
 from lib.recipes import CatalogueRecipe
 from lib.simulate.server import IrsaLookalike
 from tasks.outcome import Outcome, total
+from tasks.settings import store_at
 from tasks.simulation import RECIPE, demonstration_of, sequence_recipe, simulate, survey_recipe
+from tasks.survey_truth import compare_surveys
 
 
 @product_flow("demo")
@@ -68,9 +70,11 @@ def demo(
         starflat(period, store, recipe=sequence_recipe(recipe), truth=tree, **how) for period in shown.sequences
     )
 
-    zero_points = total(ubercal(period, store, recipe=survey_recipe(recipe), **how) for period in shown.months)
+    survey = survey_recipe(recipe)
+    zero_points = total(ubercal(period, store, recipe=survey, **how) for period in shown.months)
+    compared = compare_surveys(zero_points, survey, store_at(store), tree)
 
     at_real_size = camera == ZTF.name
     supernova = str(Path(folder) / "supernova")
     followed = Outcome() if at_real_size else follow_supernova(supernova, store, shown.night, recipe, **how)
-    return reduced + kept + later + flats + zero_points + followed
+    return reduced + kept + later + flats + zero_points + compared + followed
