@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from lib.camera import Camera
 from lib.errors import MissingProduct
-from lib.figures.page import Aside, ProductCount, Report, render_html, render_markdown
+from lib.figures.page import Aside, Link, ProductCount, Report, render_html, render_markdown
 from lib.figures.pictures import Picture
 from lib.figures.quality import quality_checks, summarise_night
 from lib.figures.residuals import RESIDUALS, residuals
@@ -31,10 +31,11 @@ from lib.products import (
     ccd_of,
     figure_ref,
     filter_of,
+    period_of,
     report_ref,
     summary_ref,
 )
-from lib.recipes import CatalogueRecipe, ReportRecipe
+from lib.recipes import CatalogueRecipe, DetectorRecipe, ReportRecipe, digest
 from lib.simulate.truth import PLAN, Truth
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
@@ -82,6 +83,7 @@ def write_page(
     night: date,
     camera: Camera,
     outcome: Outcome,
+    detector: Sequence[Built],
     recipe: ReportRecipe,
     store: Store,
 ) -> Built:
@@ -91,11 +93,11 @@ def write_page(
     """
 
     def make(spool: Path) -> Mapping[str, Value]:
-        report = report_of(drawn, numbers, night, camera, outcome, store)
+        report = report_of(drawn, numbers, night, camera, outcome, detector, store)
         spool.write_text(render_html(report), encoding="utf-8")
         return {"verdict": report.verdict, "verdict_text": report.verdict_text}
 
-    return store.build(target, recipe, [*drawn, *numbers, _as_input(target, outcome)], make)
+    return store.build(target, recipe, [*drawn, *numbers, *detector, _as_input(target, outcome)], make)
 
 
 def in_store(
@@ -150,7 +152,7 @@ def draw_report(
         launch(draw_figure, figure_ref(of_report, night, name), inputs, draw, camera=camera, truth=truth, **common)
         for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
     )
-    shown = (drawn.built, numbers.built, night, camera, outcome)
+    shown = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night))
     page = collect([launch(write_page, report_ref(of_report, night), *shown, **common)])
     try:
         show_page(report_of(*shown, store))
@@ -195,8 +197,20 @@ def sketches(
     return found
 
 
+def detector_pages(store: Store, recipe: CatalogueRecipe, night: date) -> list[Built]:
+    """Of the periods that the night belongs to."""
+    pages = store.list(Kind.REPORT, digest(DetectorRecipe(recipe.quadrant)))
+    return [page for page in pages if night in period_of(page.ref)]
+
+
 def report_of(
-    drawn: Sequence[Built], numbers: Sequence[Built], night: date, camera: Camera, outcome: Outcome, store: Store
+    drawn: Sequence[Built],
+    numbers: Sequence[Built],
+    night: date,
+    camera: Camera,
+    outcome: Outcome,
+    detector: Sequence[Built],
+    store: Store,
 ) -> Report:
     """What the page shows."""
     quadrants, *compared = tables(store, numbers)
@@ -210,6 +224,7 @@ def report_of(
         [picture_of(one, store) for one in drawn],
         [ProductCount(str(kind), n) for kind, n in counts.items() if n],
         [Aside(one.what, one.reason) for one in outcome.set_aside],
+        links=[Link(f"Detector, {period_of(one.ref)}", f"../../../{one.ref.path}") for one in detector],
     )
 
 
