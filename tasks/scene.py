@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from lib.camera import Camera
 from lib.catalogue.reference import stars_within
+from lib.catalogue.starflat import StarflatMap
 from lib.catalogue.stars import Stars, cone, reference_stars, wcs_of
 from lib.products import (
     NO_RECIPE,
@@ -37,7 +39,7 @@ from lib.scene.catalogue import (
     stamp_of_table,
     stamp_table,
 )
-from lib.scene.curve import Assembled, Measured, assemble, star_repeatability
+from lib.scene.curve import Assembled, Measured, SurveyStars, assemble, star_repeatability
 from lib.scene.curve_table import Unused, light_curve_table, scene_planes, summary_of
 from lib.scene.fit import fit_scene
 from lib.scene.inputs import Exposure, matrix_at, stamp_of
@@ -82,6 +84,20 @@ def measure_stamps(target: Sight, camera: Camera, recipe: PsfCatalogueRecipe, st
             *map(cut_out, target.targets),
         ]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Of one exposure what its part in a light curve needs."""
+
+    psf: Built
+    catalogue: Built
+    stamp: Built
+    starflat: Built | None = None
+
+    @property
+    def inputs(self) -> list[Built]:
+        return [one for one in (self.psf, self.catalogue, self.stamp, self.starflat) if one is not None]
 
 
 class _Look:
@@ -131,8 +147,10 @@ def fit_light_curve(
     target: ProductRef,
     of: Target,
     band: str,
-    made: Sequence[tuple[Built, Built, Built]],
+    made: Sequence[Parts],
     unused: Sequence[Unused],
+    survey: Built | None,
+    camera: Camera,
     recipe: LightCurveRecipe,
     store: Store,
 ) -> Outcome:
@@ -141,13 +159,15 @@ def fit_light_curve(
     Parameters
     ----------
     made
-        PSF, PSF catalogue and stamp of each exposure.
+        Of each exposure.
     unused
         Exposures that are left out, for the record.
+    survey
+        Mean stars that set the zero point, if not Gaia's magnitudes.
     """
     asked = [of.ra, of.dec, str(of.shines), [[one.name, one.mjd, one.reason] for one in unused]]
-    inputs = [*(one for each in made for one in each), as_input(target, asked)]
-    fit = _Fit(of, band, made, recipe, store)
+    inputs = [*(one for each in made for one in each.inputs), *filter(None, [survey]), as_input(target, asked)]
+    fit = _Fit(of, band, made, survey, camera, recipe, store)
 
     def write_curve(spool: Path) -> Mapping[str, Value]:
         table = light_curve_table(fit.assembled, fit.scene, of, band, unused, recipe)
@@ -170,13 +190,16 @@ class _Fit:
     """What is fitted to the exposures of a target, once, and only if it is asked for."""
 
     def __init__(
-        self, of: Target, band: str, made: Sequence[tuple[Built, Built, Built]], recipe: LightCurveRecipe, store: Store
-    ) -> None:
-        self.of, self.band, self.made, self.recipe, self.store = of, band, made, recipe, store
+        self, of: Target, band: str, made: Sequence[Parts], survey: Built | None, camera: Camera,
+        recipe: LightCurveRecipe, store: Store,
+    ) -> None:  # fmt: skip
+        self.of, self.band, self.made, self.survey, self.camera = of, band, made, survey, camera
+        self.recipe, self.store = recipe, store
+        self._maps: dict[ProductRef, StarflatMap] = {}
 
     @cached_property
     def assembled(self) -> Assembled:
-        return assemble([self._read(*one) for one in self.made], self.of, self.band, self.recipe)
+        return assemble([self._read(one) for one in self.made], self.of, self.band, self.recipe, self._survey_stars())
 
     @cached_property
     def scene(self) -> SceneFit:
@@ -186,10 +209,26 @@ class _Fit:
     def stars(self) -> pa.Table:
         return star_repeatability(self.assembled, self.recipe)
 
-    def _read(self, psf: Built, catalogue: Built, stamp: Built) -> Measured:
-        with opened(self.store, (psf, catalogue, stamp)) as paths:
+    def _read(self, one: Parts) -> Measured:
+        with opened(self.store, (one.psf, one.catalogue, one.stamp)) as paths:
             of_psf, stars, of_stamp = (read_table(path) for path in paths)
-        return Measured(psf.ref.data_id, stamp_of_table(of_stamp), psf_of(of_psf), stars)
+        name = one.psf.ref.data_id
+        return Measured(name, stamp_of_table(of_stamp), psf_of(of_psf), stars, self._map(one.starflat))
+
+    def _map(self, starflat: Built | None) -> StarflatMap | None:
+        if starflat is None:
+            return None
+        if starflat.ref not in self._maps:
+            with opened(self.store, [starflat]) as (path,):
+                self._maps[starflat.ref] = StarflatMap.of_table(read_table(path), self.camera)
+        return self._maps[starflat.ref]
+
+    def _survey_stars(self) -> SurveyStars | None:
+        if self.survey is None:
+            return None
+        with opened(self.store, [self.survey]) as (path,):
+            table = read_table(path, ["star_id", "mag"]).sort_by("star_id")
+        return SurveyStars(table["star_id"].to_numpy(), table["mag"].to_numpy())
 
 
 def as_input(ref: ProductRef, told: object) -> Built:

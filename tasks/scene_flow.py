@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib.camera import Camera
-from lib.products import Built, Kind, light_curve_ref, psf_catalogue_ref, psf_ref, stamp_ref
+from lib.errors import MissingProduct
+from lib.products import Built, Kind, exposure_of, filter_of, light_curve_ref, psf_catalogue_ref, psf_ref, stamp_ref
 from lib.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe
 from lib.scene.curve_table import Unused
 from lib.scene.errors import NothingToFit
@@ -17,8 +18,9 @@ from tasks.archive import fetch_stars_around
 from tasks.outcome import Outcome, SetAside
 from tasks.policies import Launched, collect, launch
 from tasks.progress import arrivals
-from tasks.scene import fit_light_curve, measure_stamps
+from tasks.scene import Parts, fit_light_curve, measure_stamps
 from tasks.scene_jobs import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
+from tasks.star_table import nearest
 from tasks.stars import circle_around
 
 
@@ -67,10 +69,19 @@ def fit_curves(
     sights: Sequence[Sight],
     unused: Mapping[Curve, Sequence[Unused]],
     measured: Outcome,
+    camera: Camera,
     recipe: LightCurveRecipe,
     store: Store,
 ) -> Outcome:
-    """The light curve of each target in each band; a target without any exposure is set aside, and why."""
+    """The light curve of each target in each band; a target without any exposure is set aside, and why.
+
+    Raises
+    ------
+    MissingProduct
+        The recipe names starflats or a survey of which the store has nothing.
+    """
+    maps = _required(store, Kind.STARFLAT_MAP, recipe.starflat, "starflat")
+    surveys = _required(store, Kind.MEAN_STARS, recipe.survey, "ubercal")
     there = {built.ref: built for built in measured.built}
     reasons = {one.what: one.reason for one in measured.set_aside}
     left_out = {curve: list(some) for curve, some in unused.items()}
@@ -78,6 +89,11 @@ def fit_curves(
     for target in targets:
         for band in target.bands:
             made = []
+            of_band = [one for one in maps if filter_of(one.ref) == band]
+            if maps and not of_band:
+                error = MissingProduct(f"no {band} starflat of recipe {recipe.starflat} in the store")
+                aside.append(SetAside.because(f"{target.name} {band}", error))
+                continue
             for sight in sights:
                 if sight.band != band or target not in sight.targets:
                     continue
@@ -87,16 +103,31 @@ def fit_curves(
                     stamp_ref(recipe.stars, sight.image, target.name),
                 )
                 if all(ref in there for ref in refs):
-                    made.append((there[refs[0]], there[refs[1]], there[refs[2]]))
+                    made.append(Parts(*(there[ref] for ref in refs), _starflat(sight, of_band)))
                 else:
                     _leave_out(left_out, sight, [target], reasons.get(sight.label, "it could not be measured"))
             rest = left_out.get((target, band), [])
             if made:
                 ref = light_curve_ref(recipe, target.name, band)
-                under_way.append(launch(fit_light_curve, ref, target, band, made, rest, recipe, store))
+                survey = next((one for one in surveys if filter_of(one.ref) == band), None)
+                how = (survey, camera, recipe, store)
+                under_way.append(launch(fit_light_curve, ref, target, band, made, rest, *how))
             else:
                 aside.append(SetAside.because(f"{target.name} {band}", nothing_to_fit(target, band, rest)))
     return collect(under_way) + Outcome(set_aside=aside)
+
+
+def _required(store: Store, kind: Kind, recipe: str, flow: str) -> list[Built]:
+    """Products of a recipe, known by its digest; none if there is no digest."""
+    found = store.list(kind, recipe) if recipe else []
+    if recipe and not found:
+        raise MissingProduct(f"no {kind} of recipe {recipe} in the store; run the flow {flow}, or name another recipe")
+    return found
+
+
+def _starflat(sight: Sight, maps: Sequence[Built]) -> Built | None:
+    """The map nearest in time; none for images that do not come from a quadrant's raw frame."""
+    return None if sight.quadrant is None else nearest(maps, exposure_of(sight.about.ref).night)
 
 
 def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> NothingToFit:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lib.catalogue.starflat import StarflatMap
 from lib.recipes import GaiaColours, LightCurveRecipe
 from lib.scene.errors import NoStars, NothingToFit
 from lib.scene.inputs import Stamp
@@ -35,11 +36,35 @@ class Measured:
     psf: PsfModel
     stars: pa.Table
     """Columns `lib.tables.PSF_CATALOGUE`."""
+    starflat: StarflatMap | None = None
+    """What corrects its fluxes for where on the camera they were measured."""
+
+    def response(self) -> tuple[NDArray[np.float64], float]:
+        """Of the camera at the stars and at the target, over that of its middle; NaN where the starflat has no star."""
+        if self.starflat is None:
+            return np.ones(self.stars.num_rows), 1.0
+        x, y = (float(w) for w in self.stamp.place)
+        target = self.starflat.correction(self.stars["rcid"][0].as_py(), x, y, np.nan)  # of an unknown colour
+        return 10 ** (-0.4 * self.starflat.of_catalogue(self.stars)), float(10 ** (-0.4 * target))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurveyStars:
+    """Magnitudes that a survey gives to its stars."""
+
+    star_id: NDArray[np.int64]
+    """Rising."""
+    mag: NDArray[np.float64]
+
+    def of(self, star_id: NDArray[np.int64]) -> NDArray[np.float64]:
+        """NaN for those it does not have."""
+        at = np.minimum(np.searchsorted(self.star_id, star_id), len(self.star_id) - 1)
+        return np.where(self.star_id[at] == star_id, self.mag[at], np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurveStars:
-    """The stars of all exposures; fluxes in ADU."""
+    """The stars of all exposures; fluxes in ADU, corrected by the starflat."""
 
     star_id: NDArray[np.int64]
     flux: NDArray[np.float64]
@@ -70,8 +95,19 @@ class Assembled:
     """Exposures that could not be used, and why."""
 
 
-def assemble(exposures: Sequence[Measured], target: Target, band: str, recipe: LightCurveRecipe) -> Assembled:
+def assemble(
+    exposures: Sequence[Measured],
+    target: Target,
+    band: str,
+    recipe: LightCurveRecipe,
+    survey: SurveyStars | None = None,
+) -> Assembled:
     """Bring the exposures to one sky and one flux scale.
+
+    Parameters
+    ----------
+    survey
+        What sets the zero point instead of Gaia's magnitudes.
 
     Raises
     ------
@@ -87,6 +123,8 @@ def assemble(exposures: Sequence[Measured], target: Target, band: str, recipe: L
     rejected: list[tuple[Measured, str]] = []
     for one in exposures:
         try:
+            if not np.isfinite(one.response()[1]):
+                raise NoStars("the starflat knows no star where the target is")
             wcs.append(local_wcs(one, target, scale))
             good.append(one)
         except NoStars as error:
@@ -94,12 +132,12 @@ def assemble(exposures: Sequence[Measured], target: Target, band: str, recipe: L
     if not good:
         told = "; ".join(f"{one.name}: {reason}" for one, reason in rejected[:3])
         raise NothingToFit(f"target {target.name}, {band}: none of {len(exposures)} exposures can be used: {told}")
-    stars = join_stars([one.stars for one in good], band, recipe)
+    stars = join_stars(good, band, recipe, survey)
     known = np.isfinite(stars.reference)
     if not known.any():
         raise NoStars(
             f"target {target.name}, {band}: none of {len(known)} stars has a magnitude in the external catalogue; "
-            "widen the range of GaiaColours, or give the band's polynomial"
+            "widen the range of GaiaColours, give the band's polynomial, or name another survey"
         )
     ratios = throughputs(stars.flux, stars.error)
     offset, zero_point_error = zero_point(ratios, stars.reference)
@@ -124,8 +162,11 @@ def local_wcs(one: Measured, target: Target, scale: float) -> LocalWcs:
     return refine_wcs(start, u, found, np.column_stack([x_e, y_e]))
 
 
-def join_stars(tables: Sequence[pa.Table], band: str, recipe: LightCurveRecipe) -> CurveStars:
+def join_stars(
+    exposures: Sequence[Measured], band: str, recipe: LightCurveRecipe, survey: SurveyStars | None
+) -> CurveStars:
     """Stars of all exposures in one matrix; stars known by no number, and fluxes with a flag, are left out."""
+    tables = [one.stars for one in exposures]
     ids = [table["star_id"].to_numpy() for table in tables]
     star_id = np.unique(np.concatenate([one[one >= 0] for one in ids]))
     shape = (len(tables), len(star_id))
@@ -136,11 +177,14 @@ def join_stars(tables: Sequence[pa.Table], band: str, recipe: LightCurveRecipe) 
         at = np.searchsorted(star_id, ids[i])
         known = ids[i] >= 0
         whole = known & (table["f_psf_f"].to_numpy() == 0)
-        flux[i, at[whole]] = _floats(table, "f_psf")[whole]
-        error[i, at[whole]] = _floats(table, "f_psf_e")[whole]
+        response, _ = exposures[i].response()
+        flux[i, at[whole]] = (_floats(table, "f_psf") / response)[whole]
+        error[i, at[whole]] = (_floats(table, "f_psf_e") / response)[whole]
         place[at[known]] = np.column_stack([_floats(table, "ra"), _floats(table, "dec")])[known]
         magnitude = synthetic_magnitude(_floats(table, "g_mag"), _floats(table, "colour"), band, recipe.gaia)
         reference[at[known]] = 10 ** (-0.4 * (magnitude[known] - recipe.zero_point))
+    if survey is not None:
+        reference = 10 ** (-0.4 * (survey.of(star_id) - recipe.zero_point))
     return CurveStars(star_id, flux, error, reference, place)
 
 
@@ -197,7 +241,7 @@ def series_of(
         origin=place - np.array([stamp.corner for stamp in stamps]),
         matrix=np.array([one.matrix for one in wcs]),
         shift_error=np.array([one.error for one in wcs]),
-        throughput=ratios.ratio,
+        throughput=ratios.ratio * np.array([one.response()[1] for one in exposures]),
         throughput_error=ratios.error,
         active=np.array([target.may_shine(stamp.mjd) for stamp in stamps]),
     )

@@ -18,10 +18,16 @@ from flows.calibrate import calibrate
 from flows.download import download
 from flows.policies import TooMuchSetAside
 from flows.scene import scene
+from lib.camera import TINY
+from lib.catalogue.starflat import StarflatMap
+from lib.errors import MissingProduct
 from lib.identifiers import Filter
 from lib.image import MaskBit
 from lib.products import Kind
-from lib.recipes import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, QuadrantRecipe
+from lib.recipes import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe, QuadrantRecipe
+from lib.scene.catalogue import psf_of, stamp_of_table
+from lib.scene.curve import Measured, SurveyStars, assemble
+from lib.scene.target import read_targets
 from lib.simulate.exposures import NightPlan, tiny_night
 from lib.simulate.follow import follow
 from lib.simulate.host import Supernova
@@ -32,10 +38,11 @@ from tests.flows.night import Watched, artifacts, kinds, opened
 
 N_QUIET, N_ACTIVE = 4, 6
 RECIPE = LightCurveRecipe(
-    # The masters of one night serve all; 30 stars show the PSF; the simulated stars' own colours (lib.simulate.sky).
-    PsfCatalogueRecipe(QuadrantRecipe(tolerance_days=200), max_stars=30),
+    # The masters of one night serve all; small stamps of 30 stars; the simulated stars' own colours (lib.simulate.sky).
+    PsfCatalogueRecipe(QuadrantRecipe(tolerance_days=200), psf=PsfRecipe(margin=2), side=15, max_stars=30),
     gaia=GaiaColours(zr=(0.05, -0.10)),
 )
+PARTS = (Kind.PSF, Kind.PSF_CATALOGUE, Kind.STAMP)
 HOW: dict[str, Any] = {"camera": "tiny", "workers": 0}
 
 
@@ -152,6 +159,37 @@ def test_stars_repeat_as_photons_allow(followed, measured):
     assert np.median(np.abs(off)) < 0.6745 * 2  # magnitudes are those of the sky, to twice their errors
 
 
+def test_a_starflat_undoes_what_the_camera_does_to_its_light(followed, measured):
+    """Stars and stamps dimmed by a known plane over the quadrant: the starflat of that plane gives them back."""
+    with_map, without = [], []
+    response = lambda x, y: 1 - 0.1 * (x - 100) / 240 + 0.05 * y / 256  # noqa: E731
+    rows, columns = TINY.shape
+    # Superpixels are linear in magnitudes, the plane in flux: 15 of them leave (0.15 / 15)^2 / 8 of it.
+    at_y, at_x = ((np.arange(15) + 0.5) * size / 15 - 0.5 for size in (rows, columns))
+    plane = -2.5 * np.log10(response(at_x[None, :], at_y[:, None]))
+    maps = StarflatMap(TINY, np.tile(plane, (64, 1, 1)), np.zeros((64, 15, 15)), 0.8)
+    for name in [built.ref.data_id for built in measured.of(Kind.PSF)]:
+        found = {kind: next(b for b in measured.of(kind) if b.ref.data_id.startswith(name)) for kind in PARTS}
+        tables = {}
+        for kind, built in found.items():
+            with opened(followed.store).open(built) as path:
+                tables[kind] = read_table(path)
+        stamp, stars = stamp_of_table(tables[Kind.STAMP]), tables[Kind.PSF_CATALOGUE]
+        without.append(Measured(name, stamp, psf_of(tables[Kind.PSF]), stars))
+        factor = response(stars["x"].to_numpy(), stars["y"].to_numpy())
+        for column in ("f_psf", "f_psf_e"):
+            at = stars.column_names.index(column)
+            dimmed = pa.array(stars[column].to_numpy() * factor).cast(stars.schema.field(at).type)
+            stars = stars.set_column(at, stars.schema.field(at), dimmed)
+        with_map.append(Measured(name, stamp, psf_of(tables[Kind.PSF]), stars, maps))
+    target = read_targets(Path(followed.write_targets(followed.targets)))[0]
+
+    found, true = (assemble(some, target, "zr", RECIPE).series.throughput for some in (with_map, without))
+
+    place = np.array([one.stamp.place for one in with_map])
+    np.testing.assert_allclose(found / true, response(*place.T), rtol=2 * 0.01**2 / 8 + 1e-6)
+
+
 def test_a_second_run_finds_everything(followed, measured):
     again = followed.run(followed.write_targets(followed.targets), truth=str(followed.tree))
     assert (again.n_made, again.n_found) == (0, len(measured.built))
@@ -226,3 +264,14 @@ def test_a_star_field_without_reference_stars_is_told(followed, tmp_path):
 def test_a_name_that_the_file_does_not_have_is_told(followed, tmp_path):
     with pytest.raises(ValueError, match=r"names: other; .* has sn"):
         followed.run(followed.write_targets(tmp_path), names=["other"])
+
+
+def test_stars_of_a_survey_are_found_by_their_numbers():
+    survey = SurveyStars(np.array([3, 7, 9]), np.array([15.0, 16.0, 17.0]))
+    np.testing.assert_array_equal(survey.of(np.array([9, 1, 3, 100])), [17.0, np.nan, 15.0, np.nan])
+
+
+@pytest.mark.parametrize("what", ["starflat", "survey"])
+def test_a_calibration_that_is_not_there_is_told(followed, measured, what):
+    with pytest.raises(MissingProduct, match="of recipe 0123456789 in the store; run the flow"):
+        followed.run(followed.write_targets(followed.targets), replace(RECIPE, **{what: "0123456789"}))
