@@ -21,11 +21,8 @@ from lib.camera import Camera
 from lib.errors import BadData
 from lib.fit.model import Floats
 
-ROWS = 1 << 19
+ROWS = 1 << 16
 """Measurements of a partition, about; what is needed only on the way there is this long."""
-
-STREAMED_ROWS = 1 << 17
-"""The same of files, where memory counts."""
 
 BUFFER = 1 << 18
 """Bytes read at once of a column of a file; else whole row groups are read."""
@@ -85,7 +82,7 @@ class ParquetSource:
     Raises `BadData` when a file turns out not to be sorted, or two share a star.
     """
 
-    def __init__(self, paths: Sequence[Path], *, rows: int = STREAMED_ROWS, first_row: int = 0) -> None:
+    def __init__(self, paths: Sequence[Path], *, rows: int = ROWS, first_row: int = 0) -> None:
         if not paths:
             raise BadData("no files of measurements given; at least one is needed")
         self.paths, self.rows, self.first_row = tuple(paths), rows, first_row
