@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from lib.camera import TINY
-from lib.figures.page import MOST_ASIDE, Aside, ProductCount, Report, render_html, render_markdown
+from lib.figures.page import MOST_ASIDE, Aside, Link, ProductCount, Report, Table, render_html, render_markdown
 from lib.figures.pictures import Picture, bias_picture
 from lib.figures.quality import Check
 
@@ -146,3 +146,16 @@ def test_equal_reports_give_equal_bytes():
         return render_html(report(pictures=[bias_picture(TINY, [], period="2019-04-05")]))
 
     assert made() == made()
+
+
+def test_a_page_about_something_else_has_its_own_title_tables_and_ways_on():
+    page = report(
+        subject="detector, 2019-04-05", tables=[Table("Masters", ["Master", "Quality"], [["zr/<c03>", "suspect"]])],
+        links=[Link("The night", "../../../report/0/20190405/page.html")],
+    )  # fmt: skip
+    html, markdown = render_html(page), render_markdown(page)
+    assert "<title>ZTF detector, 2019-04-05</title>" in html
+    assert '<a href="../../../report/0/20190405/page.html">The night</a>' in html
+    assert "<td>zr/&lt;c03&gt;</td><td>suspect</td>" in html
+    assert "| zr/&lt;c03&gt; | suspect |" in markdown
+    assert "Quality of the night" not in html + markdown
