@@ -24,6 +24,8 @@ __all__ = ["CcdMaster", "combine_leds", "led_flat", "master_bias"]
 
 CHUNK_BYTES = 64 << 20
 """Of raw pixels in memory at a time, over all frames."""
+_ROWS = 256
+"""Rows of LED flats averaged at a time."""
 _QIDS = range(1, N_QUADRANT + 1)
 _CORRECTIONS = ("OSCANCOR", "LINCOR", "POCKCOR", "CLIP")
 
@@ -190,25 +192,23 @@ def _common_led(raws: Sequence[RawCcd]) -> int:
 def _weighted_mean(flats: Sequence[CcdMaster], weights: Sequence[float], qid: int) -> tuple[NDArray, NDArray, NDArray]:
     """Data, variance and frames of one quadrant, of those flats that know the pixel."""
     for i, (flat, weight) in enumerate(zip(flats, weights, strict=True)):
-        data, variance = flat.data[qid], flat.variance[qid]
-        known = np.isfinite(data) & np.isfinite(variance)
-        w = known * np.float32(weight)
-        terms = [
-            np.where(known, data, 0) * w,
-            np.where(known, variance, 0) * w * w,
-            np.where(known, flat.count[qid], 0).astype(np.uint16),
-            w,
-        ]
+        data, variance, count = flat.data[qid], flat.variance[qid], flat.count[qid]
         if i == 0:
-            total = terms
-        else:
-            for sum_, term in zip(total, terms, strict=True):
-                sum_ += term
-    mean, variance, count, w = total
+            total = [np.zeros(data.shape, kind) for kind in (np.float32, np.float32, np.uint16, np.float32)]
+        for start in range(0, len(data), _ROWS):
+            rows = slice(start, start + _ROWS)
+            known = np.isfinite(data[rows]) & np.isfinite(variance[rows])
+            w = known * np.float32(weight)
+            total[0][rows] += np.where(known, data[rows], 0) * w
+            total[1][rows] += np.where(known, variance[rows], 0) * w * w
+            total[2][rows] += np.where(known, count[rows], 0).astype(np.uint16)
+            total[3][rows] += w
+        del data, variance, count  # not to be in memory with those of the next
+    mean, variance_of_mean, frames, w = total
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 = NaN: no LED knows the pixel
         mean /= w
-        variance /= w * w
-    return mean, variance, count
+        variance_of_mean /= w * w
+    return mean, variance_of_mean, frames
 
 
 def _about(
