@@ -25,6 +25,7 @@ from lib.figures.style import (
     say_nothing,
     styled,
 )
+from lib.fit.exposures import group_medians
 
 MOST_POINTS = 6000
 """Drawn of a cloud, evenly chosen."""
@@ -56,8 +57,8 @@ def plot_zero_points(table: pa.Table, *, title: str) -> Figure:
     level.set(ylabel="zero point (mmag)", title=title)
     spread.set(ylabel="scatter over\nquadrants (mmag)", xlabel="modified Julian date (d)")
     exposures, first, at = np.unique(t["exposure"], return_index=True, return_inverse=True)
-    value = _medians(at, t["zero_point"], len(exposures))
-    sigma = _medians(at, t["sigma"], len(exposures))
+    value = group_medians(at, t["zero_point"], len(exposures))
+    sigma = group_medians(at, t["sigma"], len(exposures))
     known = np.isfinite(value) & np.isfinite(t["mjd"][first])
     if not known.any():
         say_nothing(level, "no zero point is determined")
@@ -189,15 +190,6 @@ def plot_external(stars: pa.Table, levels: Mapping[int, float], *, title: str) -
 
 def _columns(table: pa.Table) -> dict[str, NDArray]:
     return {name: np.asarray(table[name].to_numpy(zero_copy_only=False)) for name in table.column_names}
-
-
-def _medians(group: NDArray, value: NDArray, n: int) -> NDArray[np.float64]:
-    out = np.full(n, np.nan)
-    order = np.argsort(group, kind="stable")
-    for some in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        known = value[some][np.isfinite(value[some])]
-        out[group[some[0]]] = np.median(known) if len(known) else np.nan
-    return out
 
 
 def _by_quadrant(t: Mapping[str, NDArray], value: NDArray) -> dict[int, NDArray]:

@@ -52,7 +52,7 @@ def exposure_quality(
     exposure_of[model.span("zero_point")] = np.searchsorted(exposures, labels)
     count, kept, square = model.total(_sums, fit.vector, column, exposure_of, n)
     spread = _uneven(at, rcid, value, n)
-    level = _medians(at, value, n)
+    level = group_medians(at, value, n)
     part = np.full(n, -1)
     np.maximum.at(part, at, component)
     for one in np.unique(part):
@@ -78,12 +78,12 @@ def _sums(parts: Parts, p: Floats, column: int, exposure: NDArray, n: int) -> Fl
 
 def _uneven(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Floats:
     """Robust scatter over the quadrants of each exposure, its own and the quadrants' medians taken out."""
-    left = value - _medians(exposure, value, n)[exposure]
-    left = left - _medians(rcid, left, int(rcid.max()) + 1)[rcid]
-    return 1.4826 * _medians(exposure, np.abs(left), n)
+    left = value - group_medians(exposure, value, n)[exposure]
+    left = left - group_medians(rcid, left, int(rcid.max()) + 1)[rcid]
+    return 1.4826 * group_medians(exposure, np.abs(left), n)
 
 
-def _medians(group: NDArray, value: Floats, n: int) -> Floats:
+def group_medians(group: NDArray, value: Floats, n: int) -> Floats:
     """Median of each group; NaN for an empty one."""
     out = np.full(n, np.nan)
     known = np.isfinite(value)
