@@ -87,10 +87,12 @@ def group_medians(group: NDArray, value: Floats, n: int) -> Floats:
     """Median of each group; NaN for an empty one."""
     out = np.full(n, np.nan)
     known = np.isfinite(value)
+    if not known.any():
+        return out
     order = np.argsort(group[known], kind="stable")
     groups, first = np.unique(group[known][order], return_index=True)
     for one, values in zip(groups, np.split(value[known][order], first[1:]), strict=True):
-        out[one] = np.median(values) if len(values) else np.nan
+        out[one] = np.median(values)
     return out
 
 
