@@ -151,6 +151,7 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
         Kind.FOCAL_PLANE: recipe.focal_plane,
         Kind.BAD_PIXELS: recipe.bad_pixel_map,
         Kind.POCKET: recipe.pocket,
+        Kind.FRINGE: recipe.fringe_maps,
     }
     there = [
         (master, judged[kind].of(master) if kind in judged else None)

@@ -189,7 +189,7 @@ class QuadrantRecipe:
 
     @property
     def calibrations(self) -> CalibrationsRecipe:
-        return CalibrationsRecipe(self.focal_plane, self.quality, self.bad_pixels)
+        return CalibrationsRecipe(replace(self, fringes=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +247,7 @@ class BadPixelMapRecipe:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationsRecipe:
-    """List of a period's calibrations."""
+    """List of a period's calibrations, those that the quadrants of a recipe may be detrended with."""
 
-    focal_plane: FocalPlaneRecipe = FocalPlaneRecipe()
-    quality: QualityRecipe = QualityRecipe()
-    bad_pixels: BadPixelRecipe = BadPixelRecipe()
+    quadrant: QuadrantRecipe = QuadrantRecipe()
     version: int = 1

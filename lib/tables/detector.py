@@ -72,7 +72,7 @@ LINEARITY = (
 """Response of the readout channels of a CCD, beside the dated table's."""
 
 CALIBRATIONS = (
-    Column("kind", pa.string(), "", "bias, ledflat, flat, focalplane, badpixels"),
+    Column("kind", pa.string(), "", "bias, ledflat, flat, focalplane, badpixels, pocket, fringe"),
     Column("part", pa.string(), "", "what it is of, whatever its period: c03, zg/c03, zg"),
     Column("ccd", pa.int8(), "", "CCD number, 1 to 16; null for what is of all CCDs"),
     Column("filter", pa.string(), "", "filter code; null for what is of none"),

@@ -179,7 +179,7 @@ MASTERS = ("bias", "ledflat", "flat", "focalplane", "badpixels", "calibrations")
         ({"quadrant": {"focal_plane": {"flat": {"led": {"bias": {"clip": 4.0}}}}}}, 0, 4),
         ({"quadrant": {"focal_plane": {"flat": {"led": {"clip": 4.0}}}}}, 1, 2),
         ({"quadrant": {"bad_pixels": {"low": 0.6}}}, 4, 0),
-        ({"quadrant": {"tolerance_days": 9}}, 6, 0),
+        ({"quadrant": {"tolerance_days": 9}}, 5, 0),
         ({"photometry": {"isolation_arcsec": 15.0}}, 6, 0),
     ],
     ids=["bias", "LED flat", "bad pixels", "detrending", "photometry"],
