@@ -1,7 +1,7 @@
 """Cost and accuracy of the full starflat, with the direct solution of all parameters beside it.
 
-    python -m benchmarks.fit                  1e5 and 1e6 measurements
-    python -m benchmarks.fit 1e5 1e6 1e7      up to 1e7
+    python -m benchmarks.fit                  1e5, 1e6 and 1e7 measurements
+    python -m benchmarks.fit 1e5              the smallest only
     python -m benchmarks.fit 1e6 --scipy 1e6  scipy's direct solution at 1e6 as well: minutes and gigabytes
 
 The direct solution of all parameters stands beside it: scipy's, and CHOLMOD's where scikit-sparse is installed.
@@ -229,7 +229,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sizes", nargs="*", type=float, default=[1e5, 1e6], help="measurements")
+    parser.add_argument("sizes", nargs="*", type=float, default=[1e5, 1e6, 1e7], help="measurements")
     parser.add_argument("--scipy", type=float, default=1e5, help="largest size solved directly by scipy; 0: none")
     parser.add_argument("--cholmod", type=float, default=1e6, help="by CHOLMOD, if scikit-sparse 0.4.16 is installed")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
