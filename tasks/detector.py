@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from lib.errors import BadData
 from lib.figures import detector
 from lib.figures.detector import BiasLevel, detector_checks
 from lib.figures.detector_numbers import DETECTOR, detector_table
-from lib.figures.page import Report, Table, render_html, render_markdown
+from lib.figures.page import ProductCount, Report, Table, render_html, render_markdown
 from lib.figures.pictures import Picture
 from lib.identifiers import N_QUADRANT, Quadrant
 from lib.periods import Period
@@ -31,7 +32,7 @@ from lib.products import (
     period_of,
     sensor_figure_ref,
 )
-from lib.recipes import DetectorRecipe, QuadrantRecipe, digest
+from lib.recipes import DetectorRecipe, LinearityRecipe, QuadrantRecipe, digest
 from lib.sensor.fringe_amplitudes import FRINGE_AMPLITUDES
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
@@ -159,7 +160,7 @@ def draw_detector_page(
         if biases or not name.startswith("bias")
     )  # fmt: skip
     fringes = store.list(Kind.SUMMARY, digest(quadrant.fringe_maps), prefix=f"{period}/")
-    shown = (single_figures(store, period), numbers, fringes, judged(store, quadrant, period))
+    shown = (single_figures(store, quadrant, period), numbers, fringes, judged(store, quadrant, period))
     page = collect(
         [launch(write_detector_page, detector_page_ref(recipe, period), drawn.built, *shown, camera, recipe, store)]
     )
@@ -200,7 +201,9 @@ def detector_report(
         tables.append(Table("Bad pixels", ["Filter and CCD", *_BAD], rows))
     pictures = [*(_picture(one, store) for one in drawn), *(_picture(one, store) for one in single)]
     dates = f"{period.first:%Y-%m-%d}" + (f" to {period.last:%Y-%m-%d}" if period.last > period.first else "")
-    return Report(period.first, camera.name, checks, pictures, tables=tables, subject=f"detector, {dates}")
+    kinds = Counter(one.ref.kind for one in (*numbers, *drawn, *single, *fringes, *calibrations))
+    counts = [ProductCount(str(kind), n) for kind, n in kinds.items()]
+    return Report(period.first, camera.name, checks, pictures, counts, tables=tables, subject=f"detector, {dates}")
 
 
 _VERDICT = {"Quality": "quality", "Share moved": "moved", "Median shift": "shift", "Reason": "reason"}
@@ -219,9 +222,10 @@ def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
     ]
 
 
-def single_figures(store: Store, period: Period) -> list[Built]:
+def single_figures(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
     """Pictures of single CCDs that other flows drew of the period."""
-    drawn = store.list(Kind.FIGURE, prefix=f"{period}/")
+    recipes = [recipe.pocket, LinearityRecipe(recipe.bias), recipe.fringe_maps]
+    drawn = [one for of in recipes for one in store.list(Kind.FIGURE, digest(of), prefix=f"{period}/")]
     return [
         one
         for name in _SINGLE

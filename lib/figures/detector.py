@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ MAX_COLUMN_ADU = 0.1
 MAX_NOISE_ERROR = 0.02
 """Of the pixels' noise over what the variance says, from 1: errors need not be known better."""
 MAX_BAD_SHARE = 0.01
+_RIM = timedelta(days=10)
+"""Of the history, on both sides."""
 SIGMA = 4.0
 """Standard errors that are granted beside every limit."""
 
@@ -57,8 +59,8 @@ def overscan_picture(camera: Camera, numbers: pa.Table) -> Picture:
             plot_quadrant_maps(
                 camera,
                 [
-                    Panel(by_quadrant(numbers, "overscan_rms"), "residual", "ADU"),
-                    Panel(by_quadrant(numbers, "drift"), "drift taken out", "ADU"),
+                    Panel(by_quadrant(numbers, "overscan_rms"), "residual", "residual (ADU)"),
+                    Panel(by_quadrant(numbers, "drift"), "drift taken out", "drift (ADU)"),
                 ],
                 each=".2f",
             )
@@ -71,16 +73,17 @@ def pocket_picture(camera: Camera, numbers: pa.Table) -> Picture:
     return Picture(
         "first-columns",
         "First columns read, and first columns of the overscan",
-        "Left: the first five columns over the next ones in the detrended images. Right: the first three overscan "
-        "columns over the offset, less what the pocket is known to release there. A pocket that is not put right takes "
-        "an ADU or more from the first columns and gives it to the overscan. Nights before 2019-10-23 have none; "
+        "Left: the first five columns over the line through the next forty in the detrended images. Right: the first "
+        "three overscan columns over the offset, less what the pocket is known to release there. A pocket that is not "
+        "put right takes an ADU or more from the first columns and gives it to the overscan. Nights before 2019-10-23 "
+        "have none; "
         "there the register itself is late by some tens of ADU in the overscan, which touches no image.",
         png(
             plot_quadrant_maps(
                 camera,
                 [
-                    Panel(by_quadrant(numbers, "first_columns"), "first columns", "ADU", 0.0),
-                    Panel(by_quadrant(numbers, "first_overscan"), "first overscan columns", "ADU", 0.0),
+                    Panel(by_quadrant(numbers, "first_columns"), "first columns", "image (ADU)", 0.0),
+                    Panel(by_quadrant(numbers, "first_overscan"), "first overscan columns", "overscan (ADU)", 0.0),
                 ],
                 each="z.2f",
             )
@@ -151,6 +154,8 @@ def _plot_history(levels: Sequence[BiasLevel]) -> Figure:
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_ylabel(f"{label}\nless the median")
         axes.grid(True)
+    days = [_middle(one.period) for one in levels]
+    lower.set_xlim(min(days) - _RIM, max(days) + _RIM)
     lower.set_xlabel("middle of the master's period")
     locator = AutoDateLocator(minticks=1, maxticks=8)
     lower.xaxis.set_major_locator(locator)

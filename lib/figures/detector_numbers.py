@@ -28,7 +28,12 @@ DETECTOR = (
     Column("drift", pa.float64(), "adu", "range of the offset over the rows"),
     Column("overscan_rms", pa.float64(), "adu", "scatter of the last overscan columns about offset and release"),
     Column("overscan_noise", pa.float64(), "adu", "the same as the read noise makes it"),
-    Column("first_columns", pa.float64(), "adu", "first five columns read over the next ones, detrended image"),
+    Column(
+        "first_columns",
+        pa.float64(),
+        "adu",
+        "first five columns read over the line through the next 40, detrended image",
+    ),
     Column("first_columns_error", pa.float64(), "adu", "its standard error"),
     Column("first_overscan", pa.float64(), "adu", "first three overscan columns over offset and release"),
     Column("first_overscan_error", pa.float64(), "adu", "its standard error"),
@@ -37,7 +42,7 @@ DETECTOR = (
 )
 """One row an exposure and quadrant."""
 
-_LAST, _FIRST, _FIRST_OVERSCAN, _NEXT = 5, 5, 3, 100
+_LAST, _FIRST, _FIRST_OVERSCAN, _NEXT = 5, 5, 3, 40
 """Columns."""
 _BLOCKS = 16
 """Of rows, over which the overscan is averaged before its scatter is taken: what is left of a drift is smooth."""
@@ -123,14 +128,17 @@ def block_scatter(last: NDArray) -> float:
 
 
 def _first_columns(image: Image, qid: int) -> dict[str, float]:
-    """In the order of readout: columns' medians, which stars do not move much."""
-    data = flip_readout(np.where(is_bad(image.mask), np.nan, image.data), qid)[:, :_NEXT]
+    """In the order of readout: columns' medians, which stars do not move much, over the line through the next ones."""
+    columns = np.arange(_FIRST + _NEXT)
+    data = flip_readout(np.where(is_bad(image.mask), np.nan, image.data), qid)[:, : len(columns)]
     level = np.nanmedian(data, axis=0)
-    error = _OF_A_MEDIAN * float(np.sqrt(np.nanmedian(image.variance) / len(data) / _FIRST))
-    return {
-        "first_columns": float(level[:_FIRST].mean() - np.median(level[_FIRST:])),
-        "first_columns_error": error,
-    }
+    known = np.isfinite(level)
+    later = known & (columns >= _FIRST)
+    line = np.polynomial.Polynomial.fit(columns[later], level[later], 1)(columns)
+    first = known & (columns < _FIRST)
+    # Of the mean of the first ones, and of a line of n points continued by half their range: 1 / n + 12 / 4 / n.
+    error = _OF_A_MEDIAN * float(np.sqrt(np.nanmedian(image.variance) / len(data) * (1 / _FIRST + 4 / _NEXT)))
+    return {"first_columns": float(np.mean((level - line)[first])), "first_columns_error": error}
 
 
 def pixel_noise(image: Image) -> dict[str, float]:
