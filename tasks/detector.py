@@ -224,7 +224,7 @@ def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
 
 def single_figures(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
     """Pictures of single CCDs that other flows drew of the period."""
-    recipes = [recipe.pocket, LinearityRecipe(recipe.bias), recipe.fringe_maps]
+    recipes = [recipe.pocket, LinearityRecipe(recipe), recipe.fringe_maps]
     drawn = [one for of in recipes for one in store.list(Kind.FIGURE, digest(of), prefix=f"{period}/")]
     return [
         one
