@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lib.errors import BadData
 from lib.fit.model import Floats, Model, Parts, changing
 from lib.fit.solver import Search
 
@@ -43,7 +43,7 @@ class Checkpoint:
     folder
         Of this fit alone; made if it is not there.
     key
-        Says which fit of which data: a state under another key is ignored.
+        Says which fit of which data: a state under another key is ignored, as is one that is not whole.
     every
         Iterations of a solution between two records.
     """
@@ -75,13 +75,9 @@ class Checkpoint:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self, model: Model) -> State | None:
-        """The state if there is one of this fit; the model's rejected rows are then those of it."""
-        try:
-            with np.load(self.folder / STATE) as file:
-                found = dict(file)
-        except FileNotFoundError:
-            found = {"key": np.array("")}
-        if str(found["key"]) != self.key or found["p"].shape != (model.n_param,):
+        """The state if there is one of this fit, whole; the model's rejected rows are then those of it."""
+        found = self._read()
+        if found is None or found["p"].shape != (model.n_param,) or not self._complete(model, int(found["number"])):
             self.clear()
             return None
         self._number = int(found["number"])
@@ -94,6 +90,17 @@ class Checkpoint:
             found["p"], bool(found["rough"]), int(found["rounds"]), int(found["earlier_rounds"]),
             bool(found["constant"]), search,
         )  # fmt: skip
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            with np.load(self.folder / STATE) as file:
+                found = dict(file)
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return None
+        return found if str(found["key"]) == self.key else None
+
+    def _complete(self, model: Model, number: int) -> bool:
+        return all(model.each(_rows_are_there, self.folder / f"rows_{number}"))
 
     def clear(self) -> None:
         """Forget; a fit that came to its end needs no state."""
@@ -110,15 +117,21 @@ def _save_rows(parts: Parts, folder: Path) -> None:
             np.savez(file, kept=np.packbits(part.kept), set_aside=part.set_aside, n_row=len(part.y))
 
 
+def _rows_are_there(parts: Parts, folder: Path) -> bool:
+    """Whether somebody who tidied up left all of them, and they are of these measurements."""
+    for part in parts:
+        try:
+            with np.load(folder / _name(part.star_id)) as file:
+                if int(file["n_row"]) != len(part.y) or len(file["set_aside"]) != part.n_star:
+                    return False
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return False
+    return True
+
+
 def _load_rows(parts: Parts, folder: Path) -> None:
     for part in changing(parts):
-        path = folder / _name(part.star_id)
-        with np.load(path) as file:
-            if int(file["n_row"]) != len(part.y) or len(file["set_aside"]) != part.n_star:
-                raise BadData(
-                    f"{path} tells of {int(file['n_row'])} measurements where the table has {len(part.y)}: "
-                    f"it belongs to another table; remove {folder.parent} to begin anew"
-                )
+        with np.load(folder / _name(part.star_id)) as file:
             part.kept[:] = np.unpackbits(file["kept"], count=len(part.y))
             part.set_aside[:] = file["set_aside"]
 

@@ -184,6 +184,8 @@ class Overview:
 
 def overview(source: Source, n_quadrant: int) -> Overview:
     """One pass over the columns exposure, rcid, mjd and colour, as far as there are any."""
+    if source.n_row == 0:
+        raise BadData("the table of measurements is empty; look at what its cuts took away")
     names = [name for name in ("exposure", "rcid", "mjd", "colour") if name in source.column_names]
     keys = [name for name in ("exposure", "rcid") if name in names]
     found, total, n, nights = [], 0.0, 0, np.zeros(0)

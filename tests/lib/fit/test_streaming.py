@@ -187,3 +187,39 @@ def test_the_state_of_another_fit_is_ignored(sequence, reference, tmp_path):
     other = StarflatRecipe(superpixels=3, model="color", robust=RobustRecipe(method="iterative", draws=0))
     fit_starflat(sequence, TINY, other, checkpoint=Checkpoint(folder, "another"))
     assert_same(fit_starflat(sequence, TINY, RECIPE, checkpoint=Checkpoint(folder, "this")).fit, reference)
+
+
+def damage_state(folder):
+    (folder / STATE).write_bytes((folder / STATE).read_bytes()[:-200])
+
+
+def damage_rows(folder):
+    next(folder.glob("rows_*/*")).unlink()
+
+
+def other_rows(folder):
+    one = next(folder.glob("rows_*/*"))
+    with np.load(one) as file:
+        found = dict(file)
+    np.savez(one, **(found | {"n_row": found["n_row"] + 1}))
+
+
+@pytest.mark.parametrize("damage", [damage_state, damage_rows, other_rows])
+def test_a_state_that_is_not_whole_is_ignored(sequence, reference, tmp_path, damage):
+    folder, told = tmp_path / "state", []
+
+    def stop(one):
+        if one.round == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_starflat(sequence, TINY, RECIPE, progress=stop, checkpoint=Checkpoint(folder, "this"))
+    damage(folder)
+    fit = fit_starflat(sequence, TINY, RECIPE, progress=told.append, checkpoint=Checkpoint(folder, "this")).fit
+    assert (told[0].round, told[0].iteration) == (1, 1)
+    assert_same(fit, reference)
+
+
+def test_an_empty_table_is_bad_data(sequence):
+    with pytest.raises(BadData, match="empty"):
+        fit_starflat(sequence.slice(0, 0), TINY, RECIPE)
