@@ -117,12 +117,12 @@ def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> Fringe
                 f"{_EXPOSURES_EACH * recipe.components} are needed: take a longer period, or fewer components"
             )
         found = _principal(skies, recipe)
-        alone = np.any(found.left**2 > _ALONE, axis=1)
+        chance = np.sqrt(n_exposure) + np.sqrt(n_cell)
+        significant = found.strength > chance
+        alone = np.any(found.left[:, significant] ** 2 > _ALONE, axis=1)
         if not alone.any():
             break
         skies = skies.take(~alone)
-    chance = np.sqrt(n_exposure) + np.sqrt(n_cell)
-    significant = found.strength > chance
     if not significant.any():
         raise BadData(
             f"{n_exposure} exposures have no pattern in common: the strongest is {found.strength[0]:.0f} noises of a "
