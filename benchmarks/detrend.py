@@ -1,22 +1,19 @@
 """What a real-size CCD costs from raw files to masters and detrended quadrants.
 
-    python -m benchmarks.detrend [stage ...]
+    python -m benchmarks.detrend
 
 Prints CPU seconds (one thread), the same in units of D, the RICE decoding of one CCD's eight
 HDUs by astropy, and the peak memory of each stage in a process of its own; next to the
-straightforward numpy way, whose results must be the same.  Stages: decode, detrend, masters, many, quality, cosmics;
-all if none is named.
+straightforward numpy way, whose results must be the same.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +21,8 @@ import numpy as np
 from astropy.io import fits
 
 from lib.camera import ZTF
-from lib.detrend.bad_pixels import bad_pixel_masks
 from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.compare import compare
 from lib.detrend.cosmics import mark_radiation_hits
-from lib.detrend.masters import combine_leds, led_flat, master_bias
 from lib.detrend.quadrant import detrend_quadrants
 from lib.frames import RawCcd
 from lib.image import Image
@@ -36,18 +30,21 @@ from lib.recipes import QuadrantRecipe
 from lib.sensor.equilibrium import NODES, Equilibrium
 from lib.sensor.readout import Pockets, Readout
 
-N_FRAME, N_FLAT, N_LED, N_MANY = 10, 3, 4, 200
 RECIPE = QuadrantRecipe()
 QIDS = range(1, 5)
 
+Prepare = Callable[[Path], Callable[[], dict]]
+"""From the folder of the files to what is measured, which returns arrays to compare."""
+Stage = tuple
+"""Label, what to measure, how often, and with which earlier ones to compare the result."""
 
-def synthesise(folder: Path) -> None:
-    """Bias frames, flats, one science frame before and one after the pocket began; bias pattern and sky of 400 ADU."""
+
+def synthesise(folder: Path, names: Sequence[str]) -> None:
+    """Raw files, by what their names begin with: bias, flat, else a sky of 400 ADU, before or after the pocket began."""
     rng = np.random.default_rng(1)
     pattern = [rng.normal(60, 5, ZTF.shape).astype(np.float32) for _ in QIDS]
     levels = {"bias": (0, 1.5), "flat": (20_000, 58)}
-    calibrations = [*(f"bias{i:02d}" for i in range(N_FRAME)), *(f"flat{i:02d}" for i in range(N_FLAT))]
-    for name in [*calibrations, "science", "pocket"]:
+    for name in names:
         sky, noise = levels.get(name[:4], (400, 8.3))
         primary = fits.PrimaryHDU()
         primary.header["OBSMJD"] = 58944.4 if name == "pocket" else 58578.4
@@ -71,7 +68,7 @@ def masters() -> tuple[CcdMaster, CcdMaster]:
     rng = np.random.default_rng(2)
     data = {qid: rng.normal(1, 0.01, ZTF.shape).astype(np.float32) for qid in QIDS}
     variance = {qid: np.full(ZTF.shape, 1e-6, np.float32) for qid in QIDS}
-    count = {qid: np.full(ZTF.shape, N_FRAME, np.uint16) for qid in QIDS}
+    count = {qid: np.full(ZTF.shape, 10, np.uint16) for qid in QIDS}
     flat = CcdMaster(3, data, variance, count, {"FLTNORM": 20_000.0})
     bias = replace(
         flat, data={q: 60 * one for q, one in data.items()}, variance={q: 3e5 * v for q, v in variance.items()}
@@ -193,109 +190,6 @@ def detrend_straight(folder: Path) -> Callable[[], dict]:
     return run
 
 
-def bias(folder: Path) -> Callable[[], dict]:
-    return stacking(folder, "median")
-
-
-def bias_mean(folder: Path) -> Callable[[], dict]:
-    return stacking(folder, "mean")
-
-
-def stacking(folder: Path, combine: str) -> Callable[[], dict]:
-    def run() -> dict:
-        made = master_bias(sorted(folder.glob("bias*.fz")), ZTF, 3, replace(RECIPE.bias, combine=combine))
-        return {f"data{q}": made.data[q] for q in QIDS} | {f"count{q}": made.count[q] for q in QIDS}
-
-    return run
-
-
-def bias_written(folder: Path) -> Callable[[], dict]:
-    def run() -> dict:
-        master_bias(sorted(folder.glob("bias*.fz")), ZTF, 3, RECIPE.bias).write(folder / "master.fits")
-        return {}
-
-    return run
-
-
-def bias_straight(folder: Path) -> Callable[[], dict]:
-    return stacking_straight(folder, np.nanmedian)
-
-
-def bias_mean_straight(folder: Path) -> Callable[[], dict]:
-    return stacking_straight(folder, lambda kept, axis: np.nanmean(kept.astype(np.float64), axis).astype(np.float32))
-
-
-def stacking_straight(folder: Path, average: Callable[..., np.ndarray]) -> Callable[[], dict]:
-    """All frames of a quadrant in memory, numpy's functions."""
-
-    def run() -> dict:
-        made = {}
-        for qid in QIDS:
-            frames = []
-            for path in sorted(folder.glob("bias*.fz")):
-                with RawCcd.open(path, ZTF) as raw, fits.open(path) as hdus:
-                    frames.append(Readout.of(raw, qid, RECIPE.sensor).linear(hdus[qid].data))
-            ordered = np.sort(frames, axis=0)
-            keep = np.abs(ordered - np.median(ordered, axis=0).astype(np.float64))
-            keep = keep <= RECIPE.bias.clip * np.std(ordered, axis=0, dtype=np.float64)
-            made[f"data{qid}"] = average(np.where(keep, ordered, np.float32(np.nan)), axis=0)
-            made[f"count{qid}"] = keep.sum(axis=0).astype(np.uint16)
-        return made
-
-    return run
-
-
-def bias_of_many(folder: Path) -> Callable[[], dict]:
-    """The same frames again and again, under other names."""
-    several = folder / "many"
-    several.mkdir(exist_ok=True)
-    for i in range(N_MANY):
-        (several / f"bias{i:03d}.fits.fz").hardlink_to(folder / f"bias{i % N_FRAME:02d}.fits.fz")
-
-    def run() -> dict:
-        master_bias(sorted(several.glob("bias*.fz")), ZTF, 3, RECIPE.bias).write(folder / "many.fits")
-        return {}
-
-    return run
-
-
-def flat_of_a_led(folder: Path) -> Callable[[], dict]:
-    def run() -> dict:
-        with CcdMaster.open(folder / "bias.fits", ZTF) as bias:
-            led_flat(sorted(folder.glob("flat*.fz")), bias, ZTF, 3, RECIPE.flat.led).write(folder / "led.fits")
-        return {}
-
-    return run
-
-
-def flat_of_leds(folder: Path) -> Callable[[], dict]:
-    def run() -> dict:
-        with ExitStack() as stack:
-            leds = [stack.enter_context(CcdMaster.open(folder / "led.fits", ZTF)) for _ in range(N_LED)]
-            combine_leds(leds, RECIPE.flat).write(folder / "leds.fits")
-        return {}
-
-    return run
-
-
-def comparison(folder: Path) -> Callable[[], dict]:
-    def run() -> dict:
-        with CcdMaster.open(folder / "leds.fits", ZTF) as new, CcdMaster.open(folder / "led.fits", ZTF) as old:
-            compare(new, old, floor=0.002)
-        return {}
-
-    return run
-
-
-def bad(folder: Path) -> Callable[[], dict]:
-    def run() -> dict:
-        with CcdMaster.open(folder / "master.fits", ZTF) as bias, CcdMaster.open(folder / "leds.fits", ZTF) as flat:
-            bad_pixel_masks(sorted(folder.glob("bias*.fz")), bias, flat, ZTF, RECIPE.bad_pixel_map)
-        return {}
-
-    return run
-
-
 def cosmic_rays(_folder: Path) -> Callable[[], dict]:
     """Four quadrants of sky."""
     data = np.random.default_rng(3).normal(400, 8.3, ZTF.shape).astype(np.float32)
@@ -309,13 +203,13 @@ def cosmic_rays(_folder: Path) -> Callable[[], dict]:
     return run
 
 
-def measured(prepare: Callable[[Path], Callable[[], dict]], folder: Path, repeat: int) -> tuple[float, float]:
+def measured(prepare: Prepare, folder: Path, repeat: int) -> tuple[float, float]:
     """Least CPU seconds of some runs, and peak memory of the process in GB; results in a file of the stage's name."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (prepare, folder, repeat))
 
 
-def _measure(prepare: Callable[[Path], Callable[[], dict]], folder: Path, repeat: int) -> tuple[float, float]:
+def _measure(prepare: Prepare, folder: Path, repeat: int) -> tuple[float, float]:
     run = prepare(folder)
     seconds = []
     for _ in range(repeat):
@@ -340,57 +234,35 @@ def difference(folder: Path, one: str, other: str) -> str:
         return f"relative difference {max(np.max(np.abs(a[key] / b[key] - 1)) for key in a):.0e}"
 
 
-def main(stages: Collection[str]) -> None:
+def run_all(frames: Sequence[str], stages: Sequence[Stage]) -> None:
+    """Print the table of some stages, on those frames and two masters."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        synthesise(folder)
+        synthesise(folder, ["science", *frames])
         measured(write_masters, folder, 1)
         unit, peak = measured(decode, folder, 5)
         print(f"{'stage':52} {'CPU s':>7} {'D':>6} {'GB':>5}")
-
-        def show(label: str, prepare: Callable[[Path], Callable[[], dict]], repeat: int) -> None:
+        print(f"{'RICE decoding of a CCD by astropy (D)':52} {unit:7.2f} {1:6.2f} {peak:5.2f}")
+        for label, prepare, repeat, *compared in stages:
             seconds, peak = measured(prepare, folder, repeat)
             print(f"{label:52} {seconds:7.2f} {seconds / unit:6.2f} {peak:5.2f}", flush=True)
-
-        print(f"{'RICE decoding of a CCD by astropy (D)':52} {unit:7.2f} {1:6.2f} {peak:5.2f}")
-        for stage in STAGES:
-            if stage in stages or not stages:
-                for label, prepare, repeat, *compared in STAGES[stage]:
-                    show(label, prepare, repeat)
-                    for other, why in compared:
-                        print(f"    {difference(folder, prepare.__name__, other)}{why}")
+            for other, why in compared:
+                print(f"    {difference(folder, prepare.__name__, other)}{why}")
 
 
-STAGES = {
-    "decode": [("  ours", decode_ours, 5)],
-    "detrend": [
-        ("raw to four quadrants, no pocket", detrend, 5),
-        ("  straightforward numpy and astropy", detrend_straight, 2, ("detrend", "")),
-        ("  masters packed in memory", detrend_packed, 5, ("detrend_straight", ": the masters' files and packing")),
-        ("  masters read from their files", detrend_from_files, 2, ("detrend_packed", ": the packing")),
-        ("raw to four quadrants, equilibrium pocket, packed", detrend_equilibrium, 5),
-        ("raw to four quadrants, power-law pocket, packed", detrend_power_law, 5),
-    ],
-    "masters": [
-        (f"master bias of {N_FRAME}, in memory", bias, 2),
-        ("  straightforward numpy and astropy", bias_straight, 1, ("bias", "")),
-        (f"master bias of {N_FRAME}, the clipped mean", bias_mean, 2),
-        ("  straightforward numpy and astropy", bias_mean_straight, 1, ("bias_mean", "")),
-        (f"master bias of {N_FRAME}, written", bias_written, 2),
-        (f"flat of a LED of {N_FLAT}, written", flat_of_a_led, 1),
-        (f"flat of {N_LED} LEDs, written", flat_of_leds, 1),
-    ],
-    "many": [(f"master bias of {N_MANY}, written", bias_of_many, 1)],
-    "quality": [
-        ("comparison of two masters", comparison, 1),
-        ("bad pixels", bad, 1),
-    ],
-    "cosmics": [("radiation hits of four quadrants", cosmic_rays, 1)],
-}
-"""Label, what to measure, how often, and with what to compare the result."""
+STAGES: list[Stage] = [
+    ("  ours", decode_ours, 5),
+    ("raw to four quadrants, no pocket", detrend, 5),
+    ("  straightforward numpy and astropy", detrend_straight, 2, ("detrend", "")),
+    ("  masters packed in memory", detrend_packed, 5, ("detrend_straight", ": the masters' files and packing")),
+    ("  masters read from their files", detrend_from_files, 2, ("detrend_packed", ": the packing")),
+    ("raw to four quadrants, equilibrium pocket, packed", detrend_equilibrium, 5),
+    ("raw to four quadrants, power-law pocket, packed", detrend_power_law, 5),
+    ("radiation hits of four quadrants", cosmic_rays, 1),
+]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_all(["pocket"], STAGES)
