@@ -40,7 +40,7 @@ Stage = tuple
 
 
 def synthesise(folder: Path, names: Sequence[str]) -> None:
-    """Raw files, by what their names begin with: bias, flat, else a sky of 400 ADU, before or after the pocket began."""
+    """Raw files, by what their names begin with: bias, flat, else a sky of 400 ADU, with or without a pocket."""
     rng = np.random.default_rng(1)
     pattern = [rng.normal(60, 5, ZTF.shape).astype(np.float32) for _ in QIDS]
     levels = {"bias": (0, 1.5), "flat": (20_000, 58)}
