@@ -7,7 +7,7 @@ import pytest
 
 from lib.errors import BadData
 from lib.identifiers import Quadrant
-from lib.sensor.pocket_fit import fit_equilibrium
+from lib.sensor.pocket_fit import compare, fit_equilibrium
 from lib.sensor.pocket_profiles import Profiles, block_profiles
 from lib.simulate.pocket import EquilibriumPocket, equilibrium_charge
 
@@ -105,6 +105,24 @@ def test_a_sum_over_a_floor_of_the_last_columns_would_be_low():
     sky = profiles.level < 1500
     naive = (profiles.overscan - profiles.overscan[:, -5:].mean(axis=1, keepdims=True)).sum(axis=1)
     assert np.median((naive / of_simulator(profiles.level, profiles.kelvin))[sky]) < 0.95
+
+
+def test_profiles_scatter_about_a_right_function_as_their_errors_say():
+    profiles = profiles_of(no_power, 7)
+    function = fit_equilibrium(profiles)
+    shown = compare(function, profiles)
+    n = len(profiles)
+    # One number of each profile, and one of each first pixel; eleven of the parameters' are taken from them.
+    for pull in ((shown.ratio - 1) / shown.ratio_error, _filled_pull(function, profiles, shown)):
+        assert pull.std() == pytest.approx(1, abs=4 / np.sqrt(2 * n) + 11 / n)
+    larger = replace(function, coefficients=function.coefficients + np.append(np.full(12, np.log(1.1)), 0.0))
+    # A tenth too much charge, of which the overscan's release in so many columns takes part.
+    assert np.median(compare(larger, profiles).ratio) < 0.95
+
+
+def _filled_pull(function, profiles, shown):
+    charge = np.array([function.charge(np.array([o]), k)[0] for o, k in zip(shown.first, profiles.kelvin, strict=True)])
+    return (shown.filled - charge) / shown.filled_error
 
 
 def test_a_fitted_pocket_undoes_the_effect(fits):
