@@ -8,23 +8,22 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from lib.recipes import PsfRecipe
 from lib.scene.local import LocalWcs
 from lib.scene.model import Series
 from lib.scene.psf_fit import fit_psf
 from lib.simulate.transient import TransientPlan, TransientSeries, simulate_transient
 from tests.lib.scene.reduce import Reduced, reduce, series_of, stamps_of
 
-SMALL = TransientPlan(n_exposure=16, n_quiet=8, n_star=30, side=15, seeing=(2.1, 3.0), gradient=0.0, wcs_error=0.0)
+SMALL = TransientPlan(n_exposure=16, n_quiet=8, n_star=30, side=17, seeing=(2.1, 3.0), wcs_error=0.0)
 
 
 def exact(plan: TransientPlan) -> tuple[TransientSeries, Series]:
-    """Stamps with WCS and throughputs exactly known, the PSFs from noise-free stars (so: nothing but the scene)."""
+    """Stamps with WCS and throughputs known, the PSFs from noise-free stars (so: nothing but the scene)."""
     quiet = simulate_transient(replace(plan, noise=False))
     psfs, ratio, wcs = [], [], []
     for i in range(len(quiet.mjd)):
         stamps = stamps_of(quiet, i)
-        model, _, fluxes = fit_psf(stamps, PsfRecipe(order=0))
+        model, _, fluxes = fit_psf(stamps)
         u = quiet.star_u + quiet.years[i] * quiet.star_motion
         # The PSF has its own idea of a star's centre and flux: what it says of stars goes for the transient.
         off = np.average(fluxes.place - (quiet.true_place[i] + u @ quiet.true_matrix[i].T), axis=0,
@@ -57,5 +56,6 @@ def clean_sharp() -> tuple[TransientSeries, Series]:
 
 @pytest.fixture(scope="session")
 def noisy() -> Reduced:
-    """Everything from noisy stars."""
-    return reduce(simulate_transient(TransientPlan(n_exposure=16, n_quiet=8, n_star=40, side=15)))
+    """Everything from noisy stars: fewer than a quadrant has (200 alone of 14 to 18 mag near the poles)."""
+    plan = TransientPlan(n_exposure=12, n_quiet=6, n_star=100, star_mags=(14.0, 18.0), star_slope=0.25, side=15)
+    return reduce(simulate_transient(plan))

@@ -1,5 +1,7 @@
 """The PSF, the stars measured with it, the WCS and the throughputs they give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,10 @@ from lib.scene.psf import Psf
 from lib.scene.psf_fit import fit_psf
 from lib.scene.quality import growth_residual, magnitude_slope
 from lib.scene.stars import StarStamps, measure_stars
+from lib.simulate.transient import simulate_transient
 from tests.lib.scene.reduce import stamps_of
+
+MMAG = 2500 / np.log(10)
 
 
 @settings(max_examples=20, deadline=None)
@@ -34,10 +39,10 @@ def test_the_psf_describes_stars_of_another_family(clean):
     _, used, fluxes = fit_psf(stamps)
     assert used.all()
     ratio = fluxes.flux / simulated.star_flux
-    # 1 mmag from star to star without noise: what a residual map from 30 stars leaves.
-    assert np.std(ratio) / np.mean(ratio) < 1e-3
+    # Of the 0.5 mmag that stars may scatter beyond their photons.
+    assert MMAG * np.std(ratio) / np.mean(ratio) < 0.2
     radii, residual = growth_residual(stamps, fluxes, used)
-    assert np.abs(residual[radii <= 5]).max() < 3e-3
+    assert np.abs(residual[radii <= 5]).max() < 1e-3
 
 
 def test_a_galaxy_among_the_stars_is_left_out(noisy):
@@ -58,6 +63,16 @@ def test_errors_of_star_fluxes_are_right(noisy):
     pulls = ((flux / noisy.ratios.ratio[:, None] - simulated.star_flux) / error * noisy.ratios.ratio[:, None])[:, faint]
     assert abs(pulls.std() - 1) < 4 / np.sqrt(2 * pulls.size)
     assert abs(pulls.mean()) < 4 / np.sqrt(pulls.size)
+
+
+def test_stars_repeat_as_well_as_their_photons_allow(noisy):
+    exact = simulate_transient(replace(noisy.simulated.plan, noise=False))
+    own = [measure_stars(stamps_of(exact, i).inner(4), psf.at).flux for i, psf in enumerate(noisy.psf)]
+    off = np.array(own) / noisy.ratios.ratio[:, None] / exact.star_flux - 1  # by noisy PSFs and throughputs alone
+    bright = np.argsort(-exact.star_flux)[:30]
+    photons = np.sqrt(np.mean([(f.error / f.flux)[bright] ** 2 for f in noisy.fluxes]))
+    excess = np.hypot(photons, np.sqrt(np.mean(off[:, bright] ** 2))) - photons
+    assert MMAG * excess < 0.5
 
 
 def test_residuals_that_depend_on_the_magnitude_raise_the_alarm(noisy):
