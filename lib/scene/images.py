@@ -15,6 +15,7 @@ from lib.errors import BadData
 from lib.identifiers import Filter
 from lib.image import Image, MaskBit
 from lib.products import Value
+from lib.scene.inputs import sky_variance
 
 MASKS = (("sciimg", "mskimg"), (".fits", "_mask.fits"), (".fits", ".mask.fits"))
 """What in the name of an image to replace to have that of its mask."""
@@ -97,12 +98,11 @@ def read_image(path: Path, mask: Path | None) -> tuple[Image, fits.Header]:
     if bits is not None:
         flags[bits != 0] = MaskBit.DEAD
     flags[~np.isfinite(data)] |= np.uint16(MaskBit.NAN)
-    good = np.where(flags == 0, data, np.nan)
-    if not np.isfinite(np.diff(good, axis=1)).any():
-        raise BadData(f"{path.name}: its mask leaves no pixel beside another")
-    # From neighbour to neighbour: neither the slope of the sky nor the few stars make it larger.
-    noise = 1.4826 * np.nanmedian(np.abs(np.diff(good, axis=1))) / np.sqrt(2)
-    variance = noise**2 + np.maximum(np.nan_to_num(data - np.nanmedian(good)), 0) / gain
+    good = flags == 0
+    noise = sky_variance(data, ~good) if good.any() else None
+    if noise is None:
+        raise BadData(f"{path.name}: its mask leaves {good.sum()} pixels, too few to tell the noise by")
+    variance = noise + np.maximum(np.nan_to_num(data - np.median(data[good])), 0) / gain
     return Image(data, variance.astype(np.float32), flags), header
 
 
