@@ -158,6 +158,7 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
             f"no LED flat with a weight to combine (weights {recipe.weights}); make the LED flats first"
         )
     used, weights = [flat for flat, _, _ in chosen], [weight for _, _, weight in chosen]
+    by_led = sorted((led, weight) for _, led, weight in chosen)
     planes = {qid: _weighted_mean(used, weights, qid) for qid in _QIDS}
     data = {qid: one[0] for qid, one in planes.items()}
     levels = [float(flat.value("LEDNORM")) for flat in used]  # type: ignore[arg-type]
@@ -171,6 +172,10 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
             **{key: used[-1].cards[key] for key in _CORRECTIONS if key in used[-1].cards},
             "NFRAMES": (sum(n_frames), "frames combined"),
             "LEDS": (",".join(str(led) for led in sorted(led for _, led, _ in chosen)), "flat-field LEDs"),
+            "LEDWEIGH": (
+                ",".join(f"{weight:g}" for _, _, weight in sorted(chosen, key=itemgetter(1))),
+                "their weights",
+            ),
             "FLTNORM": (float(np.average(levels, weights=weights)), "mean of the LEDs' levels [adu]"),
             "FLTMED": (ccd_median(data), "median of the CCD"),
             **(cards or {}),

@@ -50,3 +50,15 @@ def test_a_few_bad_pixels_and_the_detectors_own_changes_are_allowed():
 def test_masters_of_two_ccds_are_not_compared():
     with pytest.raises(ValueError, match="CCD 3 compared with one of CCD 4"):
         compare(master(1), master(2, ccdid=4))
+
+
+def test_the_first_of_its_kind_is_good():
+    assert compare(master(1)).quality == "good"
+
+
+def test_a_pixel_that_never_had_data_is_not_lost():
+    new, old = master(1), master(2)
+    for one in (new, old):
+        one.data[1][:50] = np.nan
+    found = compare(new, old)
+    assert (found.quality, found.moved) == ("good", 0.0)

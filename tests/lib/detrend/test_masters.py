@@ -132,6 +132,7 @@ def test_leds_weigh_what_the_recipe_says(led_flats):
         weighted.variance[4], (9 * led_flats[2].variance[4] + led_flats[3].variance[4]) / 16, rtol=1e-5
     )
     levels = [led_flats[led].value("LEDNORM") for led in (2, 3)]
+    assert (weighted.value("LEDS"), weighted.value("LEDWEIGH")) == ("2,3", "3,1")
     assert weighted.value("FLTNORM") == pytest.approx((3 * levels[0] + levels[1]) / 4)
 
 
