@@ -18,10 +18,21 @@ from lib.catalogue.stars import Stars
 from lib.errors import BadData
 from lib.image import Image, MaskBit
 from lib.periods import Period
-from lib.recipes import LightCurveRecipe
+from lib.recipes import LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe
 from lib.scene.curve import tangent_plane
+from lib.scene.errors import NoStars
 from lib.scene.images import band_of, find_images, image_facts, read_image
-from lib.scene.inputs import Exposure, cut, how_far_inside, is_alone, matrix_at, sky_variance, stamp_of, why_not
+from lib.scene.inputs import (
+    Exposure,
+    chosen_stars,
+    cut,
+    how_far_inside,
+    is_alone,
+    matrix_at,
+    sky_variance,
+    stamp_of,
+    why_not,
+)
 from lib.scene.target import Target, read_targets
 
 TARGET = Target("sn", 150.0, 33.0, ("zr",), Period(date(2019, 4, 1), date(2019, 7, 1)))
@@ -122,6 +133,17 @@ def test_a_bright_star_is_not_disturbed_by_a_faint_one_but_disturbs_it():
     assert is_alone(near, 10.0, 4.0).tolist() == [True, False, False, False, True]
     unknown = stars([0, 5], [0, 0], [14.0, np.nan])
     assert is_alone(unknown, 10.0, 4.0).tolist() == [False, False]
+
+
+def test_stars_that_show_a_psf_are_whole_good_and_the_brightest_first():
+    recipe = PsfCatalogueRecipe(side=7, max_stars=2, psf=PsfRecipe(margin=1, min_stars=2))
+    one = exposure()
+    some = stars([30.0, 10.0, 2.0, 45.0, 50.0], [20.0, 20.0, 20.0, 30.0, 8.0], [13.0, 15.0, 12.0, 14.0, 16.0])
+    # The first is on a dead pixel, the third at the edge; two of the other three are asked for.
+    chosen = chosen_stars(one, some, 3.0, recipe)
+    assert chosen.star_id.tolist() == [3, 1]
+    with pytest.raises(NoStars, match=r"0 of 4 reference stars on the image are alone.*2 are needed"):
+        chosen_stars(one, some, 0.5, recipe)  # 18" are then 36 pixels
 
 
 def test_how_far_a_target_is_inside():
