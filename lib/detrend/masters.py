@@ -171,11 +171,8 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
         {
             **{key: used[-1].cards[key] for key in _CORRECTIONS if key in used[-1].cards},
             "NFRAMES": (sum(n_frames), "frames combined"),
-            "LEDS": (",".join(str(led) for led in sorted(led for _, led, _ in chosen)), "flat-field LEDs"),
-            "LEDWEIGH": (
-                ",".join(f"{weight:g}" for _, _, weight in sorted(chosen, key=itemgetter(1))),
-                "their weights",
-            ),
+            "LEDS": (",".join(str(led) for led, _ in by_led), "flat-field LEDs"),
+            "LEDWEIGH": (",".join(f"{weight:g}" for _, weight in by_led), "their weights"),
             "FLTNORM": (float(np.average(levels, weights=weights)), "mean of the LEDs' levels [adu]"),
             "FLTMED": (ccd_median(data), "median of the CCD"),
             **(cards or {}),
