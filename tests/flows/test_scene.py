@@ -42,7 +42,6 @@ RECIPE = LightCurveRecipe(
     PsfCatalogueRecipe(QuadrantRecipe(tolerance_days=200), psf=PsfRecipe(margin=2), side=15, max_stars=30),
     gaia=GaiaColours(zr=(0.05, -0.10)),
 )
-PARTS = (Kind.PSF, Kind.PSF_CATALOGUE, Kind.STAMP)
 HOW: dict[str, Any] = {"camera": "tiny", "workers": 0}
 
 
@@ -99,6 +98,20 @@ def measured(followed: Followed) -> Outcome:
         "psf": 1, "psfcat": 1, "stamp": 1, "lightcurve": 1, "curvestars": 1, "scene": 1, "figure": 3,
     }  # fmt: skip
     return outcome
+
+
+@pytest.fixture(scope="module")
+def exposures(followed: Followed, measured: Outcome) -> list[Measured]:
+    """What the light curve was made of."""
+    found = []
+    for psf in measured.of(Kind.PSF):
+        tables = []
+        for kind in (Kind.PSF, Kind.PSF_CATALOGUE, Kind.STAMP):
+            built = next(one for one in measured.of(kind) if one.ref.data_id.startswith(psf.ref.data_id))
+            with opened(followed.store).open(built) as path:
+                tables.append(read_table(path))
+        found.append(Measured(psf.ref.data_id, stamp_of_table(tables[2]), psf_of(tables[0]), tables[1]))
+    return found
 
 
 def curve_of(outcome: Outcome, store: Path) -> pa.Table:
@@ -159,32 +172,26 @@ def test_stars_repeat_as_photons_allow(followed, measured):
     assert np.median(np.abs(off)) < 0.6745 * 2  # magnitudes are those of the sky, to twice their errors
 
 
-def test_a_starflat_undoes_what_the_camera_does_to_its_light(followed, measured):
+def test_a_starflat_undoes_what_the_camera_does_to_its_light(followed, exposures):
     """Stars and stamps dimmed by a known plane over the quadrant: the starflat of that plane gives them back."""
-    with_map, without = [], []
+    with_map = []
     response = lambda x, y: 1 - 0.1 * (x - 100) / 240 + 0.05 * y / 256  # noqa: E731
     rows, columns = TINY.shape
     # Superpixels are linear in magnitudes, the plane in flux: 15 of them leave (0.15 / 15)^2 / 8 of it.
     at_y, at_x = ((np.arange(15) + 0.5) * size / 15 - 0.5 for size in (rows, columns))
     plane = -2.5 * np.log10(response(at_x[None, :], at_y[:, None]))
     maps = StarflatMap(TINY, np.tile(plane, (64, 1, 1)), np.zeros((64, 15, 15)), 0.8)
-    for name in [built.ref.data_id for built in measured.of(Kind.PSF)]:
-        found = {kind: next(b for b in measured.of(kind) if b.ref.data_id.startswith(name)) for kind in PARTS}
-        tables = {}
-        for kind, built in found.items():
-            with opened(followed.store).open(built) as path:
-                tables[kind] = read_table(path)
-        stamp, stars = stamp_of_table(tables[Kind.STAMP]), tables[Kind.PSF_CATALOGUE]
-        without.append(Measured(name, stamp, psf_of(tables[Kind.PSF]), stars))
+    for one in exposures:
+        stars = one.stars
         factor = response(stars["x"].to_numpy(), stars["y"].to_numpy())
         for column in ("f_psf", "f_psf_e"):
             at = stars.column_names.index(column)
             dimmed = pa.array(stars[column].to_numpy() * factor).cast(stars.schema.field(at).type)
             stars = stars.set_column(at, stars.schema.field(at), dimmed)
-        with_map.append(Measured(name, stamp, psf_of(tables[Kind.PSF]), stars, maps))
+        with_map.append(replace(one, stars=stars, starflat=maps))
     target = read_targets(Path(followed.write_targets(followed.targets)))[0]
 
-    found, true = (assemble(some, target, "zr", RECIPE).series.throughput for some in (with_map, without))
+    found, true = (assemble(some, target, "zr", RECIPE).series.throughput for some in (with_map, exposures))
 
     place = np.array([one.stamp.place for one in with_map])
     np.testing.assert_allclose(found / true, response(*place.T), rtol=2 * 0.01**2 / 8 + 1e-6)
@@ -266,9 +273,25 @@ def test_a_name_that_the_file_does_not_have_is_told(followed, tmp_path):
         followed.run(followed.write_targets(tmp_path), names=["other"])
 
 
-def test_stars_of_a_survey_are_found_by_their_numbers():
-    survey = SurveyStars(np.array([3, 7, 9]), np.array([15.0, 16.0, 17.0]))
-    np.testing.assert_array_equal(survey.of(np.array([9, 1, 3, 100])), [17.0, np.nan, 15.0, np.nan])
+def test_a_survey_of_another_system_moves_the_zero_point_by_its_difference(followed, exposures):
+    target = read_targets(Path(followed.write_targets(followed.targets)))[0]
+    by_gaia = assemble(exposures, target, "zr", RECIPE)
+    some = np.flatnonzero(np.isfinite(by_gaia.stars.reference))[::2]  # half of the stars are in it
+    mag = 30 - 2.5 * np.log10(by_gaia.stars.reference[some]) + 0.25
+    by_survey = assemble(exposures, target, "zr", RECIPE, SurveyStars(by_gaia.stars.star_id[some], mag))
+    # A quarter of a magnitude, but for the scatter of the stars: the error of either median.
+    off = 2.5 * np.log10(by_survey.series.throughput / by_gaia.series.throughput) - 0.25
+    assert np.abs(off).max() < 5 * np.hypot(by_gaia.zero_point_error, by_survey.zero_point_error)
+
+
+def test_an_exposure_that_is_left_out_has_a_row_and_a_reason(followed, measured):
+    seeing = np.array([plan.objects[0].seeing for plan in followed.plans])
+    limit = float(np.sort(seeing)[-3:-1].mean())  # pixels; two exposures are worse
+    table = curve_of(followed.run(followed.write_targets(followed.targets), replace(RECIPE, max_seeing=limit)),
+                     followed.store)  # fmt: skip
+    assert [reason.startswith("seeing of") for reason in table["reason"].to_pylist()] == (seeing > limit).tolist()
+    left_out = table.filter(pa.array(seeing > limit))
+    assert left_out["flux"].null_count == left_out["covariance"].null_count == 2
 
 
 @pytest.mark.parametrize("what", ["starflat", "survey"])
