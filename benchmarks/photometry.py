@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import sep
-from astropy.io import fits
 from astropy.stats import sigma_clip
 from numpy.typing import NDArray
 
-from benchmarks.detrend import QIDS, decode, difference, measured, rice
+from benchmarks.detrend import QIDS, decode, difference, measured, synthesise
 from lib.camera import ZTF
 from lib.catalogue.aperture_catalogue import measure_stars
 from lib.catalogue.apertures import aperture_photometry
@@ -171,21 +170,12 @@ def spoilt(one: Quadrant) -> NDArray[np.bool_]:
     return np.asarray(sep.sum_circle(one.data, one.x, one.y, max(RECIPE.radii) + 1, mask=one.bad)[2] != 0)
 
 
-def raw(folder: Path) -> None:
-    """A CCD's file, to be decoded."""
-    draw = np.random.default_rng(2)
-    hdus = [fits.PrimaryHDU()]
-    hdus += [rice(1400 + 8.3 * draw.standard_normal(ZTF.shape, np.float32), qid) for qid in QIDS]
-    hdus += [rice(1000 + 1.5 * draw.standard_normal((ZTF.shape[0], 30), np.float32), qid) for qid in QIDS]
-    fits.HDUList(hdus).writeto(folder / "science.fits.fz")
-
-
 def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        raw(folder)
+        synthesise(folder, ["science"])
         draw_quadrant(folder, "sparse", N_STAR // 4)
         draw_quadrant(folder, "crowded", N_STAR)
         unit, peak = measured(decode, folder, 5)
