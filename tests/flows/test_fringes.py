@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from flows.calibrate import calibrate
+from flows.detector import detector
 from flows.detrend import detrend
 from flows.download import download
 from flows.fringes import fringes
@@ -29,6 +30,7 @@ from lib.simulate.survey import simulate_night
 from lib.simulate.truth import Truth
 from lib.store.parquet import read_table
 from tasks.choice import Calibrations
+from tasks.report import detector_pages
 from tests.flows.night import Watched, artifacts, opened
 from tests.lib.sensor.fringed import in_cells, without_smooth
 
@@ -142,6 +144,33 @@ def reference_stars(store, header):
         with opened(store).open(partition) as path:
             parts.append(stars_within(read_table(path), *around))
     return pa.concat_tables(parts)
+
+
+def test_the_detectors_page_tells_what_was_injected_and_what_is_left(made):
+    store, _ = made
+    outcome = detector(NIGHT, str(store), filters=["zi"], recipe=RECIPE, **SCOPE)
+    assert outcome.set_aside == ()
+    (page,), (table,) = outcome.of(Kind.REPORT), outcome.of(Kind.SUMMARY)
+    assert (page.about["verdict"], page.about["verdict_text"].split()[0]) == ("OK", "All")
+    with opened(store).open(page) as path:
+        html = path.read_text()
+    assert html.count("data:image/png;base64") == 6  # five of the detector, one of fringes
+    for words in ("zi/c06", "Suspect masters", "Fringes, median"):
+        assert words in html
+
+    truth, exposures = Truth(PLAN), {int(ccd.exposure.filefracday): ccd for ccd in PLAN.ccd_exposures}
+    with opened(store).open(table) as path:
+        rows = read_table(path).to_pylist()
+    assert len(rows) == 4 * 4  # exposures, quadrants
+    injected = [np.ptp(truth.offset_drift(exposures[row["exposure"]], row["qid"])) for row in rows]
+    # A cubic through 256 rows of medians of five samples of 1.5 ADU, 0.8 each: its ends are known to 4 / sqrt(256) of
+    # that, both ends, four times over.
+    np.testing.assert_allclose([row["drift"] for row in rows], injected, atol=4 * np.sqrt(2) * 4 / 16 * 0.8)
+    pulls = np.array([(row["pixel_noise"] - 1) / row["pixel_noise_error"] for row in rows])
+    # Errors of the fluxes' variance may be wrong by a few parts in a thousand, here half of a standard error.
+    assert abs(pulls.mean()) < 4 / np.sqrt(len(pulls)) + 0.5
+    assert detector_pages(opened(store), RECIPE, PLAN.night) == [page]
+    assert detector_pages(opened(store), RECIPE, date(2019, 4, 6)) == []
 
 
 def test_maps_of_another_period_serve_only_within_the_tolerance(made):
