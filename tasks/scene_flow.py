@@ -82,39 +82,50 @@ def fit_curves(
     """
     maps = _required(store, Kind.STARFLAT_MAP, recipe.starflat, "starflat")
     surveys = _required(store, Kind.MEAN_STARS, recipe.survey, "ubercal")
-    there = {built.ref: built for built in measured.built}
-    reasons = {one.what: one.reason for one in measured.set_aside}
     left_out = {curve: list(some) for curve, some in unused.items()}
     under_way, aside = [], []
-    for target in targets:
-        for band in target.bands:
-            made = []
-            of_band = [one for one in maps if filter_of(one.ref) == band]
-            if maps and not of_band:
-                error = MissingProduct(f"no {band} starflat of recipe {recipe.starflat} in the store")
-                aside.append(SetAside.because(f"{target.name} {band}", error))
-                continue
-            for sight in sights:
-                if sight.band != band or target not in sight.targets:
-                    continue
-                refs = (
-                    psf_ref(recipe.stars, sight.image),
-                    psf_catalogue_ref(recipe.stars, sight.image),
-                    stamp_ref(recipe.stars, sight.image, target.name),
-                )
-                if all(ref in there for ref in refs):
-                    made.append(Parts(*(there[ref] for ref in refs), _starflat(sight, of_band)))
-                else:
-                    _leave_out(left_out, sight, [target], reasons.get(sight.label, "it could not be measured"))
+    for target, band in [(one, band) for one in targets for band in one.bands]:
+        try:
+            of_band = _of_band(maps, band, recipe.starflat, "starflat")
+            survey = _of_band(surveys, band, recipe.survey, "survey")[-1:]
+            made = _parts(target, band, sights, measured, of_band, left_out, recipe)
             rest = left_out.get((target, band), [])
-            if made:
-                ref = light_curve_ref(recipe, target.name, band)
-                survey = next((one for one in surveys if filter_of(one.ref) == band), None)
-                how = (survey, camera, recipe, store)
-                under_way.append(launch(fit_light_curve, ref, target, band, made, rest, *how))
-            else:
-                aside.append(SetAside.because(f"{target.name} {band}", nothing_to_fit(target, band, rest)))
+            if not made:
+                raise nothing_to_fit(target, band, rest)
+        except (MissingProduct, NothingToFit) as error:
+            aside.append(SetAside.because(f"{target.name} {band}", error))
+        else:
+            ref, how = light_curve_ref(recipe, target.name, band), (camera, recipe, store)
+            under_way.append(launch(fit_light_curve, ref, target, band, made, rest, *(survey or [None]), *how))
     return collect(under_way) + Outcome(set_aside=aside)
+
+
+def _parts(
+    target: Target,
+    band: str,
+    sights: Sequence[Sight],
+    measured: Outcome,
+    starflats: Sequence[Built],
+    left_out: dict[Curve, list[Unused]],
+    recipe: LightCurveRecipe,
+) -> list[Parts]:
+    """What was made of each exposure of a target; to `left_out` comes what could not be measured."""
+    there = {built.ref: built for built in measured.built}
+    reasons = {one.what: one.reason for one in measured.set_aside}
+    made = []
+    for sight in sights:
+        if sight.band != band or target not in sight.targets:
+            continue
+        refs = (
+            psf_ref(recipe.stars, sight.image),
+            psf_catalogue_ref(recipe.stars, sight.image),
+            stamp_ref(recipe.stars, sight.image, target.name),
+        )
+        if all(ref in there for ref in refs):
+            made.append(Parts(*(there[ref] for ref in refs), _starflat(sight, starflats)))
+        else:
+            _leave_out(left_out, sight, [target], reasons.get(sight.label, "it could not be measured"))
+    return made
 
 
 def _required(store: Store, kind: Kind, recipe: str, flow: str) -> list[Built]:
@@ -122,6 +133,14 @@ def _required(store: Store, kind: Kind, recipe: str, flow: str) -> list[Built]:
     found = store.list(kind, recipe) if recipe else []
     if recipe and not found:
         raise MissingProduct(f"no {kind} of recipe {recipe} in the store; run the flow {flow}, or name another recipe")
+    return found
+
+
+def _of_band(products: Sequence[Built], band: str, recipe: str, what: str) -> list[Built]:
+    """In order of time.  MissingProduct if some were asked for, and none is of the band."""
+    found = [one for one in products if filter_of(one.ref) == band]
+    if recipe and not found:
+        raise MissingProduct(f"no {band} {what} of recipe {recipe} in the store; make it, or name another recipe")
     return found
 
 

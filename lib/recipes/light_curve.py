@@ -62,7 +62,8 @@ class LightCurveRecipe:
     gaia: GaiaColours = GaiaColours()
     """Magnitudes of the stars that set the zero point."""
     survey: str = ""
-    """Digest of the recipe of a survey whose mean stars set the zero point instead, in its system.  Empty: none."""
+    """Digest of the recipe of a survey whose mean stars set the zero point instead, in its system; the latest of
+    several.  Empty: none."""
     starflat: str = ""
     """Digest of the recipe of starflats; the map nearest in time corrects stars and target.  Empty: none."""
     version: int = 1
