@@ -46,8 +46,8 @@ def light_curve_table(
         "flux_e": fit.error, "covariance": covariances, "throughput": series.throughput, "throughput_e": ratios.error,
         "n_star": ratios.used.sum(axis=1), "fwhm": [psf.fwhm for psf in series.psf], "slope": slopes[:, 0],
         "slope_e": slopes[:, 1], "sky": fit.sky, "noise": np.sqrt(series.variance), "gain": series.gain,
-        "chi2": fit.chi2, "n_pixel": fit.n_pixel, "n_rejected": fit.rejected.sum(axis=(1, 2)), "flags": fit.exposure_flag,
-        "reason": [""] * len(series),
+        "chi2": fit.chi2, "n_pixel": fit.n_pixel, "n_rejected": fit.rejected.sum(axis=(1, 2)),
+        "flags": fit.exposure_flag, "reason": [""] * len(series),
     }  # fmt: skip
     rest = [*unused, *(Unused(one.name, one.stamp.mjd, reason) for one, reason in assembled.rejected)]
     others = {"exposure": [o.name for o in rest], "mjd": [o.mjd for o in rest], "reason": [o.reason for o in rest]}
