@@ -29,7 +29,7 @@ class PhotometryRecipe:
     """A star with no other catalogue star within this distance is isolated."""
     detection_sigma: float = 5.0
     """Threshold where sources are detected rather than taken from a reference catalogue."""
-    version: int = 3
+    version: int = 4
 
 
 @dataclass(frozen=True, slots=True)
