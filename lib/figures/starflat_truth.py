@@ -42,10 +42,11 @@ class Compared:
 
     def told(self) -> str:
         error = 1 / np.sqrt(2 * self.freedom) if self.freedom > 0 else float("nan")
+        off = 1.4826 * np.median(np.abs(self.fitted - self.true)) if len(self.true) else float("nan")
         return (
-            f"{len(self.true)} parameters, injected scatter {self.true.std():.2f} mmag, error "
-            f"{np.median(self.sigma):.2f}, fitted minus injected {np.std(self.fitted - self.true):.2f}, "
-            f"pulls {self.pull_scatter:.2f} ± {error:.2f}"
+            f"{len(self.true)} parameters, injected scatter {self.true.std():.2f} mmag, median error "
+            f"{np.median(self.sigma):.2f}, robust scatter of fitted minus injected {off:.2f}, pulls "
+            f"{self.pull_scatter:.2f} ± {error:.2f}"
         )
 
 

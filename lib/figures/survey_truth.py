@@ -67,7 +67,8 @@ def survey_truth_picture(table: pa.Table, truth: Truth, radius: float, name: str
         f"Zero points {name} beside the truth",
         "Left: fitted against injected zero points of the quadrants of all exposures; the line is equality, and far "
         "from the others are exposures through clouds. Right: means of the exposures, fitted minus injected, in order "
-        f"of time. Quadrants: {each.told()}. Exposures: {means.told()}.",
+        f"of time. Quadrants: {each.told()}. Exposures: {means.told()}. Pulls may be smaller than 1: the errors hold "
+        "that of the plane over the sky, which is taken out here.",
         png(plot_survey_truth(each, means)),
     )
 
