@@ -7,6 +7,7 @@ from flows.policies import product_flow
 from lib.identifiers import Filter
 from lib.products import Kind, ccdid_of, fringe_ref, sensor_figure_ref
 from lib.recipes import CatalogueRecipe
+from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
 from tasks.outcome import Outcome
 from tasks.policies import collect, launch
@@ -31,6 +32,7 @@ def fringes(
     1. Find the exposures, and for each the masters that detrend it.
     2. Detrend them and make maps of what they have in common, CCD by CCD.
     3. Draw an exposure of each CCD before and after.
+    4. List the period's calibrations.
 
     Parameters
     ----------
@@ -61,4 +63,5 @@ def fringes(
         for one in maps.of(Kind.FRINGE)
         for ccdid in [ccdid_of(one.ref)]
     )
-    return maps + figures + Outcome(set_aside=without_masters)
+    made = maps + figures + list_calibrations(scope.period, recipe.quadrant, products)
+    return made + Outcome(set_aside=without_masters)

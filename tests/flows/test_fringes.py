@@ -63,10 +63,12 @@ def test_maps_amplitudes_and_a_picture_of_each_ccd(made):
     store, state = made
     outcome = state.result()
     assert outcome.set_aside == ()
-    assert [one.ref.kind for one in outcome.built] == [Kind.FRINGE, Kind.SUMMARY, Kind.FIGURE]
+    assert [one.ref.kind for one in outcome.built] == [Kind.FRINGE, Kind.SUMMARY, Kind.FIGURE, Kind.CALIBRATIONS]
     assert outcome.built[0].about["n_exposures"] == N_OBJECT
     with opened(store).open(outcome.built[1]) as path:
         assert read_table(path).num_rows == 4 * N_OBJECT
+    with opened(store).open(outcome.built[3]) as path:
+        assert Kind.FRINGE in read_table(path)["kind"].to_pylist()
     assert "fringe" in artifacts(state)["fringes-summary"].data
 
 
