@@ -23,6 +23,7 @@ def ubercal(
     filters: list[str] | None = None,
     external: str | None = None,
     hats: str | None = None,
+    scheduler: str | None = None,
     recipe: SurveyRecipe = SurveyRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
@@ -40,6 +41,8 @@ def ubercal(
         not given.
     hats
         Folder for the mean stars of each filter as a HATS catalogue; not written if not given.
+    scheduler
+        Address of a Dask scheduler whose workers read and keep the measurements; this machine if not given.
     """
     scope, products = scope_of(period, camera, ccds, filters), store_at(store)
 
@@ -49,7 +52,9 @@ def ubercal(
         for filter, some in found.items()
     )
 
-    fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, external, products)
+    fitted = fit_surveys(
+        tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external=external, scheduler=scheduler
+    )
 
     drawn = draw_surveys(fitted, scope.camera, recipe, products)
     for stars in fitted.of(Kind.MEAN_STARS) if hats else ():

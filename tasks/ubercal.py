@@ -28,8 +28,9 @@ from lib.fit.survey_tables import (
     summary,
     zero_point_table,
 )
-from lib.fit.table import build_model, spooled
+from lib.fit.table import Build, build_model
 from lib.fit.ubercal import Ubercal, fit_ubercal
+from lib.fit.workers import distributed
 from lib.products import NO_RECIPE, Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
 from lib.recipes import SurveyRecipe
 from lib.store import Store
@@ -52,7 +53,13 @@ MADE = (Kind.ZERO_POINTS, Kind.UBERCAL, Kind.MEAN_STARS, Kind.REPEATABILITY, Kin
 
 @product_task
 def fit_survey(
-    target: ProductRef, index: Built, camera: Camera, recipe: SurveyRecipe, external: str | None, store: Store
+    target: ProductRef,
+    index: Built,
+    camera: Camera,
+    recipe: SurveyRecipe,
+    external: str | None,
+    scheduler: str | None,
+    store: Store,
 ) -> Outcome:
     """Fit the zero points of a star table: they, the parameters, mean stars, repeatability, residual maps."""
     inputs = [*partitions_of(index, store), *([file_as_input(external)] if external else [])]
@@ -62,7 +69,7 @@ def fit_survey(
 
         def made(kind: Kind, spool: Path) -> Mapping[str, Value] | None:
             if not files:  # once, and only if a product is missing
-                about.update(solve(inputs, camera, recipe, external, store, Path(folder)))
+                about.update(solve(inputs, camera, recipe, external, scheduler, store, Path(folder)))
                 files.update({path.name: path for path in Path(folder).iterdir()})
             shutil.copyfile(files[kind], spool)
             return about if kind is target.kind else None
@@ -79,16 +86,18 @@ def fit_survey(
 
 
 def solve(
-    inputs: Sequence[Built], camera: Camera, recipe: SurveyRecipe, external: str | None, store: Store, folder: Path
-) -> dict[str, Value]:
+    inputs: Sequence[Built], camera: Camera, recipe: SurveyRecipe, external: str | None, scheduler: str | None,
+    store: Store, folder: Path,
+) -> dict[str, Value]:  # fmt: skip
     """Write all products of a fit into a folder, named by their kinds; an interrupted fit goes on where it was."""
     other = External(read_table(Path(external)), recipe.match_arcsec) if external else None
     name = f"ubercal-{key_of(recipe, inputs)}"
-    with opened(store, [one for one in inputs if one.ref.kind is Kind.STAR_TABLE]) as paths, mine(name) as kept:
+    tables = [one for one in inputs if one.ref.kind is Kind.STAR_TABLE]
+    with opened(store, tables) as paths, mine(name) as kept, place(folder / "spool", scheduler) as build:
         source = ParquetSource(paths)
         solved = fit_ubercal(
             source, camera, recipe.fit, anchors=other.anchors() if other and recipe.anchored else None,
-            progress=tell(name), build=spooled(folder / "spool") if source.n_row > IN_MEMORY else build_model,
+            progress=tell(name), build=build,
             checkpoint=Checkpoint(kept, name) if kept else None,
         )  # fmt: skip
         write_products(solved, source, other, camera, recipe, folder)
@@ -96,6 +105,18 @@ def solve(
         if kept:
             shutil.rmtree(kept, ignore_errors=True)
         return dict(summary(solved))
+
+
+@contextmanager
+def place(folder: Path, scheduler: str | None) -> Iterator[Build]:
+    """Where the measurements are kept: on the workers of a cluster, else in memory or, if they are many, on disk."""
+    if scheduler is None:
+        yield lambda source, reading: build_model(source, reading, folder if source.n_row > IN_MEMORY else None)
+        return
+    from distributed import Client  # an extra of the installation
+
+    with Client(scheduler) as client:
+        yield distributed(client)
 
 
 def write_products(
@@ -115,7 +136,13 @@ def write_products(
 
 
 def fit_surveys(
-    indices: Sequence[Built], camera: Camera, recipe: SurveyRecipe, external: str | None, store: Store
+    indices: Sequence[Built],
+    camera: Camera,
+    recipe: SurveyRecipe,
+    store: Store,
+    *,
+    external: str | None = None,
+    scheduler: str | None = None,
 ) -> Outcome:
     """One fit for each star table, given by its index."""
     return collect(
@@ -126,6 +153,7 @@ def fit_surveys(
             camera=camera,
             recipe=recipe,
             external=external,
+            scheduler=scheduler,
             store=store,
         )
         for index in indices

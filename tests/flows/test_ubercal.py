@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from distributed import LocalCluster
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
@@ -95,11 +96,11 @@ def groups(table: pa.Table) -> dict[tuple[int, int], np.ndarray]:
     return {divmod(int(code[rows[0]]), 100): rows for rows in parts}
 
 
-def fitted(store: Store, folder: Path, external: Path | None):
+def fitted(store: Store, folder: Path, external: Path | None, scheduler: str | None = None):
     return ubercal(
         PERIOD, str(folder / "store"), camera="tiny", filters=["zr"], recipe=RECIPE, workers=0,
         hats=str(folder / "hats"),
-        external=str(external) if external else None,
+        external=str(external) if external else None, scheduler=scheduler,
     )  # fmt: skip
 
 
@@ -186,8 +187,7 @@ def test_pictures_are_in_the_store_and_in_the_artifact(month):
 
 
 def test_nothing_is_fitted_again_unless_the_external_catalogue_changed(month, tmp_path, monkeypatch):
-    folder = Path(month.store.uri(month.outcome.built[0].ref).removeprefix("file://")).parents[4]
-    folder = next(parent for parent in [folder, *folder.parents] if (parent / "external.parquet").exists())
+    folder = month.external.parent
     from tasks import ubercal as task
 
     calls = []
@@ -202,3 +202,17 @@ def test_nothing_is_fitted_again_unless_the_external_catalogue_changed(month, tm
     assert calls == [1]
     (first,), (second,) = month.outcome.of(Kind.ZERO_POINTS), again.of(Kind.ZERO_POINTS)
     assert first.sha256 == second.sha256  # the same bytes: nothing behind it is made again
+
+
+def test_workers_of_a_cluster_find_the_same(month):
+    built = month.store.find(month.outcome.of(Kind.ZERO_POINTS)[0].ref)
+    with month.store.open(built) as path:
+        before = pq.read_table(path)
+    month.store.remove(built.ref)
+    with LocalCluster(n_workers=2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster:
+        again = fitted(month.store, month.external.parent, month.external, cluster.scheduler_address)
+    assert again.set_aside == ()
+    with month.store.open(again.of(Kind.ZERO_POINTS)[0]) as path:
+        found = pq.read_table(path)
+    np.testing.assert_allclose(column(found, "zero_point"), column(before, "zero_point"), atol=1e-5)
+    np.testing.assert_array_equal(column(found, "count"), column(before, "count"))
