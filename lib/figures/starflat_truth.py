@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -128,38 +129,38 @@ def truth_pictures(
         f"Pulls of the starflat {name}",
         "Left: fitted against injected response of the superpixels; the line is equality. Right: fitted minus injected "
         f"zero points of the exposures, in order of time. Map: {cells.told()}. Zero points: {zero.told()}.",
-        png(plot_compared(cells, zero)),
+        png(plot_compared(cells, zero, "response")),
     )
     return maps, pulls, {"map": cells.told(), "zero points": zero.told()}
 
 
 @styled
-def plot_compared(cells: Compared, zero: Compared) -> Figure:
-    """Fitted against injected superpixels, and differences of zero points."""
+def plot_compared(cells: Compared, zero: Compared, what: str) -> Figure:
+    """Fitted against injected parameters (of which `what` is the name), and differences of exposures' zero points."""
     figure = new_figure(4.2)
     left, right = figure.subplots(1, 2)
-    left.set(xlabel="injected response (mmag)", ylabel="fitted response (mmag)")
+    left.set(xlabel=f"injected {what} (mmag)", ylabel=f"fitted {what} (mmag)")
     right.set(xlabel="exposure", ylabel="zero point, fitted - injected (mmag)")
     for axes, compared in ((left, cells), (right, zero)):
         axes.grid(True)
         if not len(compared.true):
             say_nothing(axes, "nothing to compare")
+            continue
+        axes.set_title(f"pulls {compared.pull_scatter:.2f}")
+        difference = compared.fitted - compared.true
+        x, y = (compared.true, compared.fitted) if axes is left else (np.arange(len(difference)), difference)
+        points: dict[str, Any] = {
+            "color": ACCENT,
+            "marker": "o",
+            "markersize": 3,
+            "linestyle": "none",
+            "elinewidth": 0.7,
+        }
+        axes.errorbar(x, y, compared.sigma, **points)
     if len(cells.true):
-        left.errorbar(
-            cells.true, cells.fitted, cells.sigma, color=ACCENT, marker="o", markersize=3, linestyle="none",
-            elinewidth=0.7, alpha=0.7,
-        )  # fmt: skip
         ends = np.array([cells.true.min(), cells.true.max()])
         left.plot(ends, ends, color=ORANGE, linestyle="--", linewidth=1.2)
-        left.set_title(f"pulls {cells.pull_scatter:.2f}")
-    if len(zero.true):
-        difference = zero.fitted - zero.true
-        right.errorbar(
-            np.arange(len(difference)), difference, zero.sigma, color=ACCENT, marker="o", markersize=4,
-            linestyle="none", capsize=2,
-        )  # fmt: skip
-        right.axhline(0, color=GREY, linewidth=0.8)
-        right.set_title(f"pulls {zero.pull_scatter:.2f}")
+    right.axhline(0, color=GREY, linewidth=0.8)
     return figure
 
 

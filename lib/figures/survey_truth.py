@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.figure import Figure
 
 from lib.figures.pictures import Picture
-from lib.figures.starflat_truth import Compared, exposures_of, pointing_plane, without
-from lib.figures.style import ACCENT, GREY, ORANGE, new_figure, png, say_nothing, styled
+from lib.figures.starflat_truth import Compared, exposures_of, plot_compared, pointing_plane, without
+from lib.figures.style import png
 from lib.figures.summary import numbers
 from lib.identifiers import Quadrant
 from lib.simulate.airmass import airmass
@@ -69,30 +68,5 @@ def survey_truth_picture(table: pa.Table, truth: Truth, radius: float, name: str
         "from the others are exposures through clouds. Right: means of the exposures, fitted minus injected, in order "
         f"of time. Quadrants: {each.told()}. Exposures: {means.told()}. Pulls may be smaller than 1: the errors hold "
         "that of the plane over the sky, which is taken out here.",
-        png(plot_survey_truth(each, means)),
+        png(plot_compared(each, means, "zero point")),
     )
-
-
-@styled
-def plot_survey_truth(each: Compared, means: Compared) -> Figure:
-    figure = new_figure(4.2)
-    left, right = figure.subplots(1, 2)
-    left.set(xlabel="injected zero point (mmag)", ylabel="fitted zero point (mmag)")
-    right.set(xlabel="exposure", ylabel="zero point, fitted - injected (mmag)")
-    for axes in (left, right):
-        axes.grid(True)
-        if not len(each.true):
-            say_nothing(axes, "nothing to compare")
-    if len(each.true):
-        left.errorbar(each.true, each.fitted, each.sigma, color=ACCENT, marker="o", markersize=3, linestyle="none")
-        ends = np.array([each.true.min(), each.true.max()])
-        left.plot(ends, ends, color=ORANGE, linestyle="--", linewidth=1.2)
-        left.set_title(f"pulls {each.pull_scatter:.2f}")
-        difference = means.fitted - means.true
-        right.errorbar(
-            np.arange(len(difference)), difference, means.sigma, color=ACCENT, marker="o", markersize=4,
-            linestyle="none", capsize=2,
-        )  # fmt: skip
-        right.axhline(0, color=GREY, linewidth=0.8)
-        right.set_title(f"scatter {difference.std():.2f} mmag")
-    return figure
