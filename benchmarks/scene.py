@@ -87,28 +87,38 @@ def fast_and_dense(n: int, side: int) -> None:
     print(line, flush=True)
 
 
-def psf_and_truth() -> None:
+STARS = {"n_star": 200, "star_mags": (14.0, 18.0), "star_slope": 0.25}
+"""Alone, in a quadrant near the Galactic poles, fewer than there are."""
+
+
+def psf_and_truth(n: int = 24) -> None:
     """From noise-free and from noisy stars; another PSF family than the fitted one."""
+    mmag = 2500 / np.log(10)
     for title, plan in {
-        "noise-free": TransientPlan(noise=False),
-        "noise-free, seeing above 2.1 pixels": TransientPlan(noise=False, seeing=(2.1, 3.2)),
-        "noise-free, one PSF per quadrant": TransientPlan(noise=False, gradient=0.0),
-        "noise-free transient, noisy stars": TransientPlan(),
+        "noise-free": TransientPlan(n, n // 2, noise=False),
+        "noise-free, one PSF per quadrant": TransientPlan(n, n // 2, noise=False, gradient=0.0),
+        "noisy stars": TransientPlan(n, n // 2, **STARS),  # type: ignore[arg-type]
     }.items():
         simulated = simulate_transient(plan)
         start = time.process_time()
         reduced = reduce(simulated)
-        each = (time.process_time() - start) / plan.n_exposure
-        clean = simulate_transient(replace(plan, noise=False))
-        for step in (1.0, 0.75):
-            fit = fit_scene(replace(reduced.series, data=clean.data), SceneRecipe(step=step))
-            true = clean.flux[fit.measured]
-            flux = fit.flux[fit.measured]
-            bias, worst = flux @ true / (true @ true) - 1, np.abs(flux - true).max() / true.max()
-            line = (
-                f"{title}, step {step}: amplitude {1085.7 * bias:+.2f} mmag, worst date {1085.7 * worst:.2f} mmag of "
-            )
-            print(f"{line}the peak; PSF, WCS, ratios {each:.2f} CPU s an exposure, {plan.n_star} stars", flush=True)
+        each = (time.process_time() - start) / n
+        print(
+            f"{title}: PSF, WCS, ratios {each:.2f} CPU s an exposure, {plan.n_star} stars; errors of the ratios "
+            f"{mmag * np.mean(reduced.ratios.error):.2f} mmag"
+        )
+        for host_mag in (16.5, 18.0, None):
+            exact = simulate_transient(replace(plan, noise=False, host_mag=host_mag, n_star=1))
+            for step in (1.0, 0.75):
+                fit = fit_scene(replace(reduced.series, data=exact.data), SceneRecipe(step=step))
+                true, flux = exact.flux[fit.measured], fit.flux[fit.measured]
+                off, sigma = (flux - true) / true.max(), np.median(fit.error[fit.measured]) / true.max()
+                print(
+                    f"   host {host_mag}, step {step}: amplitude {mmag * (flux @ true / (true @ true) - 1):+.2f} mmag "
+                    f"dates, mmag of the peak: worst {mmag * np.abs(off).max():.2f}, rms {mmag * np.std(off):.2f}, "
+                    f"errors with photons {mmag * sigma:.0f}",
+                    flush=True,
+                )
 
 
 def alone(work: Callable[..., None], *what: int) -> None:
