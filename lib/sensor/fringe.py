@@ -23,7 +23,7 @@ from lib.identifiers import N_QUADRANT
 from lib.image import Image
 from lib.products import Value
 from lib.recipes import FringeFitRecipe
-from lib.sensor.fringe_cells import Cells, sky_cells, subtract_cells
+from lib.sensor.fringe_cells import Cells, some_sky_cells, subtract_cells
 from lib.store.fits import Cards, Plane, write_fits
 
 _ROUNDS = 10
@@ -121,7 +121,7 @@ def remove_fringes(image: Image, fringes: CcdFringes, qid: int, recipe: FringeFi
     if qid not in fringes.maps:
         raise BadData(f"no fringe map of quadrant {qid} of CCD {fringes.ccdid}; make the maps again")
     one = fringes.maps[qid]
-    found = fit_fringes(sky_cells(image, image.data.shape[0] // len(one.count)), one, recipe)
+    found = fit_fringes(some_sky_cells(image, image.data.shape[0] // len(one.count)), one, recipe)
     subtract_cells(image.data, np.tensordot(found.amplitude, one.patterns, 1))
     return found
 

@@ -13,7 +13,7 @@ from lib.errors import BadData
 from lib.image import MaskBit
 from lib.recipes import FringeFitRecipe
 from lib.sensor.fringe import CcdFringes, FringeMap, fit_fringes, remove_fringes
-from lib.sensor.fringe_cells import Cells, sky_cells, subtract_cells
+from lib.sensor.fringe_cells import Cells, sky_cells, some_sky_cells, subtract_cells
 from lib.sensor.fringe_train import train_fringes
 from lib.simulate.fringe import patterns
 from lib.simulate.psf import draw_stars
@@ -124,6 +124,19 @@ def test_amplitudes_scatter_as_their_errors_say_whatever_the_outliers():
     # 200 pulls: mean and scatter are known to 1/sqrt(200) and 1/sqrt(400).
     assert abs(np.mean(pulls)) < 4 / np.sqrt(200)
     assert np.std(pulls) == pytest.approx(1, abs=4 / np.sqrt(400))
+
+
+def test_of_many_cells_some_tell_the_same():
+    shape = (1280, 1200)
+    pattern = in_cells(patterns(1, 20, shape)[0])
+    of = FringeMap(pattern[None].astype(np.float32), np.zeros(1, np.float32), np.full(pattern.shape, 9, np.uint16))
+    image = noisy(500 + 6.0 * patterns(1, 20, shape)[0].astype(np.float64), np.random.default_rng(10))
+    every, some = (fit_fringes(look(image, 8), of, RECIPE) for look in (sky_cells, some_sky_cells))
+    assert some.n_cell < 0.3 * every.n_cell
+    # Both are right within their errors, of which that of a quarter of the cells is twice as large.
+    assert abs(every.amplitude[0] - 6) < 4 * every.error[0] + 0.01 * 6
+    assert abs(some.amplitude[0] - every.amplitude[0]) < 4 * some.error[0]
+    assert some.error[0] == pytest.approx(2 * every.error[0], rel=0.1)
 
 
 def test_a_sky_without_fringes_stays_as_it_is(maps):
