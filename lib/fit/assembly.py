@@ -51,9 +51,12 @@ def reduced_matrix(model: Model, coarse: Coarse, *, every: int = 1) -> Floats | 
     prior = z.T @ sparse.diags_array(model.prior_weight) @ z
     if coarse.size <= DENSE:
         out = model.total(_dense, coarse, every)
-        lower = np.tril_indices(coarse.size, -1)
-        out[lower] = out.T[lower]
-        return out * every + prior.toarray()
+        for k in range(coarse.size - 1):
+            out[k + 1 :, k] = out[k, k + 1 :]
+        out *= every
+        prior = sparse.coo_array(prior)
+        np.add.at(out, (prior.row, prior.col), prior.data)
+        return out
     total = functools.reduce(operator.add, model.each(_sparse, coarse, every))
     strict = sparse.triu(total, 1)
     return sparse.csr_matrix((total + strict.T) * every + prior)

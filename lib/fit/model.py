@@ -77,8 +77,8 @@ class Partition:
 
     first: NDArray[np.int64]
     """(star + 1,): offset of each star's rows."""
-    index: NDArray[np.int32]
-    """(row, family): parameters in the order of the whole model."""
+    index: NDArray[np.integer]
+    """(row, family): parameters in the order of the whole model, of `index_type`."""
     value: NDArray[np.float32]
     """(row, family with values)"""
     y: NDArray[np.float32]
@@ -101,7 +101,7 @@ class Partition:
 
     @property
     def rows(self) -> RowArrays:
-        return self.first, self.index.view(np.uint32), self.value, self.weight, self.kept
+        return self.first, self.index.view(f"u{self.index.itemsize}"), self.value, self.weight, self.kept
 
     @property
     def n_star(self) -> int:
@@ -214,3 +214,8 @@ class Model:
 def offsets_of(families: Iterable[Family]) -> NDArray[np.int64]:
     """First parameter of each family in the vector of all, and their total."""
     return np.concatenate([[0], np.cumsum([family.size for family in families])]).astype(np.int64)
+
+
+def index_type(n_param: int) -> np.dtype:
+    """Narrowest of two types in which a row can say which parameters it touches: half of its memory are these."""
+    return np.dtype(np.uint16 if n_param <= 1 << 16 else np.uint32)

@@ -204,10 +204,13 @@ def _factor(matrix: Floats | sparse.csr_matrix) -> Sequence[tuple[NDArray[np.int
 
 
 def _cholesky(matrix: Floats) -> Callable[[Floats], Floats]:
+    """A solver for a matrix, which becomes its factor."""
     scale = 1 / np.sqrt(matrix.diagonal())
-    scaled = matrix * scale * scale[:, None]
-    scaled[np.diag_indices_from(scaled)] += RIDGE
-    factor = scipy.linalg.cho_factor(scaled, overwrite_a=True, check_finite=False)
+    matrix *= scale
+    matrix *= scale[:, None]
+    matrix[np.diag_indices_from(matrix)] += RIDGE
+    # Transposed, which changes nothing, it is stored by columns, as LAPACK wants it: no copy.
+    factor = scipy.linalg.cho_factor(matrix.T, overwrite_a=True, check_finite=False)
 
     def solve(b: Floats) -> Floats:
         s = scale if b.ndim == 1 else scale[:, None]

@@ -21,7 +21,7 @@ from lib.camera import Camera
 from lib.errors import BadData
 from lib.fit.model import Floats
 
-ROWS = 1 << 16
+ROWS = 1 << 15
 """Measurements of a partition, about; what is needed only on the way there is this long."""
 
 BUFFER = 1 << 18
@@ -187,29 +187,52 @@ def overview(source: Source, n_quadrant: int) -> Overview:
     if source.n_row == 0:
         raise BadData("the table of measurements is empty; look at what its cuts took away")
     names = [name for name in ("exposure", "rcid", "mjd", "colour") if name in source.column_names]
-    keys = [name for name in ("exposure", "rcid") if name in names]
-    found, total, n, nights = [], 0.0, 0, np.zeros(0)
+    found = _Exposures(n_quadrant)
+    total, n, nights = 0.0, 0, np.zeros(0)
     for batch in source.batches(names):
-        dates = []
         if "mjd" in names:
-            dates = [("mjd", "min")]
-            nights = np.union1d(nights, np.floor(pc.unique(batch["mjd"]).to_numpy(zero_copy_only=False).astype(float)))
-        found.append(batch.group_by(keys, use_threads=False).aggregate(dates))
+            night = np.floor(np.asarray(batch["mjd"].to_numpy(), float))
+            nights = _with(nights, night[np.isfinite(night)])
         if "colour" in names:
-            colour = batch.filter(pc.is_finite(batch["colour"]))["colour"].to_numpy()
+            colour = batch["colour"].to_numpy()
+            colour = colour[np.isfinite(colour)]
             total, n = total + float(np.sum(colour, dtype=float)), n + len(colour)
-    pairs = pa.concat_tables(found)
-    pairs = pairs.filter(pc.is_valid(pairs["exposure"]))
-    exposures, at = np.unique(pairs["exposure"].to_numpy(), return_inverse=True)
-    mjd = np.full(len(exposures), np.nan)
-    if "mjd" in names:
-        np.fmin.at(mjd, at, np.asarray(pairs["mjd_min"].to_numpy(), float))
-    seen = np.zeros((len(exposures), n_quadrant), bool)
-    if "rcid" in names:
-        rcid = np.asarray(pc.fill_null(pairs["rcid"], -1).to_numpy())
-        on = (rcid >= 0) & (rcid < n_quadrant)
-        seen[at[on], rcid[on]] = True
-    return Overview(exposures, mjd, seen, total / n if n else 0.0, nights[np.isfinite(nights)])
+        if batch["exposure"].null_count:
+            batch = batch.filter(pc.is_valid(batch["exposure"]))
+        at = found.number(as_array(batch["exposure"]))
+        if "mjd" in names:
+            np.fmin.at(found.mjd, at, np.asarray(batch["mjd"].to_numpy(), float))
+        if "rcid" in names:
+            rcid = as_array(batch["rcid"])
+            on = (rcid >= 0) & (rcid < n_quadrant)
+            found.quadrants[at[on], rcid[on]] = True
+    return Overview(found.exposures, found.mjd, found.quadrants, total / n if n else 0.0, nights)
+
+
+class _Exposures:
+    """Exposures met so far, ascending, and what is known of each."""
+
+    def __init__(self, n_quadrant: int) -> None:
+        self.exposures: NDArray = np.zeros(0, np.int64)
+        self.mjd, self.quadrants = np.zeros(0), np.zeros((0, n_quadrant), bool)
+
+    def number(self, exposure: NDArray) -> NDArray[np.int64]:
+        """(row,): which exposure it is, new ones among them."""
+        known = _with(self.exposures, exposure)
+        if len(known) != len(self.exposures):
+            mjd, quadrants = np.full(len(known), np.nan), np.zeros((len(known), self.quadrants.shape[1]), bool)
+            before = np.searchsorted(known, self.exposures)
+            mjd[before], quadrants[before] = self.mjd, self.quadrants
+            self.exposures, self.mjd, self.quadrants = known, mjd, quadrants
+        return np.searchsorted(known, exposure)
+
+
+def _with(known: NDArray, values: NDArray) -> NDArray:
+    """What is known, ascending, and what else occurs among the values; sorted only where there is something new."""
+    if len(known) == 0:
+        return np.unique(values)
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return known if np.array_equal(known[at], values) else np.union1d(known, values)
 
 
 def as_source(measurements: pa.Table | Source, camera: Camera) -> Source:

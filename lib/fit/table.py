@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.errors import BadData
-from lib.fit.model import Family, Floats, InMemory, Model, Partition, Parts, offsets_of
+from lib.fit.model import Family, Floats, InMemory, Model, Partition, Parts, index_type, offsets_of
 from lib.fit.results import Intake
 from lib.fit.sources import Columns, Rows, Source
 from lib.fit.spool import Spool
@@ -183,7 +183,7 @@ def _partition(
     begin = np.concatenate([[0], np.flatnonzero(star[1:] != star[:-1]) + 1, [len(star)]]).astype(np.int64)
     star_id, n_row = star[begin[:-1]], np.diff(begin)
     terms = reading.terms
-    index = np.empty((len(star), len(terms)), np.int32)
+    index = np.empty((len(star), len(terms)), index_type(int(offsets[-1])))
     for k, term in enumerate(terms):
         np.add(term.index(part), offsets[k], out=index[:, k], casting="unsafe")
     value = np.empty((len(star), sum(term.value is not None for term in terms)), np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from lib.camera import TINY, ZTF
 from lib.fit.solver import Progress
-from lib.fit.starflat import fit_starflat
+from lib.fit.starflat import fit_starflat, starflat_model
 from lib.fit.superpixels import Superpixels
 from lib.recipes import RobustRecipe, StarflatRecipe
 from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
@@ -75,6 +75,23 @@ def test_a_superpixel_holds_the_pixels_around_its_centre(camera):
     rows, columns = camera.shape
     corners = cells.index(5, [0, columns - 1, 0, columns - 1], [0, 0, rows - 1, rows - 1])
     np.testing.assert_array_equal(corners - 5 * 225, [0, 14, 210, 224])
+
+
+@pytest.mark.parametrize(("n", "itemsize"), [(31, 2), (32, 4)])
+def test_rows_name_their_parameters_in_as_few_bytes_as_can_count_them(sequence, n, itemsize):
+    table = sequence[0]  # 64 quadrants x 31 x 31 cells and the zero points are 61 534 parameters, with 32 x 32 65 566
+    model, _, _ = starflat_model(table, TINY, StarflatRecipe(superpixels=n, model="zp"))
+    rcid, x, y, exposure = (table[name].to_numpy() for name in ("rcid", "x", "y", "exposure"))
+    rows, columns = TINY.shape
+    for part in model.parts:
+        assert part.index.itemsize == itemsize
+        at = part.origin_of(np.arange(len(part.y)))
+        zero_point, cell = part.index.T.astype(int)
+        np.testing.assert_array_equal(np.unique(exposure)[zero_point], exposure[at])
+        quadrant, row, column = np.unravel_index(cell - 30, (64, n, n))
+        np.testing.assert_array_equal(quadrant, rcid[at])
+        assert np.all(np.abs((row + 0.5) * rows / n - 0.5 - y[at]) < 0.501 * rows / n)
+        assert np.all(np.abs((column + 0.5) * columns / n - 0.5 - x[at]) < 0.501 * columns / n)
 
 
 def test_progress_is_told_at_every_iteration(sequence):

@@ -105,21 +105,27 @@ def test_files_in_any_order_with_interlaced_stars_serve(sequence, reference, tmp
     np.testing.assert_allclose(fit.vector, reference.vector, atol=10 * MICRO)
 
 
-def test_an_overview_tells_what_occurs(sequence, monkeypatch):
-    spoilt = sequence.set_column(
-        sequence.column_names.index("mjd"), "mjd",
-        pa.array(np.where(np.arange(sequence.num_rows) % 3 == 0, np.nan, sequence["mjd"].to_numpy())),
-    )  # fmt: skip
+@pytest.mark.parametrize("order", ["star_id", "exposure"])
+def test_an_overview_tells_what_occurs(sequence, monkeypatch, order):
+    """Whether every part of the table has all exposures, or each has others, the last ones first."""
+    table = sequence.sort_by([(order, "descending")])
+    exposure, rcid, mjd, colour = (table[name].to_numpy() for name in ("exposure", "rcid", "mjd", "colour"))
+    row = np.arange(len(mjd))
+    no_exposure, no_quadrant, no_date = row % 5 == 1, row % 7 == 2, row % 3 == 0
+    spoilt = {"exposure": pa.array(exposure, mask=no_exposure), "rcid": pa.array(rcid, mask=no_quadrant),
+              "mjd": pa.array(np.where(no_date, np.nan, mjd))}  # fmt: skip
+    for name, column in spoilt.items():
+        table = table.set_column(table.column_names.index(name), name, column)
     monkeypatch.setattr(sources, "ROWS", 500)
-    known = overview(TableSource(spoilt), 64)
-    exposure, rcid, mjd = (sequence[name].to_numpy() for name in ("exposure", "rcid", "mjd"))
+    known = overview(TableSource(table), 64)
     np.testing.assert_array_equal(known.exposures, np.unique(exposure))
     np.testing.assert_array_equal(known.mjd, [mjd[exposure == one][0] for one in known.exposures])
     np.testing.assert_array_equal(known.nights, np.unique(np.floor(mjd)))
-    seen = np.zeros_like(known.quadrants)
-    seen[np.searchsorted(known.exposures, exposure), rcid] = True
-    np.testing.assert_array_equal(known.quadrants, seen)
-    np.testing.assert_allclose(known.colour_centre, sequence["colour"].to_numpy().mean(dtype=float))
+    seen = {
+        (e, q) for e, q in zip(exposure[~no_exposure & ~no_quadrant], rcid[~no_exposure & ~no_quadrant], strict=True)
+    }
+    assert {(known.exposures[k], q) for k, q in np.argwhere(known.quadrants)} == seen
+    np.testing.assert_allclose(known.colour_centre, colour.mean(dtype=float))
 
 
 class Killed(BaseException):
