@@ -56,7 +56,7 @@ def ubercal(
         tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external=external, scheduler=scheduler
     )
 
-    drawn = draw_surveys(fitted, scope.camera, recipe, products)
+    drawn = draw_surveys(fitted, scope.camera, recipe, products, external=external is not None)
     for stars in fitted.of(Kind.MEAN_STARS) if hats else ():
         lay_out(stars, hats, products)
     return tables + fitted + drawn

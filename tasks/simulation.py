@@ -83,7 +83,9 @@ def survey_recipe(catalogue: CatalogueRecipe) -> SurveyRecipe:
     """Of the zero points: magnitudes corrected with the starflat."""
     sequence = sequence_recipe(catalogue)
     stars = replace(sequence.stars, starflat=digest(sequence), observations=2)
-    return SurveyRecipe(stars, UbercalRecipe(error_floor=0.0003))
+    return SurveyRecipe(
+        stars, UbercalRecipe(error_floor=0.0003), sky_order=9
+    )  # cells as small as the camera's quadrants
 
 
 @query_task

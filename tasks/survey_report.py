@@ -67,8 +67,10 @@ def draw(name: str, shown: Built, camera: Camera, store: Store) -> Figure:
     return plot_external(table, external_levels([table]), title=title)
 
 
-def draw_surveys(fitted: Outcome, camera: Camera, recipe: SurveyRecipe, store: Store) -> Outcome:
-    """Draw every fit; an artifact shows each with its numbers."""
+def draw_surveys(
+    fitted: Outcome, camera: Camera, recipe: SurveyRecipe, store: Store, *, external: bool = False
+) -> Outcome:
+    """Draw every fit; an artifact shows each with its numbers.  `external`: there was a catalogue to compare with."""
     common = {"camera": camera, "recipe": recipe, "store": store}
     fits = grouped(fitted.of(*SHOWN.values()), period_of, filter_of)
     under_way = [
@@ -78,7 +80,7 @@ def draw_surveys(fitted: Outcome, camera: Camera, recipe: SurveyRecipe, store: S
                 launch(draw_survey, survey_figure_ref(recipe, period, filter, name), shown, name, **common)
                 for name, kind in SHOWN.items()
                 for shown in products
-                if shown.ref.kind is kind
+                if shown.ref.kind is kind and (external or name != "external")
             ],
         )
         for (period, filter), products in fits.items()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+from astropy_healpix import HEALPix
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -130,9 +132,10 @@ def plot_sky(table: pa.Table, *, title: str) -> Figure:
         say_nothing(axes[0], "no stars with a position")
         return figure
     ra, order = _unwrapped(t["ra"]), int(table.schema.metadata[b"order"])
-    _cells(figure, axes[0], ra, t["dec"], t["measurements"], "measurements of a star", order)
+    corners = _corners(t["pixel"], ra, order)
+    _cells(figure, axes[0], corners, t["measurements"], "measurements of a star")
     if compared:
-        _cells(figure, axes[1], ra, t["dec"], 1e3 * t["external"], "mean - external (mmag)", order, centre=0.0)
+        _cells(figure, axes[1], corners, 1e3 * t["external"], "mean - external (mmag)", centre=0.0)
     for one in axes:
         one.set(xlabel="right ascension (deg)", aspect=1 / np.cos(np.deg2rad(np.median(t["dec"]))))
     axes[0].set_ylabel("declination (deg)")
@@ -203,10 +206,9 @@ def _unwrapped(ra: NDArray) -> NDArray:
 
 
 def _cells(
-    figure: Figure, axes: Axes, ra: NDArray, dec: NDArray, value: NDArray, label: str, order: int,
-    centre: float | None = None,
-) -> None:  # fmt: skip
-    """Cells as diamonds, which HEALPix's are near the equator, of about their size."""
+    figure: Figure, axes: Axes, corners: NDArray, value: NDArray, label: str, centre: float | None = None
+) -> None:
+    """Cells of the sky, by their corners: (cell, corner, 2), degrees."""
     known = np.isfinite(value)
     if not known.any():
         say_nothing(axes, "nothing to compare")
@@ -214,11 +216,16 @@ def _cells(
     how = {"cmap": colour_map(SEQUENTIAL)} if centre is None else {
         "cmap": colour_map(DIVERGING), "norm": around(centre, value[known])
     }  # fmt: skip
-    side = np.sqrt(4 * np.pi / 12) / 2**order * 180 / np.pi
-    span = max(np.ptp(ra) * np.cos(np.deg2rad(np.median(dec))), np.ptp(dec) * 1.3, side)
-    points = max(1.5, 200 * side / (span + side))  # of 200 that a panel is wide
-    drawn = axes.scatter(ra[known], dec[known], c=value[known], s=points**2, marker="D", linewidths=0, **how)
+    drawn = axes.add_collection(PolyCollection(corners[known], array=value[known], linewidths=0, **how))
+    axes.autoscale_view()
     figure.colorbar(drawn, ax=axes, label=label, shrink=0.8)
+
+
+def _corners(pixel: NDArray, ra: NDArray, order: int) -> NDArray[np.float64]:
+    """Of cells of the nested HEALPix scheme, (cell, corner, 2) in degrees; right ascensions near those given."""
+    lon, lat = HEALPix(2**order, order="nested").boundaries_lonlat(pixel, step=1)
+    near = ra[:, np.newaxis] + (lon.deg - ra[:, np.newaxis] + 180) % 360 - 180
+    return np.stack([near, lat.deg], axis=-1)
 
 
 def _running(axes: Axes, x: NDArray, y: NDArray, n: int = 12) -> None:

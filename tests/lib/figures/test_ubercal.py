@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from astropy import units
+from astropy_healpix import HEALPix
 
 from lib.camera import TINY
 from lib.figures import ubercal as figures
@@ -88,9 +90,14 @@ def test_stars_are_compared_without_their_component_s_level():
 
 
 def test_a_sky_through_right_ascension_zero_is_in_one_piece():
-    ra = np.array([359.0, 0.5, 1.5])
-    table = sky_table(3, ra=ra, dec=np.array([1.0, 2.0, 3.0]), measurements=np.array([3.0, 4.0, 5.0]),
+    places = [359.0, 0.5, 1.5], [1.0, 2.0, 3.0]
+    grid = HEALPix(2**6, order="nested")
+    pixel = grid.lonlat_to_healpix(*(np.array(one) * units.deg for one in places))
+    ra, dec = (angle.deg for angle in grid.healpix_to_lonlat(pixel))
+    table = sky_table(3, pixel=pixel, ra=ra, dec=dec, measurements=np.array([3.0, 4.0, 5.0]),
                       external=np.full(3, np.nan))  # fmt: skip
     figure = figures.plot_sky(table, title="zr")
-    places = figure.axes[0].collections[0].get_offsets()
-    np.testing.assert_allclose(places[:, 0], [-1.0, 0.5, 1.5])
+    cells = [path.vertices[:4] for path in figure.axes[0].collections[0].get_paths()]
+    # A cell is as wide as high, sqrt(2) times 0.92 degrees; all are within a few degrees of zero.
+    assert all(np.abs(cell[:, 0]).max() < 3 and np.ptp(cell[:, 0]) < 1.5 for cell in cells)
+    np.testing.assert_allclose([cell[:, 1].mean() for cell in cells], dec, atol=0.01)
