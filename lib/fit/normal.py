@@ -38,8 +38,10 @@ def apply(model: Model, p: Floats) -> Floats:
     """S p, for one vector or for the columns of a matrix."""
     if p.ndim == 2 and p.shape[1] < MANY:
         return np.column_stack([apply(model, np.ascontiguousarray(column)) for column in p.T])
-    out = model.total(_apply, model.units, model.width, p)
-    return out + (model.prior_weight if p.ndim == 1 else model.prior_weight[:, None]) * p
+    stars = model.total(_apply, model.units, model.width, p)
+    out = (model.prior_weight if p.ndim == 1 else model.prior_weight[:, None]) * p
+    out += stars
+    return out
 
 
 def _apply(parts: Parts, units: tuple[int, ...], width: tuple[int, ...], p: Floats) -> Floats:

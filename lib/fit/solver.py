@@ -91,16 +91,19 @@ class Preconditioner:
         self._gram = np.linalg.pinv((self._across @ null).toarray())
 
     def __call__(self, r: Floats) -> Floats:
-        r = self._seen(r)
-        z = (self._smooth if r.ndim == 1 else self._smooth[:, None]) * r
-        coarse = self._restrict @ r
+        z = self._see(r.copy())
+        coarse = self._restrict @ z
         answer = np.zeros_like(coarse)
         for members, solve in self._factors:
             answer[members] = solve(coarse[members])
-        return self._seen(z + self._z @ answer)
+        z *= self._smooth if r.ndim == 1 else self._smooth[:, None]
+        z += self._z @ answer
+        return self._see(z)
 
-    def _seen(self, r: Floats) -> Floats:
-        return r - self._null @ (self._gram @ (self._across @ r))
+    def _see(self, r: Floats) -> Floats:
+        """Changes it: the largest arrays of a solution for several right sides are such."""
+        r -= self._null @ (self._gram @ (self._across @ r))
+        return r
 
 
 def preconditioner(
@@ -149,10 +152,12 @@ def solve(
         curvature = _dot(q, sq)
         step = np.where(curvature > 0, rz / np.where(curvature > 0, curvature, 1), 0.0)
         p += step * q
-        r -= step * sq
+        sq *= step
+        r -= sq
         z = precondition(r)
         after = _dot(r, z)
-        q = z + np.where(rz > 0, after / np.where(rz > 0, rz, 1), 0.0) * q
+        q *= np.where(rz > 0, after / np.where(rz > 0, rz, 1), 0.0)
+        q += z
         rz, iteration = after, iteration + 1
         earlier.append(p[watched])
         residual = _reached(rz, scale)
