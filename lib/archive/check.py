@@ -109,6 +109,9 @@ def _require_sums(path: Path, name: str) -> None:
 
 
 def _check_raw(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
+    if len(hdus) < RAW_HDUS and "OBSMJD" in hdus[0].header and hdus[0].header["NAXIS"] == 0:
+        # A raw file's beginning.  Where an HDU ends nothing in the bytes says that more should follow.
+        raise Damaged(f"{name}: ends after {len(hdus)} of its {RAW_HDUS} HDUs; fetch it again", short=True)
     if len(hdus) != RAW_HDUS:
         raise BadData(
             f"{name}: {len(hdus)} HDUs, but a raw file has {RAW_HDUS} (primary, four quadrants, four overscans); "
