@@ -194,8 +194,7 @@ def detector_report(
     )
     tables = []
     if verdicts:
-        rows = [[part_of(one.ref), *map(_word, (one.about.get(k) for k in _VERDICT.values()))] for one in verdicts]
-        tables.append(Table("Masters against those before them", ["Master", *_VERDICT], rows))
+        tables.append(Table("Masters against those before them", _VERDICT, [_verdict(one) for one in verdicts]))
     if maps:
         rows = [[part_of(one.ref), *map(_word, (one.about.get(k) for k in _BAD.values()))] for one in maps]
         tables.append(Table("Bad pixels", ["Filter and CCD", *_BAD], rows))
@@ -206,10 +205,17 @@ def detector_report(
     return Report(period.first, camera.name, checks, pictures, counts, tables=tables, subject=f"detector, {dates}")
 
 
-_VERDICT = {"Quality": "quality", "Share moved": "moved", "Median shift": "shift", "Reason": "reason"}
+_VERDICT = ["Master", "Quality", "Compared with", "Share moved", "Median shift", "Reason"]
 _BAD = {"Dead": "n_dead", "Low": "n_low_response", "High": "n_high_response", "Noisy or hot": "n_noisy",
         "No data": "n_nan", "Share bad": "share"}  # fmt: skip
 """Columns of the page's tables, and under which names the products note them."""
+
+
+def _verdict(one: Built) -> list[str]:
+    """Row of the table of masters; one without a predecessor was compared with nothing."""
+    about, before = one.about, str(one.about.get("before") or "").split("/")
+    found = [before[2], _word(about.get("moved")), _word(about.get("shift"))] if len(before) > 2 else ["none", "", ""]
+    return [part_of(one.ref), _word(about.get("quality")), *found, _word(about.get("reason"))]
 
 
 def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
