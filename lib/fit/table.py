@@ -132,6 +132,7 @@ def _good_rows(part: Columns, valid: Valid | None, dropped: Counter[str]) -> NDA
     good = part["star_id"] >= 0
     _add(dropped, "no star", int((~good).sum()))
     tests = {f"{name} not finite": np.isfinite(array) for name, array in part.items() if array.dtype.kind == "f"}
+    tests["no exposure"] = part["exposure"] >= 0  # -1: it was missing (`lib.fit.sources.as_array`)
     tests["mag_e negative"] = ~(part["mag_e"] < 0)
     for reason, passed in (tests | dict(valid(part) if valid else {})).items():
         _add(dropped, reason, int((good & ~passed).sum()))

@@ -148,13 +148,16 @@ def test_rows_that_cannot_serve_are_counted_by_reason_and_change_nothing(sequenc
     outside = replaced(table.slice(50, 5), "x", np.full(5, 4000, np.float32))
     nowhere = replaced(table.slice(60, 6), "rcid", np.full(6, 99, np.int8))
     nameless = replaced(table.slice(70, 2), "star_id", np.full(2, -1))
+    at = table.column_names.index("exposure")
+    never = table.slice(80, 3).set_column(at, table.schema.field(at), pa.nulls(3, table.schema.field(at).type))
     again = table.slice(100, 7)
 
-    fit = fit_starflat(pa.concat_tables([table, *spoilt, outside, nowhere, nameless, again]), TINY, RECIPE).fit
+    fit = fit_starflat(pa.concat_tables([table, *spoilt, outside, nowhere, nameless, never, again]), TINY, RECIPE).fit
 
     assert fit.intake.dropped == {
         "mag not finite": 3, "mag_e not finite": 2, "colour not finite": 1, "airmass not finite": 4,
-        "outside its quadrant": 5, "no such quadrant": 6, "no star": 2, "the same row again": 7,
+        "outside its quadrant": 5, "no such quadrant": 6, "no star": 2, "no exposure": 3,
+        "the same row again": 7,
     }  # fmt: skip
     assert fit.intake.used == table.num_rows
     for name, family in clean.parameters.items():
