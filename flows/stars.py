@@ -22,7 +22,7 @@ def stars(
     workers: int | None = None,
     max_set_aside: float = 0.2,
 ) -> Outcome:
-    """Turn the aperture catalogues of a period into one table of measurements a filter, for the fits.
+    """Turn the catalogues of a period, by apertures or the PSF, into one table of measurements a filter, for the fits.
 
     1. Find the catalogues, and the partitions of the sky that each touches.
     2. Gather the measurements of each partition that pass the cuts, star by star, and list the partitions.

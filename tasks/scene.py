@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lib.camera import Camera
 from lib.catalogue.reference import stars_within
+from lib.catalogue.star_table import pixels_touched
 from lib.catalogue.starflat import StarflatMap
 from lib.catalogue.stars import Stars, cone, reference_stars, wcs_of
 from lib.products import (
@@ -69,7 +70,7 @@ def measure_stamps(target: Sight, camera: Camera, recipe: PsfCatalogueRecipe, st
     def write_catalogue(spool: Path) -> Mapping[str, Value]:
         table = look.catalogue()
         write_table(spool, table, {"image": target.image, "band": target.band})
-        return {"n_stars": table.num_rows}
+        return {"n_stars": table.num_rows, "pixels": pixels_touched(table["star_id"])}
 
     def cut_out(one: Target) -> Built:
         ref = stamp_ref(recipe, target.image, one.name)

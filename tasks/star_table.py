@@ -164,9 +164,11 @@ def listed(period: Period, filter: Filter, made: Outcome, recipe: StarTableRecip
 def catalogues_of(
     store: Store, period: Period, recipe: StarTableRecipe, **which: Collection
 ) -> dict[Filter, list[Built]]:
-    """Aperture catalogues of a period by filter; ``which``: filters and ccdids, as for `tasks.selection.frames`."""
+    """Catalogues of a period, by apertures or by the PSF, of each filter; ``which``: filters and ccdids, as for
+    `tasks.selection.frames`."""
     found: dict[Filter, list[Built]] = defaultdict(list)
-    for one in frames(store, Kind.CATALOGUE, period, recipe=digest(recipe.catalogue), **which):
+    kind = Kind.PSF_CATALOGUE if recipe.psf else Kind.CATALOGUE
+    for one in frames(store, kind, period, recipe=digest(recipe.measured), **which):
         found[exposure_of(one.ref).filter].append(one)
     return dict(sorted(found.items()))
 

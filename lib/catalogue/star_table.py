@@ -59,9 +59,8 @@ def may_hold(region: tuple[float, ...], order: int, pixel: int) -> bool:
 
 
 def columns_of(recipe: StarTableRecipe) -> list[str]:
-    """Columns of an aperture catalogue that are read."""
-    k = recipe.aperture
-    flux = [f"f_{k}", f"f_{k}_e", f"f_{k}_f"]
+    """Columns of a catalogue, by apertures or by the PSF, that are read."""
+    flux = [f"{recipe.flux}{end}" for end in ("", "_e", "_f")]
     return [*_COPIED.values(), "field", "isolated", "flags", "infobits", *flux]
 
 
@@ -119,8 +118,7 @@ def _measurements(
     """Rows of one catalogue that pass all cuts."""
     star_id = catalogue["star_id"].to_numpy()
     here = catalogue.filter(pa.array((star_id >= 0) & (pixel_of(star_id, recipe.order) == pixel)))
-    k = recipe.aperture
-    flux, error, flag = (_floats(here, f"f_{k}{end}") for end in ("", "_e", "_f"))
+    flux, error, flag = (_floats(here, f"{recipe.flux}{end}") for end in ("", "_e", "_f"))
     with np.errstate(divide="ignore", invalid="ignore"):
         signal = flux / error
         mag = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))

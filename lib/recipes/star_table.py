@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lib.recipes.light_curve import PsfCatalogueRecipe
 from lib.recipes.photometry import CatalogueRecipe
 
 FINEST = 6
@@ -51,6 +52,8 @@ class StarTableRecipe:
     catalogue: CatalogueRecipe = CatalogueRecipe()
     radius: float = 6.0
     """Pixels; of the aperture whose flux is taken, one of the catalogue's."""
+    psf: PsfCatalogueRecipe | None = None
+    """Photometry by the PSF, as the flow scene made it, instead of that catalogue and aperture."""
     region: tuple[float, ...] = (0.0, 360.0, -90.0, 90.0)
     """First and last right ascension, through 0 if the first is larger; first and last declination; degrees."""
     fields: tuple[int, ...] = ()
@@ -61,7 +64,7 @@ class StarTableRecipe:
     """Only stars with no other within the catalogue's distance."""
     flags: int = 0x1161
     """Mask bits that reject a star if set within the largest aperture: track, ghosts, saturation, halo.  A bad pixel
-    within the aperture itself always does."""
+    within the aperture itself always does.  By the PSF: within its stamp; many bad pixels, see f_psf_f."""
     bright: float = 13.0
     faint: float = 18.5
     """Limits in G of the reference catalogue: unlike those of a measured flux they prefer no fluctuation."""
@@ -80,7 +83,7 @@ class StarTableRecipe:
     version: int = 1
 
     def __post_init__(self) -> None:
-        if self.radius not in self.catalogue.photometry.radii:
+        if self.psf is None and self.radius not in self.catalogue.photometry.radii:
             raise ValueError(f"radius {self.radius}: the catalogue's are {self.catalogue.photometry.radii}")
         if len(self.region) != 4 or not -90 <= self.region[2] < self.region[3] <= 90:
             raise ValueError(f"region {self.region}: expected first and last RA, then first and last Dec, degrees")
@@ -88,6 +91,11 @@ class StarTableRecipe:
             raise ValueError(f"order {self.order}: from 0 to {FINEST} is possible")
 
     @property
-    def aperture(self) -> int:
-        """Index k of the aperture in the catalogue's columns."""
-        return self.catalogue.photometry.radii.index(self.radius)
+    def measured(self) -> CatalogueRecipe | PsfCatalogueRecipe:
+        """Of the catalogues that are read."""
+        return self.psf or self.catalogue
+
+    @property
+    def flux(self) -> str:
+        """Column of the flux in them; its error and flag are named after it, with _e and _f."""
+        return "f_psf" if self.psf else f"f_{self.catalogue.photometry.radii.index(self.radius)}"

@@ -35,14 +35,13 @@ def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
     strange = sorted(set(values) - set(known))
     if strange:
         raise TypeError(f"{kind.__name__} has no {', '.join(strange)}; it has {', '.join(known)}")
-    optional = {name for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
-    return replace(
-        recipe,
-        **{
-            name: None if value is None and name in optional else _like(known[name], value, name)
-            for name, value in values.items()
-        },
-    )
+    hints = {name: get_args(hint) for name, hint in get_type_hints(kind).items()}
+    new = {}
+    for name, value in values.items():
+        nested: list[Any] = [one for one in hints[name] if is_dataclass(one)]
+        default = nested[0]() if known[name] is None and nested else known[name]
+        new[name] = None if value is None and type(None) in hints[name] else _like(default, value, name)
+    return replace(recipe, **new)
 
 
 def _like(default: Any, value: Any, name: str) -> Any:

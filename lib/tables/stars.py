@@ -82,7 +82,7 @@ STAR_TABLE = (
     Column("mjd", pa.float64(), "d", "UTC of the exposure, modified Julian date"),
     Column("airmass", pa.float32(), "", "at the star"),
     Column("colour", pa.float32(), "mag", "BP - RP of the reference catalogue"),
-    Column("mag", pa.float64(), "mag", "-2.5 log10 of the flux in ADU, of one aperture"),
+    Column("mag", pa.float64(), "mag", "-2.5 log10 of the flux in ADU, of one aperture or by the PSF"),
     Column("mag_e", pa.float32(), "mag", "standard deviation of the magnitude"),
     Column("ra", pa.float64(), "deg", "ICRS right ascension at the exposure's epoch"),
     Column("dec", pa.float64(), "deg", "ICRS declination at the exposure's epoch"),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,56 +17,23 @@ from flows.calibrate import calibrate
 from flows.download import download
 from flows.policies import TooMuchSetAside
 from flows.scene import scene
+from flows.ubercal import ubercal
 from lib.camera import TINY
 from lib.catalogue.starflat import StarflatMap
 from lib.errors import MissingProduct
 from lib.identifiers import Filter
 from lib.image import MaskBit
 from lib.products import Kind
-from lib.recipes import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe, QuadrantRecipe
+from lib.recipes import StarTableRecipe, SurveyRecipe
 from lib.scene.catalogue import psf_of, stamp_of_table
 from lib.scene.curve import Measured, SurveyStars, assemble
 from lib.scene.target import read_targets
-from lib.simulate.exposures import NightPlan, tiny_night
+from lib.simulate.exposures import tiny_night
 from lib.simulate.follow import follow
-from lib.simulate.host import Supernova
 from lib.simulate.survey import simulate_survey
-from lib.store.parquet import read_table
 from tasks.outcome import Outcome
-from tests.flows.night import Watched, artifacts, kinds, opened
-
-N_QUIET, N_ACTIVE = 4, 6
-RECIPE = LightCurveRecipe(
-    # The masters of one night serve all; small stamps of 30 stars; the simulated stars' own colours (lib.simulate.sky).
-    PsfCatalogueRecipe(QuadrantRecipe(tolerance_days=200), psf=PsfRecipe(margin=2), side=15, max_stars=30),
-    gaia=GaiaColours(zr=(0.05, -0.10)),
-)
-HOW: dict[str, Any] = {"camera": "tiny", "workers": 0}
-
-
-@dataclass(frozen=True)
-class Followed:
-    tree: Path
-    store: Path
-    targets: Path
-    plans: list[NightPlan]
-    one: Supernova
-
-    def write_targets(self, folder: Path, **changed: object) -> str:
-        """A file like the one of the fixture, with other values."""
-        values: dict[str, object] = {
-            "name": '"sn"', "ra": self.one.ra + 0.15 / 3600, "dec": self.one.dec - 0.2 / 3600, "bands": '["zr"]',
-            "shines": f"[{self.plans[N_QUIET].night - (self.plans[1].night - self.plans[0].night) / 2}, 2019-12-31]",
-        } | changed  # fmt: skip
-        path = folder / "targets.toml"
-        path.write_text("[[target]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items()))
-        return str(path)
-
-    def run(self, targets: str, recipe: LightCurveRecipe = RECIPE, **how: Any) -> Any:
-        return scene(str(how.pop("store", self.store)), targets, recipe=recipe, **HOW, **how)
-
-    def truth(self, table: pa.Table) -> np.ndarray:
-        return np.array([10 ** (-0.4 * (self.one.magnitude(mjd) - 30)) for mjd in table["mjd"].to_pylist()])
+from tests.flows.followed import HOW, N_ACTIVE, N_QUIET, RECIPE, Followed, curve_of, fluxes, table_of
+from tests.flows.night import Watched, artifacts, kinds
 
 
 @pytest.fixture(scope="module")
@@ -108,22 +74,9 @@ def exposures(followed: Followed, measured: Outcome) -> list[Measured]:
         tables = []
         for kind in (Kind.PSF, Kind.PSF_CATALOGUE, Kind.STAMP):
             built = next(one for one in measured.of(kind) if one.ref.data_id.startswith(psf.ref.data_id))
-            with opened(followed.store).open(built) as path:
-                tables.append(read_table(path))
+            tables.append(table_of(built, followed.store))
         found.append(Measured(psf.ref.data_id, stamp_of_table(tables[2]), psf_of(tables[0]), tables[1]))
     return found
-
-
-def curve_of(outcome: Outcome, store: Path) -> pa.Table:
-    with opened(store).open(outcome.of(Kind.LIGHT_CURVE)[0]) as path:
-        return read_table(path)
-
-
-def fluxes(table: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Flux, covariance, and which rows they are of."""
-    some = np.flatnonzero(table["flux"].is_valid().to_numpy())
-    covariance = np.array([table["covariance"][int(i)].as_py() for i in some])
-    return table["flux"].to_numpy()[some], covariance, some
 
 
 def test_the_light_curve_is_that_of_the_supernova(followed, measured):
@@ -159,8 +112,7 @@ def test_every_exposure_has_its_row_and_every_column_its_unit(followed, measured
 
 
 def test_stars_repeat_as_photons_allow(followed, measured):
-    with opened(followed.store).open(measured.of(Kind.CURVE_STARS)[0]) as path:
-        stars = read_table(path)
+    stars = table_of(measured.of(Kind.CURVE_STARS)[0], followed.store)
     chi2, n = stars["chi2"].to_numpy(), stars["n"].to_numpy()
     freedom = (n - 1).sum() - (N_QUIET + N_ACTIVE)  # each star has its mean, each exposure its throughput
     found = (chi2 * (n - 1)).sum() / freedom
@@ -168,6 +120,34 @@ def test_stars_repeat_as_photons_allow(followed, measured):
     known = np.isfinite(stars["reference"].to_numpy())
     off = (stars["mag"].to_numpy() - stars["reference"].to_numpy())[known] / stars["mag_e"].to_numpy()[known]
     assert np.median(np.abs(off)) < 0.6745 * 2  # magnitudes are those of the sky, to twice their errors
+
+
+def test_the_stars_by_the_psf_make_a_star_table_and_zero_points(followed, measured, exposures):
+    recipe = SurveyRecipe(stars=StarTableRecipe(psf=RECIPE.stars, observations=1))
+    nights = f"{followed.plans[0].night:%Y%m%d}_{followed.plans[-1].night:%Y%m%d}"
+    outcome = ubercal(nights, str(followed.store), ccds=[6], filters=["zr"], recipe=recipe, **HOW)
+    rows = [row for built in outcome.of(Kind.STAR_TABLE) for row in table_of(built, followed.store).to_pylist()]
+    expected = {
+        (row["star_id"], row["exposure"]): -2.5 * np.log10(row["f_psf"])
+        for one in exposures
+        for row in one.stars.to_pylist()
+        if row["isolated"] and not row["f_psf_f"] and not row["flags"] & recipe.stars.flags and row["infobits"] == 0
+        and recipe.stars.bright <= row["g_mag"] <= recipe.stars.faint and row["f_psf"] >= 5 * row["f_psf_e"]
+    }  # fmt: skip
+    assert {(row["star_id"], row["exposure"]): row["mag"] for row in rows} == pytest.approx(expected, abs=1e-9)
+    assert len(rows) == len(expected)
+    for built in measured.of(Kind.PSF_CATALOGUE):
+        stars = table_of(built, followed.store)["star_id"].to_pylist()
+        assert built.about["pixels"] == " ".join(map(str, sorted({star >> 47 for star in stars})))  # of order 6
+
+    zero_points = table_of(outcome.of(Kind.ZERO_POINTS)[0], followed.store).sort_by("exposure")
+    assert zero_points["exposure"].to_pylist() == [one.stars["exposure"][0].as_py() for one in exposures]
+    target = read_targets(Path(followed.write_targets(followed.targets)))[0]
+    throughput = 2.5 * np.log10(assemble(exposures, target, "zr", RECIPE).series.throughput)
+    # The light curve's own throughputs, but for a constant: the same photons, other weights and cuts.
+    off = throughput + zero_points["zero_point"].to_numpy()
+    assert np.abs(off - off.mean()).max() < 4 * zero_points["sigma"].to_numpy().max()
+    assert throughput.std() > 10 * zero_points["sigma"].to_numpy().mean()  # there is something to agree on
 
 
 def test_a_starflat_undoes_what_the_camera_does_to_its_light(followed, exposures):

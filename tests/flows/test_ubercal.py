@@ -35,16 +35,15 @@ RA0, DEC0 = 0.2, 12.0
 def catalogued(table: pa.Table, sky: np.ndarray, of_star: np.ndarray) -> dict[str, np.ndarray]:
     """The columns of an aperture catalogue that a star table reads."""
     t = {name: table[name].to_numpy() for name in table.column_names}
-    k = RECIPE.stars.aperture
-    flux = 10 ** (-0.4 * (t["mag"] - FAINT - 25))
+    name, flux = RECIPE.stars.flux, 10 ** (-0.4 * (t["mag"] - FAINT - 25))
     n = table.num_rows
     return {
         **{name: t[name] for name in ("star_id", "exposure", "rcid", "x", "y", "mjd", "airmass", "colour")},
         "u": np.zeros(n, np.float32), "v": np.zeros(n, np.float32),
         "ra": sky[of_star, 0], "dec": sky[of_star, 1], "g_mag": np.full(n, 16, np.float32),
         "field": np.full(n, 600, np.int32), "isolated": np.ones(n, bool), "flags": np.zeros(n, np.int32),
-        "infobits": np.zeros(n, np.int32), f"f_{k}": flux, f"f_{k}_e": flux * t["mag_e"] * np.log(10) / 2.5,
-        f"f_{k}_f": np.zeros(n, np.int32),
+        "infobits": np.zeros(n, np.int32), name: flux, f"{name}_e": flux * t["mag_e"] * np.log(10) / 2.5,
+        f"{name}_f": np.zeros(n, np.int32),
     }  # fmt: skip
 
 

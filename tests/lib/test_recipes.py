@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from lib.recipes import CatalogueRecipe, PhotometryRecipe, ScienceCatalogueRecipe, digest, recipe_from
+from lib.recipes import (
+    CatalogueRecipe,
+    PhotometryRecipe,
+    PsfCatalogueRecipe,
+    PsfRecipe,
+    ScienceCatalogueRecipe,
+    StarTableRecipe,
+    digest,
+    recipe_from,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +57,11 @@ def test_equal_recipes_have_one_digest_however_they_were_written():
 def test_what_may_be_nothing_can_be_written_as_nothing_and_nothing_else_can():
     assert recipe_from(ScienceCatalogueRecipe, {"reference": None}).reference is None
     assert recipe_from(ScienceCatalogueRecipe, {"reference": {"epoch": 2015.5}}).reference.epoch == 2015.5
+    assert recipe_from(StarTableRecipe, {"psf": {}}).psf == PsfCatalogueRecipe()
+    narrow = recipe_from(StarTableRecipe, {"psf": {"psf": {"margin": 2}}})
+    assert narrow.psf == PsfCatalogueRecipe(psf=PsfRecipe(margin=2))
+    with pytest.raises(TypeError, match="psf = 3"):
+        recipe_from(StarTableRecipe, {"psf": 3})
     with pytest.raises(TypeError, match="reference = None"):
         recipe_from(CatalogueRecipe, {"reference": None})
 

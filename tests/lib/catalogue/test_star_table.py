@@ -25,7 +25,7 @@ from lib.catalogue.star_table import (
     star_table,
 )
 from lib.errors import BadData
-from lib.recipes import CatalogueRecipe, PhotometryRecipe, StarTableRecipe, recipe_from
+from lib.recipes import CatalogueRecipe, PhotometryRecipe, PsfCatalogueRecipe, StarTableRecipe, recipe_from
 from lib.tables import STAR_TABLE, schema_of
 from tests.lib.figures.synthetic import RADII, catalogue, true_stars
 
@@ -113,6 +113,19 @@ def test_counts_account_for_every_measurement(exposures):
         assert counts["found"] - cut == counts["kept"] == table.num_rows
         assert counts["stars"] == len(table["star_id"].unique())
         assert counts["infobits"] == counts["found"] // 3  # of one exposure in three
+
+
+@pytest.mark.parametrize("change", [{}, {"infobits": 0, "signal_to_noise": 60.0}], ids=["default", "strict"])
+def test_photometry_by_the_psf_passes_the_same_cuts(exposures, change):
+    """The same measurements under the names of a PSF catalogue; what the apertures say is nonsense."""
+    renamed = {"f_1": "f_psf", "f_1_e": "f_psf_e", "f_1_f": "f_psf_f"}
+    by_psf = [one.rename_columns([renamed.get(name, name) for name in one.column_names]) for one in exposures]
+    recipe = replace(RECIPE, psf=PsfCatalogueRecipe(), radius=0.0, **change)
+    expected = slowly(exposures, replace(RECIPE, **change))
+    narrow = [one.select(columns_of(recipe)) for one in by_psf]
+    rows = [row for table, _ in tables_of(narrow, recipe).values() for row in table.to_pylist()]
+    assert len(rows) == len(expected) > 0
+    assert {(row["star_id"], row["exposure"]): row["mag"] for row in rows} == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_star_is_in_one_partition_and_each_is_sorted(exposures):
