@@ -127,6 +127,10 @@ class Web:
         seen = self._logins
         try:
             response, answer = self._ask(path, params, chunk)
+        except NotInArchive:
+            if not self._logged_in_since(seen):
+                raise
+            response, answer = self._ask(path, params, chunk)
         except _LoginWanted:
             if not self._credentials:
                 raise AccessDenied(
@@ -215,6 +219,11 @@ class Web:
         if _SOON_OVER.search(words):
             raise TransientError(f"{said}; try again later")
         raise BadData(f"{said}; open the address in a browser to see what the archive objects to")
+
+    def _logged_in_since(self, seen: int) -> bool:
+        """Whether another thread has, or is just about to: without its cookies what is private does not exist."""
+        with self._logging_in:
+            return self._logins != seen
 
     def _log_in(self, seen: int) -> None:
         """Get new cookies, unless another thread has done so since we last `seen` the count of logins."""

@@ -93,7 +93,7 @@ def image_for_a_mask(tree: Path) -> str:
 
 AT_THE_DOOR = {
     no_fits: "starts with b'<html>",
-    missing_hdu: "8 HDUs, but a raw file has 9",
+    missing_hdu: "ends after 8 of its 9 HDUs",
     unknown_ccd: "CCD_ID = 99, but its name says 3",
     cut_in_half: "fetch it again",
     image_for_a_mask: "the pixels of a mask are integers",

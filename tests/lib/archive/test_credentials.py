@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import pickle
+import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from lib.archive import AccessDenied, ArchiveFile, Credentials, Irsa, Patience, open_archive
+from lib.archive.errors import NotInArchive
+from lib.archive.web import Web
 from lib.errors import PipelineError
 from lib.identifiers import CcdExposure, ImageType
 from lib.periods import Period
@@ -60,6 +64,39 @@ def test_an_expired_session_is_renewed_once(served, connect, naps, tmp_path, wha
         archive.fetch(SECRET_RAW, tmp_path / "spool")
     assert logins(served) == 2
     assert naps == []
+
+
+def test_what_is_asked_for_while_another_thread_logs_in_is_not_taken_for_missing(
+    served, connect, tree, tmp_path, monkeypatch
+):
+    archive = connect(ME)
+    archive.raws(NIGHT, ImageType.OBJECT)
+    without_cookies, denied = threading.Event(), threading.Event()
+    send, ask = Web._send, Web._ask
+
+    def hesitate(self, method, url, **what):
+        if method == "POST":
+            without_cookies.set()
+            assert denied.wait(20)
+        return send(self, method, url, **what)
+
+    def notice(self, *what):
+        try:
+            return ask(self, *what)
+        except NotInArchive:
+            denied.set()
+            raise
+
+    monkeypatch.setattr(Web, "_send", hesitate)
+    monkeypatch.setattr(Web, "_ask", notice)
+    served.inject(Fault.LOGIN_PAGE, f"*{SKY.parts[0]}*")
+    with ThreadPoolExecutor(1) as other:
+        expired = other.submit(archive.fetch, SKY_RAW, tmp_path / "sky")
+        assert without_cookies.wait(20)
+        archive.fetch(SECRET_RAW, tmp_path / "secret")
+        expired.result()
+    assert denied.is_set()
+    assert (tmp_path / "secret").read_bytes() == (tree / SECRET.raw).read_bytes()
 
 
 def test_a_login_page_that_never_goes_away_is_an_error(served, connect, tmp_path):
