@@ -45,7 +45,7 @@ FLOWS = (
 
 app = App(
     name="python -m flows",
-    help="Calibration of the Zwicky Transient Facility, from raw frames to aperture catalogues.\n\n"
+    help="Calibration of the Zwicky Transient Facility, from raw frames to light curves.\n\n"
     "serve: Prefect's server, a worker and all deployments on loopback, until interrupted.",
     default_parameter=Parameter(consume_multiple=True, negative=()),
     version_flags=[],
