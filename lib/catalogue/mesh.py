@@ -175,30 +175,31 @@ def _clipped(pixels):  # type: ignore[no-untyped-def]
     sigma = 1.4826 * float(np.median(np.abs(sample - np.float32(centre))))
     if sigma == 0:
         sigma = float(np.std(sample))
-    kept = 0
+    base, kept = np.float32(centre), 0  # distances from it are exact, however small the noise beside the level
+    centre -= float(base)
     for _ in range(_ROUNDS):
-        centre = float(np.float32(centre))  # as it is subtracted from the pixels
-        total, squares, kept = _sums_within(pixels, np.float32(centre), np.float32(CLIP * sigma))
+        low, high = np.float32(centre - CLIP * sigma), np.float32(centre + CLIP * sigma)
+        total, squares, kept = _sums_between(pixels, base, low, high)
         if kept == 0:  # no noise but that of rounding
-            return centre, 0.0, len(sample)
-        offset = total / kept
-        before, sigma = sigma, np.sqrt(max(squares / kept - offset * offset, 0.0)) / _CLIPPED_STD
-        centre += offset
-        if abs(sigma - before) < 1e-3 * sigma and abs(offset) < 1e-3 * sigma:
+            return float(base) + centre, 0.0, len(sample)
+        before, was = sigma, centre
+        centre = total / kept
+        sigma = np.sqrt(max(squares / kept - centre * centre, 0.0)) / _CLIPPED_STD
+        if abs(sigma - before) < 1e-3 * sigma and abs(centre - was) < 1e-3 * sigma:
             break
-    return centre, sigma, kept
+    return float(base) + centre, sigma, kept
 
 
 @_jit
-def _sums_within(pixels, centre, reach):  # type: ignore[no-untyped-def]
-    """Sums over the pixels no further than that from a centre: distances, their squares, number."""
+def _sums_between(pixels, base, low, high):  # type: ignore[no-untyped-def]
+    """Sums over the pixels between two distances from a base: distances, their squares, number."""
     total, squares, kept = 0.0, 0.0, 0
     for start in range(0, len(pixels), 1024):  # float32 sums of so few lose nothing near zero
         part, square, inside = np.float32(0), np.float32(0), np.float32(0)
         chunk = pixels[start : start + 1024]
         for i in range(len(chunk)):
-            off = chunk[i] - centre
-            known = abs(off) <= reach
+            off = chunk[i] - base
+            known = (off >= low) & (off <= high)
             off = off if known else np.float32(0)
             part += off
             square += off * off

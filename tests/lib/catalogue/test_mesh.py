@@ -11,13 +11,13 @@ from lib.errors import BadData
 NOTHING = np.zeros((64, 64), dtype=bool)
 
 
-def slow_clipped_mean(pixels):
-    """Clip at 3 standard deviations of a Gaussian cut there until nothing moves."""
-    kept = pixels.astype(float)
+def slow_clipped_mean(pixels, centre=None, sigma=None):
+    """Clip at 3 standard deviations of a Gaussian cut there until nothing moves; from there, or from all pixels."""
+    kept = pixels if centre is None else pixels[np.abs(pixels - centre) <= 3 * sigma]
     for _ in range(50):
-        centre, sigma = kept.mean(), kept.std() / 0.98658
-        kept = pixels[np.abs(pixels - centre) <= 3 * sigma].astype(float)
-    return kept.mean(), kept.std() / 0.98658
+        centre, sigma = kept.mean(dtype=float), kept.std(dtype=float) / 0.98658
+        kept = pixels[np.abs(pixels - centre) <= 3 * sigma]
+    return centre, sigma, len(kept)
 
 
 @settings(max_examples=40, deadline=None)
@@ -34,12 +34,15 @@ def test_cells_are_those_of_a_slow_loop(seed, level, noise, hidden):
         for i, columns in enumerate((slice(0, 33), slice(33, 66))):
             pixels = data[rows, columns][~ignored[rows, columns]]
             pixels = pixels[np.isfinite(pixels)]
-            mean, std = slow_clipped_mean(pixels)
-            # Clipping from another start may end with a pixel or two more or less at 3 sigma, and with few pixels
-            # of them all: 2 x 3 sigma / n.
-            assert cells.mean[j, i] == pytest.approx(mean, abs=(1e-3 + 9 / len(pixels)) * noise)
-            assert cells.std[j, i] == pytest.approx(std, abs=(2e-3 + 27 / len(pixels)) * noise)
-            assert abs(cells.count[j, i] - np.sum(np.abs(pixels - mean) <= 3 * std)) <= 3
+            ours = cells.mean[j, i], cells.std[j, i]
+            # A pixel at 3 sigma that comes or goes moves the mean by 3 sigma / n and the width by (3^2 - 1) / 2n of it,
+            # whereupon a tenth of a pixel follows: the clipping has several ends, a few pixels apart (more than 5 of
+            # them from another start once in 10^4 cells, more than 2 from where it stopped).
+            for start, moved in (ours, 6), ((None, None), 12):
+                mean, std, count = slow_clipped_mean(pixels, *start)
+                assert abs(cells.count[j, i] - count) <= moved
+                assert ours[0] == pytest.approx(mean, abs=(1e-3 + moved * 3 / len(pixels)) * noise)
+                assert ours[1] == pytest.approx(std, abs=(2e-3 + moved * 5 / len(pixels)) * noise)
 
 
 def test_a_cell_of_equal_pixels_has_no_noise():
