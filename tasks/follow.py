@@ -11,11 +11,12 @@ from lib.simulate import follow
 from lib.simulate.exposures import NightPlan
 from lib.simulate.sky import COLOUR_TERMS
 
-FIRST = date(2019, 3, 1)
+FIRST = date(2019, 5, 2)
+"""After the month of the survey: a period of that must not hold frames of these nights."""
 FILTERS = (Filter.ZG, Filter.ZR)
 N_QUIET, N_ACTIVE = 8, 12
 """Exposures in each filter before it explodes, and after."""
-TOLERANCE_DAYS = 120
+TOLERANCE_DAYS = 150
 """Between these nights and that of the masters."""
 
 
