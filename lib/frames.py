@@ -72,7 +72,7 @@ class RawCcd:
                 hdus = fits.open(file, memmap=False, disable_image_compression=True)
                 n_hdu = len(hdus)
                 _check_layout(path, hdus, n_hdu, camera)
-                images = tuple(RiceImage.of(hdu) if _compressed(hdu) else None for hdu in hdus[1:])
+                images = tuple(RiceImage.of(hdu) for hdu in hdus[1:])
                 amplifiers = tuple(
                     (_positive(hdu, hdus[0], "GAIN"), _positive(hdu, hdus[0], "READNOI"))
                     for hdu in hdus[1 : 1 + N_QUADRANT]

@@ -55,9 +55,11 @@ class RiceImage:
         return self._fields.names or ()
 
     @classmethod
-    def of(cls, hdu: fits.BinTableHDU) -> Self | None:
+    def of(cls, hdu: Any) -> Self | None:
         """Of an HDU opened with `disable_image_compression`; None if it is of another kind."""
         header = hdu.header
+        if not isinstance(hdu, fits.BinTableHDU) or not header.get("ZIMAGE", False):
+            return None
         settings = {header[f"ZNAME{i}"]: header[f"ZVAL{i}"] for i in range(1, 10) if f"ZNAME{i}" in header}
         names = hdu.columns.dtype.names or ()
         ours = (
@@ -185,7 +187,7 @@ _leading_zeros: Any = intrinsic(_count_leading_zeros)
 """Of a uint64 that is not 0."""
 
 
-_jit = numba.njit(cache=True, error_model="numpy", boundscheck=False)
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 
 
 @_jit

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from lib.archive.layout import ArchiveFile
 from lib.errors import BadData
 from lib.identifiers import ImageType
 from lib.products import Kind, Value
+from lib.rice import RiceImage
 
 RAW_HDUS = 9
 """Primary, four quadrants, their four overscans."""
@@ -60,10 +63,11 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
     """
     name = name or str(path)
     _require_whole(path, name)
-    _require_sums(path, name)
-    with fits.open(path, memmap=False) as hdus:
+    with fits.open(path, memmap=False, disable_image_compression=True) as stored:
+        _require_sums(stored, name)
         if file.kind is Kind.RAW:
-            return _check_raw(hdus, file, name)
+            return _check_raw(path, stored, file, name)
+    with fits.open(path, memmap=False) as hdus:
         return _check_image(hdus, file, name)
 
 
@@ -97,18 +101,16 @@ def _require_whole(path: Path, name: str) -> None:
         )
 
 
-def _require_sums(path: Path, name: str) -> None:
+def _require_sums(stored: fits.HDUList, name: str) -> None:
     """DATASUM of each HDU that has one, over the bytes as stored (compressed where they are)."""
-    with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
-        for index, hdu in enumerate(hdus):
-            if hdu.verify_datasum() == 0:
-                raise Damaged(
-                    f"{name}: the data of HDU {index} do not add up to its DATASUM, {hdu.header['DATASUM']}; "
-                    "fetch it again"
-                )
+    for index, hdu in enumerate(stored):
+        if hdu.verify_datasum() == 0:
+            raise Damaged(
+                f"{name}: the data of HDU {index} do not add up to its DATASUM, {hdu.header['DATASUM']}; fetch it again"
+            )
 
 
-def _check_raw(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
+def _check_raw(path: Path, hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
     if len(hdus) < RAW_HDUS and "OBSMJD" in hdus[0].header and hdus[0].header["NAXIS"] == 0:
         # A raw file's beginning.  Where an HDU ends nothing in the bytes says that more should follow.
         raise Damaged(f"{name}: ends after {len(hdus)} of its {RAW_HDUS} HDUs; fetch it again", short=True)
@@ -117,7 +119,7 @@ def _check_raw(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Va
             f"{name}: {len(hdus)} HDUs, but a raw file has {RAW_HDUS} (primary, four quadrants, four overscans); "
             f"is this {file}?"
         )
-    shapes = [_decoded_shape(hdus, index, name) for index in range(1, RAW_HDUS)]
+    shapes = _raw_shapes(path, hdus, name)
     quadrants, overscans = shapes[:4], shapes[4:]
     if len(set(quadrants)) != 1 or len(set(overscans)) != 1 or quadrants[0][0] != overscans[0][0]:
         raise BadData(
@@ -158,15 +160,34 @@ def _check_image(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, 
     return check_header(header, file, name)
 
 
+def _raw_shapes(path: Path, stored: fits.HDUList, name: str) -> list[tuple[int, ...]]:
+    """Shapes of a raw file's images, each decoded once."""
+    images = [image for hdu in stored[1:] if (image := RiceImage.of(hdu)) is not None]
+    if len(images) < len(stored) - 1:  # compressed in another way, or not at all
+        with fits.open(path, memmap=False) as hdus:
+            return [_decoded_shape(hdus, index, name) for index in range(1, len(hdus))]
+    with path.open("rb") as file:
+        for index, image in enumerate(images, start=1):
+            with _decoding(index, name):
+                image.rows(file.fileno())
+    return [image.shape for image in images]
+
+
 def _decoded_shape(hdus: fits.HDUList, index: int, name: str) -> tuple[int, ...]:
     """Shape of an HDU's data once they are decoded; the data are let go at once."""
-    try:
+    with _decoding(index, name):
         data = hdus[index].data
         shape = () if data is None else np.shape(data)
         del data, hdus[index].data
+    return shape
+
+
+@contextmanager
+def _decoding(index: int, name: str) -> Iterator[None]:
+    try:
+        yield
     except _UNREADABLE as error:
         raise Damaged(f"{name}: the data of HDU {index} cannot be decoded ({error}); fetch it again") from error
-    return shape
 
 
 def _require_card(header: fits.Header, key: str, expected: int | None, name: str) -> None:
