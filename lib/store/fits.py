@@ -127,28 +127,28 @@ def _carried(header: fits.Header | None) -> fits.Header | None:
     return carried
 
 
-def _as_bytes(hdu: fits.PrimaryHDU | fits.CompImageHDU) -> bytearray:
+def _as_bytes(hdu: fits.PrimaryHDU | fits.CompImageHDU) -> io.BytesIO:
     """A FITS file of this HDU alone."""
     alone = hdu if isinstance(hdu, fits.PrimaryHDU) else fits.HDUList([fits.PrimaryHDU(), hdu])
-    buffer = io.BytesIO()
-    alone.writeto(buffer, output_verify="exception")
-    return bytearray(buffer.getbuffer())
+    file = io.BytesIO()
+    alone.writeto(file, output_verify="exception")
+    file.seek(0)
+    return file
 
 
-def _append(out: BinaryIO, file: bytearray, index: int) -> None:
+def _append(out: BinaryIO, file: io.BytesIO, index: int) -> None:
     """Write one HDU of a file in memory, without the times in it and with its checksums."""
-    with fits.open(io.BytesIO(file), disable_image_compression=True) as hdus:
-        if index:
-            _forget_gzip_times(file, hdus[index])
-    with fits.open(io.BytesIO(file), disable_image_compression=True) as hdus:
+    with fits.open(file, disable_image_compression=True) as hdus:
         hdu = hdus[index]
         where = hdu.fileinfo()
+        if index:
+            _forget_gzip_times(file.getbuffer(), hdu)  # before its data are read, for the checksums
         hdu.add_checksum(when="")
         out.write(hdu.header.tostring().encode("ascii"))
-        out.write(memoryview(file)[where["datLoc"] : where["datLoc"] + where["datSpan"]])
+        out.write(file.getbuffer()[where["datLoc"] : where["datLoc"] + where["datSpan"]])
 
 
-def _forget_gzip_times(file: bytearray, hdu: fits.BinTableHDU) -> None:
+def _forget_gzip_times(file: memoryview, hdu: fits.BinTableHDU) -> None:
     """Set the time in each GZIP tile's header to 0 (none) and its operating system to 255 (unknown), RFC 1952."""
     start = hdu.fileinfo()["datLoc"]
     header = hdu.header
