@@ -44,7 +44,7 @@ async def is_transient(task: Task, run: object, state: State) -> bool:
 def run_name() -> str:
     """The label of a product, ``bias c03 20190401_20190430``, or what is done to an exposure."""
     target = task_run.parameters["target"]
-    return label_of(target) if isinstance(target, ProductRef) else f"{task_run.task_name} {target}"
+    return label_of(target) if isinstance(target, ProductRef) else f"{task_run.task_name} {label_of(target)}"
 
 
 def label_of(target: object) -> str:
