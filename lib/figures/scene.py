@@ -26,6 +26,7 @@ from lib.figures.style import (
     styled,
 )
 from lib.figures.summary import numbers
+from lib.scene.model import above_border
 
 LIMIT_PULL = 5.0
 """Reach of the axes of pulls."""
@@ -152,8 +153,8 @@ def plot_scene(table: pa.Table, pixels: ScenePixels) -> Figure:
 
 def pixel_pulls(used: pa.Table, pixels: ScenePixels) -> NDArray[np.float64]:
     """(exposure, row, column): (data - model) / standard deviation of the model; NaN where a pixel was not used."""
-    noise, gain, sky = (numbers(used, name)[:, None, None] for name in ("noise", "gain", "sky"))
-    sigma = np.sqrt(noise**2 + np.maximum(pixels.model - sky, 0) / gain)
+    noise, gain = (numbers(used, name)[:, None, None] for name in ("noise", "gain"))
+    sigma = np.sqrt(noise**2 + np.maximum(above_border(pixels.model), 0) / gain)
     pull: NDArray[np.float64] = np.where(pixels.rejected == 0, (pixels.data - pixels.model) / sigma, np.nan)
     return pull
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from lib.scene.design import Design
-from lib.scene.model import Series
+from lib.scene.model import Series, above_border
 
 OWN = 5
 """Parameters of an exposure's own: sky, throughput, shift along x and y, flux."""
@@ -96,12 +96,13 @@ class Condenser:
         psf, light = self.model(i, state, nodes)
         sky, change, *shift = state.own[i, :FLUX]
         expected = series.throughput[i] * ((1 + change) * light[0] + np.array(shift) @ light[1:])
-        variance = 1 + np.maximum(expected, 0) / (series.gain[i] * series.variance[i])
+        above = above_border(expected.reshape(series.side, series.side)).ravel()
+        variance = 1 + np.maximum(above, 0) / (series.gain[i] * series.variance[i])
         start = state.start[i]
         residual = np.where(start, whiten * (np.where(start, self._data[i], 0) - expected - sky), 0)
         pull = residual / np.sqrt(variance)
         if clip is not None:
-            loose = np.abs(residual) / np.sqrt(variance + (model_error * whiten * expected) ** 2)
+            loose = np.abs(residual) / np.sqrt(variance + (model_error * whiten * above) ** 2)
             # A bad pixel drags its neighbours beyond the threshold: only the worst go, and only as long as they are.
             state.keep[i] = start & ~((loose > clip) & (loose > 0.5 * loose.max()))
         keep = state.keep[i]

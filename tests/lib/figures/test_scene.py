@@ -31,9 +31,10 @@ def curve(measured: int = 4) -> pa.Table:
 
 
 def pixels(galaxy: bool = True) -> ScenePixels:
-    """A model of 36 ADU over the sky, data off by a known number of standard deviations."""
-    model = np.full((N, SIDE, SIDE), SKY + 36.0)
-    sigma = np.sqrt(NOISE**2 + 36.0 / GAIN)
+    """A model of 36 ADU over its border, data off by a known number of standard deviations."""
+    light = np.pad(np.full((N, SIDE - 2, SIDE - 2), 36.0), ((0, 0), (1, 1), (1, 1)))
+    model = SKY - 15 + light  # a level of the galaxy's that the sky makes up for
+    sigma = np.sqrt(NOISE**2 + light / GAIN)
     data = model + sigma * np.arange(N)[:, None, None]
     rejected = np.zeros(model.shape, np.uint8)
     rejected[0, 0, 0] = 2

@@ -69,7 +69,9 @@ def dense_solve(
         for k, error in enumerate(errors):
             block[n_pixel + k, own + 1 + k] = 1 / error if error > 0 else 1
         block[n_pixel + 3, own + 4] = float(not series.active[i])
-        expected = series.throughput[i] * light
+        expected = (series.throughput[i] * light).reshape(series.side, series.side)
+        border = np.concatenate([expected[0], expected[-1], expected[1:-1, 0], expected[1:-1, -1]])
+        expected = (expected - np.median(border)).ravel()  # the sky's level and the galaxy's are one
         variance = np.append(1 + np.maximum(expected, 0) * w**2 / series.gain[i], np.ones(4))
         block[:n_pixel][~keep[i].ravel()] = 0
         rows.append(block)

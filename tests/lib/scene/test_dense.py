@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lib.recipes import SceneRecipe
+from lib.scene.condense import FLUX, OWN, Condenser, State
 from lib.scene.design import Design, Nodes
 from lib.scene.fit import fit_scene
 from lib.scene.model import Series
@@ -59,6 +60,28 @@ def test_elimination_exposure_by_exposure_gives_the_dense_solution(seed):
     assert np.abs(moved).max() < 1e-3
     np.testing.assert_allclose(fit.covariance, dense_covariance, atol=1e-3 * error.max() ** 2)
     assert np.abs(fit.galaxy.ravel() - galaxy).max() < 1e-2 * np.abs(galaxy).max()
+
+
+@pytest.mark.parametrize("level", [-80.0, 80.0])
+def test_how_the_level_is_shared_between_galaxy_and_sky_changes_no_noise(level):
+    series = small(5, side=15)
+    condenser = Condenser(series, Design(series, Nodes.covering(series, 1.0, 4.0), np.arange(len(series))))
+    nodes = condenser.design.nodes
+    start = np.ones((len(series), series.side**2), bool)
+    galaxy = 3000 * np.exp(-0.5 * np.sum(nodes.u**2, axis=1) / 1.5**2)
+    own = np.zeros((len(series), OWN))
+    own[:, 0], own[:, FLUX] = 300, 3000 * series.active
+    moved = own.copy()
+    moved[:, 0] -= series.throughput * level  # a node has unit integral, and there is one a pixel
+    for i in range(len(series)):
+        seen, other = (
+            condenser.look(i, State(light, np.zeros(2), sky, start.copy(), start), 5.0, 0.02)
+            for light, sky in ((galaxy, own), (galaxy + level, moved))
+        )
+        assert seen.variance.max() > 1.5
+        # Light of nodes beyond the margin is missing, some thousandths of the level at the corners.
+        np.testing.assert_allclose(other.variance, seen.variance, atol=0.01 * abs(level) / (6 * 55))
+        np.testing.assert_allclose(other.pull, seen.pull, atol=0.01 * abs(level) / np.sqrt(55))
 
 
 def test_a_node_is_the_psf_spread_by_a_spline_on_the_sky():
