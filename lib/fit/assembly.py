@@ -51,8 +51,7 @@ def reduced_matrix(model: Model, coarse: Coarse, *, every: int = 1) -> Floats | 
     prior = z.T @ sparse.diags_array(model.prior_weight) @ z
     if coarse.size <= DENSE:
         out = model.total(_dense, coarse, every)
-        for k in range(coarse.size - 1):
-            out[k + 1 :, k] = out[k, k + 1 :]
+        _add_transposed(out)
         out *= every
         prior = sparse.coo_array(prior)
         np.add.at(out, (prior.row, prior.col), prior.data)
@@ -63,7 +62,7 @@ def reduced_matrix(model: Model, coarse: Coarse, *, every: int = 1) -> Floats | 
 
 
 def _dense(parts: Parts, coarse: Coarse, every: int) -> Floats:
-    """Upper triangle."""
+    """What makes the matrix together with its transpose: each product of two in one of the triangles, of one half."""
     out = np.zeros((coarse.size, coarse.size))
     for part in parts:
         _add_dense(part.rows, part.anchor, coarse.index, coarse.value, every, out)
@@ -111,26 +110,31 @@ def _gather(rows, coarse_index, coarse_value, begin, end, work, touched):  # typ
         for b in range(index.shape[1]):
             v = 1.0 if b < n_unit else np.float64(value[i, b - n_unit])
             for m in range(coarse_index.shape[1]):
-                j = coarse_index[index[i, b], m]
+                j, c = coarse_index[index[i, b], m], coarse_value[index[i, b], m]
+                if c == 0:
+                    continue
                 if np.isnan(work[j]):
                     work[j] = 0.0
                     touched[n_touched] = j
                     n_touched += 1
-                work[j] += w * v * coarse_value[index[i, b], m]
+                work[j] += w * v * c
     return n_touched, total
 
 
 @_jit
 def _row_design(rows, coarse_index, coarse_value, i, at, design):  # type: ignore[no-untyped-def]
+    """How many shapes a row touches; which, in `at`, and with what, in `design`."""
     _, index, value, _, _ = rows
     n_unit = index.shape[1] - value.shape[1]
     k = 0
     for b in range(index.shape[1]):
         v = 1.0 if b < n_unit else np.float64(value[i, b - n_unit])
         for m in range(coarse_index.shape[1]):
-            at[k] = coarse_index[index[i, b], m]
-            design[k] = v * coarse_value[index[i, b], m]
-            k += 1
+            c = coarse_value[index[i, b], m]
+            if c != 0:
+                at[k], design[k] = coarse_index[index[i, b], m], v * c
+                k += 1
+    return k
 
 
 @_jit
@@ -147,24 +151,34 @@ def _add_dense(rows, anchor, coarse_index, coarse_value, every, out):  # type: i
     n_entry = index.shape[1] * coarse_index.shape[1]
     work = np.full(len(out), np.nan)
     touched = np.empty(_longest(first) * n_entry, np.int64)
+    sums = np.empty(len(touched))
     at, design = np.empty(n_entry, np.int64), np.empty(n_entry)
     for s in range(0, len(first) - 1, every):
         n, total = _gather(rows, coarse_index, coarse_value, first[s], first[s + 1], work, touched)
         total += anchor[s]
         for a in range(n):
-            ja = touched[a]
-            for b in range(n):
-                if touched[b] >= ja:
-                    out[ja, touched[b]] -= work[ja] * work[touched[b]] / total
+            sums[a], work[touched[a]] = work[touched[a]], np.nan
         for a in range(n):
-            work[touched[a]] = np.nan
+            row, t = out[touched[a]], sums[a] / total
+            for b in range(a):
+                row[touched[b]] -= t * sums[b]
+            row[touched[a]] -= t * sums[a] / 2
         for i in range(first[s], first[s + 1]):
             w = np.float64(weight[i]) * kept[i]
-            _row_design(rows, coarse_index, coarse_value, i, at, design)
-            for a in range(n_entry):
-                for b in range(n_entry):
-                    if at[b] >= at[a]:
-                        out[at[a], at[b]] += w * design[a] * design[b]
+            n = _row_design(rows, coarse_index, coarse_value, i, at, design)
+            for a in range(n):
+                for b in range(a):
+                    out[at[a], at[b]] += w * design[a] * design[b]
+                out[at[a], at[a]] += w * design[a] * design[a] / 2
+
+
+@_jit
+def _add_transposed(out):  # type: ignore[no-untyped-def]
+    for j in range(len(out)):
+        for k in range(j):
+            out[j, k] += out[k, j]
+            out[k, j] = out[j, k]
+        out[j, j] *= 2
 
 
 @_jit
@@ -196,9 +210,9 @@ def _entries(rows, anchor, coarse_index, coarse_value, size, stars):  # type: ig
             w = np.float64(weight[i]) * kept[i]
             if w == 0:
                 continue
-            _row_design(rows, coarse_index, coarse_value, i, at, design)
-            for a in range(n_entry):
-                for b in range(n_entry):
+            n = _row_design(rows, coarse_index, coarse_value, i, at, design)
+            for a in range(n):
+                for b in range(n):
                     if at[b] >= at[a]:
                         row[k], column[k], entry[k] = at[a], at[b], w * design[a] * design[b]
                         k += 1
