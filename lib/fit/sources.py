@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -115,7 +114,7 @@ class ParquetSource:
             if end is None or last > end[0]:
                 end = (last, path)
         files = list(dict.fromkeys(several))
-        each = [np.unique(pq.read_table(path, columns=["star_id"])["star_id"].to_numpy()) for path in files]
+        each = [np.unique(_star_ids(path)) for path in files]
         stars, count = np.unique(np.concatenate([np.zeros(0, np.int64), *each]), return_counts=True)
         twice = stars[(count > 1) & (stars >= 0)]
         if len(twice):
@@ -191,17 +190,17 @@ def overview(source: Source, n_quadrant: int) -> Overview:
     total, n, nights = 0.0, 0, np.zeros(0)
     for batch in source.batches(names):
         if "mjd" in names:
-            night = np.floor(np.asarray(batch["mjd"].to_numpy(), float))
+            night = np.floor(as_array(batch["mjd"]).astype(float))
             nights = _with(nights, night[np.isfinite(night)])
         if "colour" in names:
-            colour = batch["colour"].to_numpy()
+            colour = as_array(batch["colour"])
             colour = colour[np.isfinite(colour)]
             total, n = total + float(np.sum(colour, dtype=float)), n + len(colour)
         if batch["exposure"].null_count:
-            batch = batch.filter(pc.is_valid(batch["exposure"]))
+            batch = batch.filter(batch["exposure"].is_valid())
         at = found.number(as_array(batch["exposure"]))
         if "mjd" in names:
-            np.fmin.at(found.mjd, at, np.asarray(batch["mjd"].to_numpy(), float))
+            np.fmin.at(found.mjd, at, as_array(batch["mjd"]).astype(float))
         if "rcid" in names:
             rcid = as_array(batch["rcid"])
             on = (rcid >= 0) & (rcid < n_quadrant)
@@ -244,11 +243,11 @@ def as_source(measurements: pa.Table | Source, camera: Camera) -> Source:
 
 
 def as_array(column: pa.ChunkedArray) -> NDArray:
-    """Without a copy where there is one chunk and nothing is missing; missing integers are -1."""
+    """Numbers, without a copy where there is one chunk and nothing is missing; missing integers are -1, others NaN."""
     one = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if pa.types.is_integer(one.type) and one.null_count:
-        one = pc.fill_null(one, -1)
-    return np.asarray(one.to_numpy(zero_copy_only=False))
+    if one.null_count:
+        one = one.fill_null(-1 if pa.types.is_integer(one.type) else np.nan)
+    return np.from_dlpack(one)  # Arrow's to_numpy imports pandas, whose code takes as much memory as all of a stream
 
 
 def _star_slices(star_id: NDArray) -> Iterator[Rows]:
@@ -275,5 +274,9 @@ def _span(path: Path) -> tuple[int, int]:
     told = [metadata.row_group(k).column(column).statistics for k in range(metadata.num_row_groups)]
     if all(one is not None and one.has_min_max for one in told):
         return min(one.min for one in told), max(one.max for one in told)
-    ends = pc.min_max(pq.read_table(path, columns=["star_id"])["star_id"])
-    return ends["min"].as_py(), ends["max"].as_py()
+    star = _star_ids(path)
+    return int(star.min()), int(star.max())
+
+
+def _star_ids(path: Path) -> NDArray[np.int64]:
+    return as_array(pq.read_table(path, columns=["star_id"])["star_id"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lib.errors import BadData
@@ -112,6 +113,7 @@ def read_partitions(source: Source, reading: Reading, spool: Path | None) -> tup
         parts = Spool(spool)
         for part in partitions():
             parts.append(part)
+            pa.default_memory_pool().release_unused()  # Arrow would keep what it read with, as large as all the rest
     return parts, Intake(source.n_row, parts.n_row, dict(dropped), repeated[0])
 
 
