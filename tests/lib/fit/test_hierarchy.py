@@ -151,16 +151,58 @@ def test_stars_of_known_magnitude_bring_skies_that_do_not_touch_to_one_level(two
     assert np.nanmin(held.zero_points.sigma) > sigma / np.sqrt(400)
 
 
+def shifted_by_night(table, pointings, step):
+    """The table, fainter by what each night (ascending) is said to be."""
+    night = np.unique(np.floor(pointings.mjd), return_inverse=True)[1]
+    order = np.argsort(pointings.exposure)
+    at = order[np.searchsorted(pointings.exposure[order], table["exposure"].to_numpy())]
+    changed = pa.array(table["mag"].to_numpy() + step[night[at]])
+    return table.set_column(table.column_names.index("mag"), "mag", changed)
+
+
+@pytest.fixture(scope="module")
+def photometric():
+    """Errors and covariances by family, of surveys whose exposures keep to their night's zero point."""
+    recipe = UbercalRecipe(
+        zero_points="hierarchical", residual_sigma=0.004, photometric_sigma=0.002, held_out=0,
+        robust=RobustRecipe(draws=0),
+    )  # fmt: skip
+    effects = dataclasses.replace(CLEAN, zero_point=0.002, airmass=0)
+    found = []
+    for seed in range(12):
+        pointings = survey(2, 8, TINY, seed=seed)
+        table, truth = star_measurements(TINY, pointings, 500, effects, seed=80 + seed)
+        step = np.random.default_rng(seed).normal(0, 0.05, 8)
+        model, _, known = ubercal_model(shifted_by_night(table, pointings, step), TINY, recipe)
+        labels, _ = zero_point_sums(model, recipe, known)
+        result = fit(model, recipe.robust)
+        order = np.argsort(pointings.exposure)
+        at = np.searchsorted(np.sort(pointings.exposure), labels[:, 0])
+        true = np.zeros(model.n_param)
+        true[model.span("night")] = step
+        true[model.span("zero_point")] = truth.zero_point[order]
+        true[model.span("residual")] = truth.quadrant_zero_point[order][at, labels[:, 1]]
+        off = result.vector - result.gauge.project(true)
+        covariance = uncertainty.covariance(model, normal.diagonals(model), result.gauge)
+        for name, family in result.parameters.items():
+            members = np.arange(model.n_param)[model.span(name)][np.isfinite(family.value)]
+            found.append((name, off[members], covariance[np.ix_(members, members)]))
+    return found
+
+
+@pytest.mark.parametrize("family", ["night", "zero_point", "quadrant_epoch"])
+def test_pulls_of_photometric_nights_and_of_what_they_hold_are_one(photometric, family):
+    assert_unit(np.concatenate([independent_pulls(off, c) for name, off, c in photometric if name == family]))
+
+
 def test_photometric_nights_have_one_zero_point_and_hold_their_exposures():
     pointings = survey(2, 6, TINY, seed=4)
     effects = dataclasses.replace(CLEAN, zero_point=0.002, airmass=0)
     table, truth = star_measurements(TINY, pointings, 900, effects, seed=4)
     night = np.unique(np.floor(pointings.mjd), return_inverse=True)[1]
-    step = np.random.default_rng(3).normal(0, 0.05, night.max() + 1)
     order = np.argsort(pointings.exposure)
-    at = order[np.searchsorted(pointings.exposure[order], table["exposure"].to_numpy())]
-    changed = pa.array(table["mag"].to_numpy() + step[night[at]])
-    table = table.set_column(table.column_names.index("mag"), "mag", changed)
+    step = np.random.default_rng(3).normal(0, 0.05, night.max() + 1)
+    table = shifted_by_night(table, pointings, step)
     free = UbercalRecipe(zero_points="hierarchical", residual_sigma=0.004, held_out=0)
     held = dataclasses.replace(free, photometric_sigma=0.002)
 

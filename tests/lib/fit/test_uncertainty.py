@@ -49,14 +49,14 @@ def sequences():
         covariance = uncertainty.covariance(model, normal.diagonals(model), result.gauge)
         known = np.concatenate([np.isfinite(result[family.name].value) for family in model.families])
         spans = {family.name: np.arange(model.n_param)[model.span(family.name)] for family in model.families}
-        found.append((result, off, covariance, {name: span[known[span]] for name, span in spans.items()}))
+        found.append((result, off, covariance, {name: span[known[span]] for name, span in spans.items()}, truth))
     return found
 
 
 @pytest.mark.parametrize("family", ["zero_point", "map", "colour_map", "airmass"])
 def test_pulls_of_every_family_of_a_starflat_are_one(sequences, family):
     pulls = []
-    for result, off, covariance, members in sequences:
+    for result, off, covariance, members, _ in sequences:
         at = members[family]
         pulls.append(independent_pulls(off[at], covariance[np.ix_(at, at)]))
         sigma = result[family].sigma[np.isfinite(result[family].value)]
@@ -66,7 +66,36 @@ def test_pulls_of_every_family_of_a_starflat_are_one(sequences, family):
 
 @pytest.mark.parametrize("family", ["map", "colour_map"])
 def test_each_error_alone_means_what_it_says_where_errors_are_nearly_independent(sequences, family):
-    assert_unit(np.concatenate([off[at[family]] / np.sqrt(c[at[family], at[family]]) for _, off, c, at in sequences]))
+    assert_unit(
+        np.concatenate([off[at[family]] / np.sqrt(c[at[family], at[family]]) for _, off, c, at, _ in sequences])
+    )
+
+
+def test_pulls_of_star_magnitudes_are_one(sequences):
+    """A star is as uncertain as its own measurements and as the mean of the parameters that these touch."""
+    pulls = []
+    for result, _, covariance, _, truth in sequences[:2]:
+        model, stars = result.model, result.stars
+        truly = (stars.star_id - 4_000_000_000) // 7
+        true = true_vector(truth)
+        moved = true - result.gauge.project(true)
+        mean, clean = [], []
+        for part in model.parts:
+            design = np.zeros((len(part.y), model.n_param))
+            value = np.column_stack([np.ones((len(part.y), len(model.units))), part.value])
+            np.put_along_axis(design, part.index.astype(int), value, axis=1)
+            weight = part.weight * part.kept.astype(float)
+            total = np.add.reduceat(weight, part.first[:-1])
+            with np.errstate(invalid="ignore"):
+                mean.append(np.add.reduceat(weight[:, None] * design, part.first[:-1]) / total[:, None])
+            # What is off by less than the clip is noise of another kind, for which no error is told.
+            hidden = truth.outlier[part.origin_of(np.arange(len(part.y)))] & (part.kept > 0)
+            clean.append((total > 0) & ~np.logical_or.reduceat(hidden, part.first[:-1]))
+        good = np.concatenate(clean) & ~truth.variable[truly] & ~stars.variable & (stars.component == 0)
+        mean = np.concatenate(mean)[good]
+        off = stars.mag[good] - truth.star_mag[truly[good]] - mean @ moved
+        pulls.append(independent_pulls(off, np.diag(stars.sigma[good] ** 2) + mean @ covariance @ mean.T))
+    assert_unit(np.concatenate(pulls))
 
 
 def test_chi2_is_that_of_the_measurements(sequences):
