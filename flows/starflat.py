@@ -22,6 +22,7 @@ def starflat(
     camera: str = "ztf",
     ccds: list[int] | None = None,
     filters: list[str] | None = None,
+    external: str | None = None,
     recipe: SequenceRecipe = SequenceRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
@@ -38,6 +39,8 @@ def starflat(
     ----------
     period
         Nights with dithered exposures: 20190331, or several, which are then compared: 20180101_20211231.
+    external
+        Parquet file with star_id or source_id, mag and mag_e that holds the stars, of a recipe that is `anchored`.
     """
     scope, products = scope_of(period, camera, ccds, filters), store_at(store)
 
@@ -49,7 +52,7 @@ def starflat(
         for (night, filter), some in sequences.items()
     )
 
-    fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products)
+    fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external)
 
     drawn = draw_starflats(fitted, scope.camera, recipe, products, truth)
     return tables + fitted + drawn

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lib.errors import BadData
-from lib.products import Built
+from lib.products import NO_RECIPE, Built, Kind, ProductRef
 from lib.store import Store
 
 
@@ -31,3 +32,11 @@ def opened(store: Store, products: Iterable[Built]) -> Iterator[list[Path]]:
             for path, one in zip(paths, products, strict=True):
                 message = message.replace(str(path), store.uri(one.ref))
             raise BadData(message) from error
+
+
+def file_as_input(path: str) -> Built:
+    """A file that somebody else made, as an input of a product: other content makes another product."""
+    with Path(path).open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    ref = ProductRef(Kind.REFERENCE, NO_RECIPE, "external", Path(path).name)
+    return Built(ref, content, Path(path).stat().st_size)

@@ -9,8 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.camera import Camera
+from lib.fit.external import External
 from lib.fit.starflat import Starflat, fit_starflat
 from lib.fit.starflat_tables import map_table, parameter_table, residual_table, summary
+from lib.fit.table import Anchors
 from lib.identifiers import Filter
 from lib.products import (
     Built,
@@ -28,21 +30,24 @@ from lib.store import Store
 from lib.store.parquet import read_table, write_table
 from tasks.outcome import Outcome, attempt
 from tasks.policies import collect, launch, product_task
-from tasks.reading import opened
+from tasks.reading import file_as_input, opened
 from tasks.star_table import partitions_of
 
 
 @product_task
-def fit_sequence(target: ProductRef, index: Built, camera: Camera, recipe: SequenceRecipe, store: Store) -> Outcome:
+def fit_sequence(
+    target: ProductRef, index: Built, camera: Camera, recipe: SequenceRecipe, store: Store, external: str | None
+) -> Outcome:
     """Fit the response of the camera to the star table of a night: parameters, map and residuals."""
     night, filter = period_of(target).first, filter_of(target)
     partitions = partitions_of(index, store)
+    inputs = [*partitions, *([file_as_input(external)] if external else [])]
     fitted: list[tuple[Starflat, pa.Table]] = []
 
     def fit() -> tuple[Starflat, pa.Table]:
         if not fitted:  # once, and only if a product is missing
             table = read_measurements(partitions, store)
-            fitted.append((fit_starflat(table, camera, recipe.fit), table))
+            fitted.append((fit_starflat(table, camera, recipe.fit, anchors=anchors_of(external)), table))
         return fitted[0]
 
     def parameters(spool: Path) -> Mapping[str, Value]:
@@ -60,9 +65,11 @@ def fit_sequence(target: ProductRef, index: Built, camera: Camera, recipe: Seque
         (starflat_map_ref(recipe, night, filter), response),
         (starflat_residuals_ref(recipe, night, filter), residuals),
     ]
-    return attempt(
-        parts, lambda part: store.build(part[0], recipe, partitions, part[1]), name=lambda part: part[0].label
-    )
+    return attempt(parts, lambda part: store.build(part[0], recipe, inputs, part[1]), name=lambda part: part[0].label)
+
+
+def anchors_of(external: str | None) -> Anchors | None:
+    return External(read_table(Path(external)), match_arcsec=0.0).anchors() if external else None
 
 
 def read_measurements(partitions: Sequence[Built], store: Store) -> pa.Table:
@@ -80,8 +87,15 @@ def nights_of(catalogues: Mapping[Filter, Sequence[Built]]) -> dict[tuple[date, 
     return dict(sorted(found.items()))
 
 
-def fit_sequences(indices: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store) -> Outcome:
-    """One fit for each star table, given by its index."""
+def fit_sequences(
+    indices: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store, external: str | None = None
+) -> Outcome:
+    """One fit for each star table, given by its index; `external` holds the stars of a recipe that is anchored."""
+    if recipe.anchored != (external is not None):
+        raise ValueError(
+            f"the recipe is {'' if recipe.anchored else 'not '}anchored, but the external catalogue is {external}: "
+            "set SequenceRecipe.anchored and give a file, or neither"
+        )
     return collect(
         launch(
             fit_sequence,
@@ -90,6 +104,7 @@ def fit_sequences(indices: Sequence[Built], camera: Camera, recipe: SequenceReci
             camera=camera,
             recipe=recipe,
             store=store,
+            external=external,
         )
         for index in indices
     )

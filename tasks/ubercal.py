@@ -31,14 +31,14 @@ from lib.fit.survey_tables import (
 from lib.fit.table import Build, build_model
 from lib.fit.ubercal import Ubercal, fit_ubercal
 from lib.fit.workers import distributed
-from lib.products import NO_RECIPE, Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
+from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
 from lib.recipes import SurveyRecipe
 from lib.store import Store
 from lib.store.parquet import read_parts, read_table, write_parts, write_table
 from lib.tables import schema_of
 from tasks.outcome import Outcome, attempt
 from tasks.policies import collect, launch, product_task, query_task
-from tasks.reading import opened
+from tasks.reading import file_as_input, opened
 from tasks.settings import scratch
 from tasks.star_table import partitions_of
 
@@ -166,14 +166,6 @@ def lay_out(stars: Built, folder: str, store: Store) -> int:
     filter = filter_of(stars.ref)
     with store.open(stars) as path:
         return write_hats(read_parts(path), Path(folder) / filter, name=f"ztf_in2p3_{filter}", order=HATS_ORDER)
-
-
-def file_as_input(path: str) -> Built:
-    """A file that somebody else made, as an input of a product: other content makes another product."""
-    with Path(path).open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    ref = ProductRef(Kind.REFERENCE, NO_RECIPE, "external", Path(path).name)
-    return Built(ref, content, Path(path).stat().st_size)
 
 
 def key_of(recipe: SurveyRecipe, inputs: Sequence[Built]) -> str:

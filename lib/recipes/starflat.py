@@ -14,6 +14,9 @@ class SequenceRecipe:
 
     stars: StarTableRecipe = StarTableRecipe()
     fit: StarflatRecipe = StarflatRecipe()
+    anchored: bool = False
+    """Magnitudes of an external catalogue, with their errors, hold those of its stars: a plane over the focal plane
+    is then measured instead of taken out."""
     version: int = 1
 
 
