@@ -1,7 +1,8 @@
 """Fringe maps of a quadrant: the patterns that the skies of many exposures have in common.
 
 Principal components of what is known (weighted low-rank approximation, Srebro & Jaakkola 2003, ICML 20, 720).  An
-exposure weighs by the noise it shows; cells that the model does not explain are unknown from then on.
+exposure weighs by the noise it shows; cells that the model does not explain are unknown from then on.  At last each
+pattern loses most of its noise (`lib.sensor.fringe_denoise`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from lib.errors import BadData
 from lib.recipes import FringeFitRecipe
 from lib.sensor.fringe import CcdFringes, FringeMap, sky_basis
 from lib.sensor.fringe_cells import Cells
+from lib.sensor.fringe_denoise import denoised
 from lib.store.fits import Cards
 
 _ROUNDS, _CLIPS = 30, 10
@@ -128,7 +129,7 @@ def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> Fringe
             f"{n_exposure} exposures have no pattern in common: the strongest is {found.strength[0]:.0f} noises of a "
             f"cell, chance makes {chance:.0f}; detrend without fringes, or take more exposures"
         )
-    patterns, noise = _calmed(skies, found)
+    patterns, noise = _without_noise(skies, found)
     count = skies.known.sum(axis=0).reshape(skies.shape)
     return FringeMap(patterns[significant], noise[significant], count.astype(np.uint16))
 
@@ -258,33 +259,12 @@ def _explained(skies: _Skies, found: _Components, clip: float) -> NDArray[np.boo
     return np.asarray(distance <= clip * shown)
 
 
-def _calmed(skies: _Skies, found: _Components) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Patterns, (component, cell row, cell column), whose cells lean on their neighbours as far as they are not known,
-    and their noise, (component,).
-
-    Each cell's pattern is expected to be the mean of the 3 x 3 around it, but for the error of that mean and for as
-    much as the well-known cells differ from theirs by more than noise.  So cells that few exposures see take that
-    mean, those of a strong pattern hardly move, and a weak one loses two thirds of its noise.
-    """
+def _without_noise(skies: _Skies, found: _Components) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Patterns, (component, cell row, cell column), and the standard deviation of what is wrong with a cell of each."""
     amplitudes, smooth = _amplitudes(skies, found.patterns)
     normal, right = _cell_equations(skies, amplitudes, smooth)
-    count = skies.known.sum(axis=0)
-    well_known = count >= np.median(count)
-    around = _neighbours(found.patterns, count > 0, skies.shape)
-    scatter = np.square(found.patterns - around)[:, well_known].mean(axis=1)
-    alone = np.linalg.inv(normal[well_known] + _RIDGE * np.eye(len(scatter), dtype=np.float32))
-    variance = np.diagonal(alone, axis1=1, axis2=2).mean(axis=0)
-    true_scatter = np.maximum(scatter - variance * 8 / 9, 0)  # a ninth of the mean's noise is the cell's own
-    prior = np.diag(1 / (true_scatter + variance / 9)).astype(np.float32)
-    covariance = np.linalg.inv(normal + prior)
-    patterns = (covariance @ (right + around.T @ prior)[..., None])[..., 0].T
-    noise = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).mean(axis=0))
-    return patterns.reshape(-1, *skies.shape), noise
-
-
-def _neighbours(patterns: NDArray[np.float32], seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Means of the 3 x 3 cells around each that any exposure saw; 0 where there are none."""
-    weight = uniform_filter(seen.reshape(shape).astype(np.float32), 3)
-    sums = [uniform_filter(np.where(seen, one, 0).reshape(shape), 3) for one in patterns]
-    means = [np.where(weight > 0.05, one / np.maximum(weight, 0.05), 0).ravel() for one in sums]
-    return np.array(means, np.float32)
+    covariance = np.linalg.inv(normal + _RIDGE * np.eye(normal.shape[1], dtype=np.float32))
+    patterns = (covariance @ right[..., None])[..., 0].T.reshape(-1, *skies.shape)
+    variances = np.diagonal(covariance, axis1=1, axis2=2).T.reshape(patterns.shape)
+    calm, noise = zip(*map(denoised, patterns, variances), strict=True)
+    return np.array(calm, np.float32), np.array(noise, np.float32)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from lib.image import Image
+from lib.sensor.fringe_cells import Cells
 from lib.simulate.fringe import amplitudes, fringe_light
 
 SHAPE = (256, 240)
@@ -19,6 +21,22 @@ def fringed_sky(seed: int, rcid: int = 20) -> tuple[Image, NDArray[np.float64], 
     level = draw.uniform(400, 700)
     fringes = level * fringe_light(1, rcid, SHAPE, amplitudes(1, seed)).astype(np.float64)
     return noisy(level + fringes, draw), fringes, float(np.sqrt(level / GAIN + READ_NOISE**2))
+
+
+def fringed_cells(seed: int, shape: tuple[int, int], *, hidden: float = 0.35) -> tuple[Cells, NDArray, float]:
+    """Cells of such a sky, of which sources hide a share; its fringes; the noise of a pixel.
+
+    The noise of a mean of 64 pixels, without the 64 pixels.
+    """
+    draw = np.random.default_rng(seed)
+    level = draw.uniform(400, 700)
+    fringes = level * fringe_light(1, 20, shape, amplitudes(1, seed))
+    mean = level + in_cells(fringes)
+    noise = float(np.sqrt(level / GAIN + READ_NOISE**2))
+    mean += noise / 8 * draw.standard_normal(mean.shape)
+    sources = maximum_filter(draw.random(mean.shape) < -np.log(1 - hidden) / 9, 3)
+    mean[sources] = np.nan
+    return Cells(mean.astype(np.float32), np.where(sources, np.nan, noise / 8).astype(np.float32)), fringes, noise
 
 
 def noisy(expected: NDArray, draw: np.random.Generator) -> Image:
