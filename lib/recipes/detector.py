@@ -16,12 +16,12 @@ class SensorRecipe:
     overscan_degree: int = 3
     """Of the polynomial through the offset of the rows (3: four coefficients)."""
     overscan_clip: float = 3.0
-    """Rows further than this many median absolute deviations from the fit are left out."""
+    """Rows further than this many standard deviations from the fit are left out."""
     linearise: bool = True
     pocket: str = "powerlaw"
     """Model of the pocket at the end of the serial register, for nights after 2019-10-22: "powerlaw",
     "equilibrium" (measured, needs a calibration) or "none"."""
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ class FocalPlaneRecipe:
 class FringeFitRecipe:
     """How fringes of the sky's lines are measured, on many exposures and on one."""
 
-    exposures: int = 60
-    """Of a period, at most, spread evenly over it."""
+    exposures: int = 120
+    """Of a period, at most, spread evenly over it.  What the maps' noise does to stars falls as the root of them."""
     cell: int = 8
     """Pixels of a map's cell, each way; contours of fringes are wider than 20."""
     components: int = 3
@@ -130,7 +130,7 @@ class FringeFitRecipe:
     """Of the polynomial in row and column for the sky beside them."""
     clip: float = 4.0
     """Cells further off than so many standard deviations are left out."""
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[3]
 N_PIXEL = TINY.shape[0] * TINY.shape[1]
 ONE_VARIANCE = 4 * np.sqrt(2 / N_PIXEL)
 """Four standard deviations of the variance over a quadrant's pixels, relative."""
-OFFSET = 1.5 * np.sqrt(0.2868 / TINY.shape[0])
-"""ADU.  Error of the mean offset of one frame's rows: read noise, median of five columns, mean of the rows."""
+OFFSET = 1.5 / np.sqrt(5 * TINY.shape[0])
+"""ADU.  Error of the mean offset of one frame's rows: read noise, mean of five columns and of the rows."""
 
 
 def assert_same(one, other):
