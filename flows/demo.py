@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.catalogue import catalogue
-from flows.detector import detector
 from flows.detrend import detrend
 from flows.download import download
 from flows.follow import follow_supernova
@@ -35,7 +34,7 @@ def demo(
 
     1. Simulate the raw files, science headers, masks and reference stars of some nights.
     2. Serve them on loopback as the archive would, and reduce the first night from there.
-    3. Keep the detrended images of one CCD, to look at, and draw the detector's page.
+    3. Keep the detrended images of one CCD, to look at.
     4. Measure the stars on the exposures of the other nights.
     5. Fit the response of the camera to the dithered sequence.
     6. Fit the zero points of the month, with magnitudes corrected for that response.
@@ -60,7 +59,7 @@ def demo(
     with IrsaLookalike(Path(tree)) as archive:
         reduced = nightly(store, night, archive=archive.url, reference=stars, truth=tree, **which)
 
-    kept = detrend(night, store, **which | {"ccds": ccds[:1]}) + detector(night, store, **which)
+    kept = detrend(night, store, **which | {"ccds": ccds[:1]})
 
     later = total(
         download(period, store, archive=tree, reference=stars, **which) + catalogue(period, store, **which)

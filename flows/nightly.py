@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
+from flows.detector import detector
 from flows.download import download
 from flows.parameters import last_night, require_one, scope_of
 from flows.policies import product_flow
@@ -35,7 +36,8 @@ def nightly(
     1. Download its frames, science headers, masks and the reference stars around them.
     2. Make its master calibrations.
     3. Measure the stars on every exposure.
-    4. Draw its report.
+    4. Look at what is left of the detector's effects.
+    5. Draw its report, which links the detector's page.
 
     Parameters
     ----------
@@ -52,7 +54,9 @@ def nightly(
 
     measured = catalogue(night, store, **which, **how)
 
+    looked = detector(night, store, **which, **how)
+
     scope, products = scope_of(night, camera, ccds, filters), store_at(store)
-    done = downloaded + calibrated + measured
+    done = downloaded + calibrated + measured + Outcome(looked.built)  # what it set aside, the catalogue did
     jobs, _ = in_store(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
     return done + draw_report(scope.period.first, scope.camera, recipe, products, jobs, done, truth)

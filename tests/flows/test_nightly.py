@@ -25,11 +25,12 @@ def test_a_night_makes_each_product_once(reduced):
 
 
 def test_the_report_tells_how_the_night_was(reduced):
-    (report,) = reduced.outcome.of(Kind.REPORT)
+    detector, report = reduced.outcome.of(Kind.REPORT)
     assert (report.about["verdict"], report.about["verdict_text"].split()[0]) == ("OK", "All")
     page = products(reduced.store)[report.ref.address].read_text()
     assert "ZTF night of 2019-04-05" in page
-    assert page.count("data:image/png;base64") == COUNTS["figure"]
+    assert page.count("data:image/png;base64") == 9
+    assert f'href="../../../{detector.ref.path}"' in page
 
 
 def test_every_quadrant_of_every_exposure_has_stars(reduced):
@@ -63,8 +64,9 @@ def test_what_was_found_again_is_shown_as_cached(store, survey, served):
     state = nightly(str(store), NIGHT, archive=served.url, truth=str(survey.tree), **survey.stars, **survey.scope,
                     return_state=True)  # fmt: skip
     shown = task_runs(state, n=30)
-    others = {name for name in shown if name.startswith(("find frames", "download-", "calibrate-", "catalogue-"))}
-    assert len(others) == 4  # a question to the archive, and the flows that were called
+    called = ("find frames", "download-", "calibrate-", "catalogue-", "detector-")
+    others = {name for name in shown if name.startswith(called)}
+    assert len(others) == 5  # a question to the archive, and the flows that were called
     assert {name: word for name, word in shown.items() if name not in others and word != "Cached"} == {}
 
 
