@@ -108,10 +108,13 @@ def skies_of(
     aside = []
     for job in jobs:
         try:
-            images = detrend(job, camera, recipe.exposures, store)
+            found.append((job.ccd, _sky_of(job, camera, recipe, store)))
         except BadData as error:
             aside.append(SetAside.because(str(job.ccd), error))
-        else:
-            cell = recipe.exposures.fringe_fit.cell
-            found.append((job.ccd, {qid: sky_cells(image, cell) for qid, (image, _) in images.items()}))
     return found, aside
+
+
+def _sky_of(job: CcdJob, camera: Camera, recipe: FringeRecipe, store: Store) -> Mapping[int, Cells]:
+    """By qid.  The images are gone when the next exposure is detrended."""
+    images = detrend(job, camera, recipe.exposures, store)
+    return {qid: sky_cells(image, recipe.exposures.fringe_fit.cell) for qid, (image, _) in images.items()}
