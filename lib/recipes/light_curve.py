@@ -24,7 +24,7 @@ class PsfCatalogueRecipe:
     """Stars with another within that distance, less than that many magnitudes fainter, are left out."""
     max_stars: int = 300
     """The brightest that are not saturated; a star costs 13 ms."""
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         if self.side < 7 or self.side % 2 == 0:
@@ -66,4 +66,4 @@ class LightCurveRecipe:
     several.  Empty: none."""
     starflat: str = ""
     """Digest of the recipe of starflats; the map nearest in time corrects stars and target.  Empty: none."""
-    version: int = 1
+    version: int = 2

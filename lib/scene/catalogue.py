@@ -135,6 +135,7 @@ def psf_catalogue(
         "f_psf_f": fluxes.keep[found].mean(axis=(1, 2)) < COMPLETE,
         "x_psf": fluxes.place[found, 0], "y_psf": fluxes.place[found, 1],
         "x_psf_e": fluxes.place_error[found, 0], "y_psf_e": fluxes.place_error[found, 1],
+        "width": fluxes.width[found], "width_e": fluxes.width_error[found],
         "chi2": fluxes.chi2[found], "shows_psf": measured.used[found],
         **_survey_columns(origin, stars),
     }  # fmt: skip

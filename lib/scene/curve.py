@@ -7,7 +7,7 @@ their zero point.  Stars and transient are measured with the same PSF, the same 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from lib.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
 from lib.scene.model import Series
 from lib.scene.psf_fit import PsfModel
 from lib.scene.target import Target
+from lib.scene.width import LocalPsf, refine_psf
 from lib.tables import CURVE_STARS, schema_of
 
 MMAG = 2500 / np.log(10)
@@ -64,7 +65,7 @@ class SurveyStars:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurveStars:
-    """The stars of all exposures; fluxes in ADU, corrected by the starflat."""
+    """The stars of all exposures; fluxes in ADU, as the starflat and a PSF of the stars' width would have them."""
 
     star_id: NDArray[np.int64]
     flux: NDArray[np.float64]
@@ -86,7 +87,7 @@ class Assembled:
     """Sky in pixels of `scale`, x east, y north; fluxes in units of the zero point."""
     scale: float
     """Arcseconds per pixel."""
-    wcs: tuple[LocalWcs, ...]
+    psf: tuple[LocalPsf, ...]
     stars: CurveStars
     ratios: Throughputs
     zero_point_error: float
@@ -119,20 +120,23 @@ def assemble(
     exposures = sorted(exposures, key=lambda one: (one.stamp.mjd, one.name))
     scale = float(np.median([abs(np.linalg.det(one.stamp.matrix)) ** -0.5 for one in exposures] or [1.0]))
     wcs: list[LocalWcs] = []
+    psf: list[LocalPsf] = []
     good: list[Measured] = []
     rejected: list[tuple[Measured, str]] = []
     for one in exposures:
         try:
             if not np.isfinite(one.response()[1]):
                 raise NoStars("the starflat knows no star where the target is")
-            wcs.append(local_wcs(one, target, scale))
+            local = local_wcs(one, target, scale)
+            psf.append(local_psf(one, local))
+            wcs.append(local)
             good.append(one)
         except NoStars as error:
             rejected.append((one, f"NoStars: {error}"))
     if not good:
         told = "; ".join(f"{one.name}: {reason}" for one, reason in rejected[:3])
         raise NothingToFit(f"target {target.name}, {band}: none of {len(exposures)} exposures can be used: {told}")
-    stars = join_stars(good, band, recipe, survey)
+    stars = join_stars(good, psf, band, recipe, survey)
     known = np.isfinite(stars.reference)
     if not known.any():
         raise NoStars(
@@ -142,9 +146,9 @@ def assemble(
     ratios = throughputs(stars.flux, stars.error)
     offset, zero_point_error = zero_point(ratios, stars.reference)
     ratios = rescaled(ratios, offset)
-    series = series_of(good, wcs, ratios, target, scale)
+    series = series_of(good, wcs, psf, ratios, target)
     return Assembled(
-        tuple(good), series, scale, tuple(wcs), stars, ratios, zero_point_error, tuple(rejected),
+        tuple(good), series, scale, tuple(psf), stars, ratios, zero_point_error, tuple(rejected),
     )  # fmt: skip
 
 
@@ -162,9 +166,16 @@ def local_wcs(one: Measured, target: Target, scale: float) -> LocalWcs:
     return refine_wcs(start, u, found, np.column_stack([x_e, y_e]))
 
 
+def local_psf(one: Measured, wcs: LocalWcs) -> LocalPsf:
+    """The PSF at the target, as wide as the stars around it."""
+    x, y, width, error = (_floats(one.stars, name) for name in ("x_psf", "y_psf", "width", "width_e"))
+    return refine_psf(one.psf, wcs.place, len(one.stamp.data), np.column_stack([x, y]), width, error)
+
+
 def join_stars(
-    exposures: Sequence[Measured], band: str, recipe: LightCurveRecipe, survey: SurveyStars | None
-) -> CurveStars:
+    exposures: Sequence[Measured], psf: Sequence[LocalPsf], band: str, recipe: LightCurveRecipe,
+    survey: SurveyStars | None,
+) -> CurveStars:  # fmt: skip
     """Stars of all exposures in one matrix; stars known by no number, and fluxes with a flag, are left out."""
     tables = [one.stars for one in exposures]
     ids = [table["star_id"].to_numpy() for table in tables]
@@ -177,7 +188,7 @@ def join_stars(
         at = np.searchsorted(star_id, ids[i])
         known = ids[i] >= 0
         whole = known & (table["f_psf_f"].to_numpy() == 0)
-        response, _ = exposures[i].response()
+        response = exposures[i].response()[0] * psf[i].share
         flux[i, at[whole]] = (_floats(table, "f_psf") / response)[whole]
         error[i, at[whole]] = (_floats(table, "f_psf_e") / response)[whole]
         place[at[known]] = np.column_stack([_floats(table, "ra"), _floats(table, "dec")])[known]
@@ -220,14 +231,13 @@ def zero_point(ratios: Throughputs, reference: NDArray) -> tuple[float, float]:
 def rescaled(ratios: Throughputs, offset: float) -> Throughputs:
     """The same throughputs for star fluxes e^offset times as large."""
     factor = np.exp(offset)
-    return Throughputs(
-        ratios.ratio / factor, ratios.error, ratios.flux * factor, ratios.flux_error, ratios.chi2, ratios.used
-    )
+    return replace(ratios, ratio=ratios.ratio / factor, flux=ratios.flux * factor)
 
 
 def series_of(
-    exposures: Sequence[Measured], wcs: Sequence[LocalWcs], ratios: Throughputs, target: Target, scale: float
-) -> Series:
+    exposures: Sequence[Measured], wcs: Sequence[LocalWcs], psf: Sequence[LocalPsf], ratios: Throughputs,
+    target: Target,
+) -> Series:  # fmt: skip
     """The exposures as the scene fit takes them."""
     stamps = [one.stamp for one in exposures]
     place = np.array([one.place for one in wcs])
@@ -237,12 +247,12 @@ def series_of(
         bad=np.array([stamp.bad for stamp in stamps]),
         variance=np.array([stamp.variance for stamp in stamps]),
         gain=np.array([stamp.gain for stamp in stamps]),
-        psf=tuple(one.psf.at(at) for one, at in zip(exposures, place, strict=True)),
+        psf=tuple(one.psf for one in psf),
         origin=place - np.array([stamp.corner for stamp in stamps]),
         matrix=np.array([one.matrix for one in wcs]),
         shift_error=np.array([one.error for one in wcs]),
         throughput=ratios.ratio * np.array([one.response()[1] for one in exposures]),
-        throughput_error=ratios.error,
+        throughput_error=np.hypot(ratios.error, [one.flux_error for one in psf]),
         active=np.array([target.may_shine(stamp.mjd) for stamp in stamps]),
     )
 

@@ -43,10 +43,11 @@ def light_curve_table(
         covariances[i] = fit.covariance[row]
     used = {
         "exposure": [one.name for one in assembled.exposures], "mjd": series.mjd, "flux": fit.flux,
-        "flux_e": fit.error, "covariance": covariances, "throughput": series.throughput, "throughput_e": ratios.error,
-        "n_star": ratios.used.sum(axis=1), "fwhm": [psf.fwhm for psf in series.psf], "slope": slopes[:, 0],
-        "slope_e": slopes[:, 1], "sky": fit.sky, "noise": np.sqrt(series.variance), "gain": series.gain,
-        "chi2": fit.chi2, "n_pixel": fit.n_pixel, "n_rejected": fit.rejected.sum(axis=(1, 2)),
+        "flux_e": fit.error, "covariance": covariances, "throughput": series.throughput,
+        "throughput_e": series.throughput_error, "n_star": ratios.used.sum(axis=1),
+        "fwhm": [psf.fwhm for psf in series.psf], "width": [psf.width for psf in assembled.psf],
+        "slope": slopes[:, 0], "slope_e": slopes[:, 1], "sky": fit.sky, "noise": np.sqrt(series.variance),
+        "gain": series.gain, "chi2": fit.chi2, "n_pixel": fit.n_pixel, "n_rejected": fit.rejected.sum(axis=(1, 2)),
         "flags": fit.exposure_flag, "reason": [""] * len(series),
     }  # fmt: skip
     rest = [*unused, *(Unused(one.name, one.stamp.mjd, reason) for one, reason in assembled.rejected)]

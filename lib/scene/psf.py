@@ -71,6 +71,12 @@ class PsfModel:
         width, local = self.local(place)
         return Psf(moffat_of(local), self.residual / width**2, self.spacing * width)
 
+    def widened(self, factor: float) -> PsfModel:
+        """See `Psf.widened`."""
+        shape = self.shape.copy()
+        shape[0, 0] += 2 * np.log(factor)
+        return PsfModel(shape, self.middle, self.scale, self.residual / factor**2, self.spacing * factor)
+
     def local(self, place: NDArray) -> tuple[float, NDArray[np.float64]]:
         """Width at a pixel (x, y) in that at `middle`, and (4,): what `moffat_of` takes."""
         terms = self.terms(place)
@@ -80,9 +86,9 @@ class PsfModel:
         return width, local
 
     def terms(self, place: NDArray) -> NDArray[np.float64]:
-        """(term,): 1, x, y, x^2, x y, y^2 from `middle`, as many as there are."""
-        x, y = (place - self.middle) / self.scale
-        return np.array([1.0, x, y, x * x, x * y, y * y])[: self.shape.shape[1]]
+        """(term,) or (place, term): 1, x, y, x^2, x y, y^2 from `middle`, as many as there are."""
+        x, y = ((place - self.middle) / self.scale).T
+        return np.array([x * 0 + 1, x, y, x * x, x * y, y * y])[: self.shape.shape[1]].T
 
 
 def moffat_of(local: NDArray) -> NDArray[np.float64]:

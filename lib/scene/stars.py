@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from lib.scene.psf import Psf
 from lib.scene.star_kernels import measure_star, own_columns
 
+WIDER = 1e-3
+"""Relative; for the derivative of a star's image by its width."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StarStamps:
@@ -66,6 +69,10 @@ class StarFluxes:
     """(star, row, column): pixels used."""
     model: NDArray[np.float64]
     """(star, row, column): sky included."""
+    width: NDArray[np.float64]
+    """(star,): by how much each star is wider than the PSF, relative; to first order, whatever its flux."""
+    width_error: NDArray[np.float64]
+    """(star,)."""
 
 
 def measure_stars(
@@ -98,7 +105,7 @@ def measure_stars(
     good = (np.isfinite(stamps.data) & ~stamps.bad).reshape(n, -1)
     data = np.where(good, stamps.data.reshape(n, -1), 0).astype(float)
     keep, model = good.copy(), np.zeros(data.shape)
-    error, chi2 = np.full((n, 4), np.nan), np.full(n, np.nan)
+    error, chi2, width = np.full((n, 4), np.nan), np.full(n, np.nan), np.full((n, 2), np.nan)
     for s in range(n):
         if good[s].mean() < 0.2:
             own[s] = np.nan
@@ -121,11 +128,14 @@ def measure_stars(
         own_columns(image, own[s, 0], keep[s], columns)
         columns = columns[:, [0, 3]] if fixed else columns
         error[s, [0, 3] if fixed else slice(None)] = _errors(columns, variance)
-        chi2[s] = np.mean((data[s] - model[s])[keep[s]] ** 2 / variance[keep[s]])
+        rest = np.where(keep[s], data[s] - model[s], 0)
+        chi2[s] = np.mean(rest[keep[s]] ** 2 / variance[keep[s]])
+        wider = psf.widened(1 + WIDER).draw(own[s, 1], own[s, 2], (side, side))[0].ravel()
+        width[s] = _amplitude(own[s, 0] * (wider - image[0]) / WIDER * keep[s], columns, rest, variance)
     shape = stamps.data.shape
     return StarFluxes(
         own[:, 0], error[:, 0], own[:, 1:3] + stamps.corner, error[:, 1:3], own[:, 3], chi2, keep.reshape(shape),
-        model.reshape(shape),
+        model.reshape(shape), width[:, 0], width[:, 1],
     )  # fmt: skip
 
 
@@ -136,6 +146,14 @@ def _errors(columns: NDArray, variance: NDArray) -> NDArray[np.float64]:
     response = np.linalg.solve(scaled.T @ scaled + 1e-12 * np.eye(len(size)), scaled.T)
     errors: NDArray[np.float64] = np.sqrt(response**2 @ variance) / size
     return errors
+
+
+def _amplitude(change: NDArray, columns: NDArray, rest: NDArray, variance: NDArray) -> tuple[float, float]:
+    """Of a change (pixel,) in what a fit of `columns` (pixel, n) left, and its error; weights as in `_errors`."""
+    base = np.linalg.qr(columns)[0]
+    change = change - base @ (base.T @ change)
+    response = change / (change @ change + 1e-300)
+    return float(response @ rest), float(np.sqrt(response**2 @ variance))
 
 
 def _first_guess(stamps: StarStamps) -> NDArray[np.float64]:

@@ -70,6 +70,8 @@ class TransientPlan:
     """FWHM before pixels blur it."""
     gradient: float = 0.03
     """Relative change of the PSF's width from the middle of the quadrant to its edge."""
+    curvature: float = 0.0
+    """The same of what grows with the square of the distance from the middle."""
     sky: tuple[float, float] = (200.0, 900.0)
     gain: float = 6.0
     """Electrons per ADU."""
@@ -203,7 +205,8 @@ def _magnitudes(plan: TransientPlan, quantile: NDArray) -> NDArray[np.float64]:
 
 
 def _local_seeing(plan: TransientPlan, seeing: float, at: NDArray) -> NDArray[np.float64]:
-    return seeing * (1 + plan.gradient * (at[..., 0] - 0.5 * at[..., 1] - QUADRANT / 4) / (QUADRANT / 2))
+    x, y = np.moveaxis(at / (QUADRANT / 2) - 1, -1, 0)
+    return seeing * (1 + plan.gradient * (x - 0.5 * y) + plan.curvature * (x**2 + y**2))
 
 
 def _stars(plan: TransientPlan, at: NDArray, seeing: float, angle: float) -> tuple[NDArray, NDArray]:

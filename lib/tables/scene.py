@@ -16,6 +16,8 @@ PSF_CATALOGUE = (
     Column("y_psf", pa.float64(), "pix", "row where the PSF found the star"),
     Column("x_psf_e", pa.float32(), "pix", "standard deviation of x_psf"),
     Column("y_psf_e", pa.float32(), "pix", "standard deviation of y_psf"),
+    Column("width", pa.float32(), "", "by how much the star is wider than the PSF, relative, to first order"),
+    Column("width_e", pa.float32(), "", "standard deviation of the width"),
     Column("chi2", pa.float32(), "", "of the pixels of the star's stamp, per degree of freedom"),
     Column("shows_psf", pa.bool_(), "", "the star is one of those that the PSF was fitted to"),
 )
@@ -58,9 +60,10 @@ LIGHT_CURVE = (
     ),
     Column("zero_point", pa.float64(), "mag", "magnitude of a flux of 1"),
     Column("throughput", pa.float64(), "adu", "of the exposure for a flux of 1, from its stars"),
-    Column("throughput_e", pa.float64(), "", "relative standard deviation of the throughput; part of the covariance"),
+    Column("throughput_e", pa.float64(), "", "relative standard deviation of it at the transient; in the covariance"),
     Column("n_star", pa.int32(), "", "stars that tell the throughput"),
     Column("fwhm", pa.float64(), "pix", "of the PSF"),
+    Column("width", pa.float64(), "", "by how much the stars are wider at the transient than their PSF, corrected"),
     Column("slope", pa.float64(), "mmag / mag", "of the stars' residuals with magnitude, against their own means"),
     Column("slope_e", pa.float64(), "mmag / mag", "standard deviation of the slope"),
     Column("sky", pa.float64(), "adu", "per pixel, at the transient"),
@@ -72,7 +75,13 @@ LIGHT_CURVE = (
     Column("flags", pa.int32(), "", "bits of lib.scene.model.ExposureFlag"),
     Column("reason", pa.string(), "", "why the exposure was not used; empty if it was"),
 )
-"""Light curve of a target in one band: one row an exposure, in order of time."""
+"""Light curve of a target in one band: one row an exposure, in order of time.
+
+Errors and covariance hold: photons and read noise of the pixels; galaxy, position and sky, fitted with the fluxes; the
+exposure's WCS at the transient; its throughput, by the photons of its stars, each with 2 mmag more that stand for the
+noise of the PSF; how the width of the PSF bends from the stars to the transient.  They do not hold: the zero point,
+common to all fluxes, whose error is in the metadata; a PSF of the transient's light unlike that of the stars'.
+"""
 
 CURVE_STARS = (
     Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),

@@ -10,20 +10,17 @@ from threadpoolctl import threadpool_limits
 
 from lib.scene.local import LocalWcs
 from lib.scene.model import Series
-from lib.scene.psf_fit import fit_psf
 from lib.simulate.transient import TransientPlan, TransientSeries, simulate_transient
-from tests.lib.scene.reduce import Reduced, reduce, series_of, stamps_of
+from tests.lib.scene.reduce import Reduced, reduce, series_of
 
 SMALL = TransientPlan(n_exposure=16, n_quiet=8, n_star=30, side=17, seeing=(2.1, 3.0), wcs_error=0.0)
 
 
-def exact(plan: TransientPlan) -> tuple[TransientSeries, Series]:
+def exact(reduced: Reduced) -> tuple[TransientSeries, Series]:
     """Stamps with WCS and throughputs known, the PSFs from noise-free stars (so: nothing but the scene)."""
-    quiet = simulate_transient(replace(plan, noise=False))
+    quiet = reduced.simulated
     psfs, ratio, wcs = [], [], []
-    for i in range(len(quiet.mjd)):
-        stamps = stamps_of(quiet, i)
-        model, _, fluxes = fit_psf(stamps)
+    for i, (model, fluxes) in enumerate(zip(reduced.psf, reduced.fluxes, strict=True)):
         u = quiet.star_u + quiet.years[i] * quiet.star_motion
         # The PSF has its own idea of a star's centre and flux: what it says of stars goes for the transient.
         off = np.average(fluxes.place - (quiet.true_place[i] + u @ quiet.true_matrix[i].T), axis=0,
@@ -43,15 +40,22 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def clean() -> tuple[TransientSeries, Series]:
-    """A bright host, a supernova, no noise."""
-    return exact(SMALL)
+def quiet_stars() -> Reduced:
+    """A bright host, a supernova, no noise, and all that stars without noise tell."""
+    return reduce(simulate_transient(replace(SMALL, noise=False)))
+
+
+@pytest.fixture(scope="session")
+def clean(quiet_stars: Reduced) -> tuple[TransientSeries, Series]:
+    """The same without anything that is not exactly known."""
+    return exact(quiet_stars)
 
 
 @pytest.fixture(scope="session")
 def clean_sharp() -> tuple[TransientSeries, Series]:
     """The same in a seeing that pixels undersample."""
-    return exact(replace(SMALL, n_exposure=8, n_quiet=4, seeing=(1.3, 1.9)))
+    sharp = replace(SMALL, n_exposure=8, n_quiet=4, seeing=(1.3, 1.9), noise=False)
+    return exact(reduce(simulate_transient(sharp)))
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,12 @@ import numpy as np
 
 from lib.recipes import PsfRecipe
 from lib.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
-from lib.scene.model import Series
+from lib.scene.model import SceneFit, Series
 from lib.scene.psf import Psf
 from lib.scene.psf_fit import STANDARD, PsfModel, fit_psf
 from lib.scene.stars import StarFluxes, StarStamps, measure_stars
-from lib.simulate.transient import TransientSeries
+from lib.scene.width import LocalPsf, refine_psf
+from lib.simulate.transient import TransientPlan, TransientSeries
 
 
 @dataclass
@@ -21,9 +22,9 @@ class Reduced:
     psf: list[PsfModel]
     wcs: list[LocalWcs]
     fluxes: list[StarFluxes]
+    local: list[LocalPsf]
     ratios: Throughputs
     series: Series
-    used: list[np.ndarray]
 
 
 def stamps_of(simulated: TransientSeries, i: int) -> StarStamps:
@@ -34,26 +35,35 @@ def stamps_of(simulated: TransientSeries, i: int) -> StarStamps:
                       float(simulated.variance[i]), simulated.plan.gain)  # fmt: skip
 
 
-def reduce(simulated: TransientSeries, recipe: PsfRecipe = STANDARD, widen: float = 1.0) -> Reduced:
-    """PSFs, WCS, throughputs; `widen` spoils the PSF after it was fitted."""
-    n = len(simulated.mjd)
-    psfs, wcs, fluxes, used = [], [], [], []
-    for i in range(n):
-        stamps = stamps_of(simulated, i)
-        model, some, measured = fit_psf(stamps, recipe)
-        if widen != 1:
-            inner = stamps.inner(recipe.margin)
-            measured = measure_stars(inner, lambda place, model=model: model.at(place).widened(widen))
+def reduce(simulated: TransientSeries, recipe: PsfRecipe = STANDARD) -> Reduced:
+    """PSFs, WCS, throughputs."""
+    found = [fit_psf(stamps_of(simulated, i), recipe) for i in range(len(simulated.mjd))]
+    return assembled(simulated, [model for model, _, _ in found], [fluxes for _, _, fluxes in found])
+
+
+def widened(reduced: Reduced, factor: float) -> Reduced:
+    """The same with PSFs that were spoilt after they were fitted."""
+    simulated, psf = reduced.simulated, [model.widened(factor) for model in reduced.psf]
+    stamps = [stamps_of(simulated, i).inner(simulated.plan.star_margin) for i in range(len(psf))]
+    return assembled(simulated, psf, [measure_stars(*pair) for pair in zip(stamps, [m.at for m in psf], strict=True)])
+
+
+def assembled(simulated: TransientSeries, psfs: list[PsfModel], fluxes: list[StarFluxes]) -> Reduced:
+    wcs, local = [], []
+    for i, (model, measured) in enumerate(zip(psfs, fluxes, strict=True)):
         u = simulated.star_u + simulated.years[i] * simulated.star_motion
         start = LocalWcs(simulated.place[i], simulated.matrix[i], 0.0, 0)
-        psfs.append(model)
-        used.append(some)
         wcs.append(refine_wcs(start, u, measured.place, measured.place_error))
-        fluxes.append(measured)
-    ratios = throughputs(np.array([f.flux for f in fluxes]), np.array([f.error for f in fluxes]), simulated.star_flux)
-    local = [psf.at(one.place).widened(widen) for psf, one in zip(psfs, wcs, strict=True)]
-    series = series_of(simulated, local, wcs, ratios.ratio, ratios.error)
-    return Reduced(simulated, psfs, wcs, fluxes, ratios, series, used)
+        local.append(local_psf(model, wcs[i].place, measured, simulated.plan))
+    flux, error = (np.array([getattr(f, name) for f in fluxes]) for name in ("flux", "error"))
+    ratios = throughputs(flux / np.array([one.share for one in local]), error, simulated.star_flux)
+    ratio_error = np.hypot(ratios.error, [one.flux_error for one in local])
+    series = series_of(simulated, [one.psf for one in local], wcs, ratios.ratio, ratio_error)
+    return Reduced(simulated, psfs, wcs, fluxes, local, ratios, series)
+
+
+def local_psf(model: PsfModel, at: np.ndarray, measured: StarFluxes, plan: TransientPlan) -> LocalPsf:
+    return refine_psf(model, at, plan.side, measured.place, measured.width, measured.width_error)
 
 
 def series_of(
@@ -67,13 +77,14 @@ def series_of(
     )  # fmt: skip
 
 
-def star_series(reduced: Reduced, s: int, widen: float = 1.0) -> Series:
+def star_series(reduced: Reduced, s: int) -> Series:
     """Stamps of one star, as `fit_star` takes them: u = 0 where the catalogue has it, at the mean epoch."""
     sim = reduced.simulated
     n = len(sim.mjd)
     u = sim.star_u[s] + sim.years.mean() * sim.star_motion[s]
     place = np.array([w(u) for w in reduced.wcs])
-    psf = tuple(m.at(p).widened(widen) for m, p in zip(reduced.psf, place, strict=True))
+    with_stars = zip(reduced.psf, place, reduced.fluxes, strict=True)
+    psf = tuple(local_psf(model, at, measured, sim.plan).psf for model, at, measured in with_stars)
     margin = sim.plan.star_margin
     data = sim.star_data[:, s, margin:-margin, margin:-margin]
     origin = place - sim.star_corner[:, s] - margin
@@ -90,3 +101,9 @@ def with_noise(simulated: TransientSeries, series: Series, seed: int) -> Series:
     plan = simulated.plan
     variance = np.maximum(simulated.data, 0) / plan.gain + (plan.read_noise / plan.gain) ** 2
     return replace(series, data=simulated.data + np.sqrt(variance) * rng.standard_normal(variance.shape))
+
+
+def amplitude(simulated: TransientSeries, fit: SceneFit) -> float:
+    """Bias of a light curve of known shape, mmag; positive: too faint."""
+    true = simulated.flux[fit.measured]
+    return float(-2500 / np.log(10) * (fit.flux[fit.measured] @ true / (true @ true) - 1))

@@ -9,15 +9,9 @@ from lib.recipes import SceneRecipe
 from lib.scene.fit import fit_scene
 from lib.scene.model import FitFlag
 from lib.simulate.transient import light_curve, simulate_transient
-from tests.lib.scene.reduce import with_noise
+from tests.lib.scene.reduce import amplitude, with_noise
 
 MMAG = 2.5 / np.log(10) * 1000
-
-
-def amplitude(simulated, fit) -> float:
-    """Bias of a light curve of known shape, mmag; positive: too faint."""
-    true = simulated.flux[fit.measured]
-    return -MMAG * (fit.flux[fit.measured] @ true / (true @ true) - 1)
 
 
 @pytest.mark.parametrize(("step", "limit"), [(1.0, 0.3), (0.75, 0.1)])
