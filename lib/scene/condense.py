@@ -67,6 +67,7 @@ class Condenser:
     def __init__(self, series: Series, design: Design) -> None:
         self.series, self.design = series, design
         self.years = (series.mjd - np.mean(series.mjd)) / YEAR
+        self._to_sky = np.linalg.inv(series.matrix)
         self._data = series.data.reshape(len(series), -1)
 
     def source_place(self, i: int, place: NDArray) -> NDArray[np.float64]:
@@ -83,7 +84,7 @@ class Condenser:
         flux = state.own[i, FLUX]
         light = self.design.nodes.with_slopes(state.galaxy) @ nodes if len(state.galaxy) else np.zeros((3, side**2))
         # Moving the stamp's origin by d moves the image; nodes know derivatives on the sky, hence the inverse.
-        light[1:] = -np.linalg.inv(series.matrix[i]).T @ light[1:]
+        light[1:] = -self._to_sky[i].T @ light[1:]
         light += flux * psf
         return psf, light
 

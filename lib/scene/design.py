@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.scene.kernels import CELLS, draw_nodes, galaxy_table
+from lib.scene.kernels import CELLS, SPARE, draw_nodes, galaxy_table
 from lib.scene.model import Series
 from lib.scene.psf import Psf
 
@@ -74,7 +74,8 @@ class Design:
 
     def __init__(self, series: Series, nodes: Nodes, exposures: NDArray[np.int64]) -> None:
         self.series, self.nodes = series, nodes
-        self._image = np.empty((len(nodes), series.side**2))
+        self._drawn = np.empty(len(nodes) * series.side**2 + SPARE)
+        self._image = self._drawn[:-SPARE].reshape(len(nodes), series.side**2)
         self._table: dict[int, NDArray[np.float32]] = {}
         if len(nodes):
             middle = (series.side - 1) / 2
@@ -96,7 +97,7 @@ class Design:
             at = self.nodes.u @ self.series.matrix[i].T + self.series.origin[i]
             side = self.series.side
             draw_nodes(self._table[i], np.ascontiguousarray(at[:, 0]), np.ascontiguousarray(at[:, 1]), side, side,
-                       self._image)  # fmt: skip
+                       self._drawn)  # fmt: skip
         return self._image
 
 

@@ -29,6 +29,11 @@ BOOLE = np.array([7.0, 32.0, 12.0, 32.0, 7.0]) / 90
 PEAK = 8
 """Cells around the centre where it would not do for stars of less than 2 pixels FWHM."""
 
+LANES = 8
+"""Single-precision numbers that a processor takes at a time."""
+SPARE = LANES - 1
+"""Pixels that `draw_nodes` writes beyond the last."""
+
 
 @_jit
 def spline_weights(t):  # type: ignore[no-untyped-def]
@@ -247,13 +252,15 @@ def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore
 
 @_jit
 def draw_nodes(table, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
-    """out (node, row * column): the image of each galaxy node at (x, y), pixels of the stamp.
+    """out (node * row * column + SPARE,): the image of each galaxy node at (x, y), pixels of the stamp.
 
-    Unsigned indices, which cannot count from the end: the compiler then draws eight pixels at a time.
+    Unsigned indices, which cannot count from the end, and rows of whole lanes: the compiler then draws all pixels eight
+    at a time.  What comes beyond a row's end the next row overwrites; tables reach a row further than stamps.
     """
-    flat, target = table.reshape(-1), out.reshape(-1)
+    flat = table.reshape(-1)
     side, half = table.shape[2], table.shape[2] // 2
     n_row, n_column, stride = np.uint64(rows), np.uint64(columns), np.uint64(side)
+    n_lane = np.uint64((columns + LANES - 1) // LANES * LANES)
     first_row, first_column = np.empty(4, np.uint64), np.empty(4, np.uint64)
     for j in range(len(x)):
         gx, gy = (half - x[j]) * CELLS, (half - y[j]) * CELLS
@@ -263,18 +270,16 @@ def draw_nodes(table, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
             cell_x, cell_y = nx - 1 + k, ny - 1 + k
             first_column[k] = np.uint64((cell_x % CELLS) * side * side + cell_x // CELLS)
             first_row[k] = np.uint64((cell_y % CELLS) * CELLS * side * side + (cell_y // CELLS) * side)
-        base = np.uint64(j * rows * columns)
-        for b in range(4):
-            w0, w1, w2, w3 = wy[b] * wx[0], wy[b] * wx[1], wy[b] * wx[2], wy[b] * wx[3]
-            f0, f1 = first_row[b] + first_column[0], first_row[b] + first_column[1]
-            f2, f3 = first_row[b] + first_column[2], first_row[b] + first_column[3]
-            for r in range(n_row):
-                to, s = base + np.uint64(r) * n_column, np.uint64(r) * stride
-                if b == 0:
-                    for c in range(n_column):
-                        t = w0 * flat[f0 + s + c] + w1 * flat[f1 + s + c]
-                        target[to + c] = t + w2 * flat[f2 + s + c] + w3 * flat[f3 + s + c]
-                else:
-                    for c in range(n_column):
-                        t = w0 * flat[f0 + s + c] + w1 * flat[f1 + s + c]
-                        target[to + c] += t + w2 * flat[f2 + s + c] + w3 * flat[f3 + s + c]
+        u0, u1, u2, u3 = np.float32(wx[0]), np.float32(wx[1]), np.float32(wx[2]), np.float32(wx[3])
+        v0, v1, v2, v3 = np.float32(wy[0]), np.float32(wy[1]), np.float32(wy[2]), np.float32(wy[3])
+        c0, c1, c2, c3 = first_column[0], first_column[1], first_column[2], first_column[3]
+        for r in range(n_row):
+            to, s = np.uint64(j * rows * columns) + np.uint64(r) * n_column, np.uint64(r) * stride
+            r0, r1, r2, r3 = first_row[0] + s, first_row[1] + s, first_row[2] + s, first_row[3] + s
+            for c in range(n_lane):
+                p0, p1, p2, p3 = c0 + c, c1 + c, c2 + c, c3 + c
+                a = u0 * flat[r0 + p0] + u1 * flat[r0 + p1] + u2 * flat[r0 + p2] + u3 * flat[r0 + p3]
+                b = u0 * flat[r1 + p0] + u1 * flat[r1 + p1] + u2 * flat[r1 + p2] + u3 * flat[r1 + p3]
+                d = u0 * flat[r2 + p0] + u1 * flat[r2 + p1] + u2 * flat[r2 + p2] + u3 * flat[r2 + p3]
+                e = u0 * flat[r3 + p0] + u1 * flat[r3 + p1] + u2 * flat[r3 + p2] + u3 * flat[r3 + p3]
+                out[to + c] = v0 * a + v1 * b + v2 * d + v3 * e
