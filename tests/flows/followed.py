@@ -31,7 +31,8 @@ HOW: dict[str, Any] = {"camera": "tiny", "workers": 0}
 class Followed:
     tree: Path
     store: Path
-    targets: Path
+    folder: Path
+    """For files of targets."""
     plans: list[NightPlan]
     one: Supernova
 
@@ -42,7 +43,19 @@ class Followed:
             "shines": f"[{self.plans[N_QUIET].night - (self.plans[1].night - self.plans[0].night) / 2}, 2019-12-31]",
         } | changed  # fmt: skip
         path = folder / "targets.toml"
-        path.write_text("[[target]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items()))
+        path.write_text(_table(values))
+        return str(path)
+
+    def write_two_targets(self, **changed: object) -> str:
+        """The same, and with it a faint star of the field, taken for a transient."""
+        ra, dec, mag = self.one.plot()
+        inside = np.hypot((ra - self.one.ra) * np.cos(np.deg2rad(dec)), dec - self.one.dec) < 70 / 3600
+        faint = np.flatnonzero(inside)[np.argmax(mag[inside])]
+        star = {"name": '"star"', "ra": ra[faint], "dec": dec[faint]}
+        path = Path(self.write_targets(self.folder, **changed))
+        first = path.read_text()
+        self.write_targets(self.folder, **changed, **star)
+        path.write_text(first + path.read_text())
         return str(path)
 
     def run(self, targets: str, recipe: LightCurveRecipe = RECIPE, **how: Any) -> Any:
@@ -52,8 +65,13 @@ class Followed:
         return np.array([10 ** (-0.4 * (self.one.magnitude(mjd) - 30)) for mjd in table["mjd"].to_pylist()])
 
 
-def curve_of(outcome: Outcome, store: Path) -> pa.Table:
-    return table_of(outcome.of(Kind.LIGHT_CURVE)[0], store)
+def _table(values: dict[str, object]) -> str:
+    return "[[target]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def curve_of(outcome: Outcome, store: Path, target: str = "sn") -> pa.Table:
+    (built,) = (one for one in outcome.of(Kind.LIGHT_CURVE) if one.ref.data_id.startswith(f"target_{target}/"))
+    return table_of(built, store)
 
 
 def table_of(built: Built, store: Path) -> pa.Table:

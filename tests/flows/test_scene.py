@@ -53,12 +53,16 @@ def followed(orchestrator: None, tmp_path_factory: pytest.TempPathFactory) -> Fo
 
 
 @pytest.fixture(scope="module")
-def measured(followed: Followed) -> Outcome:
-    """The light curve without the last exposure, then with it."""
-    period = f"[{followed.plans[0].night}, {followed.plans[-2].night}]"
-    followed.run(followed.write_targets(followed.targets, period=period))
+def two(followed: Followed) -> Outcome:
+    """Light curves of two targets, without the last exposure."""
+    return followed.run(followed.write_two_targets(period=f"[{followed.plans[0].night}, {followed.plans[-2].night}]"))
+
+
+@pytest.fixture(scope="module")
+def measured(followed: Followed, two: Outcome) -> Outcome:
+    """The light curve of one, with it."""
     watched = Watched(followed.store)
-    outcome = followed.run(followed.write_targets(followed.targets), truth=str(followed.tree))
+    outcome = followed.run(followed.write_targets(followed.folder), truth=str(followed.tree))
     # One new exposure costs one PSF, one stamp and one fit with its pictures.
     assert kinds(watched.written()) == {
         "psf": 1, "psfcat": 1, "stamp": 1, "lightcurve": 1, "curvestars": 1, "scene": 1, "figure": 3,
@@ -97,6 +101,18 @@ def test_the_light_curve_is_that_of_the_supernova(followed, measured):
     assert abs(east) < 4 * float(about["ra_error_arcsec"]) + 0.02  # the simulated stars' positions are exact; the
     north = (float(about["dec"]) - followed.one.dec) * 3600  # PSF's centre is that of its Moffat, to 0.02 pixels
     assert abs(north) < 4 * float(about["dec_error_arcsec"]) + 0.02
+
+
+def test_a_second_target_has_a_light_curve_of_its_own(followed, two, measured):
+    """A star that always shines is part of the sky: what comes to it is nothing."""
+    n = N_QUIET + N_ACTIVE - 1
+    # The exposures are measured once, whatever is on them.
+    assert [len(two.of(kind)) for kind in (Kind.PSF, Kind.PSF_CATALOGUE, Kind.STAMP)] == [n, n, 2 * n]
+    flux, covariance, some = fluxes(curve_of(two, followed.store, "star"))
+    chi2 = flux @ np.linalg.solve(covariance, flux)
+    assert abs(chi2 - len(some)) < 4 * np.sqrt(2 * len(some))
+    of_the_other, _, _ = fluxes(curve_of(measured, followed.store))
+    assert of_the_other[:-1] @ np.linalg.solve(covariance, of_the_other[:-1]) > 100 * len(some)  # it would be noticed
 
 
 def test_every_exposure_has_its_row_and_every_column_its_unit(followed, measured):
@@ -142,7 +158,7 @@ def test_the_stars_by_the_psf_make_a_star_table_and_zero_points(followed, measur
 
     zero_points = table_of(outcome.of(Kind.ZERO_POINTS)[0], followed.store).sort_by("exposure")
     assert zero_points["exposure"].to_pylist() == [one.stars["exposure"][0].as_py() for one in exposures]
-    target = read_targets(Path(followed.write_targets(followed.targets)))[0]
+    target = read_targets(Path(followed.write_targets(followed.folder)))[0]
     throughput = 2.5 * np.log10(assemble(exposures, target, "zr", RECIPE).series.throughput)
     # The light curve's own throughputs, but for a constant: the same photons, other weights and cuts.
     off = throughput + zero_points["zero_point"].to_numpy()
@@ -167,7 +183,7 @@ def test_a_starflat_undoes_what_the_camera_does_to_its_light(followed, exposures
             dimmed = pa.array(stars[column].to_numpy() * factor).cast(stars.schema.field(at).type)
             stars = stars.set_column(at, stars.schema.field(at), dimmed)
         with_map.append(replace(one, stars=stars, starflat=maps))
-    target = read_targets(Path(followed.write_targets(followed.targets)))[0]
+    target = read_targets(Path(followed.write_targets(followed.folder)))[0]
 
     found, true = (assemble(some, target, "zr", RECIPE).series.throughput for some in (with_map, exposures))
 
@@ -176,13 +192,13 @@ def test_a_starflat_undoes_what_the_camera_does_to_its_light(followed, exposures
 
 
 def test_a_second_run_finds_everything(followed, measured):
-    again = followed.run(followed.write_targets(followed.targets), truth=str(followed.tree))
+    again = followed.run(followed.write_targets(followed.folder), truth=str(followed.tree))
     assert (again.n_made, again.n_found) == (0, len(measured.built))
 
 
 def test_the_pictures_and_the_artifact_are_there(followed, measured):
     assert len(measured.of(Kind.FIGURE)) == 3
-    state = scene(str(followed.store), followed.write_targets(followed.targets), recipe=RECIPE, **HOW,
+    state = scene(str(followed.store), followed.write_targets(followed.folder), recipe=RECIPE, **HOW,
                   truth=str(followed.tree), return_state=True)  # fmt: skip
     left = artifacts(state)
     page = left["light-curve-sn-zr"].data
@@ -252,7 +268,7 @@ def test_a_name_that_the_file_does_not_have_is_told(followed, tmp_path):
 
 
 def test_a_survey_of_another_system_moves_the_zero_point_by_its_difference(followed, exposures):
-    target = read_targets(Path(followed.write_targets(followed.targets)))[0]
+    target = read_targets(Path(followed.write_targets(followed.folder)))[0]
     by_gaia = assemble(exposures, target, "zr", RECIPE)
     some = np.flatnonzero(np.isfinite(by_gaia.stars.reference))[::2]  # half of the stars are in it
     mag = 30 - 2.5 * np.log10(by_gaia.stars.reference[some]) + 0.25
@@ -265,7 +281,7 @@ def test_a_survey_of_another_system_moves_the_zero_point_by_its_difference(follo
 def test_an_exposure_that_is_left_out_has_a_row_and_a_reason(followed, measured):
     seeing = np.array([plan.objects[0].seeing for plan in followed.plans])
     limit = float(np.sort(seeing)[-3:-1].mean())  # pixels; two exposures are worse
-    table = curve_of(followed.run(followed.write_targets(followed.targets), replace(RECIPE, max_seeing=limit)),
+    table = curve_of(followed.run(followed.write_targets(followed.folder), replace(RECIPE, max_seeing=limit)),
                      followed.store)  # fmt: skip
     assert [reason.startswith("seeing of") for reason in table["reason"].to_pylist()] == (seeing > limit).tolist()
     left_out = table.filter(pa.array(seeing > limit))
@@ -275,4 +291,4 @@ def test_an_exposure_that_is_left_out_has_a_row_and_a_reason(followed, measured)
 @pytest.mark.parametrize("what", ["starflat", "survey"])
 def test_a_calibration_that_is_not_there_is_told(followed, measured, what):
     with pytest.raises(MissingProduct, match="of recipe 0123456789 in the store; run the flow"):
-        followed.run(followed.write_targets(followed.targets), replace(RECIPE, **{what: "0123456789"}))
+        followed.run(followed.write_targets(followed.folder), replace(RECIPE, **{what: "0123456789"}))
