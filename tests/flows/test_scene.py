@@ -33,7 +33,7 @@ from lib.simulate.follow import follow
 from lib.simulate.survey import simulate_survey
 from tasks.outcome import Outcome
 from tests.flows.followed import HOW, N_ACTIVE, N_QUIET, RECIPE, Followed, curve_of, fluxes, table_of
-from tests.flows.night import Watched, artifacts, kinds
+from tests.flows.night import Watched, artifacts, kinds, task_runs
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +205,8 @@ def test_the_pictures_and_the_artifact_are_there(followed, measured):
     assert page.count("data:image/png;base64") == 3
     assert len(page) < 1_000_000
     assert left["scene-progress"].data == 100.0
+    first = followed.plans[0].objects[0].exposure
+    assert f"measure stamps {first} c06_q1" in task_runs(state, n=N_QUIET + N_ACTIVE)  # and not all that is known of it
 
 
 def test_the_archives_own_images_give_the_same(followed, measured, tmp_path):
