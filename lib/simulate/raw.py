@@ -12,6 +12,7 @@ are fractions and the step is 1/16 of the scatter of a row, which adds 0.03 % to
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import fitsio
 import numpy as np
@@ -60,6 +61,14 @@ def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int,
                 cards = _records(amplifier_cards(quadrant, stage.gain, stage.read_noise))
                 pixels, name = readout[part], f"{qid + N_QUADRANT * part}"
                 file.write(pixels, extname=name, header=cards, tile_dims=(1, pixels.shape[1]), **how)
+                _write_datasum(file[-1])
+
+
+def _write_datasum(hdu: Any) -> None:
+    """As fpack leaves it, but for the time that stands beside the checksums, and so without that of the header."""
+    datasum = hdu.write_checksum()["datasum"]
+    hdu.delete_key("CHECKSUM")
+    hdu.write_key("DATASUM", str(datasum), comment="data unit checksum")
 
 
 def _records(header: fits.Header) -> list[dict[str, object]]:

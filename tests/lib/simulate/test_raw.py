@@ -31,6 +31,7 @@ def test_nine_hdus_of_rows_compressed_one_by_one(plan, tree, frame):
             assert (hdu.header["ZTILE1"], hdu.header["ZTILE2"]) == (width, 1)
             assert {"ZSCALE", "ZZERO"} < set(hdu.columns.names)  # quantised
             assert hdu.header["EXTNAME"] == str(index)
+            assert hdu.verify_datasum() == 1  # there, and right
 
 
 def test_pixels_are_those_read_to_the_last_bit(plan, tree, frame):
