@@ -25,9 +25,8 @@ from lib.recipes import (
 )
 from lib.store import Store
 from lib.store.parquet import write_table
-from tasks.choice import Chosen
+from tasks.choice import Chosen, read_pockets
 from tasks.outcome import Outcome
-from tasks.pocket import read_pockets
 from tasks.policies import collect, launch, product_task
 from tasks.quality import Verdicts
 from tasks.reading import opened

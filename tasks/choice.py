@@ -1,4 +1,4 @@
-"""Which masters detrend an exposure."""
+"""Which masters detrend an exposure, and what pockets were measured for it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from lib.periods import Period
 from lib.products import Built, Kind, Value, ccd_of, part_of, period_of
 from lib.recipes import QuadrantRecipe, digest
 from lib.sensor.pocket import EQUILIBRIUM, LAST_NIGHT_WITHOUT
+from lib.sensor.pocket_calibration import CcdPockets
 from lib.store import Store
+from lib.store.parquet import read_table
 from tasks.outcome import SetAside
 from tasks.quality import Verdicts
+from tasks.reading import opened
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -187,3 +190,11 @@ def pockets_for(
 
 def _part(ccd: CcdExposure) -> str:
     return f"c{ccd.ccdid:02d}"
+
+
+def read_pockets(store: Store, chosen: Chosen | None) -> CcdPockets | None:
+    """Pockets as measured, if any were chosen."""
+    if chosen is None:
+        return None
+    with opened(store, [chosen.built]) as (path,):
+        return CcdPockets.of(read_table(path))

@@ -37,9 +37,9 @@ from lib.sensor.fringe_amplitudes import FRINGE_AMPLITUDES
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
 from lib.tables import schema_of
+from tasks.choice import read_pockets
 from tasks.jobs import CcdJob, ccd_jobs
 from tasks.outcome import Outcome, SetAside
-from tasks.pocket import read_pockets
 from tasks.policies import collect, launch, product_task, tell_where
 from tasks.reading import opened
 from tasks.reduction import detrend

@@ -14,8 +14,7 @@ from lib.recipes import LinearityRecipe
 from lib.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
-from tasks.choice import Chosen
-from tasks.pocket import read_pockets
+from tasks.choice import Chosen, read_pockets
 from tasks.policies import product_task
 from tasks.reading import opened
 

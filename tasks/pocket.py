@@ -127,13 +127,3 @@ def draw_pockets(
 def _joined(store: Store, profiles: Sequence[Built]) -> pa.Table:
     with opened(store, profiles) as paths:
         return pa.concat_tables(read_table(path) for path in paths)
-
-
-def read_pockets(store: Store, chosen: Chosen | None) -> CcdPockets | None:
-    """Pockets as measured, if any were chosen."""
-    return None if chosen is None else _read(store, chosen.built)
-
-
-def _read(store: Store, pockets: Built) -> CcdPockets:
-    with opened(store, [pockets]) as (path,):
-        return CcdPockets.of(read_table(path))

@@ -25,9 +25,9 @@ from lib.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, Scien
 from lib.sensor.fringe import CcdFringes
 from lib.store import Store
 from lib.store.parquet import read_table, write_table
+from tasks.choice import read_pockets
 from tasks.jobs import CcdJob, ScienceJob
 from tasks.outcome import Outcome, attempt, total
-from tasks.pocket import read_pockets
 from tasks.policies import product_task
 from tasks.reading import opened
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.special import chdtri, ndtr
 
 from lib.camera import Camera
 from lib.detrend.ccd_master import CcdMaster
@@ -154,6 +154,6 @@ def _noisy(scatter: NDArray[np.float32], count: NDArray[np.integer], sigma: floa
     for n in np.unique(count[count > 1]):
         mine = (count == n) & np.isfinite(scatter)
         scale = np.median(scatter[mine]) if mine.sum() > _AROUND**2 else np.nanmedian(scatter)
-        limit = chi2.isf(norm.sf(sigma), n - 1) / chi2.median(n - 1)
+        limit = chdtri(n - 1, ndtr(-sigma)) / chdtri(n - 1, 0.5)
         noisy |= mine & (scatter > limit * scale)
     return noisy
