@@ -52,7 +52,7 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
     Returns
     -------
     Of a raw file mjd (UTC, days), exptime (s), led (`ILUM_LED`, 0 if none shines), imgtype; of
-    a science image and a mask as `lib.archive.header.about_image`.
+    a science image as `lib.archive.header.about_image`; of a mask nothing, its science image tells.
 
     Raises
     ------
@@ -73,9 +73,13 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
 
 def check_header(header: fits.Header, file: ArchiveFile, name: str) -> dict[str, Value]:
     """The same for a science header alone.  One without astrometry passes: "wcs" says so."""
+    _require_quadrant(header, file, name)
+    return about_image(header)
+
+
+def _require_quadrant(header: fits.Header, file: ArchiveFile, name: str) -> None:
     _require_card(header, "CCD_ID", file.ccd.ccdid, name)
     _require_card(header, "AMP_ID", None if file.qid is None else file.qid - 1, name)
-    return about_image(header)
 
 
 def first_image(hdus: fits.HDUList) -> int | None:
@@ -157,6 +161,9 @@ def _check_image(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, 
             f"{name}: BITPIX = {header['BITPIX']}, but the pixels of a mask are integers and those of a science image "
             f"are not; is this {file}?"
         )
+    if file.kind is Kind.MASK:
+        _require_quadrant(header, file, name)
+        return {}
     return check_header(header, file, name)
 
 

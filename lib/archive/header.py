@@ -28,6 +28,10 @@ CARD = 80
 LONGEST = 200 * BLOCK
 """Bytes; a header still without an END card here is none.  IPAC's science headers are 8 blocks long."""
 
+_ASTROMETRY = (
+    "WCSAXES", "CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "CD1_", "CD2_", "PC1_", "PC2_", "PV1_", "PV2_",
+    "A_", "B_", "AP_", "BP_", "LONPOLE", "LATPOLE", "RADESYS", "EQUINOX",
+)  # fmt: skip
 _REFERENCE_POINT = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
 
 _RENAMED = {"NAXIS": "ZNAXIS", "NAXIS1": "ZNAXIS1", "NAXIS2": "ZNAXIS2", "CHECKSUM": "ZHECKSUM", "DATASUM": "ZDATASUM"}
@@ -161,10 +165,10 @@ def _centre(header: fits.Header) -> tuple[float, float, float] | None:
     rows, columns = shape
     x = np.array([columns / 2, 0.5, columns + 0.5, 0.5, columns + 0.5])
     y = np.array([rows / 2, 0.5, 0.5, rows + 0.5, rows + 0.5])
-    bare = header.copy()
-    bare.remove("NAXIS", ignore_missing=True)  # astropy warns of fewer axes than the astrometry has
+    # Of the astrometry alone: astropy looks through all cards several times, and warns of NAXIS = 0.
+    astrometry = fits.Header([card for card in header.cards if card.keyword.startswith(_ASTROMETRY)])
     try:
-        wcs = WCS(bare, naxis=2, fix=False)
+        wcs = WCS(astrometry, naxis=2, fix=False)
         if not wcs.has_celestial:
             return None
         lon, lat = np.radians(wcs.wcs_pix2world(x, y, 1))
