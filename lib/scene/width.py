@@ -134,7 +134,10 @@ def _response(psf: Psf, side: int) -> tuple[NDArray[np.float64], NDArray[np.floa
         Of the star's flux that is found, by its width.
     """
     middle, square = (side - 1) / 2, (side, side)
-    draw = lambda factor: psf.widened(factor).draw(middle, middle, square)[0].ravel()  # noqa: E731
+
+    def draw(factor: float) -> NDArray[np.float64]:
+        return psf.widened(factor).draw(middle, middle, square)[0].ravel()
+
     own = np.column_stack([*psf.draw(middle, middle, square).reshape(3, -1), np.ones(side**2)])
     wide = np.array([draw(1 + width) for width in TRIED]).T
     by_width = np.column_stack([own, (draw(1 + WIDER) - own[:, 0]) / WIDER])
