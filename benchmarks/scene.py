@@ -97,8 +97,8 @@ def psf_and_truth(n: int = 24) -> None:
     for title, plan in {
         "noise-free": TransientPlan(n, n // 2, noise=False),
         "noise-free, one PSF per quadrant": TransientPlan(n, n // 2, noise=False, gradient=0.0),
-        "noisy stars": TransientPlan(n, n // 2, **STARS),  # type: ignore[arg-type]
-        "noisy stars, a width that bends by 2 %": TransientPlan(n, n // 2, curvature=0.02, **STARS),  # type: ignore[arg-type]
+        "noisy stars": TransientPlan(n, n // 2, **STARS),
+        "noisy stars, a width that bends by 2 %": TransientPlan(n, n // 2, curvature=0.02, **STARS),
     }.items():
         simulated = simulate_transient(plan)
         start = time.process_time()

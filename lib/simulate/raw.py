@@ -47,7 +47,7 @@ def read_out_ccd(plan: NightPlan, ccd: CcdExposure) -> dict[int, Readout]:
 def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int, Readout]) -> None:
     """Write the raw file of a CCD from what its amplifiers read.
 
-    By CFITSIO, as the real ones: other code than what reads them, and fifteen times faster than astropy.
+    By CFITSIO, where such files mostly come from: other code than what reads them, and much faster than astropy.
     """
     how = {"compress": "RICE", "qlevel": FRACTIONS, "qmethod": fitsio.SUBTRACTIVE_DITHER_1, "dither_seed": 1}
     if plan.effects.digitisation:

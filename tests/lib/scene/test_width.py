@@ -34,9 +34,11 @@ def places(n: int) -> np.ndarray:
     x=st.floats(300, 1700),
 )  # fmt: skip
 def test_the_psf_becomes_as_wide_as_the_stars_are_where_the_target_is(fwhm, beta, mean, bend, x):
-    model, at = model_of(fwhm, beta), np.array([x, 800.0])
-    wider = lambda place: mean + bend * (((place - MIDDLE) / HALF) ** 2).sum(axis=-1)  # noqa: E731
-    place = places(30)
+    model, at, place = model_of(fwhm, beta), np.array([x, 800.0]), places(30)
+
+    def wider(place):
+        return mean + bend * (((place - MIDDLE) / HALF) ** 2).sum(axis=-1)
+
     corner = np.rint(place).astype(int) - SIDE // 2
     flux = 10 ** np.linspace(3, 5, len(place))  # five magnitudes
     images = [model.at(p).widened(1 + wider(p)).draw(*(p - c), (SIDE, SIDE))[0] for p, c in
