@@ -26,7 +26,7 @@ from lib.figures.style import (
     styled,
 )
 from lib.figures.summary import numbers
-from lib.scene.model import above_border
+from lib.scene.pixel_kernels import border_level
 
 LIMIT_PULL = 5.0
 """Reach of the axes of pulls."""
@@ -154,7 +154,8 @@ def plot_scene(table: pa.Table, pixels: ScenePixels) -> Figure:
 def pixel_pulls(used: pa.Table, pixels: ScenePixels) -> NDArray[np.float64]:
     """(exposure, row, column): (data - model) / standard deviation of the model; NaN where a pixel was not used."""
     noise, gain = (numbers(used, name)[:, None, None] for name in ("noise", "gain"))
-    sigma = np.sqrt(noise**2 + np.maximum(above_border(pixels.model), 0) / gain)
+    above = np.array([model - border_level(model) for model in pixels.model])
+    sigma = np.sqrt(noise**2 + np.maximum(above, 0) / gain)
     pull: NDArray[np.float64] = np.where(pixels.rejected == 0, (pixels.data - pixels.model) / sigma, np.nan)
     return pull
 

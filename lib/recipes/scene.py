@@ -52,4 +52,4 @@ class SceneRecipe:
     """Pixels; prior of the position along each axis."""
     rounds: int = 12
     """Most passes over all exposures."""
-    version: int = 1
+    version: int = 2

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from lib.scene.design import Design
-from lib.scene.model import Series, above_border
+from lib.scene.model import Series
+from lib.scene.pixel_kernels import border_level, judge, orthonormal
 
 OWN = 5
 """Parameters of an exposure's own: sky, throughput, shift along x and y, flux."""
@@ -50,7 +51,7 @@ class Pixels:
     place: NDArray[np.float64]
     """(len(place), pixel): derivatives by the position."""
     q: NDArray[np.float64]
-    """(pixel + OWN - 1, OWN)."""
+    """(OWN, pixel + OWN - 1)."""
     r: NDArray[np.float64]
     """(OWN, OWN)."""
     scale: float
@@ -69,6 +70,9 @@ class Condenser:
         self.years = (series.mjd - np.mean(series.mjd)) / YEAR
         self._to_sky = np.linalg.inv(series.matrix)
         self._data = series.data.reshape(len(series), -1)
+        errors = np.column_stack([series.throughput_error, series.shift_error, series.shift_error])
+        self._free = errors > 0
+        self._prior = 1 / np.where(self._free, errors, 1)
 
     def source_place(self, i: int, place: NDArray) -> NDArray[np.float64]:
         """Pixel of the source in exposure i."""
@@ -88,52 +92,40 @@ class Condenser:
         light += flux * psf
         return psf, light
 
-    def look(self, i: int, state: State, clip: float | None, model_error: float) -> Pixels:
-        """Exposure i as the current model sees it; with `clip`, `state.keep` is chosen anew."""
+    def look(self, i: int, state: State, clip: float, model_error: float) -> Pixels:
+        """Exposure i as the current model sees it; `state.keep` is chosen anew."""
         series = self.series
         whiten = series.variance[i] ** -0.5
         scale = whiten * series.throughput[i]
         nodes = self.design.draw(i)
         psf, light = self.model(i, state, nodes)
         sky, change, *shift = state.own[i, :FLUX]
-        expected = series.throughput[i] * ((1 + change) * light[0] + np.array(shift) @ light[1:])
-        above = above_border(expected.reshape(series.side, series.side)).ravel()
-        variance = 1 + np.maximum(above, 0) / (series.gain[i] * series.variance[i])
-        start = state.start[i]
-        residual = np.where(start, whiten * (np.where(start, self._data[i], 0) - expected - sky), 0)
-        pull = residual / np.sqrt(variance)
-        if clip is not None:
-            loose = np.abs(residual) / np.sqrt(variance + (model_error * whiten * above) ** 2)
-            # A bad pixel drags its neighbours beyond the threshold: only the worst go, and only as long as they are.
-            state.keep[i] = start & ~((loose > clip) & (loose > 0.5 * loose.max()))
-        keep = state.keep[i]
+        expected = series.throughput[i] * (np.array([1 + change, *shift]) @ light)
+        above = expected - border_level(expected.reshape(series.side, series.side))
+        keep, start = state.keep[i], state.start[i]
+        pull, variance = np.empty((2, len(keep)))
+        photon = 1 / (series.gain[i] * series.variance[i])
+        rest = whiten * (self._data[i] - expected - sky)
+        judge(rest, start, above, photon, model_error * whiten, clip, keep, pull, variance)
 
-        own = np.zeros((n_row(series), OWN))
-        pixel = own[: len(keep)]
-        pixel[:, 0] = whiten
-        pixel[:, FLUX] = scale * psf[0]
-        prior = own[len(keep) :]
-        errors = np.array([series.throughput_error[i], series.shift_error[i], series.shift_error[i]])
-        free = errors > 0
-        pixel[:, 1:FLUX] = scale * light.T * free
-        prior[[0, 1, 2], [1, 2, 3]] = 1 / np.where(free, errors, 1)
-        if not series.active[i]:
-            pixel[:, FLUX] = 0
-            prior[3, FLUX] = 1
-        pixel[~keep] = 0
-        q, r = np.linalg.qr(own)
+        q = np.zeros((OWN, len(keep) + OWN - 1))
+        pixel, prior = q[:, : len(keep)], q[:, len(keep) :]
+        pixel[0] = whiten * keep
+        pixel[1:FLUX] = (scale * self._free[i])[:, None] * light * keep
+        prior[[1, 2, 3], [0, 1, 2]] = self._prior[i]
+        if series.active[i]:
+            pixel[FLUX] = scale * psf[0] * keep
+        else:
+            prior[FLUX, 3] = 1
+        r = orthonormal(q)
 
         place = np.empty((0, len(keep)))
         if state.free_place:
             place = scale * state.own[i, FLUX] * (series.matrix[i].T @ psf[1:]) * keep
             if len(state.place) > 2:
                 place = np.concatenate([place, self.years[i] * place])
-        data = np.where(keep, whiten * np.where(start, self._data[i], 0), 0)
+        data = np.where(keep, whiten * self._data[i], 0)
         return Pixels(nodes, keep, data, place, q, r, scale, pull, variance)
-
-
-def n_row(series: Series) -> int:
-    return series.side**2 + OWN - 1
 
 
 @dataclass(eq=False)
@@ -172,8 +164,8 @@ class Condensed:
         n_place = self.place.shape[2]
         place = np.zeros((n_place, n_pixel))
         place[: len(seen.place)] = seen.place
-        top = seen.q[:n_pixel]
-        right = np.column_stack([top, seen.data, place.T])  # zero where not kept, so the nodes need not be
+        top = seen.q[:, :n_pixel]
+        right = np.concatenate([top, seen.data[None], place]).T  # zero where not kept, so the nodes need not be
         product = np.empty((n_node + n_place, OWN + 1 + n_place))
         if n_node:
             np.matmul(seen.nodes, right, out=product[:n_node])
@@ -181,11 +173,11 @@ class Condensed:
             self._update_gram(i, seen)
         np.matmul(place, right, out=product[n_node:])
         self.crossed[i] = product[:, :OWN].T
-        self.data_own[i] = seen.data @ top
+        self.data_own[i] = top @ seen.data
         self.data_common[i] = product[:, OWN]
         self.place[i] = product[:, OWN + 1 :]
         self.r[i] = seen.r
-        row = seen.q[:, FLUX] / seen.r[FLUX, FLUX]
+        row = seen.q[FLUX] / seen.r[FLUX, FLUX]
         self.noise[i] = row[:n_pixel] ** 2 @ seen.variance + row[n_pixel:] @ row[n_pixel:]
 
     def _update_gram(self, i: int, seen: Pixels) -> None:

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.scene.kernels import CELLS, SPARE, draw_nodes, galaxy_table
 from lib.scene.model import Series
+from lib.scene.node_kernels import CELLS, LANES, draw_nodes, galaxy_table
 from lib.scene.psf import Psf
 
 EMPTY = np.empty(0)
@@ -74,8 +74,9 @@ class Design:
 
     def __init__(self, series: Series, nodes: Nodes, exposures: NDArray[np.int64]) -> None:
         self.series, self.nodes = series, nodes
-        self._drawn = np.empty(len(nodes) * series.side**2 + SPARE)
-        self._image = self._drawn[:-SPARE].reshape(len(nodes), series.side**2)
+        if len(nodes) and series.side < LANES:
+            raise ValueError(f"stamps of {series.side} pixels: a galaxy needs at least {LANES}")
+        self._image = np.empty((len(nodes), series.side**2))
         self._table: dict[int, NDArray[np.float32]] = {}
         if len(nodes):
             middle = (series.side - 1) / 2
@@ -96,8 +97,8 @@ class Design:
         if len(self.nodes):
             at = self.nodes.u @ self.series.matrix[i].T + self.series.origin[i]
             side = self.series.side
-            draw_nodes(self._table[i], np.ascontiguousarray(at[:, 0]), np.ascontiguousarray(at[:, 1]), side, side,
-                       self._drawn)  # fmt: skip
+            x, y = np.ascontiguousarray(at.T)
+            draw_nodes(self._table[i], x, y, side, side, self._image.ravel())
         return self._image
 
 

@@ -12,11 +12,13 @@ from lib.scene.condense import FLUX, OWN, Condensed, Condenser, State
 from lib.scene.design import Design, Nodes
 from lib.scene.errors import DegenerateScene, NothingToFit
 from lib.scene.model import ExposureFlag, FitFlag, SceneFit, Series
-from lib.scene.solve import Solution, covariance, flux_response, solve
+from lib.scene.solve import Noise, Solution, covariance, flux_response, solve
 
 STANDARD = SceneRecipe()
 LOOSE_MODEL = 0.25
 """Model error while the position is sought: a source beside its place must not be rejected."""
+SETTLED = 0.01
+"""Of a flux's error: passes end when no flux moves by more."""
 STRIDE = 0.5
 """Pixels; furthest the position moves in a pass, where its derivatives still hold."""
 
@@ -55,7 +57,7 @@ class _Fit:
     def run(self) -> SceneFit:
         recipe = self.recipe
         self._prepare()
-        self._pass(self.used, clip=None)  # no model yet: sky, fluxes and galaxy at the catalogue position
+        self._pass(self.used, clip=np.inf)  # no model yet: sky, fluxes and galaxy at the catalogue position
         solution = self._solve()
         self._pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
         solution = self._solve()
@@ -66,16 +68,18 @@ class _Fit:
                 solution = self._solve()
                 if np.abs(solution.common[len(self.nodes) :]).max() < 0.02:
                     break
-        settled = False
-        for _ in range(recipe.rounds):
+        moved = np.inf
+        for left in reversed(range(recipe.rounds)):
             flux, keep = self.state.own[self.active, FLUX].copy(), self.state.keep.copy()
-            self._pass(self.used, clip=recipe.clip, model_error=recipe.model_error)
+            near = moved < 5 * SETTLED or not left  # the noise costs as much as the rest
+            noise = Noise.of(len(self.series), len(solution.common), keep.shape[1]) if near else None
+            self._pass(self.used, recipe.clip, recipe.model_error, noise)
             solution = self._solve()
-            moved = np.abs(self.state.own[self.active, FLUX] - flux) / np.sqrt(self.condensed.noise[self.active])
-            if moved.max() < 0.01 and np.array_equal(keep, self.state.keep):
-                settled = True
-                break
-        return self._result(solution, settled)
+            step = np.abs(self.state.own[self.active, FLUX] - flux) / np.sqrt(self.condensed.noise[self.active])
+            moved = step.max() if np.array_equal(keep, self.state.keep) else np.inf
+            if noise and (moved < SETTLED or not left):
+                return self._result(solution, noise, moved < SETTLED)
+        raise ValueError(f"{recipe.rounds} rounds: expected at least one")
 
     def _prepare(self) -> None:
         series, recipe = self.series, self.recipe
@@ -115,9 +119,12 @@ class _Fit:
         )  # fmt: skip
         self.condensed = Condensed.of(n, len(self.nodes), n_place, side**2)
 
-    def _pass(self, exposures: NDArray, clip: float | None, model_error: float = 0.0) -> None:
-        for i in exposures:
-            self.condensed.take(int(i), self.condenser.look(int(i), self.state, clip, model_error))
+    def _pass(self, exposures: NDArray, clip: float, model_error: float = 0.0, noise: Noise | None = None) -> None:
+        for i in map(int, exposures):
+            seen = self.condenser.look(i, self.state, clip, model_error)
+            self.condensed.take(i, seen)
+            if noise:
+                noise.take(i, seen)
 
     def _solve(self) -> Solution:
         solution = solve(self.condensed, self.state, self.recipe.ridge, self.recipe.position_error)
@@ -144,18 +151,18 @@ class _Fit:
         excess = flux @ np.linalg.solve(covariance, flux) - len(active)
         return bool(excess > 25 + 5 * np.sqrt(2 * len(active)))
 
-    def _result(self, solution: Solution, settled: bool) -> SceneFit:
+    def _result(self, solution: Solution, noise: Noise, settled: bool) -> SceneFit:
         series, state, active = self.series, self.state, self.active
         n, side = len(series), series.side
-        cov, cov_place, chi2 = covariance(
-            self.condenser, self.condensed, state, solution, self.used, active, self.recipe.position_error
-        )
+        cov, free = covariance(self.condensed, noise, solution, active, self.recipe.position_error)
+        cov_place = np.zeros((len(state.place), len(state.place)))
+        cov_place[: len(free), : len(free)] = free
         n_pixel = state.keep.sum(axis=1)
         rejected = state.start & ~state.keep
         self.flag[self.used] |= np.where(rejected[self.used].mean(axis=1) > 0.05, ExposureFlag.MANY_REJECTED, 0)
         freedom = np.maximum(n_pixel - 2, 1)
-        off = np.abs(chi2 - freedom) > 5 * np.sqrt(2 * freedom)
-        self.flag |= np.where(off & np.isfinite(chi2), ExposureFlag.POOR_FIT, 0)
+        off = np.abs(noise.chi2 - freedom) > 5 * np.sqrt(2 * freedom)
+        self.flag |= np.where(off & np.isfinite(noise.chi2), ExposureFlag.POOR_FIT, 0)
         flag = FitFlag(0)
         if not state.free_place:
             flag |= FitFlag.POSITION_KEPT
@@ -169,7 +176,7 @@ class _Fit:
         measured[active] = True
         return SceneFit(
             flux, measured, cov, state.place, cov_place, state.galaxy.reshape(self.nodes.side, self.nodes.side),
-            self.nodes.step, state.own[:, 0], state.own[:, 1], state.own[:, 2:4], chi2, n_pixel,
+            self.nodes.step, state.own[:, 0], state.own[:, 1], state.own[:, 2:4], noise.chi2, n_pixel,
             rejected.reshape(n, side, side), self.flag, flag,
         )  # fmt: skip
 

@@ -18,16 +18,6 @@ from numpy.typing import NDArray
 from lib.scene.psf import Psf
 
 
-def above_border(light: NDArray) -> NDArray[np.float64]:
-    """Light (..., row, column) over the median of the stamp's outermost pixels.
-
-    Galaxy and sky share a level in any way, and the fit leaves it to the noise.  What is above the border makes photons
-    besides the sky's own.
-    """
-    rim = np.concatenate([light[..., 0, :], light[..., -1, :], light[..., 1:-1, 0], light[..., 1:-1, -1]], axis=-1)
-    return np.asarray(light - np.median(rim, axis=-1)[..., None, None])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """Stamps around one position of the sky, square and of one size, exposure by exposure.

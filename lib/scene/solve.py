@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, cho_factor, cho_solve
 
-from lib.scene.condense import FLUX, OWN, Condensed, Condenser, State
+from lib.scene.condense import FLUX, OWN, Condensed, Pixels, State
+from lib.scene.node_kernels import pick_pixels
 
 
 @dataclass(eq=False)
@@ -58,11 +59,47 @@ def flux_response(condensed: Condensed, size: int) -> NDArray[np.float64]:
     return condensed.crossed[:, FLUX, :size] / condensed.r[:, FLUX, FLUX, None]
 
 
+@dataclass(eq=False)
+class Noise:
+    """What the pixels' own variances put into the sums of a pass; `Condensed` has them with a variance of 1."""
+
+    meat: NDArray[np.float64]
+    """(common, common), lower triangle in Fortran order: sum of X^T W X, W the photons' part of the variance."""
+    crossed: NDArray[np.float64]
+    """(exposure, OWN, common): Q^T W X."""
+    own: NDArray[np.float64]
+    """(exposure, OWN, OWN): Q^T V Q, priors included."""
+    chi2: NDArray[np.float64]
+    """(exposure,): NaN where it was not used."""
+    scratch: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, n_exposure: int, n_common: int, n_pixel: int) -> Noise:
+        return cls(
+            np.zeros((n_common, n_common), order="F"), np.zeros((n_exposure, OWN, n_common)),
+            np.zeros((n_exposure, OWN, OWN)), np.full(n_exposure, np.nan), np.empty(n_common * n_pixel),
+        )  # fmt: skip
+
+    def take(self, i: int, seen: Pixels) -> None:
+        """Of exposure i; once."""
+        pull, photons = seen.pull[seen.keep], seen.variance - 1
+        self.chi2[i] = pull @ pull
+        self.own[i] = seen.q * np.append(seen.variance, np.ones(OWN - 1)) @ seen.q.T
+        lit = np.flatnonzero(seen.keep & (photons > 0))
+        size, n_node = len(self.meat), len(seen.nodes)
+        if size and len(lit):
+            root = np.sqrt(photons[lit])
+            x = self.scratch[: size * len(lit)].reshape(size, len(lit))
+            pick_pixels(seen.nodes, lit, seen.scale * root, x)
+            x[n_node:] = seen.place[:, lit] * root
+            self.crossed[i] = seen.q[:, lit] * root @ x.T
+            blas.dsyrk(1.0, x.T, 1.0, self.meat, trans=1, lower=1, overwrite_c=1)
+
+
 def covariance(
-    condenser: Condenser, condensed: Condensed, state: State, solution: Solution, used: NDArray, measured: NDArray,
-    position_error: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Of the fluxes and of the position, and chi2 of the exposures.
+    condensed: Condensed, noise: Noise, solution: Solution, measured: NDArray, position_error: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the fluxes and of the position.
 
     By the sandwich: the fit's weights, but the noise that the pixels have.
 
@@ -71,53 +108,33 @@ def covariance(
 
     Parameters
     ----------
-    used, measured : (n,)
+    measured : (n,)
         Indices of exposures.
 
     Returns
     -------
     flux : (measured, measured)
-    position : (len(place), len(place)), zero where it was not free
-    chi2 : (exposure,), NaN where it was not used
+    position : (place, place); (0, 0) where it was not free
     """
     size, n_node = len(solution.common), len(condensed.gram)
-    meat = np.zeros((size, size), order="F")
-    noisy = np.zeros((len(condensed.r), OWN, size))  # Q^T V X
-    own = np.zeros((len(condensed.r), OWN, OWN))  # Q^T V Q, priors included
-    chi2 = np.full(len(condensed.r), np.nan)
-    for i in used:
-        seen = condenser.look(int(i), state, None, 0.0)
-        n_pixel = len(seen.keep)
-        chi2[i] = seen.pull[seen.keep] @ seen.pull[seen.keep]
-        root = np.sqrt(seen.variance) * seen.keep
-        own[i] = seen.q[n_pixel:].T @ seen.q[n_pixel:]
-        top = root[:, None] * seen.q[:n_pixel]
-        own[i] += top.T @ top
-        x = seen.nodes
-        x *= seen.scale * root
-        if size > n_node:
-            x = np.concatenate([x, seen.place * root])
-        if size:
-            noisy[i] = (x @ top).T
-            blas.dsyrk(1.0, x.T, 1.0, meat, trans=1, lower=1, overwrite_c=1)
+    meat = noise.meat
+    meat[:n_node, :n_node] += condensed.gram
+    meat[n_node:] += condensed.place[:, :size].sum(axis=0).T[: size - n_node]
     meat = np.tril(meat) + np.tril(meat, -1).T
     crossed = condensed.crossed[:, :, :size]
-    half = noisy - 0.5 * own @ crossed
+    noisy = crossed + noise.crossed
+    half = noisy - 0.5 * noise.own @ crossed
     mixed = crossed.reshape(OWN * len(crossed), size).T @ half.reshape(OWN * len(crossed), size)
     meat -= mixed + mixed.T
     meat[range(n_node, size), range(n_node, size)] += position_error**-2
 
     by_flux = condensed.r[measured, FLUX, FLUX]
     response = flux_response(condensed, size)[measured]
-    shared = noisy[measured, FLUX] - np.einsum("ik,ikc->ic", own[measured, FLUX], crossed[measured])
+    shared = noisy[measured, FLUX] - np.einsum("ik,ikc->ic", noise.own[measured, FLUX], crossed[measured])
     shared /= by_flux[:, None]
     target = solution.inverse_times(response.T)
     mixed = shared @ target
     flux = target.T @ meat @ target - mixed - mixed.T
-    flux[range(len(measured)), range(len(measured))] += own[measured, FLUX, FLUX] / by_flux**2
-    unit = np.eye(size)[:, n_node:]
-    place = solution.inverse_times(unit)
-    position = np.zeros((len(state.place), len(state.place)))
-    if size > n_node:
-        position = place.T @ meat @ place
-    return flux, position, chi2
+    flux[range(len(measured)), range(len(measured))] += noise.own[measured, FLUX, FLUX] / by_flux**2
+    place = solution.inverse_times(np.eye(size)[:, n_node:])
+    return flux, place.T @ meat @ place

@@ -14,7 +14,7 @@ from lib.scene.psf import Psf
 from tests.lib.scene.dense import dense_solve, node_image
 
 
-def small(seed: int, n: int = 6, side: int = 7) -> Series:
+def small(seed: int, n: int = 6, side: int = 9) -> Series:
     """A made-up scene: a round galaxy, a source in the last exposures, noise; nothing known of it is used."""
     rng = np.random.default_rng(seed)
     origin = (side - 1) / 2 + rng.uniform(-0.5, 0.5, (n, 2))
