@@ -37,6 +37,7 @@ FLOWS = (
     "stars",
     "foreign",
     "starflat",
+    "psf",
     "scene",
     "ubercal",
     "demo",

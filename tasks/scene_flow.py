@@ -58,10 +58,12 @@ def sights_of(
     return ready, unused, brought + Outcome(set_aside=[SetAside(image, why) for image, why in starless.items()])
 
 
-def measure_all(sights: Sequence[Sight], camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
-    """PSF, stars and stamps of all exposures; a bar and an artifact show how far it has come."""
+def measure_all(
+    what: str, sights: Sequence[Sight], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+) -> Outcome:
+    """PSF, stars and stamps of all exposures; a bar and an artifact show how far it, `what`, has come."""
     under_way = [launch(measure_stamps, sight, camera=camera, recipe=recipe, store=store) for sight in sights]
-    return collect(_shown("scene", under_way))
+    return collect(_shown(what, under_way))
 
 
 def fit_curves(

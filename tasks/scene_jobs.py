@@ -100,13 +100,30 @@ def sights_of_survey(
     for header, some in near:
         ccd, qid = ccd_of(header.ref), quadrant_of(header.ref).qid
         job = jobs.get(str(ccd))
-        if job is not None:
-            masks = {qid: job.masks[qid]} if qid in job.masks else {}
-            job = replace(job, headers={qid: header}, masks=masks)
         reason = aside.get(str(ccd), "MissingProduct: its raw frame is not in the store; run the flow download")
-        filter = str(ccd.exposure.filter)
-        found.append((Sight(header.ref.data_id, filter, header, job or ()), tuple(some), "" if job else reason))
+        sight = _of_quadrant(job, qid) if job else Sight(header.ref.data_id, str(ccd.exposure.filter), header, ())
+        found.append((sight, tuple(some), "" if job else reason))
     return _chosen(found, store, recipe)
+
+
+def sights_of_period(
+    store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Collection
+) -> tuple[list[Sight], list[SetAside]]:
+    """Every quadrant exposure of a period, with the stars around it and no target; and what cannot be measured.
+
+    ``which``: filters and ccdids, as for `tasks.selection.frames`.
+    """
+    ready, aside = ccd_jobs(store, period, recipe.quadrant or QuadrantRecipe(), **which)
+    sights = [_of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)]
+    found, starless = with_reference(sights, store, recipe)
+    return found, [*aside, *(SetAside(image, why) for image, why in starless.items())]
+
+
+def _of_quadrant(job: CcdJob, qid: int) -> Sight:
+    header = job.headers[qid]
+    masks = {qid: job.masks[qid]} if qid in job.masks else {}
+    filter = str(job.ccd.exposure.filter)
+    return Sight(header.ref.data_id, filter, header, replace(job, headers={qid: header}, masks=masks))
 
 
 def sights_of_images(

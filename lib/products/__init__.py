@@ -27,6 +27,7 @@ from lib.products.calibrations import (
 from lib.products.exposures import catalogue_ref, figure_ref, pocket_profiles_ref, quadrant_ref, report_ref, summary_ref
 from lib.products.fits import (
     fitted_ref,
+    psf_figure_ref,
     star_index_ref,
     star_table_ref,
     starflat_figure_ref,
@@ -84,6 +85,7 @@ __all__ = [
     "pocket_profiles_ref",
     "pocket_ref",
     "psf_catalogue_ref",
+    "psf_figure_ref",
     "psf_ref",
     "quadrant_of",
     "quadrant_ref",

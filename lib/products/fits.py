@@ -47,6 +47,10 @@ def starflat_figure_ref(recipe: recipes.SequenceReportRecipe, period: Period, fi
     return fitted_ref(Kind.FIGURE, recipe, period, filter, name, f"starflat_{name}.png")
 
 
+def psf_figure_ref(recipe: recipes.PsfReportRecipe, period: Period, filter: Filter, name: str) -> ProductRef:
+    return fitted_ref(Kind.FIGURE, recipe, period, filter, f"psf-{name}", f"psf-{name}.png")
+
+
 def fitted_ref(kind: Kind, recipe: object, period: Period, filter: Filter, part: str, name: str) -> ProductRef:
     """Of a filter and period; `name` ends the file's."""
     file_name = f"ztfin2p3_{period_name(period)}_000000_{filter}_{name}"

@@ -24,7 +24,7 @@ from lib.recipes.detector import (
     VerdictRecipe,
 )
 from lib.recipes.fit import PhotometricLimits, RobustRecipe, StarflatRecipe, Stop, UbercalRecipe
-from lib.recipes.light_curve import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe
+from lib.recipes.light_curve import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, PsfReportRecipe
 from lib.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
 from lib.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
 from lib.recipes.report import DetectorRecipe, ReportRecipe
@@ -58,6 +58,7 @@ __all__ = [
     "PocketRecipe",
     "PsfCatalogueRecipe",
     "PsfRecipe",
+    "PsfReportRecipe",
     "QuadrantRecipe",
     "QualityRecipe",
     "ReferenceRecipe",

@@ -27,8 +27,18 @@ class PsfCatalogueRecipe:
     version: int = 2
 
     def __post_init__(self) -> None:
-        if self.side < 7 or self.side % 2 == 0:
-            raise ValueError(f"side = {self.side}: stamps have an odd number of pixels, 7 or more")
+        if self.side < 9 or self.side % 2 == 0:
+            raise ValueError(f"side = {self.side}: stamps have an odd number of pixels, 9 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class PsfReportRecipe:
+    """Pictures of the PSFs of a period."""
+
+    stars: PsfCatalogueRecipe = PsfCatalogueRecipe()
+    most: int = 400
+    """Quadrant exposures shown, evenly chosen."""
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def growth_residual(
 def magnitude_slope(flux: NDArray, error: NDArray, reference: NDArray) -> tuple[float, float]:
     """Slope of the stars' residuals with their magnitude, and its error: mmag per magnitude, 0 when all is linear.
 
-    A PSF that depends on the flux (brighter-fatter, deferred charge) shows here before anywhere else.
+    A PSF that depends on the flux (brighter-fatter, deferred charge) makes bright stars too faint.
 
     Parameters
     ----------
@@ -56,15 +56,40 @@ def magnitude_slope(flux: NDArray, error: NDArray, reference: NDArray) -> tuple[
         raise NoStars(f"{good.sum()} stars above 10 sigma: 3 are needed for a slope")
     magnitude = -2.5 * np.log10(reference[good])
     residual = -2500 * np.log10(flux[good] / reference[good])
-    sigma = 2500 / np.log(10) * np.hypot(error[good] / flux[good], 1e-3)
+    return robust_slope(magnitude, residual, 2500 / np.log(10) * np.hypot(error[good] / flux[good], 1e-3))
+
+
+def width_slope(magnitude: NDArray, width: NDArray, error: NDArray) -> tuple[float, float]:
+    """Slope of the stars' widths with their magnitude, and its error: relative width per magnitude.
+
+    0 when the PSF does not depend on the flux: needs no other measurement of the stars, and so tells of one exposure.
+
+    Parameters
+    ----------
+    magnitude, width, error : (star,)
+        Of any zero point; how much wider than the PSF each star is, relative (`StarFluxes.width`).
+
+    Raises
+    ------
+    NoStars
+        Fewer than three stars of known width.
+    """
+    good = np.isfinite(magnitude) & np.isfinite(width) & (error > 0)
+    if good.sum() < 3:
+        raise NoStars(f"{good.sum()} stars of known width: 3 are needed for a slope")
+    return robust_slope(magnitude[good], width[good], np.hypot(error[good], 1e-3))
+
+
+def robust_slope(x: NDArray, y: NDArray, sigma: NDArray) -> tuple[float, float]:
+    """Of the straight line through points, and its error; points 5 standard deviations off are left out."""
     for _ in range(5):
         weight = sigma**-2.0
-        centred = magnitude - np.average(magnitude, weights=weight)
+        centred = x - np.average(x, weights=weight)
         information = float(np.sum(weight * centred**2))
-        slope = float(np.sum(weight * centred * residual)) / information
-        rest = residual - slope * centred - np.average(residual, weights=weight)
+        slope = float(np.sum(weight * centred * y)) / information
+        rest = y - slope * centred - np.average(y, weights=weight)
         kept = np.abs(rest) < 5 * sigma * max(1.0, float(np.median(np.abs(rest / sigma))) / 0.6745)
         if kept.all():
             break
-        magnitude, residual, sigma = magnitude[kept], residual[kept], sigma[kept]
+        x, y, sigma = x[kept], y[kept], sigma[kept]
     return slope, information**-0.5

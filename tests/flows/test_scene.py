@@ -16,6 +16,7 @@ from astropy.wcs import WCS
 from flows.calibrate import calibrate
 from flows.download import download
 from flows.policies import TooMuchSetAside
+from flows.psf import psf
 from flows.scene import scene
 from flows.ubercal import ubercal
 from lib.camera import TINY
@@ -74,12 +75,12 @@ def measured(followed: Followed, two: Outcome) -> Outcome:
 def exposures(followed: Followed, measured: Outcome) -> list[Measured]:
     """What the light curve was made of."""
     found = []
-    for psf in measured.of(Kind.PSF):
+    for each in measured.of(Kind.PSF):
         tables = []
         for kind in (Kind.PSF, Kind.PSF_CATALOGUE, Kind.STAMP):
-            built = next(one for one in measured.of(kind) if one.ref.data_id.startswith(psf.ref.data_id))
+            built = next(one for one in measured.of(kind) if one.ref.data_id.startswith(each.ref.data_id))
             tables.append(table_of(built, followed.store))
-        found.append(Measured(psf.ref.data_id, stamp_of_table(tables[2]), psf_of(tables[0]), tables[1]))
+        found.append(Measured(each.ref.data_id, stamp_of_table(tables[2]), psf_of(tables[0]), tables[1]))
     return found
 
 
@@ -101,6 +102,20 @@ def test_the_light_curve_is_that_of_the_supernova(followed, measured):
     assert abs(east) < 4 * float(about["ra_error_arcsec"]) + 0.02  # the simulated stars' positions are exact; the
     north = (float(about["dec"]) - followed.one.dec) * 3600  # PSF's centre is that of its Moffat, to 0.02 pixels
     assert abs(north) < 4 * float(about["dec_error_arcsec"]) + 0.02
+
+
+def test_a_night_is_measured_with_its_psfs_whatever_is_on_it(followed, measured, tmp_path):
+    """The quadrant of the supernova was: its PSF serves both flows."""
+    night = f"{followed.plans[0].night:%Y%m%d}"
+    store = shutil.copytree(followed.store, tmp_path / "store")
+    watched = Watched(store)
+    state = psf(night, str(store), ccds=[6], recipe=RECIPE.stars, return_state=True, **HOW)
+    assert kinds(watched.written()) == {"psf": 3, "psfcat": 3, "figure": 2}
+    outcome = state.result()
+    assert [len(outcome.of(kind)) for kind in (Kind.PSF, Kind.PSF_CATALOGUE)] == [4, 4]
+    page = str(artifacts(state)["psf-zr"].data)
+    assert "4 quadrant exposures" in page
+    assert "thousandths per magnitude" in page
 
 
 def test_a_second_target_has_a_light_curve_of_its_own(followed, two, measured):

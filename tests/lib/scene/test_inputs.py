@@ -136,7 +136,7 @@ def test_a_bright_star_is_not_disturbed_by_a_faint_one_but_disturbs_it():
 
 
 def test_stars_that_show_a_psf_are_whole_good_and_the_brightest_first():
-    recipe = PsfCatalogueRecipe(side=7, max_stars=2, psf=PsfRecipe(margin=1, min_stars=2))
+    recipe = PsfCatalogueRecipe(side=9, max_stars=2, psf=PsfRecipe(margin=1, min_stars=2))
     one = exposure()
     some = stars([30.0, 10.0, 2.0, 45.0, 50.0], [20.0, 20.0, 20.0, 30.0, 8.0], [13.0, 15.0, 12.0, 14.0, 16.0])
     # The first is on a dead pixel, the third at the edge; two of the other three are asked for.

@@ -12,7 +12,7 @@ from lib.scene.errors import NoStars
 from lib.scene.local import LocalWcs, refine_wcs, throughputs
 from lib.scene.psf import Psf
 from lib.scene.psf_fit import fit_psf
-from lib.scene.quality import growth_residual, magnitude_slope
+from lib.scene.quality import growth_residual, magnitude_slope, width_slope
 from lib.scene.stars import StarStamps, measure_stars
 from lib.simulate.transient import simulate_transient
 from tests.lib.scene.reduce import local_psf, stamps_of
@@ -111,6 +111,23 @@ def test_residuals_that_depend_on_the_magnitude_raise_the_alarm(noisy):
     slope, sigma = magnitude_slope(bent / ratio, fluxes.error / ratio, simulated.star_flux)
     assert abs(slope - 15) < 4 * sigma
     assert abs(slope) > 5 * sigma
+
+
+@given(bent=st.floats(-0.02, 0.02), seed=st.integers(0, 2**32 - 1))
+def test_stars_that_widen_with_their_light_raise_the_alarm_and_one_blended_star_does_not(bent, seed):
+    random = np.random.default_rng(seed)
+    magnitude, error = random.uniform(13, 18, 60), random.uniform(1e-3, 5e-3, 60)
+    width = bent * (magnitude - 15) + random.normal(0, np.hypot(error, 1e-3))
+    width[7] += 0.8
+    slope, sigma = width_slope(magnitude, width, error)
+    # Five standard errors: one in 2e6 draws, and none of the 100 of a run.
+    assert abs(slope - bent) < 5 * sigma
+    assert sigma < 5e-4  # the mean error, 3e-3, over the spread of 60 magnitudes, 1.4 sqrt(60)
+
+
+def test_too_few_widths_are_an_error():
+    with pytest.raises(NoStars, match="2 stars of known width: 3 are needed"):
+        width_slope(np.arange(3.0), np.array([1.0, np.nan, 1.0]), np.ones(3))
 
 
 def test_too_few_stars_are_an_error(noisy):

@@ -1,0 +1,75 @@
+"""Pictures of a period's PSFs, in the store and among the orchestrator's artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from prefect.artifacts import create_markdown_artifact
+
+from lib.figures import psf
+from lib.figures.leaf import render_leaf
+from lib.identifiers import Filter
+from lib.periods import Period
+from lib.products import Built, Kind, ProductRef, Value, exposure_of, psf_figure_ref
+from lib.recipes import PsfCatalogueRecipe, PsfReportRecipe
+from lib.store import Store
+from lib.store.parquet import read_table
+from tasks.outcome import Outcome
+from tasks.policies import collect, launch, product_task, tell_where
+from tasks.reading import opened
+from tasks.selection import grouped, spread
+from tasks.starflat_report import picture_of
+
+DRAWN = {"shape": psf.shape_picture, "stars": psf.star_picture}
+"""Pictures in the order of the page."""
+
+
+@product_task
+def draw_psf(
+    target: ProductRef, shown: Sequence[tuple[Built, Built]], name: str, recipe: PsfReportRecipe, store: Store
+) -> Built:
+    """One picture of the PSFs of a filter, of each its catalogue beside it."""
+    inputs = [one for pair in shown for one in pair]
+
+    def make(spool: Path) -> Mapping[str, Value]:
+        with opened(store, inputs) as paths:
+            psfs, stars = (pa.concat_tables([read_table(path) for path in some]) for some in (paths[::2], paths[1::2]))
+        picture = DRAWN[name](psfs, stars)
+        spool.write_bytes(picture.png)
+        return {"title": picture.title, "caption": picture.caption}
+
+    return store.build(target, recipe, inputs, make)
+
+
+def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
+    """Draw the PSFs of each filter; an artifact shows them."""
+    of_report = PsfReportRecipe(recipe)
+    catalogues = {one.ref.data_id: one for one in measured.of(Kind.PSF_CATALOGUE)}
+    under_way = {}
+    for (filter,), psfs in grouped(measured.of(Kind.PSF), _filter).items():
+        pairs = [(one, catalogues[one.ref.data_id]) for one in psfs if one.ref.data_id in catalogues]
+        shown = spread(pairs, of_report.most)
+        under_way[filter] = [
+            launch(draw_psf, psf_figure_ref(of_report, period, filter, name), shown, name, of_report, store)
+            for name in DRAWN
+        ]
+    drawn = Outcome()
+    for filter, launched in under_way.items():
+        made = collect(launched)
+        show_psfs(filter, period, made.built, store)
+        drawn += made
+    tell_where(drawn, store)
+    return drawn
+
+
+def show_psfs(filter: Filter, period: Period, pictures: Sequence[Built], store: Store) -> None:
+    """An artifact, its key the filter's: the periods form a history."""
+    title = f"PSF of {filter}, {period}"
+    page = render_leaf(title, {}, [picture_of(one, store) for one in pictures])
+    create_markdown_artifact(page, key=f"psf-{filter}", description=title)
+
+
+def _filter(quadrant_exposure: ProductRef) -> Filter:
+    return exposure_of(quadrant_exposure).filter
