@@ -77,17 +77,18 @@ def improve_map(
         crossed = np.empty((4 + n_shape, n * n))
         add_to_map(float(star.psf.spacing), n, star.x, star.y, star.flux / factor**2, star.rest, both, star.keep,
                    stamps.side, fine, fine_right, crossed)  # fmt: skip
-        eliminated.append(crossed[:4] @ terms.basis)
+        eliminated.append(crossed[:4])
         fine_right -= crossed[:4].T @ (star.own.T @ star.rest)
         mixed += crossed[4:]
         by_shape += star.shape.T @ star.shape
         right += star.shape.T @ star.rest
 
     old, firm, typical = (model.residual.ravel(), np.diag(fine).max(), np.diag(fine).mean())
-    rows, gone = terms.rows @ terms.basis, np.concatenate(eliminated)
+    rows, gone = terms.rows @ terms.basis, np.concatenate(eliminated) @ terms.basis
     weight = firm * terms.weight
-    by_map = terms.basis.T @ (terms.basis.T @ fine).T
-    by_map += (rows.T * weight) @ rows - gone.T @ gone
+    fine[np.diag_indices_from(fine)] /= 2  # a half of it and its mirror image make the whole
+    half = terms.basis.T @ (terms.basis.T @ fine).T
+    by_map = half + half.T + (rows.T * weight) @ rows - gone.T @ gone
     by_map[np.diag_indices_from(by_map)] += recipe.ridge * typical
     map_right = terms.basis.T @ fine_right + rows.T @ (weight * (terms.wanted - terms.rows @ old))
     mixed = mixed @ terms.basis

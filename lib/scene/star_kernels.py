@@ -76,8 +76,9 @@ def measure_star(moffat, residual, spacing, data, keep, own, n_pass, fixed, side
 def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, crossed):  # type: ignore[no-untyped-def]
     """One star's part in the least squares for the residual map.
 
-    normal (map, map) += B^T B, right (map,) += B^T rest, crossed (column, map) = q^T B, with B the star's flux times
-    the B-splines at its pixels, `rest` (pixel,) its residual and q (pixel, column) whatever else is fitted.
+    normal (map, map) += B^T B, its lower triangle, right (map,) += B^T rest, crossed (column, map) = q^T B, with B the
+    star's flux times the B-splines at its pixels, `rest` (pixel,) its residual and q (pixel, column) whatever else is
+    fitted.
     """
     index, weight = np.empty(16, np.int64), np.empty(16)
     crossed[:] = 0.0
@@ -101,5 +102,5 @@ def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, c
                 right[index[a]] += weight[a] * rest[p]
                 for k in range(q.shape[1]):
                     crossed[k, index[a]] += weight[a] * q[p, k]
-                for b in range(n):
+                for b in range(a + 1):  # indices rise
                     row[index[b]] += weight[a] * weight[b]
