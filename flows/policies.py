@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from prefect import Flow, flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -20,10 +21,12 @@ from lib.errors import PipelineError
 from lib.recipes import recipe_from
 from tasks.engine import running
 from tasks.outcome import Outcome
-from tasks.settings import cores
+from tasks.settings import cluster, cores
 
 THREADS = 8
 """Tasks under way at once: enough to keep the workers busy and the archive's few connections used."""
+CLUSTER_THREADS = 256
+"""The same on a cluster, whose workers come and go."""
 
 
 class TooMuchSetAside(PipelineError):
@@ -34,7 +37,8 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
     """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
 
     The decorated function has the parameters ``workers`` (processes; 0: none; None: one a
-    core) and ``max_set_aside`` (fraction of the inputs above which the flow fails).
+    core) and ``max_set_aside`` (fraction of the inputs above which the flow fails).  Where the operator names a
+    cluster, its workers compute instead of processes.
     """
 
     def decorate(function: Callable[..., Outcome]) -> Flow:
@@ -46,7 +50,9 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
             if workers is not None and workers < 0:
                 raise ValueError(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
             began = time.monotonic()
-            with running(cores() if workers is None else workers) as engine:
+            with running(cores() if workers is None else workers, cluster()) as engine:
+                if engine and engine.scheduler:
+                    widen(CLUSTER_THREADS)
                 outcome = function(*args, **kwargs)
             peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
             get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
@@ -65,12 +71,29 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
             return_annotation=State,
         )
         shown.__annotations__ = types | {"return": State}
-        made = flow(shown, name=name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
+        made = flow(shown, name=name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False)
         for parameter, text in meanings(shown.__doc__).items():  # it reads docstrings of another style only
             made.parameters.properties[parameter]["description"] = text
         return made
 
     return decorate
+
+
+class TaskThreads(ThreadPoolTaskRunner):
+    """Threads for the tasks under way, how many being known only when the flow has begun."""
+
+    def widen(self, count: int) -> None:
+        """Before a task was submitted."""
+        self.__exit__(None, None, None)
+        self._max_workers = count
+        self.__enter__()
+
+
+def widen(count: int) -> None:
+    """Let the running flow have so many tasks under way."""
+    context = FlowRunContext.get()
+    if context is not None and isinstance(context.task_runner, TaskThreads):
+        context.task_runner.widen(count)
 
 
 def as_recipe(kind: type, value: object) -> object:

@@ -23,7 +23,6 @@ def ubercal(
     filters: list[str] | None = None,
     external: str | None = None,
     hats: str | None = None,
-    scheduler: str | None = None,
     recipe: SurveyRecipe = SurveyRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
@@ -41,8 +40,6 @@ def ubercal(
         not given.
     hats
         Folder for the mean stars of each filter as a HATS catalogue; not written if not given.
-    scheduler
-        Address of a Dask scheduler whose workers read and keep the measurements; this machine if not given.
     """
     scope, products = scope_of(period, camera, ccds, filters), store_at(store)
 
@@ -52,9 +49,7 @@ def ubercal(
         for filter, some in found.items()
     )
 
-    fitted = fit_surveys(
-        tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external=external, scheduler=scheduler
-    )
+    fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external=external)
 
     drawn = draw_surveys(fitted, scope.camera, recipe, products, external=external is not None)
     for stars in fitted.of(Kind.MEAN_STARS) if hats else ():

@@ -1,7 +1,7 @@
-"""Where the work of a task runs: in the task's own thread, or in worker processes.
+"""Where the work of a task runs: in the task's own thread, in worker processes, on the workers of a cluster.
 
 A Prefect task in a thread costs 9 ms, one in a process of Prefect's own runner 185 ms.  So
-tasks are threads, which hand what costs CPU seconds to a pool of processes and wait.
+tasks are threads, which hand what costs CPU seconds to others and wait.
 """
 
 from __future__ import annotations
@@ -17,20 +17,32 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import threadpoolctl
 
 from lib.errors import TransientError
 
 
+class Engine(Protocol):
+    scheduler: str | None
+    """Address of that of a cluster."""
+    peak_bytes: int
+    """Of memory, the largest of any worker so far."""
+
+    def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class Workers:
     """A pool of processes that survives the death of one of them."""
+
+    scheduler = None
 
     def __init__(self, count: int) -> None:
         self._count = count
         self.peak_bytes = 0
-        """Of memory, the largest of any worker so far."""
         self._lock = threading.Lock()
         self._pool = self._start()
 
@@ -62,30 +74,55 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
-_workers: ContextVar[Workers | None] = ContextVar("workers", default=None)
+_engine: ContextVar[Engine | None] = ContextVar("engine", default=None)
 
 
 @contextmanager
-def running(count: int) -> Iterator[Workers | None]:
-    """Have tasks computed by that many processes (0: in their own threads).  An engine already running is used."""
-    if count == 0 or _workers.get() is not None:
-        yield _workers.get()
+def running(count: int, cluster: str | None = None) -> Iterator[Engine | None]:
+    """Have tasks computed by that many processes (0: in their own threads).  An engine already running is used.
+
+    Parameters
+    ----------
+    cluster
+        Address of a Dask scheduler: its workers compute, however many, unless `count` is 0.
+
+    Raises
+    ------
+    ValueError
+        There is no such cluster.
+    """
+    if count == 0 or _engine.get() is not None:
+        yield _engine.get()
         return
-    workers = Workers(count)
-    token = _workers.set(workers)
+    engine = _on_cluster(cluster) if cluster else Workers(count)
+    token = _engine.set(engine)
     try:
-        yield workers
+        yield engine
     finally:
-        _workers.reset(token)
-        workers.close()
+        _engine.reset(token)
+        engine.close()
+
+
+def _on_cluster(address: str) -> Engine:
+    try:
+        from tasks.cluster import Cluster  # an extra of the installation
+    except ImportError as error:
+        raise ValueError(f"a cluster, {address}, needs the extra `dask` of this package: {error}") from error
+    return Cluster(address)
+
+
+def scheduler() -> str | None:
+    """Address of the running engine's Dask scheduler, if it is a cluster."""
+    engine = _engine.get()
+    return engine.scheduler if engine else None
 
 
 def compute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a task's function wherever the running engine computes."""
-    workers = _workers.get()
-    if workers is None:
+    engine = _engine.get()
+    if engine is None:
         return function(*args, **kwargs)
-    return workers.call(f"{function.__module__}:{function.__qualname__}", args, kwargs)
+    return engine.call(f"{function.__module__}:{function.__qualname__}", args, kwargs)
 
 
 def call_by_path(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, int]:

@@ -31,6 +31,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cluster() -> str | None:
+    """Address of the Dask scheduler whose workers compute, if it is not this machine's processes (``ZTF_CLUSTER``)."""
+    return os.environ.get("ZTF_CLUSTER") or None
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 

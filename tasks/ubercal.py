@@ -36,6 +36,7 @@ from lib.recipes import SurveyRecipe
 from lib.store import Store
 from lib.store.parquet import read_parts, read_table, write_parts, write_table
 from lib.tables import schema_of
+from tasks.engine import scheduler
 from tasks.outcome import Outcome, attempt
 from tasks.policies import collect, launch, product_task, query_task
 from tasks.reading import file_as_input, opened
@@ -142,18 +143,18 @@ def fit_surveys(
     store: Store,
     *,
     external: str | None = None,
-    scheduler: str | None = None,
 ) -> Outcome:
-    """One fit for each star table, given by its index."""
+    """One fit for each star table, given by its index; on a cluster its workers keep the measurements of all."""
+    fit = product_task(fit_survey.computes, in_worker=False) if scheduler() else fit_survey
     return collect(
         launch(
-            fit_survey,
+            fit,
             survey_ref(Kind.ZERO_POINTS, recipe, period_of(index.ref), filter_of(index.ref)),
             index,
             camera=camera,
             recipe=recipe,
             external=external,
-            scheduler=scheduler,
+            scheduler=scheduler(),
             store=store,
         )
         for index in indices

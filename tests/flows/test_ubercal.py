@@ -96,11 +96,11 @@ def groups(table: pa.Table) -> dict[tuple[int, int], np.ndarray]:
     return {divmod(int(code[rows[0]]), 100): rows for rows in parts}
 
 
-def fitted(store: Store, folder: Path, external: Path | None, scheduler: str | None = None):
+def fitted(store: Store, folder: Path, external: Path | None, workers: int | None = 0):
     return ubercal(
-        PERIOD, str(folder / "store"), camera="tiny", filters=["zr"], recipe=RECIPE, workers=0,
+        PERIOD, str(folder / "store"), camera="tiny", filters=["zr"], recipe=RECIPE, workers=workers,
         hats=str(folder / "hats"),
-        external=str(external) if external else None, scheduler=scheduler,
+        external=str(external) if external else None,
     )  # fmt: skip
 
 
@@ -205,13 +205,14 @@ def test_nothing_is_fitted_again_unless_the_external_catalogue_changed(month, tm
     assert first.sha256 == second.sha256  # the same bytes: nothing behind it is made again
 
 
-def test_workers_of_a_cluster_find_the_same(month):
+def test_workers_of_a_cluster_find_the_same(month, monkeypatch):
     built = month.store.find(month.outcome.of(Kind.ZERO_POINTS)[0].ref)
     with month.store.open(built) as path:
         before = pq.read_table(path)
     month.store.remove(built.ref)
     with LocalCluster(n_workers=2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster:
-        again = fitted(month.store, month.external.parent, month.external, cluster.scheduler_address)
+        monkeypatch.setenv("ZTF_CLUSTER", cluster.scheduler_address)
+        again = fitted(month.store, month.external.parent, month.external, workers=None)
     assert again.set_aside == ()
     with month.store.open(again.of(Kind.ZERO_POINTS)[0]) as path:
         found = pq.read_table(path)

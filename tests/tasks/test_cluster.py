@@ -1,0 +1,74 @@
+"""Work done by a Dask cluster comes home, errors and all, and survives the death of a worker."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import LocalCluster
+
+from lib.errors import BadData, TransientError
+from tasks.engine import compute, running, scheduler
+from tests.tasks.test_engine import die, refuse, where
+
+
+def die_once(mark: Path) -> int:
+    """The first worker that does this dies."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as made,
+    ):
+        yield made
+
+
+def test_it_is_done_there_and_its_errors_come_home(cluster):
+    with running(2, cluster.scheduler_address) as engine:
+        assert scheduler() == cluster.scheduler_address
+        assert compute(where) != os.getpid()
+        with pytest.raises(BadData, match="no"):
+            compute(refuse)
+        assert engine.peak_bytes > 1e7
+    assert compute(where) == os.getpid()
+    with running(0, cluster.scheduler_address):  # none but this process
+        assert (compute(where), scheduler()) == (os.getpid(), None)
+
+
+def test_what_a_dead_worker_had_under_way_another_does_again(cluster, tmp_path):
+    with running(2, cluster.scheduler_address):
+        before = compute(where)
+        assert compute(die_once, tmp_path / "mark") not in (before, os.getpid())
+        with pytest.raises(TransientError, match=r"lost tests\.tasks\.test_engine:die"):
+            compute(die)
+        assert compute(where) != os.getpid()
+
+
+def test_an_address_where_nobody_answers_is_told():
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(ValueError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1"),
+        running(2, "tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_a_scheduler_that_is_gone_is_a_fault_that_a_new_one_cures():
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as made,
+        running(2, made.scheduler_address),
+    ):
+        assert compute(where) == os.getpid()  # its worker is a thread here
+        made.close()
+        for _ in range(2):  # while it is looked for, and after
+            with pytest.raises(TransientError, match=r"the cluster lost|is gone"):
+                compute(where)
