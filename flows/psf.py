@@ -7,7 +7,7 @@ from flows.policies import product_flow
 from lib.recipes import PsfCatalogueRecipe
 from tasks.outcome import Outcome
 from tasks.psf_report import draw_psfs
-from tasks.scene_flow import measure_all
+from tasks.scene_flow import measure_frames
 from tasks.scene_jobs import sights_of_period
 from tasks.settings import store_at
 
@@ -33,9 +33,9 @@ def psf(
     scope, products = scope_of(period, camera, ccds, filters), store_at(store)
 
     which = {"filters": scope.filters, "ccdids": scope.ccdids}
-    sights, unready = sights_of_period(products, scope.period, recipe, **which)
+    frames, unready = sights_of_period(products, scope.period, recipe, **which)
 
-    measured = measure_all("psf", sights, scope.camera, recipe, products)
+    measured = measure_frames(frames, scope.camera, recipe, products)
 
     drawn = draw_psfs(measured, scope.period, recipe, products)
     return measured + drawn + Outcome(set_aside=unready)

@@ -49,7 +49,7 @@ def scene(
 
     sights, unused, imported = sights_of(products, wanted, recipe, images, reference)
 
-    measured = measure_all("scene", sights, camera_named(camera), recipe.stars, products)
+    measured = measure_all(sights, camera_named(camera), recipe.stars, products)
 
     curves = fit_curves(wanted, sights, unused, measured, camera_named(camera), recipe, products)
 

@@ -21,9 +21,8 @@ from lib.store import Store
 from lib.store.parquet import read_table
 from tasks.outcome import Outcome
 from tasks.policies import collect, launch, product_task, tell_where
-from tasks.reading import opened
+from tasks.reading import as_input, opened
 from tasks.report import truth_digest
-from tasks.scene import as_input
 from tasks.scene_flow import figures_of
 
 CAPTIONS = {

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tasks.policies import Launched
 
 PAUSE_SECONDS = 2.0
 """Between updates of the artifact: each is a request to the server."""
@@ -54,3 +56,12 @@ def arrivals(what: str, n_files: int) -> Iterator[Arrivals]:
         counted = Arrivals(what, n_files, bar)
         yield counted
         counted.show()
+
+
+def shown(what: str, under_way: Sequence[Launched]) -> Sequence[Launched]:
+    """Tasks, once all have come to their end."""
+    with arrivals(what, len(under_way)) as arrived:
+        for one in under_way:
+            one.future.wait()
+            arrived.file_done()
+    return under_way

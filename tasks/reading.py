@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -40,3 +41,10 @@ def file_as_input(path: str) -> Built:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     ref = ProductRef(Kind.REFERENCE, NO_RECIPE, "external", Path(path).name)
     return Built(ref, content, Path(path).stat().st_size)
+
+
+def as_input(ref: ProductRef, told: object) -> Built:
+    """What an operator told, which has no file, as an input of a product: another word makes another product."""
+    text = json.dumps(told)
+    told_ref = ProductRef(Kind.SUMMARY, NO_RECIPE, f"{ref.data_id}/told", "told.json")
+    return Built(told_ref, hashlib.sha256(text.encode()).hexdigest(), len(text))

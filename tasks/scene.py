@@ -1,9 +1,7 @@
-"""From exposures of a target to its light curve: PSFs and stamps, exposure by exposure; then one fit of all."""
+"""From PSFs, stars and stamps of a target's exposures to its light curve: one fit of all."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,38 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.camera import Camera
-from lib.catalogue.reference import stars_within
-from lib.catalogue.star_table import pixels_touched
 from lib.catalogue.starflat import StarflatMap
-from lib.catalogue.stars import Stars, cone, reference_stars, wcs_of
-from lib.products import (
-    NO_RECIPE,
-    Built,
-    Kind,
-    ProductRef,
-    Value,
-    curve_stars_ref,
-    exposure_of,
-    psf_catalogue_ref,
-    psf_ref,
-    scene_ref,
-    stamp_ref,
-)
-from lib.recipes import LightCurveRecipe, PsfCatalogueRecipe
-from lib.scene.catalogue import (
-    MeasuredStars,
-    Origin,
-    measure_exposure,
-    psf_catalogue,
-    psf_of,
-    psf_table,
-    stamp_of_table,
-    stamp_table,
-)
+from lib.products import Built, ProductRef, Value, curve_stars_ref, scene_ref
+from lib.recipes import LightCurveRecipe
+from lib.scene.catalogue import psf_of, stamp_of_table
 from lib.scene.curve import Assembled, Measured, SurveyStars, assemble, star_repeatability
 from lib.scene.curve_table import Unused, light_curve_table, scene_planes, summary_of
 from lib.scene.fit import fit_scene
-from lib.scene.inputs import Exposure, matrix_at, stamp_of
 from lib.scene.model import SceneFit
 from lib.scene.target import Target
 from lib.store import Store
@@ -51,40 +24,7 @@ from lib.store.fits import write_fits
 from lib.store.parquet import read_table, write_table
 from tasks.outcome import Outcome
 from tasks.policies import product_task
-from tasks.reading import opened
-from tasks.reduction import PROPER_MOTION_ARCSEC
-from tasks.scene_jobs import Sight
-
-
-@product_task
-def measure_stamps(target: Sight, camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
-    """PSF of an exposure, its stars measured with it, and its targets cut out; read only if one of them is missing."""
-    look = _Look(target, camera, recipe, store)
-    inputs = [*target.inputs, *target.stars]
-
-    def write_psf(spool: Path) -> Mapping[str, Value]:
-        table = psf_table(look.measured, look.exposure.mjd)
-        write_table(spool, table)
-        return {"n_star": table["n_star"][0].as_py(), "fwhm": round(table["fwhm"][0].as_py(), 4)}
-
-    def write_catalogue(spool: Path) -> Mapping[str, Value]:
-        table = look.catalogue()
-        write_table(spool, table, {"image": target.image, "band": target.band})
-        return {"n_stars": table.num_rows, "pixels": pixels_touched(table["star_id"])}
-
-    def cut_out(one: Target) -> Built:
-        ref = stamp_ref(recipe, target.image, one.name)
-        place = as_input(ref, [one.ra, one.dec])
-        made = lambda spool: write_table(spool, stamp_table(stamp_of(look.exposure, one, recipe.side)))  # noqa: E731
-        return store.build(ref, recipe, [*target.inputs, place], made)
-
-    return Outcome(
-        [
-            store.build(psf_ref(recipe, target.image), recipe, inputs, write_psf),
-            store.build(psf_catalogue_ref(recipe, target.image), recipe, inputs, write_catalogue),
-            *map(cut_out, target.targets),
-        ]
-    )
+from tasks.reading import as_input, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,48 +39,6 @@ class Parts:
     @property
     def inputs(self) -> list[Built]:
         return [one for one in (self.psf, self.catalogue, self.stamp, self.starflat) if one is not None]
-
-
-class _Look:
-    """What is read and measured of an exposure, once, and only if it is asked for."""
-
-    def __init__(self, sight: Sight, camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> None:
-        self.sight, self.camera, self.recipe, self.store = sight, camera, recipe, store
-
-    @cached_property
-    def exposure(self) -> Exposure:
-        image, self.header = self.sight.read(self.camera, self.recipe.quadrant, self.store)
-        return Exposure.of(image, self.header, wcs_of(self.header, self.sight.label), self.sight.label)
-
-    @cached_property
-    def measured(self) -> MeasuredStars:
-        exposure = self.exposure
-        rows, columns = exposure.image.data.shape
-        ra, dec = (float(w) for w in exposure.wcs.all_pix2world((columns - 1) / 2, (rows - 1) / 2, 0))
-        scale = float(abs(_determinant(matrix_at(exposure.wcs, ra, dec))) ** -0.5)
-        return measure_exposure(exposure, self._stars_around(scale), scale, self.recipe)
-
-    def _stars_around(self, scale: float) -> Stars:
-        exposure, recipe, shape = self.exposure, self.recipe, self.exposure.image.data.shape
-        beyond = PROPER_MOTION_ARCSEC + recipe.isolation_arcsec + recipe.side * scale
-        around = cone([exposure.wcs], shape, beyond_arcsec=beyond)
-        with opened(self.store, self.sight.stars) as paths:
-            table = pa.concat_tables(stars_within(read_table(path), *around) for path in paths)
-        years = 2000.0 + (exposure.mjd - 51544.5) / 365.25 - recipe.reference.epoch
-        return reference_stars(
-            table, exposure.wcs, shape, years=years, isolation_arcsec=recipe.isolation_arcsec,
-            margin=recipe.isolation_arcsec / scale,
-        )  # fmt: skip
-
-    def catalogue(self) -> pa.Table:
-        sight = self.sight
-        opening = exposure_of(sight.about.ref) if sight.quadrant else None
-        origin = Origin(sight.band, opening, sight.quadrant, self.camera if sight.quadrant else None)
-        measured, about = self.measured, sight.about.about
-        return psf_catalogue(
-            measured, self.exposure, origin, exptime=float(about.get("exptime") or 0.0),
-            seeing=float(about.get("seeing") or "nan"), infobits=int(about.get("infobits") or 0),
-        )  # fmt: skip
 
 
 @product_task
@@ -230,15 +128,3 @@ class _Fit:
         with opened(self.store, [self.survey]) as (path,):
             table = read_table(path, ["star_id", "mag"]).sort_by("star_id")
         return SurveyStars(table["star_id"].to_numpy(), table["mag"].to_numpy())
-
-
-def as_input(ref: ProductRef, told: object) -> Built:
-    """What an operator told, which has no file, as an input of a product: another word makes another product."""
-    text = json.dumps(told)
-    told_ref = ProductRef(Kind.SUMMARY, NO_RECIPE, f"{ref.data_id}/told", "told.json")
-    return Built(told_ref, hashlib.sha256(text.encode()).hexdigest(), len(text))
-
-
-def _determinant(matrix: object) -> float:
-    (a, b), (c, d) = matrix  # type: ignore[misc,attr-defined]
-    return float(a * d - b * c)

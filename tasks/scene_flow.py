@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib.camera import Camera
 from lib.errors import MissingProduct
+from lib.identifiers import CcdExposure
 from lib.products import Built, Kind, exposure_of, filter_of, light_curve_ref, psf_catalogue_ref, psf_ref, stamp_ref
 from lib.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe
 from lib.scene.curve_table import Unused
@@ -16,9 +17,10 @@ from lib.scene.target import Target, read_targets
 from lib.store import Store
 from tasks.archive import fetch_stars_around
 from tasks.outcome import Outcome, SetAside
-from tasks.policies import Launched, collect, launch
-from tasks.progress import arrivals
-from tasks.scene import Parts, fit_light_curve, measure_stamps
+from tasks.policies import collect, launch
+from tasks.progress import shown
+from tasks.psf import measure_quadrants, measure_stamps
+from tasks.scene import Parts, fit_light_curve
 from tasks.scene_jobs import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
 from tasks.star_table import nearest
 from tasks.stars import circle_around
@@ -58,12 +60,18 @@ def sights_of(
     return ready, unused, brought + Outcome(set_aside=[SetAside(image, why) for image, why in starless.items()])
 
 
-def measure_all(
-    what: str, sights: Sequence[Sight], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
-) -> Outcome:
-    """PSF, stars and stamps of all exposures; a bar and an artifact show how far it, `what`, has come."""
+def measure_all(sights: Sequence[Sight], camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
+    """PSF, stars and stamps of all exposures; a bar and an artifact show how far it has come."""
     under_way = [launch(measure_stamps, sight, camera=camera, recipe=recipe, store=store) for sight in sights]
-    return collect(_shown(what, under_way))
+    return collect(shown("scene", under_way))
+
+
+def measure_frames(
+    frames: Mapping[CcdExposure, Sequence[Sight]], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+) -> Outcome:
+    """PSFs and stars of CCD exposures; the same."""
+    how = {"camera": camera, "recipe": recipe, "store": store}
+    return collect(shown("psf", [launch(measure_quadrants, ccd, sights, **how) for ccd, sights in frames.items()]))
 
 
 def fit_curves(
@@ -165,14 +173,6 @@ def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> Nothi
 def _leave_out(unused: dict[Curve, list[Unused]], sight: Sight, targets: Iterable[Target], reason: str) -> None:
     for target in targets:
         unused.setdefault((target, sight.band), []).append(Unused(sight.image, sight.mjd, reason))
-
-
-def _shown(what: str, under_way: Sequence[Launched]) -> Sequence[Launched]:
-    with arrivals(what, len(under_way)) as arrived:
-        for one in under_way:
-            one.future.wait()
-            arrived.file_done()
-    return under_way
 
 
 def figures_of(curves: Outcome) -> list[tuple[Built, Built, Built]]:

@@ -16,7 +16,7 @@ from lib.archive.header import image_shape
 from lib.camera import Camera
 from lib.catalogue.stars import unit_vectors, wcs_of
 from lib.errors import BadData, MissingProduct
-from lib.identifiers import Quadrant
+from lib.identifiers import CcdExposure, Quadrant
 from lib.image import Image
 from lib.periods import Period
 from lib.products import (
@@ -108,7 +108,7 @@ def sights_of_survey(
 
 def sights_of_period(
     store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Collection
-) -> tuple[list[Sight], list[SetAside]]:
+) -> tuple[dict[CcdExposure, list[Sight]], list[SetAside]]:
     """Every quadrant exposure of a period, with the stars around it and no target; and what cannot be measured.
 
     ``which``: filters and ccdids, as for `tasks.selection.frames`.
@@ -116,7 +116,18 @@ def sights_of_period(
     ready, aside = ccd_jobs(store, period, recipe.quadrant or QuadrantRecipe(), **which)
     sights = [_of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)]
     found, starless = with_reference(sights, store, recipe)
-    return found, [*aside, *(SetAside(image, why) for image, why in starless.items())]
+    frames: dict[CcdExposure, list[Sight]] = defaultdict(list)
+    for sight in found:
+        frames[ccd_of(sight.about.ref)].append(sight)
+    return dict(frames), [*aside, *(SetAside(image, why) for image, why in starless.items())]
+
+
+def whole(sights: Sequence[Sight]) -> CcdJob:
+    """What detrends quadrants of one CCD exposure at once."""
+    jobs = [sight.source for sight in sights if isinstance(sight.source, CcdJob)]
+    headers, masks = ({qid: one for part in parts for qid, one in part.items()}
+                      for parts in ([job.headers for job in jobs], [job.masks for job in jobs]))  # fmt: skip
+    return replace(jobs[0], headers=headers, masks=masks)
 
 
 def _of_quadrant(job: CcdJob, qid: int) -> Sight:

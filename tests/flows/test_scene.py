@@ -118,6 +118,14 @@ def test_a_night_is_measured_with_its_psfs_whatever_is_on_it(followed, measured,
     assert "thousandths per magnitude" in page
 
 
+def test_a_quadrant_of_too_few_stars_is_set_aside_by_its_name(followed, tmp_path):
+    store = shutil.copytree(followed.store, tmp_path / "store")
+    recipe = replace(RECIPE.stars, psf=replace(RECIPE.stars.psf, min_stars=10**4))
+    outcome = psf(f"{followed.plans[0].night:%Y%m%d}", str(store), ccds=[6], recipe=recipe, max_set_aside=1, **HOW)
+    assert [one.what.rpartition(" ")[2] for one in outcome.set_aside] == [f"c06_q{qid}" for qid in (1, 2, 3, 4)]
+    assert all("10000 are needed" in one.reason for one in outcome.set_aside)
+
+
 def test_a_second_target_has_a_light_curve_of_its_own(followed, two, measured):
     """A star that always shines is part of the sky: what comes to it is nothing."""
     n = N_QUIET + N_ACTIVE - 1
