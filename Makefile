@@ -15,6 +15,8 @@ export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 # One thread in linear algebra: the parallelism is over products.
 export OPENBLAS_NUM_THREADS = 1
+# Images of containers often forbid Python to keep what it compiled: every process would compile Prefect again, for 5 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo real serve test check bench clean
 
