@@ -92,7 +92,7 @@ def _combined(
     n_pixel = flat.shape[1]
     middle, count = np.empty(n_pixel, np.float32), np.empty(n_pixel, np.uint16)
     deviation = np.empty(n_pixel if scatter else 0, np.float32)
-    _combine(flat, *_network(n_frame), clip, mean, middle, count, deviation)
+    _combine(flat, *_network(n_frame), float(clip), mean, middle, count, deviation)
     return middle.reshape(shape), count.reshape(shape), deviation.reshape(shape) if scatter else deviation
 
 

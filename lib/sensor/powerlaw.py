@@ -133,7 +133,8 @@ def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, swallowed)
     true, rest, factor = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
     q, released = np.zeros(_LANES, np.float32), np.empty(_LANES, np.float32)
     captured = np.zeros(_LANES, np.float32)
-    q[:n_row] = charge
+    for r in range(n_row):  # in slices it would take 2 s more to compile
+        q[r] = charge[r]
     n_lost = 0
     for first in range(0, n_column, _TILE):
         width = min(_TILE, n_column - first)
@@ -169,7 +170,8 @@ def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, swallowed)
         for r in range(n_row):
             for i in range(width):
                 light[r, at + i] = tile[i, r]
-    charge[:] = q[:n_row]
+    for r in range(n_row):
+        charge[r] = q[r]
     return n_lost
 
 

@@ -22,7 +22,7 @@ def read(true, kelvin=KELVIN):
 
 
 def recovered(observed, *, backwards=False):
-    light = observed.astype(np.float32)
+    light = observed.astype(np.float32, order="C")
     left, n_lost = POCKET.recover(light, np.zeros(light.shape, bool), backwards=backwards)
     assert n_lost == 0
     return light, left

@@ -128,7 +128,8 @@ def _filled_pull(function, profiles, shown):
 def test_a_fitted_pocket_undoes_the_effect(fits):
     function, found = fits
     pocket, true = found[0].pocket(172.0), np.random.default_rng(1).poisson(400 * GAIN, (50, 300)) / GAIN
-    light = EquilibriumPocket(lambda observed: function(observed, 172.0)).read(true, 0)[0].astype(np.float32)
+    shown = EquilibriumPocket(lambda observed: function(observed, 172.0)).read(true, 0)[0]
+    light = shown.astype(np.float32, order="C")
     pocket.recover(light, np.zeros(light.shape, bool), backwards=False)
     error = light.mean(axis=0) - true.mean(axis=0)
     # The first pixel fills the pocket, and shows all of its error; behind it only differences count.

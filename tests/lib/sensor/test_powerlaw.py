@@ -19,7 +19,7 @@ rcids = st.integers(0, 63)
 
 
 def recovered(observed, quadrant, *, backwards=False):
-    light, lost = observed.astype(np.float32), np.zeros(observed.shape, bool)
+    light, lost = observed.astype(np.float32, order="C"), np.zeros(observed.shape, bool)
     charge, n_lost = power_law_of(quadrant).recover(light, lost, backwards=backwards)
     assert n_lost == lost.sum()
     return light, charge, lost
