@@ -17,6 +17,22 @@ os.environ.update(
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What two processes share between them: whole files, the long ones first, so that both end together.
+
+    Files that look at the reduced night stay together, so that it is made once.  Meanwhile the other process fits: that
+    needs other compiled functions, so that none is compiled by both.
+    """
+    of_the_night = {item.path for item in items if "reduced" in getattr(item, "fixturenames", ())}
+    for item in items:
+        file = f"{item.path.parent.name}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group("night" if item.path in of_the_night else file))
+    long = ("scene", "fit", "flows", "truth")
+    rank = {name: place for place, name in enumerate(long)}
+    items.sort(key=lambda item: (item.path not in of_the_night, rank.get(item.path.parent.name, len(long))))
+
+
 @pytest.fixture(scope="session")
 def orchestrator():
     """Prefect with a temporary server and database."""
