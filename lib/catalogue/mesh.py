@@ -146,27 +146,17 @@ def _statistics(data, ignored, rows, columns):  # type: ignore[no-untyped-def]
     n_row, n_column = len(rows) - 1, len(columns) - 1
     mean, std = np.empty((n_row, n_column)), np.empty((n_row, n_column))
     count = np.empty((n_row, n_column), np.int64)
-    cell = np.empty(_widest(rows) * _widest(columns), np.float32)
     for j in range(n_row):
         for i in range(n_column):
-            n = 0
+            cell, n = np.empty((rows[j + 1] - rows[j]) * (columns[i + 1] - columns[i]), np.float32), 0
             for row in range(rows[j], rows[j + 1]):
                 values, left_out = data[row, columns[i] : columns[i + 1]], ignored[row, columns[i] : columns[i + 1]]
                 kept = cell[n : n + len(values)]
                 for k in range(len(values)):
                     kept[k] = _UNKNOWN if left_out[k] else values[k]
                 n += len(values)
-            mean[j, i], std[j, i], count[j, i] = _clipped(cell[:n])
+            mean[j, i], std[j, i], count[j, i] = _clipped(cell)
     return mean, std, count
-
-
-@_jit
-def _widest(edges):  # type: ignore[no-untyped-def]
-    """Cell between two edges, pixels.  NumPy's own differences take 4 s to compile."""
-    widest = 0
-    for i in range(len(edges) - 1):
-        widest = max(widest, edges[i + 1] - edges[i])
-    return widest
 
 
 @_jit
