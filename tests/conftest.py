@@ -16,21 +16,33 @@ os.environ.update(
 
 import pytest
 
+OF_THE_NIGHT = {
+    f"tests/flows/test_{name}.py"
+    for name in ("bad_input", "bucket", "cache", "faults", "kill", "linearity", "nightly", "parameters")
+}
+"""Files that look at the reduced night: by one process, so that it is made once."""
+LONG = ("scene", "fit", "flows", "truth")
+"""Folders: first, so that both processes end together; none of the first two compiles what the night does meanwhile."""
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "the night" if file in OF_THE_NIGHT else file
+
+    return Files(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What two processes share between them: whole files, the long ones first, so that both end together.
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        folder = item.path.parent.name
+        return item.nodeid.partition("::")[0] not in OF_THE_NIGHT, LONG.index(folder) if folder in LONG else len(LONG)
 
-    Files that look at the reduced night stay together, so that it is made once.  Meanwhile the other process fits: that
-    needs other compiled functions, so that none is compiled by both.
-    """
-    of_the_night = {item.path for item in items if "reduced" in getattr(item, "fixturenames", ())}
-    for item in items:
-        file = f"{item.path.parent.name}/{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group("night" if item.path in of_the_night else file))
-    long = ("scene", "fit", "flows", "truth")
-    rank = {name: place for place, name in enumerate(long)}
-    items.sort(key=lambda item: (item.path not in of_the_night, rank.get(item.path.parent.name, len(long))))
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
