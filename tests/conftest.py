@@ -1,4 +1,4 @@
-"""The orchestrator for flow tests: Prefect's real engine and a server of its own, started once."""
+"""How two processes share the tests, and the orchestrator: Prefect's real engine and a server of its own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ LONG = ("scene", "fit", "flows", "truth")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
+    """Marks of groups would say it too, but this xdist loses them with pytest 9.2."""
     from xdist.scheduler import LoadFileScheduling
 
     class Files(LoadFileScheduling):
