@@ -35,6 +35,10 @@ LONGEST_PAUSE = 120.0
 """Seconds.  Who asks for a longer one is left alone for the rest of this run."""
 
 
+PARSER_RACE = "AST constructor recursion depth mismatch"
+"""Of CPython 3.11 before 3.11.8, rarely (python/cpython#106905); NumPy parses when astropy writes."""
+
+
 async def is_transient(task: Task, run: object, state: State) -> bool:
     """Try again what another attempt can cure, and nothing else, nor sooner than the other side asked for."""
     error = await state.aresult(raise_on_failure=False)
@@ -77,6 +81,10 @@ def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worke
             made = compute(make, *args, **kwargs) if in_worker else make(*args, **kwargs)
         except (BadData, MissingProduct) as error:  # no traceback: nothing is wrong with the code
             return Failed(message=f"{type(error).__name__}: {error}", data=error)
+        except SystemError as error:
+            if PARSER_RACE not in str(error):
+                raise
+            raise TransientError(f"two threads parsed at once, which confuses Python before 3.11.8: {error}") from error
         return _state_of(made)
 
     decorated = task(

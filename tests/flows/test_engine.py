@@ -1,14 +1,15 @@
-"""A cluster gets as much to do at once as it has workers for."""
+"""What is computed where, and what is tried again."""
 
 from __future__ import annotations
 
 import threading
 
+import pytest
 from distributed import LocalCluster
 
 from flows.policies import THREADS, product_flow
 from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task
+from tasks.policies import PARSER_RACE, collect, launch, product_task
 
 AT_ONCE = 2 * THREADS
 meeting = threading.Barrier(AT_ONCE)
@@ -25,6 +26,30 @@ def meet(target: str) -> Outcome:
 def meetings(store: str = "", *, workers: int | None = None, max_set_aside: float = 0.2) -> Outcome:
     """Of the workers of a cluster."""
     return collect([launch(meet, f"guest {k}") for k in range(AT_ONCE)])
+
+
+stumbled: list[str] = []
+
+
+@product_task
+def stumble(target: str) -> Outcome:
+    """As threads that write FITS files do, rarely, under a Python before 3.11.8."""
+    if target not in stumbled:
+        stumbled.append(target)
+        raise SystemError(f"{target} (before=102, after=37)")
+    return Outcome()
+
+
+@product_flow("stumbles")
+def stumbles(message: str, store: str = "", *, workers: int | None = 0, max_set_aside: float = 0.2) -> Outcome:
+    """Once."""
+    return collect([launch(stumble, message)])
+
+
+def test_what_python_confuses_is_done_again_and_other_system_errors_are_not():
+    assert stumbles(PARSER_RACE).set_aside == ()
+    with pytest.raises(SystemError, match="bad argument"):
+        stumbles("bad argument to internal function")
 
 
 def test_more_tasks_are_under_way_than_this_machine_would_have(monkeypatch):
