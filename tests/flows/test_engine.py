@@ -42,7 +42,13 @@ def stumble(target: str) -> Outcome:
 
 @product_flow("stumbles")
 def stumbles(message: str, store: str = "", *, workers: int | None = 0, max_set_aside: float = 0.2) -> Outcome:
-    """Once."""
+    """Once.
+
+    Parameters
+    ----------
+    message
+        Of the error.
+    """
     return collect([launch(stumble, message)])
 
 
