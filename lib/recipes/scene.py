@@ -28,7 +28,7 @@ class PsfRecipe:
     passes: int = 3
     """Of the residual map."""
     min_stars: int = 5
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, slots=True)

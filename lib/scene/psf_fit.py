@@ -13,6 +13,7 @@ from lib.recipes import PsfRecipe
 from lib.scene.errors import NoStars
 from lib.scene.psf import PsfModel
 from lib.scene.psf_map import empty_map, improve_map
+from lib.scene.psf_start import BETA, start_width
 from lib.scene.star_columns import star_columns
 from lib.scene.stars import StarFluxes, StarStamps, measure_stars
 
@@ -46,7 +47,8 @@ def fit_psf(stamps: StarStamps, recipe: PsfRecipe = STANDARD) -> tuple[PsfModel,
     """
     model = _start(stamps)
     inner = stamps.inner(recipe.margin)
-    first = measure_stars(inner, model.at, model_error=0.3)
+    # Against a profile that is only about as wide, pixels would be rejected until a star has none left.
+    first = measure_stars(inner, model.at, clip=np.inf)
     whole = ((~stamps.bad).mean(axis=(1, 2)) > 0.9) & (first.flux > 5 * first.error)
     chosen = np.flatnonzero(whole)
     chosen = np.sort(chosen[np.argsort(-first.flux[chosen], kind="stable")][: recipe.most_stars])
@@ -60,14 +62,14 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     """The PSF, and the stars that agree with it."""
     used = np.ones(len(stamps), bool)
     _need(used, stamps, recipe)
-    fluxes = measure_stars(stamps, model.at, model_error=0.3)
+    fluxes = measure_stars(stamps, model.at, clip=np.inf)
     used &= _like_the_others(stamps, fluxes, recipe, 0.3)
     for attempt in range(8):
         _need(used, stamps, recipe)
         model, step = _improve_moffat(model, stamps, fluxes, used, _free(used, recipe))
         fluxes = measure_stars(stamps, model.at, model_error=0.1, start=_own(stamps, fluxes), quick=True)
         if attempt == 3:
-            used &= _like_the_others(stamps, fluxes, recipe, 0.1)
+            used = _like_the_others(stamps, fluxes, recipe, 0.1)
         if step < 1e-3 and attempt > 3:
             break
     model, terms = empty_map(model, stamps.side, recipe)
@@ -92,15 +94,9 @@ def _need(used: NDArray[np.bool_], stamps: StarStamps, recipe: PsfRecipe) -> Non
 
 
 def _start(stamps: StarStamps) -> PsfModel:
-    """A round profile as wide as the stars' pixels above half their maximum say."""
-    data = np.where(stamps.bad, np.nan, stamps.data)
-    light = data - np.nanmedian(data, axis=(1, 2))[:, None, None]
-    peak = np.nanmax(light, axis=(1, 2))
-    bright = peak >= np.quantile(peak, 0.7)
-    area = np.median(np.sum(light[bright] > 0.5 * peak[bright, None, None], axis=(1, 2)))
-    fwhm, beta = max(np.sqrt(4 * area / np.pi), 1.5), 3.0
+    fwhm = start_width(stamps)
     shape = np.zeros((4, TERMS[-1]))
-    shape[:, 0] = np.log(fwhm**2 / (4 * (2 ** (1 / beta) - 1))), 0, 0, np.log(beta - 1)
+    shape[:, 0] = np.log(fwhm**2 / (4 * (2 ** (1 / BETA) - 1))), 0, 0, np.log(BETA - 1)
     middle = np.median(stamps.expected, axis=0)
     scale = max(float(np.abs(stamps.expected - middle).max()), 1.0)
     return PsfModel(shape, middle, scale, np.zeros((1, 1)), 1.0)

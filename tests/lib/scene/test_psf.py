@@ -113,6 +113,37 @@ def test_residuals_that_depend_on_the_magnitude_raise_the_alarm(noisy):
     assert abs(slope) > 5 * sigma
 
 
+def bright_field(fwhm, beta, ellipticity, seed, n=40, double=8):
+    """Stars of 13th magnitude, the first ones double, on pixels whose noise is that of their light."""
+    random, side = np.random.default_rng(seed), 27
+    q = Psf.round_moffat(fwhm, beta).moffat[0]
+    psf = Psf(np.array([q * (1 + ellipticity), 0.0, q * (1 - ellipticity), beta]), np.zeros((1, 1)), 1.0)
+    place = random.uniform(100, 3000, (n, 2))
+    corner = np.rint(place).astype(int) - side // 2
+    flux = 10 ** random.uniform(5.5, 6.3, n)
+    light = np.array([f * psf.draw(*at, (side, side))[0] for f, at in zip(flux, place - corner, strict=True)])
+    for k in range(double):
+        angle, at = random.uniform(0, 2 * np.pi), place[k] - corner[k]
+        beside = at + fwhm * np.array([np.cos(angle), np.sin(angle)])
+        light[k] += 0.5 * flux[k] * psf.draw(*beside, (side, side))[0]
+    data = 300 + light + random.normal(size=light.shape) * np.sqrt(60 + light / 6)
+    return StarStamps(data.astype(np.float32), np.zeros(data.shape, bool), corner, place, 60.0, 6.0)
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    fwhm=st.floats(1.5, 5), beta=st.floats(2.5, 5), ellipticity=st.floats(-0.1, 0.1), seed=st.integers(0, 2**32 - 1)
+)  # fmt: skip
+def test_a_fifth_of_double_stars_do_not_drive_out_the_others(fwhm, beta, ellipticity, seed):
+    """At 13th magnitude a profile a tenth too wide is off by a hundred standard deviations in a single star's core."""
+    stamps = bright_field(fwhm, beta, ellipticity, seed)
+    model, used, _ = fit_psf(stamps)
+    assert used[8:].all()
+    assert used[:8].sum() <= 1
+    # 32 stars of 1e6 ADU: photons know the width to 1e-4; what the map takes over from the profile is more.
+    assert model.at(model.middle).fwhm == pytest.approx(fwhm, rel=0.01)
+
+
 @given(bent=st.floats(-0.02, 0.02), seed=st.integers(0, 2**32 - 1))
 def test_stars_that_widen_with_their_light_raise_the_alarm_and_one_blended_star_does_not(bent, seed):
     random = np.random.default_rng(seed)
