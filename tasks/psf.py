@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
@@ -74,8 +75,11 @@ def _measure(look: _Look) -> Outcome:
     def cut_out(one: Target) -> Built:
         ref = stamp_ref(recipe, target.image, one.name)
         place = as_input(ref, [one.ra, one.dec])
-        made = lambda spool: write_table(spool, stamp_table(stamp_of(look.exposure, one, recipe.side)))  # noqa: E731
-        return store.build(ref, recipe, [*target.inputs, place], made)
+
+        def write_stamp(spool: Path) -> None:
+            write_table(spool, stamp_table(stamp_of(look.exposure, one, recipe.side)))
+
+        return store.build(ref, recipe, [*target.inputs, place], write_stamp)
 
     return Outcome(
         [
@@ -105,7 +109,7 @@ class _Look:
         exposure = self.exposure
         rows, columns = exposure.image.data.shape
         ra, dec = (float(w) for w in exposure.wcs.all_pix2world((columns - 1) / 2, (rows - 1) / 2, 0))
-        scale = float(abs(_determinant(matrix_at(exposure.wcs, ra, dec))) ** -0.5)
+        scale = float(abs(np.linalg.det(matrix_at(exposure.wcs, ra, dec))) ** -0.5)
         return measure_exposure(exposure, self._stars_around(scale), scale, self.recipe)
 
     def _stars_around(self, scale: float) -> Stars:
@@ -129,8 +133,3 @@ class _Look:
             measured, self.exposure, origin, exptime=float(about.get("exptime") or 0.0),
             seeing=float(about.get("seeing") or "nan"), infobits=int(about.get("infobits") or 0),
         )  # fmt: skip
-
-
-def _determinant(matrix: object) -> float:
-    (a, b), (c, d) = matrix  # type: ignore[misc,attr-defined]
-    return float(a * d - b * c)
