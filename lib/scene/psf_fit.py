@@ -47,7 +47,7 @@ def fit_psf(stamps: StarStamps, recipe: PsfRecipe = STANDARD) -> tuple[PsfModel,
     """
     model = _start(stamps)
     inner = stamps.inner(recipe.margin)
-    # Against a profile that is only about as wide, pixels would be rejected until a star has none left.
+    # No pixels are rejected until the map is there: against a profile alone, bright stars would have none left.
     first = measure_stars(inner, model.at, clip=np.inf)
     whole = ((~stamps.bad).mean(axis=(1, 2)) > 0.9) & (first.flux > 5 * first.error)
     chosen = np.flatnonzero(whole)
@@ -67,8 +67,8 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     for attempt in range(8):
         _need(used, stamps, recipe)
         model, step = _improve_moffat(model, stamps, fluxes, used, _free(used, recipe))
-        fluxes = measure_stars(stamps, model.at, model_error=0.1, start=_own(stamps, fluxes), quick=True)
-        if attempt == 3:
+        fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True)
+        if 0 < attempt < 4:  # until double stars and galaxies that were let in at the start are out
             used = _like_the_others(stamps, fluxes, recipe, 0.1)
         if step < 1e-3 and attempt > 3:
             break

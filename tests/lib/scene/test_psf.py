@@ -135,13 +135,14 @@ def bright_field(fwhm, beta, ellipticity, seed, n=40, double=8):
     fwhm=st.floats(1.5, 5), beta=st.floats(2.5, 5), ellipticity=st.floats(-0.1, 0.1), seed=st.integers(0, 2**32 - 1)
 )  # fmt: skip
 def test_a_fifth_of_double_stars_do_not_drive_out_the_others(fwhm, beta, ellipticity, seed):
-    """At 13th magnitude a profile a tenth too wide is off by a hundred standard deviations in a single star's core."""
+    """In a star of 1e6 ADU a profile a tenth too wide is off by 50 standard deviations or more of a single pixel."""
     stamps = bright_field(fwhm, beta, ellipticity, seed)
     model, used, _ = fit_psf(stamps)
     assert used[8:].all()
-    assert used[:8].sum() <= 1
-    # 32 stars of 1e6 ADU: photons know the width to 1e-4; what the map takes over from the profile is more.
-    assert model.at(model.middle).fwhm == pytest.approx(fwhm, rel=0.01)
+    assert not used[:8].any()
+    # The mean over directions of an ellipse of 0.1 is 0.25 % larger; photons know the width ten times better, and one
+    # double star among those used would show as a per cent or more.
+    assert model.at(model.middle).fwhm == pytest.approx(fwhm, rel=0.005)
 
 
 @given(bent=st.floats(-0.02, 0.02), seed=st.integers(0, 2**32 - 1))
