@@ -125,8 +125,8 @@ def sights_of_period(
 def whole(sights: Sequence[Sight]) -> CcdJob:
     """What detrends quadrants of one CCD exposure at once."""
     jobs = [sight.source for sight in sights if isinstance(sight.source, CcdJob)]
-    headers, masks = ({qid: one for part in parts for qid, one in part.items()}
-                      for parts in ([job.headers for job in jobs], [job.masks for job in jobs]))  # fmt: skip
+    headers = {qid: one for job in jobs for qid, one in job.headers.items()}
+    masks = {qid: one for job in jobs for qid, one in job.masks.items()}
     return replace(jobs[0], headers=headers, masks=masks)
 
 

@@ -13,12 +13,11 @@ from lib.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_f
 from lib.figures.summary import finite_median, numbers
 from lib.scene.errors import NoStars
 from lib.scene.quality import width_slope
+from lib.scene.width import FLOOR
 
 MOST_CELLS, PER_CELL = 12, 40
 """Of a quadrant along each axis, where widths are averaged; stars that make a cell."""
 BIN_MAG = 0.5
-FLOOR = 2e-3
-"""Scatter of the widths of bright stars beside their photons, which weigh no more than that."""
 
 
 def shape_picture(psfs: pa.Table, stars: pa.Table) -> Picture:

@@ -138,8 +138,9 @@ def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore
     return table
 
 
-@intrinsic
-def _draw_lanes(context, table, row, column, by_row, by_column, out, to):  # type: ignore[no-untyped-def]
+def _spell_lanes(
+    _typing: Any, table: Any, row: Any, column: Any, by_row: Any, by_column: Any, out: Any, to: Any
+) -> tuple[Any, Any]:
     """out[to + k] = sum_ab by_row[a] by_column[b] table[row[a] + column[b] + k], k < LANES.
 
     Spelt for the processor: a compiler that must suppose `out` to overlap the table checks so at every row of a stamp,
@@ -169,6 +170,9 @@ def _draw_lanes(context, table, row, column, by_row, by_column, out, to):  # typ
         return target.get_dummy_value()
 
     return types.void(table, row, column, by_row, by_column, out, to), generate
+
+
+_draw_lanes: Any = intrinsic(_spell_lanes)
 
 
 @_jit
@@ -202,7 +206,7 @@ def draw_nodes(table, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
                 for c in range(0, columns, LANES):
                     along = np.uint64(min(c, last))  # the last lanes overlap those before
                     column = (f[1, 0] + along, f[1, 1] + along, f[1, 2] + along, f[1, 3] + along)
-                    _draw_lanes(flat, row, column, by_row, by_column, out, to + along)  # type: ignore[call-arg]
+                    _draw_lanes(flat, row, column, by_row, by_column, out, to + along)
 
 
 @_jit
