@@ -7,11 +7,15 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 import threadpoolctl
-from distributed import Client, KilledWorker, Worker, WorkerPlugin
+from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
 from lib.errors import TransientError
 from tasks.engine import call_by_path
+
+LOOK_AGAIN = 5.0
+"""Seconds between looks whether the scheduler is still there while work is awaited."""
 
 
 class Cluster:
@@ -45,18 +49,33 @@ class Cluster:
         TransientError
             Every worker that tried it died, or the scheduler did.
         """
-        if self._client.status == "closed":  # it tried half a minute to find its scheduler again
-            raise TransientError(f"the scheduler at {self.scheduler} is gone: {path} has nobody to do it")
+        self._require_scheduler(path)
         try:
-            result, peak = self._client.submit(call_by_path, path, args, kwargs, pure=False).result()
-        except (KilledWorker, CancelledError, CommClosedError) as error:
+            future = self._client.submit(call_by_path, path, args, kwargs, pure=False)
+            while not _ended(future):
+                self._require_scheduler(path)
+            result, peak = future.result()
+        except (KilledWorker, CancelledError, CommClosedError, ClosedClientError) as error:
             raise TransientError(f"the cluster lost {path}: {error}") from error
         with self._lock:
             self.peak_bytes = max(self.peak_bytes, peak)
         return result
 
+    def _require_scheduler(self, path: str) -> None:
+        # A client that found its scheduler no more closes, but takes work until it has: nobody will ever do that.
+        if self._client.status in ("closing", "closed"):
+            raise TransientError(f"the scheduler at {self.scheduler} is gone: {path} has nobody to do it")
+
     def close(self) -> None:
         self._client.close()
+
+
+def _ended(future: Future) -> bool:
+    try:
+        future.exception(timeout=LOOK_AGAIN)
+    except TimeoutError:
+        return False
+    return True
 
 
 class _OneThread(WorkerPlugin):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dask
 import pytest
-from distributed import LocalCluster
+from distributed import Future, LocalCluster
 
 from lib.errors import BadData, TransientError
 from tasks.engine import compute, running, scheduler
@@ -72,3 +72,19 @@ def test_a_scheduler_that_is_gone_is_a_fault_that_a_new_one_cures():
         for _ in range(2):  # while it is looked for, and after
             with pytest.raises(TransientError, match=r"the cluster lost|is gone"):
                 compute(where)
+
+
+def test_work_that_a_closing_client_takes_is_not_waited_for(cluster, monkeypatch):
+    """Work given between the last look for the scheduler and the end of the client goes nowhere, without a word."""
+    with running(2, cluster.scheduler_address) as engine:
+        client = engine._client
+
+        def take(*_, **__):
+            client.status = "closing"
+            return Future("sent to nobody", client)
+
+        monkeypatch.setattr(client, "submit", take)
+        monkeypatch.setattr("tasks.cluster.LOOK_AGAIN", 0.1)
+        with pytest.raises(TransientError, match="is gone"):
+            compute(where)
+        client.status = "running"  # so that it does close
