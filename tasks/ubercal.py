@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from lib.camera import Camera
 from lib.catalogue.hats import write_hats
+from lib.errors import TransientError
 from lib.fit.checkpoint import Checkpoint
 from lib.fit.external import External
 from lib.fit.parameter_table import parameter_table
@@ -116,7 +117,11 @@ def place(folder: Path, scheduler: str | None) -> Iterator[Build]:
         return
     from distributed import Client  # an extra of the installation
 
-    with Client(scheduler) as client:
+    try:
+        client = Client(scheduler)  # the default one: actors look for it
+    except OSError as error:
+        raise TransientError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    with client:
         yield distributed(client)
 
 

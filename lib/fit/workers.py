@@ -9,20 +9,29 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lib.errors import TransientError
 from lib.fit.model import Model, Partition, Parts
 from lib.fit.results import Intake
 from lib.fit.sources import ParquetSource, Source
 from lib.fit.table import Build, Reading, read_partitions, require, require_some
 
 if TYPE_CHECKING:
-    from distributed import Actor, Client
+    from distributed import Actor, ActorFuture, Client, Future
 
 T = TypeVar("T")
+
+LOOK_AGAIN = 10.0
+"""Seconds between looks whether a worker is still there while its answer is awaited."""
+
+LOST = ("Worker holding Actor was lost", "Unable to contact Actor's worker")
+"""How Dask says it, as a RuntimeError and as an OSError."""
 
 
 class Holder:
@@ -55,12 +64,12 @@ class Scattered:
 
     def __init__(self, holders: list[Actor]) -> None:
         self.holders = holders
-        sizes = [future.result() for future in [holder.size() for holder in holders]]
-        self.n_row, self.n_star = (sum(each) for each in zip(*sizes, strict=True))
+        self.n_row, self.n_star = (sum(each) for each in zip(*_ask(holders, "size"), strict=True))
 
     def __iter__(self) -> Iterator[Partition]:
         for holder in self.holders:
-            yield from holder.visit(_copies).result()
+            (parts,) = _ask([holder], "visit", _copies)
+            yield from parts
 
     def keep(self, number: int, part: Partition) -> None:
         raise TypeError("partitions on workers are changed there: give what changes them to `Model.each`")
@@ -74,8 +83,7 @@ class DistributedModel(Model):
         self._holders = holders
 
     def each(self, visit: Callable[..., T], *args: Any) -> Iterator[T]:
-        for future in [holder.visit(visit, *args) for holder in self._holders]:  # all at once
-            yield future.result()
+        yield from _ask(self._holders, "visit", visit, *args)
 
 
 def distributed(client: Client, scratch: Path | None = None) -> Build:
@@ -85,6 +93,11 @@ def distributed(client: Client, scratch: Path | None = None) -> Build:
     ----------
     scratch
         As for `Holder`; on each worker.
+
+    Raises
+    ------
+    TransientError
+        By the fit: a worker that kept measurements is gone, or the scheduler, or there is no worker.
     """
     return functools.partial(_build, client, scratch)
 
@@ -94,20 +107,75 @@ def _build(client: Client, scratch: Path | None, source: Source, reading: Readin
         raise TypeError(f"workers read Parquet files (ParquetSource), not a {type(source).__name__}")
     require(source, reading.columns)
     source.require_disjoint()  # a worker sees only its own files
-    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
-    parts = shares(source, len(workers))
-    futures: list[Any] = [
-        client.submit(Holder, part, reading, scratch, workers=[worker], actor=True, pure=False)
-        for part, worker in zip(parts, workers, strict=False)
-    ]
-    holders: list[Actor] = [future.result() for future in futures]
-    intakes = [future.result() for future in [holder.intake() for holder in holders]]
+    holders = _settle(client, source, reading, scratch)
+    intakes = list(_ask(holders, "intake"))
     intake = Intake(
         sum(one.rows for one in intakes), sum(one.used for one in intakes),
         dict(sum((Counter(one.dropped) for one in intakes), Counter[str]())), sum(one.repeated for one in intakes),
     )  # fmt: skip
     require_some(intake)
     return DistributedModel(reading, holders), intake
+
+
+def _settle(client: Client, source: ParquetSource, reading: Reading, scratch: Path | None) -> list[Actor]:
+    """Have each worker read its share of the files."""
+
+    def workers() -> list[str]:
+        return sorted(client.scheduler_info(n_workers=-1)["workers"])
+
+    def present(worker: str) -> bool:
+        return worker in workers()
+
+    with _losses_told():
+        there = workers()
+        if not there:
+            raise TransientError(f"{client} has no workers to keep the measurements: start some")
+        futures = {
+            worker: client.submit(Holder, part, reading, scratch, workers=[worker], actor=True, pure=False)
+            for worker, part in zip(there, shares(source, len(there)), strict=False)
+        }
+        # A share waits for its worker, even for one that will never come back.
+        return [_answer(future, functools.partial(present, worker)) for worker, future in futures.items()]
+
+
+def _ask(holders: list[Actor], method: str, *args: Any) -> Iterator[Any]:
+    """Answers of all, which work at the same time."""
+    with _losses_told():
+        futures = [getattr(holder, method)(*args) for holder in holders]
+    for holder, future in zip(holders, futures, strict=True):
+        with _losses_told():
+            answer = _answer(future, functools.partial(getattr, holder, method))  # of one that is lost, this raises
+        yield answer
+
+
+def _answer(future: Future[Any] | ActorFuture[Any], there: Callable[[], Any]) -> Any:
+    """Result, unless who works on it is found gone: Dask lets some of those wait for ever."""
+    while True:
+        try:
+            return future.result(timeout=LOOK_AGAIN)
+        except TimeoutError:
+            if future.done():  # just now, or the work itself says so
+                return future.result()
+            if not there():
+                raise RuntimeError(LOST[0]) from None
+
+
+@contextmanager
+def _losses_told() -> Iterator[None]:
+    from distributed import KilledWorker
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, KilledWorker, CommClosedError) as error:
+        lost: Exception = error
+    except (OSError, RuntimeError) as error:
+        if not str(error).startswith(LOST):
+            raise
+        lost = error
+    else:
+        return
+    raise TransientError(f"the cluster lost a part of the measurements, another try reads them anew: {lost}") from lost
 
 
 def shares(source: ParquetSource, n: int) -> list[ParquetSource]:

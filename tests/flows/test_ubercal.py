@@ -17,6 +17,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.ubercal import ubercal
 from lib.camera import TINY
+from lib.fit.solver import Progress
 from lib.identifiers import CcdExposure, Exposure, Filter, ImageType
 from lib.products import Kind, catalogue_ref
 from lib.recipes import SurveyRecipe, UbercalRecipe
@@ -205,15 +206,28 @@ def test_nothing_is_fitted_again_unless_the_external_catalogue_changed(month, tm
     assert first.sha256 == second.sha256  # the same bytes: nothing behind it is made again
 
 
-def test_workers_of_a_cluster_find_the_same(month, monkeypatch):
+def test_a_cluster_that_loses_a_worker_in_the_middle_finds_the_same(month, monkeypatch, tmp_path):
+    """Another try reads the measurements with the worker that is left, and goes on where the fit was."""
     built = month.store.find(month.outcome.of(Kind.ZERO_POINTS)[0].ref)
     with month.store.open(built) as path:
         before = pq.read_table(path)
     month.store.remove(built.ref)
+    rounds: list[int] = []
+    lost = 0
+
+    def lose_one(one: Progress) -> None:
+        if one.round == 3 and 3 not in rounds:
+            cluster.sync(cluster.workers[0].close)
+            rounds.append(lost)
+        rounds.append(one.round)
+
     with LocalCluster(n_workers=2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster:
         monkeypatch.setenv("ZTF_CLUSTER", cluster.scheduler_address)
+        monkeypatch.setenv("ZTF_SCRATCH", str(tmp_path))
+        monkeypatch.setattr("tasks.ubercal.tell", lambda name: lose_one)
         again = fitted(month.store, month.external.parent, month.external, workers=None)
     assert again.set_aside == ()
+    assert rounds[rounds.index(lost) :][:3] == [lost, 3, 3]
     with month.store.open(again.of(Kind.ZERO_POINTS)[0]) as path:
         found = pq.read_table(path)
     np.testing.assert_allclose(column(found, "zero_point"), column(before, "zero_point"), atol=1e-5)

@@ -1,19 +1,33 @@
 """Partitions on the workers of a cluster give the fit of one process."""
 
+import os
+import signal
+import time
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
 
 from lib.camera import TINY
+from lib.errors import TransientError
 from lib.fit import normal
 from lib.fit.checkpoint import Checkpoint
 from lib.fit.sources import ParquetSource, TableSource
 from lib.fit.starflat import fit_starflat, starflat_model
 from lib.fit.ubercal import fit_ubercal
-from lib.fit.workers import distributed, shares
+from lib.fit.workers import _answer, distributed, shares
 from lib.recipes import UbercalRecipe
 from lib.simulate.measurements import Effects, star_measurements, survey
 from tests.lib.fit.test_streaming import RECIPE, assert_same, reference, sequence, written  # noqa: F401
+
+
+def say(what):
+    """After a few looks."""
+    time.sleep(0.3)
+    if isinstance(what, Exception):
+        raise what
+    return what
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +67,42 @@ def test_a_survey_on_workers_is_the_one_in_memory_and_goes_on_after_an_interrupt
     assert_same(there.fit, here.fit)
     np.testing.assert_allclose(there.zero_points.sigma, here.zero_points.sigma, rtol=1e-3)
     np.testing.assert_array_equal(there.repeatability.count, here.repeatability.count)
+
+
+def test_a_killed_worker_is_a_passing_fault_that_no_one_waits_for(tmp_path):
+    table, _ = star_measurements(TINY, survey(2, 6, TINY, seed=5), 2000, Effects(map=0, colour_map=0), seed=5)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def kill_one(one):
+            if one.round == 2:
+                os.kill(cluster.workers[0].pid, signal.SIGKILL)
+
+        source = ParquetSource(written(table, tmp_path))
+        with pytest.raises(TransientError, match="lost a part of the measurements"):
+            fit_ubercal(source, TINY, UbercalRecipe(airmass=True), build=distributed(client), progress=kill_one)
+
+
+def test_a_cluster_without_workers_is_told(sequence, tmp_path):  # noqa: F811
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        pytest.raises(TransientError, match="no workers"),
+    ):
+        fit_starflat(ParquetSource(written(sequence, tmp_path)), TINY, RECIPE, build=distributed(client))
+
+
+@pytest.mark.parametrize("found", ["the answer", TimeoutError("of the work")])
+def test_an_answer_that_comes_late_is_awaited_and_one_that_never_comes_is_not(found, monkeypatch):
+    monkeypatch.setattr("lib.fit.workers.LOOK_AGAIN", 0.05)
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+        late = client.submit(say, found, pure=False)
+        with pytest.raises(TimeoutError, match="of the work") if isinstance(found, Exception) else nullcontext():
+            assert _answer(late, lambda: True) == found
+        with pytest.raises(RuntimeError, match="was lost"):
+            _answer(Future("sent to nobody", client), lambda: False)
 
 
 def test_only_parameters_travel(sequence, client, tmp_path):  # noqa: F811
