@@ -11,6 +11,7 @@ from distributed import Future, LocalCluster
 
 from lib.errors import BadData, TransientError
 from tasks.engine import compute, running, scheduler
+from tasks.ubercal import place
 from tests.tasks.test_engine import die, refuse, where
 
 
@@ -57,6 +58,15 @@ def test_an_address_where_nobody_answers_is_told():
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(ValueError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1"),
         running(2, "tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_a_fit_that_finds_its_scheduler_gone_is_tried_again(tmp_path):
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(TransientError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1"),
+        place(tmp_path, "tcp://127.0.0.1:1"),
     ):
         pass
 

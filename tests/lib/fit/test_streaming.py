@@ -18,20 +18,10 @@ from lib.fit.starflat import fit_starflat
 from lib.fit.table import build_model, spooled
 from lib.fit.ubercal import fit_ubercal
 from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
+from lib.simulate.measurements import Effects, star_measurements, survey
+from tests.lib.fit.conftest import RECIPE
 
-RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative", draws=8))
 MICRO = 1e-6
-
-
-@pytest.fixture(scope="module")
-def sequence():
-    return star_measurements(TINY, dithered_sequence(25, TINY), 1500, Effects(map_cells=3, outliers=0.02), seed=8)[0]
-
-
-@pytest.fixture(scope="module")
-def reference(sequence):
-    return fit_starflat(sequence, TINY, RECIPE).fit
 
 
 def written(table, folder, cuts=(0.3, 0.35, 0.8), row_group=1000):

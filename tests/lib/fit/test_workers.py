@@ -19,7 +19,8 @@ from lib.fit.ubercal import fit_ubercal
 from lib.fit.workers import _answer, distributed, shares
 from lib.recipes import UbercalRecipe
 from lib.simulate.measurements import Effects, star_measurements, survey
-from tests.lib.fit.test_streaming import RECIPE, assert_same, reference, sequence, written  # noqa: F401
+from tests.lib.fit.conftest import RECIPE
+from tests.lib.fit.test_streaming import assert_same, written
 
 
 def say(what):
@@ -40,7 +41,7 @@ def client():
         yield client
 
 
-def test_a_starflat_on_workers_is_the_one_in_memory(sequence, reference, client, tmp_path):  # noqa: F811
+def test_a_starflat_on_workers_is_the_one_in_memory(sequence, reference, client, tmp_path):
     source = ParquetSource(written(sequence, tmp_path))
     assert_same(fit_starflat(source, TINY, RECIPE, build=distributed(client, tmp_path / "spool")).fit, reference)
 
@@ -85,13 +86,20 @@ def test_a_killed_worker_is_a_passing_fault_that_no_one_waits_for(tmp_path):
             fit_ubercal(source, TINY, UbercalRecipe(airmass=True), build=distributed(client), progress=kill_one)
 
 
-def test_a_cluster_without_workers_is_told(sequence, tmp_path):  # noqa: F811
+def test_a_cluster_without_workers_is_told(sequence, tmp_path):
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
         Client(cluster) as client,
         pytest.raises(TransientError, match="no workers"),
     ):
         fit_starflat(ParquetSource(written(sequence, tmp_path)), TINY, RECIPE, build=distributed(client))
+
+
+def test_a_client_that_is_closed_is_told(sequence, tmp_path):
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+        client.close()
+        with pytest.raises(TransientError, match="no workers"):
+            fit_starflat(ParquetSource(written(sequence, tmp_path)), TINY, RECIPE, build=distributed(client))
 
 
 @pytest.mark.parametrize("found", ["the answer", TimeoutError("of the work")])
@@ -105,7 +113,7 @@ def test_an_answer_that_comes_late_is_awaited_and_one_that_never_comes_is_not(fo
             _answer(Future("sent to nobody", client), lambda: False)
 
 
-def test_only_parameters_travel(sequence, client, tmp_path):  # noqa: F811
+def test_only_parameters_travel(sequence, client, tmp_path):
     """A pass returns a vector as long as the parameters from each worker, whatever the number of measurements."""
     model, _, _ = starflat_model(ParquetSource(written(sequence, tmp_path)), TINY, RECIPE, build=distributed(client))
     p = np.random.default_rng(0).normal(size=model.n_param)
@@ -116,7 +124,7 @@ def test_only_parameters_travel(sequence, client, tmp_path):  # noqa: F811
     assert (model.n_row, model.n_star) == (whole.n_row, whole.n_star)
 
 
-def test_files_are_shared_out_in_order_and_evenly(sequence, tmp_path):  # noqa: F811
+def test_files_are_shared_out_in_order_and_evenly(sequence, tmp_path):
     source = ParquetSource(written(sequence, tmp_path, cuts=np.arange(0.1, 1, 0.1)))
     parts = shares(source, 3)
     assert [path for part in parts for path in part.paths] == list(source.paths)
@@ -126,6 +134,6 @@ def test_files_are_shared_out_in_order_and_evenly(sequence, tmp_path):  # noqa: 
     assert len(shares(source, 20)) == 10
 
 
-def test_workers_want_files(sequence, client):  # noqa: F811
+def test_workers_want_files(sequence, client):
     with pytest.raises(TypeError, match="Parquet"):
         fit_starflat(TableSource(sequence), TINY, RECIPE, build=distributed(client))

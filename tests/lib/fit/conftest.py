@@ -1,0 +1,20 @@
+"""A dithered sequence and the fit of it in memory, which other ways to hold it must equal."""
+
+import pytest
+
+from lib.camera import TINY
+from lib.fit.starflat import fit_starflat
+from lib.recipes import RobustRecipe, StarflatRecipe
+from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
+
+RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative", draws=8))
+
+
+@pytest.fixture(scope="module")
+def sequence():
+    return star_measurements(TINY, dithered_sequence(25, TINY), 1500, Effects(map_cells=3, outliers=0.02), seed=8)[0]
+
+
+@pytest.fixture(scope="module")
+def reference(sequence):
+    return fit_starflat(sequence, TINY, RECIPE).fit
