@@ -34,13 +34,13 @@ $(READY): pyproject.toml constraints.txt
 
 demo real: export PREFECT_HOME = $(CURDIR)/demo/prefect
 demo: $(READY)
-	$(BIN)/python -m flows demo --camera $(CAMERA) --folder demo/$(CAMERA)
+	$(BIN)/ztf demo --camera $(CAMERA) --folder demo/$(CAMERA)
 
 real: $(READY)
-	$(BIN)/python -m flows real
+	$(BIN)/ztf real
 
 serve: $(READY)
-	$(BIN)/python -m flows serve
+	$(BIN)/ztf serve
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder

@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from lib.camera import ZTF
-from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.cosmics import mark_radiation_hits
-from lib.detrend.quadrant import detrend_quadrants
-from lib.frames import RawCcd
-from lib.image import Image
-from lib.recipes import QuadrantRecipe
-from lib.sensor.equilibrium import NODES, Equilibrium
-from lib.sensor.readout import Pockets, Readout
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.cosmics import mark_radiation_hits
+from ztf_in2p3.detrend.quadrant import detrend_quadrants
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.image import Image
+from ztf_in2p3.recipes import QuadrantRecipe
+from ztf_in2p3.sensor.equilibrium import NODES, Equilibrium
+from ztf_in2p3.sensor.readout import Pockets, Readout
 
 RECIPE = QuadrantRecipe()
 QIDS = range(1, 5)

@@ -29,13 +29,13 @@ import pyarrow.parquet as pq
 import scipy.sparse as sparse
 from scipy.sparse.linalg import splu
 
-from lib.camera import TINY, ZTF
-from lib.fit.results import Fit
-from lib.fit.sources import ParquetSource
-from lib.fit.starflat import fit_starflat
-from lib.fit.table import spooled
-from lib.recipes import RobustRecipe, StarflatRecipe
-from lib.simulate.measurements import dithered_sequence, star_measurements
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.fit.results import Fit
+from ztf_in2p3.fit.sources import ParquetSource
+from ztf_in2p3.fit.table import spooled
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
+from ztf_in2p3.simulate.measurements import dithered_sequence, star_measurements
+from ztf_in2p3.starflat.model import fit_starflat
 
 EXPOSURES = 60
 ROWS_PER_STAR = 25.45

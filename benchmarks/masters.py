@@ -16,12 +16,12 @@ import numpy as np
 from astropy.io import fits
 
 from benchmarks.detrend import QIDS, RECIPE, ZTF, Stage, run_all
-from lib.detrend.bad_pixels import bad_pixel_masks
-from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.compare import compare
-from lib.detrend.masters import combine_leds, led_flat, master_bias
-from lib.frames import RawCcd
-from lib.sensor.readout import Readout
+from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.compare import compare
+from ztf_in2p3.detrend.masters import combine_leds, led_flat, master_bias
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.sensor.readout import Readout
 
 N_FRAME, N_FLAT, N_LED, N_MANY = 10, 3, 4, 200
 

@@ -23,15 +23,15 @@ from astropy.stats import sigma_clip
 from numpy.typing import NDArray
 
 from benchmarks.detrend import QIDS, decode, difference, measured, synthesise
-from lib.camera import ZTF
-from lib.catalogue.aperture_catalogue import measure_stars
-from lib.catalogue.apertures import aperture_photometry
-from lib.catalogue.background import mask_sources, measure_background
-from lib.catalogue.mesh import cell_statistics
-from lib.catalogue.sky_noise import SkyNoise, measure_noise
-from lib.catalogue.stars import Stars
-from lib.recipes import PhotometryRecipe
-from lib.simulate.psf import draw_stars
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.catalogue.aperture_catalogue import measure_stars
+from ztf_in2p3.catalogue.apertures import aperture_photometry
+from ztf_in2p3.catalogue.background import mask_sources, measure_background
+from ztf_in2p3.catalogue.mesh import cell_statistics
+from ztf_in2p3.catalogue.sky_noise import SkyNoise, measure_noise
+from ztf_in2p3.catalogue.stars import Stars
+from ztf_in2p3.recipes import PhotometryRecipe
+from ztf_in2p3.simulate.psf import draw_stars
 
 RECIPE = PhotometryRecipe()
 N_STAR = 8000

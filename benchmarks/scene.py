@@ -24,15 +24,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from lib.recipes import SceneRecipe
-from lib.scene import solve
-from lib.scene.design import Design, Nodes
-from lib.scene.fit import fit_scene
-from lib.scene.model import Series
-from lib.scene.psf import Psf
-from lib.simulate.transient import TransientPlan, simulate_transient
 from tests.lib.scene.dense import dense_solve
 from tests.lib.scene.reduce import reduce
+from ztf_in2p3.psf.model import Psf
+from ztf_in2p3.recipes import SceneRecipe
+from ztf_in2p3.scene import solve
+from ztf_in2p3.scene.design import Design, Nodes
+from ztf_in2p3.scene.fit import fit_scene
+from ztf_in2p3.scene.model import Series
+from ztf_in2p3.simulate.transient import TransientPlan, simulate_transient
 
 DENSE_BYTES = 1e9
 

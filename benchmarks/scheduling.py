@@ -21,9 +21,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from flows.server import server, talking_to
-from lib.identifiers import N_CCD
-from lib.products import Kind
+from flows.cli.server import server, talking_to
+from ztf_in2p3.identifiers import N_CCD
+from ztf_in2p3.products import Kind
 
 N_TASK = 200
 
@@ -49,8 +49,8 @@ def measure() -> dict[str, float]:
     from prefect import flow, task
     from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
-    from tasks.engine import running
-    from tasks.policies import collect, launch, product_task
+    from tasks.runtime.engine import running
+    from tasks.runtime.policies import collect, launch, product_task
 
     nothing = product_task(make_nothing)
 
@@ -72,14 +72,14 @@ def measure() -> dict[str, float]:
 
 
 def make_nothing(target: str):
-    from tasks.outcome import Outcome
+    from tasks.runtime.outcome import Outcome
 
     return Outcome()
 
 
 def work_of(store: Path) -> dict[Kind, list[float]]:
     """CPU seconds of each product that was made there, by kind."""
-    from lib.store.manifest import Manifest
+    from ztf_in2p3.store.manifest import Manifest
 
     found: dict[Kind, list[float]] = {}
     for path in store.glob("*/*/**/manifest.json"):

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.fit import Meter, report
-from lib.camera import TINY, ZTF
-from lib.fit.ubercal import Ubercal, fit_ubercal
-from lib.recipes import RobustRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, Pointings, Truth, star_measurements, survey
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.recipes import RobustRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, Pointings, Truth, star_measurements, survey
+from ztf_in2p3.ubercal.model import Ubercal, fit_ubercal
 
 FIELDS, VISITS, STARS = 9, 40, 60_000
 EFFECTS = Effects(quadrant_zero_point=0.004, map=0, colour_map=0, airmass=0)

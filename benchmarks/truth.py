@@ -18,17 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.frames import RawCcd
-from lib.identifiers import Quadrant
-from lib.recipes import SensorRecipe
-from lib.sensor.readout import Readout
-from lib.simulate import chain, files
-from lib.simulate.exposures import NightPlan, real_size_night
-from lib.simulate.reference import write_reference
-from lib.simulate.survey import reference_cones
 from tests.truth.comparison import compare
 from tests.truth.photometry import BRIGHT, MMAG, RADII, RECIPE, Photometry, photometry
 from tests.truth.reduction import QIDS, Reduced, measure, median_variance, reduce_night, write_raws
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.sensor.readout import Readout
+from ztf_in2p3.simulate import chain, files
+from ztf_in2p3.simulate.exposures import NightPlan, real_size_night
+from ztf_in2p3.simulate.reference import write_reference
+from ztf_in2p3.simulate.survey import reference_cones
 
 CCD = 3
 

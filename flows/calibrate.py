@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.identifiers import ImageType
-from lib.products import (
+from tasks.calibration import (
+    list_calibrations,
+    make_bad_pixels,
+    make_bias,
+    make_flat,
+    make_focal_plane,
+    make_led_flat,
+)
+from tasks.inputs.calibrations import Calibrations, pockets_for
+from tasks.inputs.selection import by_ccd, by_led, frames, grouped, lacking
+from tasks.quality import judge_all
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.identifiers import ImageType
+from ztf_in2p3.products import (
     Kind,
     bad_pixels_ref,
     bias_ref,
@@ -15,21 +29,7 @@ from lib.products import (
     focal_plane_ref,
     led_flat_ref,
 )
-from lib.recipes import CatalogueRecipe
-from tasks.calibration import (
-    list_calibrations,
-    make_bad_pixels,
-    make_bias,
-    make_flat,
-    make_focal_plane,
-    make_led_flat,
-)
-from tasks.choice import Calibrations, pockets_for
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch
-from tasks.quality import judge_all
-from tasks.selection import by_ccd, by_led, frames, grouped, lacking
-from tasks.settings import store_at
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("calibrate")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.recipes import CatalogueRecipe
-from tasks.jobs import ccd_jobs, with_stars
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch
+from tasks.inputs.jobs import ccd_jobs, with_stars
+from tasks.inputs.references import star_partitions
 from tasks.reduction import catalogue_exposure
-from tasks.settings import store_at
-from tasks.stars import star_partitions
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("catalogue")

@@ -9,16 +9,16 @@ from flows.detrend import detrend
 from flows.download import download
 from flows.follow import follow_supernova
 from flows.nightly import nightly
-from flows.policies import product_flow
 from flows.starflat import starflat
 from flows.ubercal import ubercal
-from lib.camera import ZTF
-from lib.recipes import CatalogueRecipe
-from lib.simulate.server import IrsaLookalike
-from tasks.outcome import Outcome, total
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome, total
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
 from tasks.simulation import RECIPE, demonstration_of, sequence_recipe, simulate, survey_recipe
 from tasks.survey_truth import compare_surveys
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.simulate.server import IrsaLookalike
 
 
 @product_flow("demo")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.recipes import CatalogueRecipe
-from tasks.jobs import ccd_jobs
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch
+from tasks.inputs.jobs import ccd_jobs
 from tasks.reduction import detrend_exposure
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("detrend")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.archive import IRSA_ADDRESS
-from lib.archive.reference import GAIA_ADDRESS
-from lib.products import Kind
-from lib.recipes import CatalogueRecipe
 from tasks.archive import fetch_all, fetch_stars_around, find_frames
-from tasks.outcome import Outcome
-from tasks.selection import frames
-from tasks.settings import archive_at, store_at
-from tasks.stars import circles
+from tasks.inputs.references import circles
+from tasks.inputs.selection import frames
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import archive_at, store_at
+from ztf_in2p3.archive import IRSA_ADDRESS
+from ztf_in2p3.archive.reference import GAIA_ADDRESS
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("download")

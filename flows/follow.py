@@ -7,12 +7,12 @@ from typing import Any
 
 from flows.download import download
 from flows.scene import scene
-from lib.recipes import CatalogueRecipe
-from lib.simulate.exposures import NightPlan
 from tasks.follow import light_curve_recipe, supernova_nights, tolerant
-from tasks.outcome import Outcome
-from tasks.settings import ROOT
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.settings import ROOT
 from tasks.simulation import simulate
+from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.simulate.exposures import NightPlan
 
 
 def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: CatalogueRecipe, **how: Any) -> Outcome:

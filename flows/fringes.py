@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.identifiers import Filter
-from lib.products import Kind, ccdid_of, fringe_ref, sensor_figure_ref
-from lib.recipes import CatalogueRecipe
 from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.products import Kind, ccdid_of, fringe_ref, sensor_figure_ref
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("fringes")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.identifiers import ImageType
-from lib.products import Kind, bias_ref, ccdid_of, linearity_ref, sensor_figure_ref
-from lib.recipes import LinearityRecipe
 from tasks.calibration import make_bias
-from tasks.choice import Calibrations, pockets_for
+from tasks.inputs.calibrations import Calibrations, pockets_for
+from tasks.inputs.selection import by_ccd, frames, lacking
 from tasks.linearity import draw_linearity, measure_linearity
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch
-from tasks.selection import by_ccd, frames, lacking
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.identifiers import ImageType
+from ztf_in2p3.products import Kind, bias_ref, ccdid_of, linearity_ref, sensor_figure_ref
+from ztf_in2p3.recipes import LinearityRecipe
 
 
 @product_flow("linearity")

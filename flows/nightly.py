@@ -6,14 +6,14 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.detector import detector
 from flows.download import download
-from flows.parameters import last_night, require_one, scope_of
-from flows.policies import product_flow
-from lib.archive import IRSA_ADDRESS
-from lib.archive.reference import GAIA_ADDRESS
-from lib.recipes import CatalogueRecipe
-from tasks.outcome import Outcome
 from tasks.report import draw_report, in_store
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import last_night, require_one, scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.archive import IRSA_ADDRESS
+from ztf_in2p3.archive.reference import GAIA_ADDRESS
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("nightly")

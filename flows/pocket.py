@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.identifiers import ImageType
-from lib.products import Kind, bias_ref, ccdid_of, pocket_ref, sensor_figure_ref
-from lib.recipes import CatalogueRecipe
 from tasks.calibration import list_calibrations, make_bias
-from tasks.outcome import Outcome
+from tasks.inputs.selection import by_ccd, frames, grouped
 from tasks.pocket import PLOTS, draw_pockets, fit_pockets, lit_exposures, profile_exposure
-from tasks.policies import collect, launch
-from tasks.selection import by_ccd, frames, grouped
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.identifiers import ImageType
+from ztf_in2p3.products import Kind, bias_ref, ccdid_of, pocket_ref, sensor_figure_ref
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("pocket")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.recipes import PsfCatalogueRecipe
-from tasks.outcome import Outcome
+from tasks.inputs.targets import sights_of_period
 from tasks.psf_report import draw_psfs
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
 from tasks.scene_flow import measure_frames
-from tasks.scene_jobs import sights_of_period
-from tasks.settings import store_at
+from ztf_in2p3.recipes import PsfCatalogueRecipe
 
 
 @product_flow("psf")

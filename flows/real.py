@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
 from flows.science import science
-from lib.products import Kind
-from lib.recipes import PhotometryRecipe, ScienceCatalogueRecipe
 from tasks.growth import draw_growth, pairs
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, tell_where
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch, tell_where
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import PhotometryRecipe, ScienceCatalogueRecipe
 
 DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
 """Pixels; of the apertures whose corrections the archive publishes."""

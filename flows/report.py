@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flows.parameters import require_one, scope_of
-from flows.policies import product_flow
-from lib.recipes import CatalogueRecipe
-from tasks.outcome import Outcome
 from tasks.report import draw_report, in_store
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import require_one, scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
+from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("report")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.policies import fail_above, product_flow
-from lib.camera import camera_named
-from lib.recipes import LightCurveRecipe
 from tasks.curve_report import draw_curves
-from tasks.outcome import Outcome
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.product_flow import fail_above, product_flow
+from tasks.runtime.settings import store_at
 from tasks.scene_flow import fit_curves, measure_all, recipe_for, sights_of, targets_of
-from tasks.settings import store_at
+from ztf_in2p3.camera import camera_named
+from ztf_in2p3.recipes import LightCurveRecipe
 
 
 @product_flow("scene")

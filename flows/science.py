@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.archive import IRSA_ADDRESS
-from lib.products import Kind
-from lib.recipes import ScienceCatalogueRecipe
 from tasks.archive import fetch_all, fetch_stars_around, find_science_images
-from tasks.jobs import science_jobs, with_stars
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch
+from tasks.inputs.jobs import science_jobs, with_stars
+from tasks.inputs.references import circles, star_partitions
+from tasks.inputs.selection import frames
 from tasks.reduction import catalogue_science
-from tasks.selection import frames
-from tasks.settings import archive_at, store_at
-from tasks.stars import circles, star_partitions
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import archive_at, store_at
+from ztf_in2p3.archive import IRSA_ADDRESS
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import ScienceCatalogueRecipe
 
 
 @product_flow("science")

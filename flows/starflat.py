@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.periods import Period
-from lib.products import Kind
-from lib.recipes import SequenceRecipe
-from tasks.outcome import Outcome, total
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome, total
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
 from tasks.starflat import fit_sequences, nights_of
 from tasks.starflat_report import draw_starflats
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import SequenceRecipe
 
 
 @product_flow("starflat")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.recipes import StarTableRecipe
-from tasks.outcome import Outcome, total
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome, total
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
+from ztf_in2p3.recipes import StarTableRecipe
 
 
 @product_flow("stars")

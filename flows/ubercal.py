@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flows.parameters import scope_of
-from flows.policies import product_flow
-from lib.products import Kind
-from lib.recipes import SurveyRecipe
-from tasks.outcome import Outcome, total
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome, total
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
 from tasks.survey_report import draw_surveys
 from tasks.ubercal import fit_surveys, lay_out
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import SurveyRecipe
 
 
 @product_flow("ubercal")

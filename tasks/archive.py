@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from lib.archive import Archive
-from lib.archive.layout import ArchiveFile
-from lib.archive.reference import Cone, ReferenceCatalogue
-from lib.identifiers import Exposure, Filter, ImageType
-from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, reference_ref
-from lib.recipes import ReferenceRecipe
-from lib.store import Store
-from tasks.outcome import Outcome, attempt
-from tasks.policies import collect, launch, product_task, query_task
-from tasks.progress import Arrivals, arrivals
+from tasks.runtime.outcome import Outcome, attempt
+from tasks.runtime.policies import collect, launch, product_task, query_task
+from tasks.runtime.progress import Arrivals, arrivals
+from ztf_in2p3.archive import Archive
+from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.reference import Cone, ReferenceCatalogue
+from ztf_in2p3.identifiers import Exposure, Filter, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, ProductRef, reference_ref
+from ztf_in2p3.recipes import ReferenceRecipe
+from ztf_in2p3.store import Store
 
 FilesOfExposure = dict[Exposure, list[ArchiveFile]]
 

@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from lib.camera import Camera
-from lib.detrend.bad_pixels import bad_pixel_masks, write_masks
-from lib.detrend.calibrations import Entry, calibrations
-from lib.detrend.focal_plane import FlatLevel, focal_plane
-from lib.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
-from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, period_of
-from lib.recipes import (
+from tasks.inputs.calibrations import Chosen, read_pockets
+from tasks.quality import Verdicts
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, launch, product_task
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, write_masks
+from ztf_in2p3.detrend.calibrations import Entry, calibrations
+from ztf_in2p3.detrend.focal_plane import FlatLevel, focal_plane
+from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, period_of
+from ztf_in2p3.recipes import (
     BadPixelMapRecipe,
     BiasRecipe,
     CalibrationsRecipe,
@@ -23,13 +28,8 @@ from lib.recipes import (
     QuadrantRecipe,
     digest,
 )
-from lib.store import Store
-from lib.store.parquet import write_table
-from tasks.choice import Chosen, read_pockets
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task
-from tasks.quality import Verdicts
-from tasks.reading import opened
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import write_table
 
 
 @product_task

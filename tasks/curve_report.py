@@ -12,18 +12,18 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from prefect.artifacts import create_markdown_artifact
 
-from lib.figures.scene import ScenePixels, plot_curve_stars, plot_light_curve, plot_scene
-from lib.figures.style import png
-from lib.products import Built, Kind, ProductRef, Value, scene_figure_ref
-from lib.recipes import LightCurveRecipe
-from lib.simulate.truth import Truth
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task, tell_where
-from tasks.reading import as_input, opened
 from tasks.report import truth_digest
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.reading import as_input, opened
 from tasks.scene_flow import figures_of
+from ztf_in2p3.figures.scene import ScenePixels, plot_curve_stars, plot_light_curve, plot_scene
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, scene_figure_ref
+from ztf_in2p3.recipes import LightCurveRecipe
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
 
 CAPTIONS = {
     "curve": "Flux of the transient, with errors; below, how far it is from the truth, if that is known, and chi2.",
@@ -105,7 +105,7 @@ def show_curve(curve: Built, pictures: Outcome, store: Store) -> None:
 
 
 def scene_pixels(path: Path) -> ScenePixels:
-    """From the file of `lib.scene.curve_table.scene_planes`."""
+    """From the file of `ztf_in2p3.scene.curve_table.scene_planes`."""
     with fits.open(path, memmap=False) as hdus:
         planes = {name: np.asarray(hdus[name].data) for name in ("DATA", "MODEL", "REJECTED")}
         galaxy, step, scale = None, 1.0, 1.0

@@ -11,17 +11,24 @@ import numpy as np
 import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact
 
-from lib.camera import Camera
-from lib.detrend.ccd_master import CcdMaster
-from lib.errors import BadData
-from lib.figures import detector
-from lib.figures.detector import BiasLevel, detector_checks
-from lib.figures.detector_numbers import DETECTOR, detector_table
-from lib.figures.page import ProductCount, Report, Table, render_html, render_markdown
-from lib.figures.pictures import Picture
-from lib.identifiers import N_QUADRANT, Quadrant
-from lib.periods import Period
-from lib.products import (
+from tasks.inputs.calibrations import read_pockets
+from tasks.inputs.jobs import CcdJob, ccd_jobs
+from tasks.inputs.selection import spread
+from tasks.reduction import detrend
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.figures import detector
+from ztf_in2p3.figures.detector import BiasLevel, detector_checks
+from ztf_in2p3.figures.detector_numbers import DETECTOR, detector_table
+from ztf_in2p3.figures.page import ProductCount, Report, Table, render_html, render_markdown
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.identifiers import N_QUADRANT, Quadrant
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import (
     Built,
     Kind,
     ProductRef,
@@ -32,18 +39,11 @@ from lib.products import (
     period_of,
     sensor_figure_ref,
 )
-from lib.recipes import DetectorRecipe, LinearityRecipe, QuadrantRecipe, digest
-from lib.sensor.fringe_amplitudes import FRINGE_AMPLITUDES
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from lib.tables import schema_of
-from tasks.choice import read_pockets
-from tasks.jobs import CcdJob, ccd_jobs
-from tasks.outcome import Outcome, SetAside
-from tasks.policies import collect, launch, product_task, tell_where
-from tasks.reading import opened
-from tasks.reduction import detrend
-from tasks.selection import spread
+from ztf_in2p3.recipes import DetectorRecipe, LinearityRecipe, QuadrantRecipe, digest
+from ztf_in2p3.sensor.fringe_amplitudes import FRINGE_AMPLITUDES
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.tables import schema_of
 
 PICTURES = ("overscan", "first-columns", "variance", "bias-noise", "bias-history")
 """Drawn for the page, in its order; pictures of single CCDs that other flows left come after them."""

@@ -8,21 +8,21 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.camera import Camera
-from lib.detrend.masters import CcdMaster
-from lib.figures import pictures
-from lib.figures.night_growth import ccd_growth, exposure_growth
-from lib.figures.pictures import Picture
-from lib.figures.simulated import growth_truth
-from lib.identifiers import N_QUADRANT
-from lib.products import Built, ProductRef, Value, ccdid_of, exposure_of, filter_of, period_of
-from lib.recipes import CatalogueRecipe, ReportRecipe
-from lib.simulate.truth import Truth
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.jobs import CcdJob
-from tasks.policies import product_task
+from tasks.inputs.jobs import CcdJob
 from tasks.reduction import detrend
+from tasks.runtime.policies import product_task
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.masters import CcdMaster
+from ztf_in2p3.figures import pictures
+from ztf_in2p3.figures.night_growth import ccd_growth, exposure_growth
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.simulated import growth_truth
+from ztf_in2p3.identifiers import N_QUADRANT
+from ztf_in2p3.products import Built, ProductRef, Value, ccdid_of, exposure_of, filter_of, period_of
+from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
 
 Draw = Callable[[Store, Sequence[Built], Camera, Truth | None], Picture]
 """One of the functions below, or what functools.partial makes of one; pickled by name."""

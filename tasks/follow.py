@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from lib.identifiers import Filter
-from lib.recipes import CatalogueRecipe, GaiaColours, LightCurveRecipe, PsfCatalogueRecipe
-from lib.simulate import follow
-from lib.simulate.exposures import NightPlan
-from lib.simulate.sky import COLOUR_TERMS
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.recipes import CatalogueRecipe, GaiaColours, LightCurveRecipe, PsfCatalogueRecipe
+from ztf_in2p3.simulate import follow
+from ztf_in2p3.simulate.exposures import NightPlan
+from ztf_in2p3.simulate.sky import COLOUR_TERMS
 
 FIRST = date(2019, 5, 2)
 """After the month of the survey: a period of that must not hold frames of these nights."""

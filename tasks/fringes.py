@@ -6,27 +6,27 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from lib.camera import Camera
-from lib.errors import BadData
-from lib.figures.fringes import plot_fringes
-from lib.figures.style import png
-from lib.identifiers import CcdExposure, Filter
-from lib.periods import Period
-from lib.products import Built, ProductRef, Value, ccdid_of, fringe_amplitudes_ref, period_of
-from lib.recipes import FringeRecipe
-from lib.sensor.fringe import CcdFringes
-from lib.sensor.fringe_amplitudes import amplitude_table
-from lib.sensor.fringe_cells import Cells, sky_cells
-from lib.sensor.fringe_train import train_ccd
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
 from tasks.calibration import card
-from tasks.jobs import CcdJob, ccd_jobs
-from tasks.outcome import Outcome, SetAside
-from tasks.policies import product_task
-from tasks.reading import opened
+from tasks.inputs.jobs import CcdJob, ccd_jobs
+from tasks.inputs.selection import spread
 from tasks.reduction import detrend
-from tasks.selection import spread
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.policies import product_task
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.figures.fringes import plot_fringes
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, ProductRef, Value, ccdid_of, fringe_amplitudes_ref, period_of
+from ztf_in2p3.recipes import FringeRecipe
+from ztf_in2p3.sensor.fringe import CcdFringes
+from ztf_in2p3.sensor.fringe_amplitudes import amplitude_table
+from ztf_in2p3.sensor.fringe_cells import Cells, sky_cells
+from ztf_in2p3.sensor.fringe_train import train_ccd
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
 
 Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
 

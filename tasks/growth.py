@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow.compute as pc
 from astropy.io import fits
 
-from lib.archive.check import first_image
-from lib.figures.growth import growth_curve, plot_growth_curve, published_growth_curve
-from lib.figures.style import save_png
-from lib.products import Built, ProductRef, Value, ccd_of, figure_ref, quadrant_of
-from lib.recipes import ScienceCatalogueRecipe
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.policies import product_task
+from tasks.runtime.policies import product_task
+from ztf_in2p3.archive.check import first_image
+from ztf_in2p3.figures.growth import growth_curve, plot_growth_curve, published_growth_curve
+from ztf_in2p3.figures.style import save_png
+from ztf_in2p3.products import Built, ProductRef, Value, ccd_of, figure_ref, quadrant_of
+from ztf_in2p3.recipes import ScienceCatalogueRecipe
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
 
 
 def pairs(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lib.camera import Camera
-from lib.detrend.masters import CcdMaster
-from lib.figures.linearity import plot_linearity
-from lib.figures.style import save_png
-from lib.products import Built, ProductRef, Value, ccdid_of, period_of
-from lib.recipes import LinearityRecipe
-from lib.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from tasks.choice import Chosen, read_pockets
-from tasks.policies import product_task
-from tasks.reading import opened
+from tasks.inputs.calibrations import Chosen, read_pockets
+from tasks.runtime.policies import product_task
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.masters import CcdMaster
+from ztf_in2p3.figures.linearity import plot_linearity
+from ztf_in2p3.figures.style import save_png
+from ztf_in2p3.products import Built, ProductRef, Value, ccdid_of, period_of
+from ztf_in2p3.recipes import LinearityRecipe
+from ztf_in2p3.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
 
 
 @product_task

@@ -10,26 +10,36 @@ from pathlib import Path
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from lib.camera import Camera
-from lib.detrend.masters import CcdMaster
-from lib.errors import MissingProduct
-from lib.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
-from lib.figures.style import save_png
-from lib.identifiers import CcdExposure, Exposure, ImageType
-from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, Value, ccd_of, ccdid_of, exposure_of, period_of, pocket_profiles_ref
-from lib.recipes import PocketProfileRecipe, PocketRecipe, QuadrantRecipe
-from lib.sensor.pocket import LAST_NIGHT_WITHOUT
-from lib.sensor.pocket_calibration import CcdPockets, measure_pockets, profiles_of
-from lib.sensor.pocket_fit import compare
-from lib.sensor.pocket_profiles import ccd_profiles
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from tasks.choice import Calibrations, Chosen
-from tasks.outcome import Outcome, SetAside, attempt
-from tasks.policies import product_task
-from tasks.reading import opened
-from tasks.selection import frames, spread
+from tasks.inputs.calibrations import Calibrations, Chosen
+from tasks.inputs.selection import frames, spread
+from tasks.runtime.outcome import Outcome, SetAside, attempt
+from tasks.runtime.policies import product_task
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.masters import CcdMaster
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
+from ztf_in2p3.figures.style import save_png
+from ztf_in2p3.identifiers import CcdExposure, Exposure, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import (
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    ccd_of,
+    ccdid_of,
+    exposure_of,
+    period_of,
+    pocket_profiles_ref,
+)
+from ztf_in2p3.recipes import PocketProfileRecipe, PocketRecipe, QuadrantRecipe
+from ztf_in2p3.sensor.pocket import LAST_NIGHT_WITHOUT
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, profiles_of
+from ztf_in2p3.sensor.pocket_fit import compare
+from ztf_in2p3.sensor.pocket_profiles import ccd_profiles
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
 
 PLOTS: dict[str, Callable[[dict[int, Amplifier], str], Figure]] = {
     "pocket": plot_pocket,

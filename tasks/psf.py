@@ -10,25 +10,25 @@ import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
-from lib.camera import Camera
-from lib.catalogue.reference import stars_within
-from lib.catalogue.star_table import pixels_touched
-from lib.catalogue.stars import Stars, cone, reference_stars, wcs_of
-from lib.errors import BadData, MissingProduct
-from lib.identifiers import CcdExposure
-from lib.image import Image
-from lib.products import Built, Value, exposure_of, psf_catalogue_ref, psf_ref, quadrant_of, stamp_ref
-from lib.recipes import PsfCatalogueRecipe, QuadrantRecipe
-from lib.scene.catalogue import MeasuredStars, Origin, measure_exposure, psf_catalogue, psf_table, stamp_table
-from lib.scene.inputs import Exposure, matrix_at, stamp_of
-from lib.scene.target import Target
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from tasks.outcome import Outcome, SetAside, total
-from tasks.policies import product_task
-from tasks.reading import as_input, opened
+from tasks.inputs.targets import Sight, whole
 from tasks.reduction import PROPER_MOTION_ARCSEC, Images, detrend
-from tasks.scene_jobs import Sight, whole
+from tasks.runtime.outcome import Outcome, SetAside, total
+from tasks.runtime.policies import product_task
+from tasks.runtime.reading import as_input, opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.reference import stars_within
+from ztf_in2p3.catalogue.star_table import pixels_touched
+from ztf_in2p3.catalogue.stars import Stars, cone, reference_stars, wcs_of
+from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.image import Image
+from ztf_in2p3.products import Built, Value, exposure_of, psf_catalogue_ref, psf_ref, quadrant_of, stamp_ref
+from ztf_in2p3.recipes import PsfCatalogueRecipe, QuadrantRecipe
+from ztf_in2p3.scene.catalogue import MeasuredStars, Origin, measure_exposure, psf_catalogue, psf_table, stamp_table
+from ztf_in2p3.scene.inputs import Exposure, matrix_at, stamp_of
+from ztf_in2p3.scene.target import Target
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
 
 
 @product_task

@@ -8,19 +8,19 @@ from pathlib import Path
 import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact
 
-from lib.figures import psf
-from lib.figures.leaf import render_leaf
-from lib.identifiers import Filter
-from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, Value, exposure_of, psf_figure_ref
-from lib.recipes import PsfCatalogueRecipe, PsfReportRecipe
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task, tell_where
-from tasks.reading import opened
-from tasks.selection import grouped, spread
+from tasks.inputs.selection import grouped, spread
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.reading import opened
 from tasks.starflat_report import picture_of
+from ztf_in2p3.figures import psf
+from ztf_in2p3.figures.leaf import render_leaf
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, exposure_of, psf_figure_ref
+from ztf_in2p3.recipes import PsfCatalogueRecipe, PsfReportRecipe
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
 
 DRAWN = {"shape": psf.shape_picture, "stars": psf.star_picture}
 """Pictures in the order of the page."""

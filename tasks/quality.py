@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from lib.camera import Camera
-from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.compare import compare
-from lib.detrend.verdicts import GOOD, Ruling, write_verdict
-from lib.products import Built, Kind, ProductRef, Value, part_of, period_of, quality_ref
-from lib.recipes import OperatorsWord, VerdictRecipe, digest
-from lib.store import Store
-from tasks.outcome import Outcome, SetAside
-from tasks.policies import collect, launch, product_task
-from tasks.reading import opened
-from tasks.settings import operators_rulings
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.policies import collect, launch, product_task
+from tasks.runtime.reading import opened
+from tasks.runtime.settings import operators_rulings
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.compare import compare
+from ztf_in2p3.detrend.verdicts import GOOD, Ruling, write_verdict
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, part_of, period_of, quality_ref
+from ztf_in2p3.recipes import OperatorsWord, VerdictRecipe, digest
+from ztf_in2p3.store import Store
 
 
 @product_task

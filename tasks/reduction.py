@@ -9,27 +9,27 @@ from pathlib import Path
 import pyarrow as pa
 from astropy.io import fits
 
-from lib.camera import Camera
-from lib.catalogue.aperture_catalogue import aperture_catalogue, file_metadata, join_quadrants, summary
-from lib.catalogue.reference import stars_within
-from lib.catalogue.science_image import read_mask, science_image
-from lib.catalogue.stars import cone, wcs_of
-from lib.detrend.bad_pixels import read_masks
-from lib.detrend.focal_plane import common_level
-from lib.detrend.masters import CcdMaster
-from lib.detrend.quadrant import detrend_ccd, write_quadrant
-from lib.identifiers import Exposure
-from lib.image import Image
-from lib.products import Built, Value, catalogue_ref, quadrant_ref
-from lib.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, ScienceCatalogueRecipe
-from lib.sensor.fringe import CcdFringes
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from tasks.choice import read_pockets
-from tasks.jobs import CcdJob, ScienceJob
-from tasks.outcome import Outcome, attempt, total
-from tasks.policies import product_task
-from tasks.reading import opened
+from tasks.inputs.calibrations import read_pockets
+from tasks.inputs.jobs import CcdJob, ScienceJob
+from tasks.runtime.outcome import Outcome, attempt, total
+from tasks.runtime.policies import product_task
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, file_metadata, join_quadrants, summary
+from ztf_in2p3.catalogue.reference import stars_within
+from ztf_in2p3.catalogue.science_image import read_mask, science_image
+from ztf_in2p3.catalogue.stars import cone, wcs_of
+from ztf_in2p3.detrend.bad_pixels import read_masks
+from ztf_in2p3.detrend.focal_plane import common_level
+from ztf_in2p3.detrend.masters import CcdMaster
+from ztf_in2p3.detrend.quadrant import detrend_ccd, write_quadrant
+from ztf_in2p3.identifiers import Exposure
+from ztf_in2p3.image import Image
+from ztf_in2p3.products import Built, Value, catalogue_ref, quadrant_ref
+from ztf_in2p3.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, ScienceCatalogueRecipe
+from ztf_in2p3.sensor.fringe import CcdFringes
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
 
 Images = dict[int, tuple[Image, fits.Header]]
 """Image and header by qid."""

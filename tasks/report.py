@@ -12,16 +12,22 @@ from pathlib import Path
 import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact
 
-from lib.camera import Camera
-from lib.errors import MissingProduct
-from lib.figures.page import Aside, Link, ProductCount, Report, render_html, render_markdown
-from lib.figures.pictures import Picture
-from lib.figures.quality import quality_checks, summarise_night
-from lib.figures.residuals import RESIDUALS, residuals
-from lib.figures.simulated import aperture_truth
-from lib.figures.summary import join, quadrant_summary
-from lib.periods import Period
-from lib.products import (
+from tasks import figures
+from tasks.figures import draw_figure
+from tasks.inputs.jobs import CcdJob, ccd_jobs
+from tasks.inputs.selection import grouped
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.policies import collect, launch, product_task, tell_where
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.figures.page import Aside, Link, ProductCount, Report, render_html, render_markdown
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.quality import quality_checks, summarise_night
+from ztf_in2p3.figures.residuals import RESIDUALS, residuals
+from ztf_in2p3.figures.simulated import aperture_truth
+from ztf_in2p3.figures.summary import join, quadrant_summary
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import (
     NO_RECIPE,
     Built,
     Kind,
@@ -35,17 +41,11 @@ from lib.products import (
     report_ref,
     summary_ref,
 )
-from lib.recipes import CatalogueRecipe, DetectorRecipe, ReportRecipe, digest
-from lib.simulate.truth import PLAN, Truth
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from lib.tables import schema_of
-from tasks import figures
-from tasks.figures import draw_figure
-from tasks.jobs import CcdJob, ccd_jobs
-from tasks.outcome import Outcome, SetAside
-from tasks.policies import collect, launch, product_task, tell_where
-from tasks.selection import grouped
+from ztf_in2p3.recipes import CatalogueRecipe, DetectorRecipe, ReportRecipe, digest
+from ztf_in2p3.simulate.truth import PLAN, Truth
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.tables import schema_of
 
 
 @product_task

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lib.camera import Camera
-from lib.catalogue.starflat import StarflatMap
-from lib.products import Built, ProductRef, Value, curve_stars_ref, scene_ref
-from lib.recipes import LightCurveRecipe
-from lib.scene.catalogue import psf_of, stamp_of_table
-from lib.scene.curve import Assembled, Measured, SurveyStars, assemble, star_repeatability
-from lib.scene.curve_table import Unused, light_curve_table, scene_planes, summary_of
-from lib.scene.fit import fit_scene
-from lib.scene.model import SceneFit
-from lib.scene.target import Target
-from lib.store import Store
-from lib.store.fits import write_fits
-from lib.store.parquet import read_table, write_table
-from tasks.outcome import Outcome
-from tasks.policies import product_task
-from tasks.reading import as_input, opened
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import product_task
+from tasks.runtime.reading import as_input, opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.products import Built, ProductRef, Value, curve_stars_ref, scene_ref
+from ztf_in2p3.recipes import LightCurveRecipe
+from ztf_in2p3.scene.catalogue import psf_of, stamp_of_table
+from ztf_in2p3.scene.curve import Assembled, Measured, SurveyStars, assemble, star_repeatability
+from ztf_in2p3.scene.curve_table import Unused, light_curve_table, scene_planes, summary_of
+from ztf_in2p3.scene.fit import fit_scene
+from ztf_in2p3.scene.model import SceneFit
+from ztf_in2p3.scene.target import Target
+from ztf_in2p3.starflat.correction import StarflatMap
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.fits import write_fits
+from ztf_in2p3.store.parquet import read_table, write_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lib.camera import Camera
-from lib.errors import MissingProduct
-from lib.identifiers import CcdExposure
-from lib.products import Built, Kind, exposure_of, filter_of, light_curve_ref, psf_catalogue_ref, psf_ref, stamp_ref
-from lib.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe
-from lib.scene.curve_table import Unused
-from lib.scene.errors import NothingToFit
-from lib.scene.target import Target, read_targets
-from lib.store import Store
 from tasks.archive import fetch_stars_around
-from tasks.outcome import Outcome, SetAside
-from tasks.policies import collect, launch
-from tasks.progress import shown
+from tasks.inputs.references import circle_around
+from tasks.inputs.targets import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
 from tasks.psf import measure_quadrants, measure_stamps
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.policies import collect, launch
+from tasks.runtime.progress import shown
 from tasks.scene import Parts, fit_light_curve
-from tasks.scene_jobs import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
 from tasks.star_table import nearest
-from tasks.stars import circle_around
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.products import (
+    Built,
+    Kind,
+    exposure_of,
+    filter_of,
+    light_curve_ref,
+    psf_catalogue_ref,
+    psf_ref,
+    stamp_ref,
+)
+from ztf_in2p3.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe
+from ztf_in2p3.scene.curve_table import Unused
+from ztf_in2p3.scene.errors import NothingToFit
+from ztf_in2p3.scene.target import Target, read_targets
+from ztf_in2p3.store import Store
 
 
 def targets_of(path: Path, names: Iterable[str] | None) -> list[Target]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-from lib.camera import ZTF
-from lib.identifiers import Filter
-from lib.periods import Period
-from lib.recipes import (
+from tasks.runtime.policies import query_task
+from tasks.runtime.settings import cores
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.recipes import (
     CatalogueRecipe,
     QuadrantRecipe,
     SequenceRecipe,
@@ -22,12 +24,10 @@ from lib.recipes import (
     UbercalRecipe,
     digest,
 )
-from lib.simulate.exposures import NightPlan, real_size_night, tiny_night
-from lib.simulate.nights import dithered_night, survey_nights
-from lib.simulate.sky import Sky
-from lib.simulate.survey import simulate_survey
-from tasks.policies import query_task
-from tasks.settings import cores
+from ztf_in2p3.simulate.exposures import NightPlan, real_size_night, tiny_night
+from ztf_in2p3.simulate.nights import dithered_night, survey_nights
+from ztf_in2p3.simulate.sky import Sky
+from ztf_in2p3.simulate.survey import simulate_survey
 
 REAL_SIZE_CCD = 6
 """The CCD that the demonstration simulates at real size."""

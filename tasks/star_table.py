@@ -12,14 +12,16 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from lib.camera import Camera
-from lib.catalogue.foreign_table import scatter_foreign, sorted_partition
-from lib.catalogue.star_table import columns_of, may_hold, pixels_of_order, pixels_touched, star_table
-from lib.catalogue.starflat import StarflatMap
-from lib.errors import MissingProduct
-from lib.identifiers import Filter
-from lib.periods import Period
-from lib.products import (
+from tasks.inputs.selection import frames
+from tasks.runtime.outcome import Outcome, SetAside, attempt
+from tasks.runtime.policies import collect, launch, product_task
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.foreign_table import scatter_foreign, sorted_partition
+from ztf_in2p3.catalogue.star_table import columns_of, may_hold, pixels_of_order, pixels_touched, star_table
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import (
     NO_RECIPE,
     Built,
     Kind,
@@ -31,13 +33,11 @@ from lib.products import (
     star_index_ref,
     star_table_ref,
 )
-from lib.recipes import StarTableRecipe, digest
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from lib.tables import STAR_TABLE_INDEX, schema_of
-from tasks.outcome import Outcome, SetAside, attempt
-from tasks.policies import collect, launch, product_task
-from tasks.selection import frames
+from ztf_in2p3.recipes import StarTableRecipe, digest
+from ztf_in2p3.starflat.correction import StarflatMap
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.tables import STAR_TABLE_INDEX, schema_of
 
 Corrected = tuple[Built, Built | None]
 """A catalogue, and the starflat that corrects it."""
@@ -165,7 +165,7 @@ def catalogues_of(
     store: Store, period: Period, recipe: StarTableRecipe, **which: Collection
 ) -> dict[Filter, list[Built]]:
     """Catalogues of a period, by apertures or by the PSF, of each filter; ``which``: filters and ccdids, as for
-    `tasks.selection.frames`."""
+    `tasks.inputs.selection.frames`."""
     found: dict[Filter, list[Built]] = defaultdict(list)
     kind = Kind.PSF_CATALOGUE if recipe.psf else Kind.CATALOGUE
     for one in frames(store, kind, period, recipe=digest(recipe.measured), **which):

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lib.camera import Camera
-from lib.fit.external import External
-from lib.fit.starflat import Starflat, fit_starflat
-from lib.fit.starflat_tables import map_table, parameter_table, residual_table, summary
-from lib.fit.table import Anchors
-from lib.identifiers import Filter
-from lib.products import (
+from tasks.runtime.outcome import Outcome, attempt
+from tasks.runtime.policies import collect, launch, product_task
+from tasks.runtime.reading import file_as_input, opened
+from tasks.star_table import partitions_of
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.fit.external import External
+from ztf_in2p3.fit.table import Anchors
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.products import (
     Built,
     ProductRef,
     Value,
@@ -25,13 +27,11 @@ from lib.products import (
     starflat_ref,
     starflat_residuals_ref,
 )
-from lib.recipes import SequenceRecipe
-from lib.store import Store
-from lib.store.parquet import read_table, write_table
-from tasks.outcome import Outcome, attempt
-from tasks.policies import collect, launch, product_task
-from tasks.reading import file_as_input, opened
-from tasks.star_table import partitions_of
+from ztf_in2p3.recipes import SequenceRecipe
+from ztf_in2p3.starflat.model import Starflat, fit_starflat
+from ztf_in2p3.starflat.tables import map_table, parameter_table, residual_table, summary
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table, write_table
 
 
 @product_task

@@ -7,23 +7,23 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
-from lib.camera import Camera
-from lib.figures import starflat
-from lib.figures.leaf import render_leaf
-from lib.figures.pictures import Picture
-from lib.figures.starflat_truth import truth_pictures
-from lib.identifiers import Filter
-from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, starflat_figure_ref
-from lib.recipes import SequenceRecipe, SequenceReportRecipe
-from lib.simulate.truth import Truth
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task, tell_where
-from tasks.reading import opened
+from tasks.inputs.selection import grouped
 from tasks.report import truth_digest
-from tasks.selection import grouped
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.reading import opened
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.figures import starflat
+from ztf_in2p3.figures.leaf import render_leaf
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.starflat_truth import truth_pictures
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, starflat_figure_ref
+from ztf_in2p3.recipes import SequenceRecipe, SequenceReportRecipe
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
 
 Products = Mapping[Kind, Built]
 """Of one sequence."""

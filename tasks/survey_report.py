@@ -9,9 +9,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from prefect.artifacts import create_markdown_artifact
 
-from lib.camera import Camera
-from lib.figures.style import png
-from lib.figures.ubercal import (
+from tasks.inputs.selection import grouped
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, launch, product_task, tell_where
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.figures.ubercal import (
     CAPTIONS,
     plot_external,
     plot_repeatability,
@@ -19,14 +22,11 @@ from lib.figures.ubercal import (
     plot_sky,
     plot_zero_points,
 )
-from lib.fit.survey_tables import external_levels
-from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
-from lib.recipes import SurveyRecipe
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task, tell_where
-from tasks.selection import grouped
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
+from ztf_in2p3.recipes import SurveyRecipe
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.ubercal.tables import external_levels
 
 SHOWN = {
     "zero-points": Kind.ZERO_POINTS,

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
-from lib.figures.leaf import render_leaf
-from lib.figures.survey_truth import survey_truth_picture
-from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
-from lib.recipes import SurveyRecipe
-from lib.simulate.truth import PLAN, Truth
-from lib.store import Store
-from lib.store.parquet import read_table
-from tasks.outcome import Outcome
-from tasks.policies import collect, launch, product_task, tell_where
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, launch, product_task, tell_where
 from tasks.star_table import as_input
 from tasks.starflat_report import called, picture_of
+from ztf_in2p3.figures.leaf import render_leaf
+from ztf_in2p3.figures.survey_truth import survey_truth_picture
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
+from ztf_in2p3.recipes import SurveyRecipe
+from ztf_in2p3.simulate.truth import PLAN, Truth
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
 
 
 @product_task

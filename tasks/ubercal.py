@@ -11,15 +11,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lib.camera import Camera
-from lib.catalogue.hats import write_hats
-from lib.errors import TransientError
-from lib.fit.checkpoint import Checkpoint
-from lib.fit.external import External
-from lib.fit.parameter_table import parameter_table
-from lib.fit.solver import Progress
-from lib.fit.sources import ParquetSource
-from lib.fit.survey_tables import (
+from tasks.runtime.engine import scheduler
+from tasks.runtime.outcome import Outcome, attempt
+from tasks.runtime.policies import collect, launch, product_task, query_task
+from tasks.runtime.reading import file_as_input, opened
+from tasks.runtime.settings import scratch
+from tasks.star_table import partitions_of
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.hats import write_hats
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.fit.checkpoint import Checkpoint
+from ztf_in2p3.fit.external import External
+from ztf_in2p3.fit.parameter_table import parameter_table
+from ztf_in2p3.fit.solver import Progress
+from ztf_in2p3.fit.sources import ParquetSource
+from ztf_in2p3.fit.table import Build, build_model
+from ztf_in2p3.fit.workers import distributed
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
+from ztf_in2p3.recipes import SurveyRecipe
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_parts, read_table, write_parts, write_table
+from ztf_in2p3.tables import schema_of
+from ztf_in2p3.ubercal.model import Ubercal, fit_ubercal
+from ztf_in2p3.ubercal.tables import (
     MEAN_STARS,
     external_levels,
     focal_plane_map,
@@ -29,20 +43,6 @@ from lib.fit.survey_tables import (
     summary,
     zero_point_table,
 )
-from lib.fit.table import Build, build_model
-from lib.fit.ubercal import Ubercal, fit_ubercal
-from lib.fit.workers import distributed
-from lib.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
-from lib.recipes import SurveyRecipe
-from lib.store import Store
-from lib.store.parquet import read_parts, read_table, write_parts, write_table
-from lib.tables import schema_of
-from tasks.engine import scheduler
-from tasks.outcome import Outcome, attempt
-from tasks.policies import collect, launch, product_task, query_task
-from tasks.reading import file_as_input, opened
-from tasks.settings import scratch
-from tasks.star_table import partitions_of
 
 IN_MEMORY = 50_000_000
 """Measurements up to which a fit keeps them in memory: 2 GB."""

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from lib.camera import TINY
-from lib.catalogue.aperture_catalogue import aperture_catalogue
-from lib.catalogue.science_image import read_mask
-from lib.detrend.focal_plane import FlatLevel, common_level, focal_plane
-from lib.detrend.masters import combine_leds, led_flat, master_bias
-from lib.detrend.quadrant import detrend_ccd
-from lib.identifiers import Filter, ImageType
-from lib.recipes import CatalogueRecipe, digest
-from lib.sensor.pocket_calibration import measure_pockets
-from lib.simulate import files
-from lib.simulate.exposures import VERSION, tiny_night
-from lib.simulate.survey import simulate_night
-from lib.store.parquet import read_table
 from tests.lib.sensor.test_pocket_calibration import CCD, PERIOD, seen
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue
+from ztf_in2p3.catalogue.science_image import read_mask
+from ztf_in2p3.detrend.focal_plane import FlatLevel, common_level, focal_plane
+from ztf_in2p3.detrend.masters import combine_leds, led_flat, master_bias
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.identifiers import Filter, ImageType
+from ztf_in2p3.recipes import CatalogueRecipe, digest
+from ztf_in2p3.sensor.pocket_calibration import measure_pockets
+from ztf_in2p3.simulate import files
+from ztf_in2p3.simulate.exposures import VERSION, tiny_night
+from ztf_in2p3.simulate.survey import simulate_night
+from ztf_in2p3.store.parquet import read_table
 
 GOLDEN = Path(__file__).parent / "data" / "golden.json"
 RECIPE = CatalogueRecipe()

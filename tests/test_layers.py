@@ -7,7 +7,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-graph = grimp.build_graph("lib", "tasks", "flows", include_external_packages=True)
+graph = grimp.build_graph("ztf_in2p3", "tasks", "flows", include_external_packages=True)
 
 
 def importers(of: set[str], within: str) -> list[str]:
@@ -22,16 +22,17 @@ def importers(of: set[str], within: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("layer", "above"),
-    [("lib", {"tasks", "flows", "prefect"}), ("tasks", {"flows"})],
+    [("ztf_in2p3", {"tasks", "flows", "prefect"}), ("tasks", {"flows"})],
 )
 def test_a_layer_never_imports_one_above_it(layer, above):
     assert importers(above, within=layer) == []
 
 
 def test_truth_and_its_undoing_share_no_code():
-    reduction = {"lib.sensor", "lib.detrend", "lib.catalogue", "lib.frames", "lib.fit", "lib.scene"}
-    assert importers(reduction, within="lib.simulate") == []
-    assert all(importers({"lib.simulate"}, within=room) == [] for room in reduction)
+    packages = ("sensor", "detrend", "catalogue", "frames", "fit", "psf", "scene", "starflat", "ubercal")
+    reduction = {f"ztf_in2p3.{package}" for package in packages}
+    assert importers(reduction, within="ztf_in2p3.simulate") == []
+    assert all(importers({"ztf_in2p3.simulate"}, within=room) == [] for room in reduction)
 
 
 def test_no_module_hides_one_of_the_standard_library():

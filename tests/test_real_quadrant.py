@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lib.camera import ZTF
-from lib.catalogue.aperture_catalogue import aperture_catalogue, summary
-from lib.catalogue.science_image import science_image
-from lib.catalogue.stars import wcs_of
-from lib.figures.growth import growth_curve, published_growth_curve
-from lib.identifiers import CcdExposure
-from lib.image import MaskBit
-from lib.recipes import PhotometryRecipe
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, summary
+from ztf_in2p3.catalogue.science_image import science_image
+from ztf_in2p3.catalogue.stars import wcs_of
+from ztf_in2p3.figures.growth import growth_curve, published_growth_curve
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.recipes import PhotometryRecipe
 
 FOLDER = Path(__file__).parent / "data" / "sci" / "2020" / "0924" / "431759"
 CCD, QID = CcdExposure.parse("ztf_20200924431759_000655_zr_c13_o"), 3

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.archive import Patience, Timeouts, open_archive
-from lib.simulate.server import IrsaLookalike
-from lib.simulate.survey import simulate_night
-from tasks import settings
+from tasks.runtime import settings
 from tests.flows.night import NIGHT, PLAN, Calls, Reduced, Survey
+from ztf_in2p3.archive import Patience, Timeouts, open_archive
+from ztf_in2p3.simulate.server import IrsaLookalike
+from ztf_in2p3.simulate.survey import simulate_night
 
 
 @pytest.fixture(scope="session")

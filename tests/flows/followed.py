@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 
 from flows.scene import scene
-from lib.products import Built, Kind
-from lib.recipes import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe, QuadrantRecipe
-from lib.simulate.exposures import NightPlan
-from lib.simulate.host import Supernova
-from lib.store.parquet import read_table
-from tasks.outcome import Outcome
+from tasks.runtime.outcome import Outcome
 from tests.flows.night import opened
+from ztf_in2p3.products import Built, Kind
+from ztf_in2p3.recipes import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe, QuadrantRecipe
+from ztf_in2p3.simulate.exposures import NightPlan
+from ztf_in2p3.simulate.host import Supernova
+from ztf_in2p3.store.parquet import read_table
 
 N_QUIET, N_ACTIVE = 4, 6
 RECIPE = LightCurveRecipe(
-    # The masters of one night serve all; small stamps of 30 stars; the simulated stars' own colours (lib.simulate.sky).
+    # The masters of one night serve all; small stamps of 30 stars; the simulated stars' own colours (simulate.sky).
     PsfCatalogueRecipe(QuadrantRecipe(tolerance_days=200), psf=PsfRecipe(margin=2), side=15, max_stars=30),
     gaia=GaiaColours(zr=(0.05, -0.10)),
 )

@@ -21,14 +21,14 @@ import tasks.figures
 import tasks.quality
 import tasks.reduction
 import tasks.report
-from lib.archive import Irsa, LocalTree
-from lib.archive.reference import ReferenceCatalogue
-from lib.identifiers import Filter
-from lib.products import Kind
-from lib.simulate.exposures import tiny_night
-from lib.store import Store
-from tasks.outcome import Outcome
-from tasks.settings import store_at
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.settings import store_at
+from ztf_in2p3.archive import Irsa, LocalTree
+from ztf_in2p3.archive.reference import ReferenceCatalogue
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.store import Store
 
 NIGHT = "20190405"
 CCDS = (3, 6)

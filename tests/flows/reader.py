@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from lib.products import Kind
-from lib.store.parquet import read_table
-from tasks.settings import store_at
+from tasks.runtime.settings import store_at
+from ztf_in2p3.products import Kind
+from ztf_in2p3.store.parquet import read_table
 
 MADE = (Kind.BIAS, Kind.LED_FLAT, Kind.FLAT, Kind.FOCAL_PLANE, Kind.CATALOGUE)
 

@@ -17,15 +17,15 @@ from flows.catalogue import catalogue
 from flows.detrend import detrend
 from flows.download import download
 from flows.nightly import nightly
-from flows.policies import TooMuchSetAside
 from flows.report import report
-from lib.identifiers import CcdExposure, Exposure
-from lib.periods import Period
-from lib.products import Kind, ccd_of, header_ref, mask_ref, raw_ref
-from lib.recipes import CatalogueRecipe
-from lib.simulate.files import mask_path, raw_path, science_path
 from tasks.report import in_store
+from tasks.runtime.product_flow import TooMuchSetAside
 from tests.flows.night import NIGHT, PLAN, Calls, digests, opened
+from ztf_in2p3.identifiers import CcdExposure, Exposure
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind, ccd_of, header_ref, mask_ref, raw_ref
+from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.simulate.files import mask_path, raw_path, science_path
 
 BIAS, FLAT, SKY = ([frame.exposure for frame in some] for some in (PLAN.biases, PLAN.flats, PLAN.objects))
 

@@ -7,9 +7,9 @@ import pytest
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
-from lib.products import Kind
 from tests.bucket import client_of, know_only, s3_service
 from tests.flows.night import NIGHT, opened
+from ztf_in2p3.products import Kind
 
 MADE = (Kind.BIAS, Kind.LED_FLAT, Kind.FLAT, Kind.FOCAL_PLANE, Kind.CATALOGUE)
 

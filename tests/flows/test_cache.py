@@ -16,10 +16,10 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
 from flows.nightly import nightly
-from lib.products import Kind, raw_ref
-from lib.recipes import CatalogueRecipe, DetectorRecipe, PhotometryRecipe, digest, recipe_from
 from tests.flows.night import CCDS, COUNTS, NIGHT, PLAN, Survey, Watched, digests, kinds, opened, products
 from tests.flows.night import Calls as Counted
+from ztf_in2p3.products import Kind, raw_ref
+from ztf_in2p3.recipes import CatalogueRecipe, DetectorRecipe, PhotometryRecipe, digest, recipe_from
 
 N_EXPOSURE, N_QID = 2, 4
 

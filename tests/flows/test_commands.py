@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import ServerFailed, free_port, is_healthy, server
+from flows.cli.server import ServerFailed, free_port, is_healthy, server
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 180  # seconds, for what takes ten on an idle machine
@@ -51,7 +51,7 @@ def test_a_recipe_file_with_an_unknown_number_is_refused(tmp_path):
 
 def test_serving_starts_everything_and_stops_cleanly(tmp_path):
     port = free_port()
-    command = f"from flows.serve import serve; from pathlib import Path; serve(Path({str(tmp_path)!r}), {port})"
+    command = f"from flows.cli.serve import serve; from pathlib import Path; serve(Path({str(tmp_path)!r}), {port})"
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
     serving = subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, env=environment, start_new_session=True)
     try:

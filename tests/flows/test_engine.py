@@ -7,9 +7,9 @@ import threading
 import pytest
 from distributed import LocalCluster
 
-from flows.policies import THREADS, product_flow
-from tasks.outcome import Outcome
-from tasks.policies import PARSER_RACE, collect, launch, product_task
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import PARSER_RACE, collect, launch, product_task
+from tasks.runtime.product_flow import THREADS, product_flow
 
 AT_ONCE = 2 * THREADS
 meeting = threading.Barrier(AT_ONCE)

@@ -16,12 +16,12 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
 from flows.nightly import nightly
-from flows.policies import TooMuchSetAside
-from lib.archive import AccessDenied, NotInArchive
-from lib.errors import BadData
-from lib.products import Kind
-from lib.simulate.server import Fault, IrsaLookalike
+from tasks.runtime.product_flow import TooMuchSetAside
 from tests.flows.night import NIGHT, PLAN, artifacts, digests, flow_runs, opened, polling, task_runs
+from ztf_in2p3.archive import AccessDenied, NotInArchive
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.server import Fault, IrsaLookalike
 
 BIAS, FLAT, SKY = ([str(frame.exposure) for frame in some] for some in (PLAN.biases, PLAN.flats, PLAN.objects))
 

@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.foreign import foreign
-from flows.policies import TooMuchSetAside
-from lib.camera import TINY
-from lib.fit.sources import ParquetSource
-from lib.fit.starflat import fit_starflat
-from lib.products import Kind
-from lib.recipes import StarflatRecipe, StarTableRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
+from tasks.runtime.product_flow import TooMuchSetAside
 from tasks.star_table import partitions_of
 from tests.flows.night import opened
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit.sources import ParquetSource
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import StarflatRecipe, StarTableRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.starflat.model import fit_starflat
 
 NIGHT = "20190405"
 HOW = {"camera": "tiny", "workers": 0}

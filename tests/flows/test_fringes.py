@@ -15,24 +15,24 @@ from flows.detector import detector
 from flows.detrend import detrend
 from flows.download import download
 from flows.fringes import fringes
-from lib.catalogue.aperture_catalogue import aperture_catalogue
-from lib.catalogue.reference import stars_within
-from lib.catalogue.stars import cone, wcs_of
-from lib.detrend.quadrant import read_quadrant
-from lib.identifiers import Filter
-from lib.image import Image, is_bad
-from lib.periods import Period
-from lib.products import Kind, ccd_of, period_of, quadrant_of
-from lib.recipes import CatalogueRecipe, recipe_from
-from lib.sensor.fringe_cells import subtract_cells
-from lib.simulate.exposures import tiny_night
-from lib.simulate.survey import simulate_night
-from lib.simulate.truth import Truth
-from lib.store.parquet import read_table
-from tasks.choice import Calibrations
+from tasks.inputs.calibrations import Calibrations
 from tasks.report import detector_pages
 from tests.flows.night import Watched, artifacts, opened
 from tests.lib.sensor.fringed import in_cells, without_smooth
+from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue
+from ztf_in2p3.catalogue.reference import stars_within
+from ztf_in2p3.catalogue.stars import cone, wcs_of
+from ztf_in2p3.detrend.quadrant import read_quadrant
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.image import Image, is_bad
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind, ccd_of, period_of, quadrant_of
+from ztf_in2p3.recipes import CatalogueRecipe, recipe_from
+from ztf_in2p3.sensor.fringe_cells import subtract_cells
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.survey import simulate_night
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.store.parquet import read_table
 
 NIGHT, CCD, N_OBJECT = "20190405", 6, 8
 PLAN = tiny_night(

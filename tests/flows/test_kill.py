@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
-from lib.products import Kind
 from tests.flows.night import CCDS, NIGHT, Reduced, Survey, digests, opened, polling, products
+from ztf_in2p3.products import Kind
 
 ROOT = Path(__file__).parents[2]
 MADE = (Kind.BIAS, Kind.LED_FLAT, Kind.FLAT, Kind.FOCAL_PLANE, Kind.CATALOGUE)

@@ -8,12 +8,12 @@ import numpy as np
 
 from flows.download import download
 from flows.linearity import linearity
-from lib.identifiers import Filter
-from lib.products import Kind
-from lib.simulate.exposures import NightPlan, tiny_night
-from lib.simulate.survey import simulate_night
-from lib.store.parquet import read_table
 from tests.flows.night import NIGHT, opened
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.exposures import NightPlan, tiny_night
+from ztf_in2p3.simulate.survey import simulate_night
+from ztf_in2p3.store.parquet import read_table
 
 CCD, N_FLAT = 3, 8
 ADU_PER_SECOND, LAMP_SCATTER = 3000.0, 0.005

@@ -9,9 +9,9 @@ from flows.catalogue import catalogue
 from flows.download import download
 from flows.nightly import nightly
 from flows.science import science
-from lib.products import Kind
-from lib.store.parquet import read_table
 from tests.flows.night import COUNTS, NIGHT, PLAN, artifacts, digests, kinds, opened, products, task_runs
+from ztf_in2p3.products import Kind
+from ztf_in2p3.store.parquet import read_table
 
 
 def test_a_night_makes_each_product_once(reduced):

@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-from flows import parameters
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.nightly import nightly
-from flows.parameters import last_night, scope_of
 from flows.science import science
-from lib.camera import TINY, ZTF
-from lib.identifiers import SKY_FILTERS, Filter
-from lib.periods import Period
-from lib.recipes import CatalogueRecipe, recipe_from
+from tasks.runtime import parameters
+from tasks.runtime.parameters import last_night, scope_of
 from tests.flows.night import NIGHT, Calls, digests
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.identifiers import SKY_FILTERS, Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.recipes import CatalogueRecipe, recipe_from
 
 
 def test_what_is_right_is_understood():

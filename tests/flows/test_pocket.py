@@ -14,19 +14,19 @@ from flows.calibrate import calibrate
 from flows.detrend import detrend
 from flows.download import download
 from flows.pocket import pocket
-from lib.camera import flip_readout
-from lib.detrend.quadrant import read_quadrant
-from lib.identifiers import Filter, Quadrant
-from lib.products import Kind, ccd_of, quadrant_of
-from lib.recipes import CatalogueRecipe, recipe_from
-from lib.simulate.detector import Effects
-from lib.simulate.exposures import tiny_night
-from lib.simulate.headers import temperatures
-from lib.simulate.pocket import equilibrium_charge
-from lib.simulate.survey import simulate_night
-from lib.simulate.truth import Truth
-from lib.store.parquet import read_table
 from tests.flows.night import Watched, artifacts, kinds, opened, products
+from ztf_in2p3.camera import flip_readout
+from ztf_in2p3.detrend.quadrant import read_quadrant
+from ztf_in2p3.identifiers import Filter, Quadrant
+from ztf_in2p3.products import Kind, ccd_of, quadrant_of
+from ztf_in2p3.recipes import CatalogueRecipe, recipe_from
+from ztf_in2p3.simulate.detector import Effects
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.headers import temperatures
+from ztf_in2p3.simulate.pocket import equilibrium_charge
+from ztf_in2p3.simulate.survey import simulate_night
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.store.parquet import read_table
 
 NIGHT, CCD = "20200405", 6
 N_OBJECT, N_FLAT = 5, 2

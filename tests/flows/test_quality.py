@@ -11,16 +11,16 @@ from astropy.io import fits
 from flows.calibrate import calibrate
 from flows.detrend import detrend
 from flows.download import download
-from lib.identifiers import CcdExposure, Filter, Quadrant
-from lib.periods import Period
-from lib.products import Kind, calibrations_ref, period_of
-from lib.recipes import CatalogueRecipe
-from lib.simulate import chain
-from lib.simulate.exposures import tiny_night
-from lib.simulate.survey import simulate_night
-from lib.store.parquet import read_table
-from tasks.choice import Calibrations
+from tasks.inputs.calibrations import Calibrations
 from tests.flows.night import artifacts, opened
+from ztf_in2p3.identifiers import CcdExposure, Filter, Quadrant
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind, calibrations_ref, period_of
+from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.simulate import chain
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.survey import simulate_night
+from ztf_in2p3.store.parquet import read_table
 
 RECIPE = CatalogueRecipe().quadrant
 BEFORE, AFTER = "20190405", "20190406"

@@ -15,26 +15,26 @@ from astropy.wcs import WCS
 
 from flows.calibrate import calibrate
 from flows.download import download
-from flows.policies import TooMuchSetAside
 from flows.psf import psf
 from flows.scene import scene
 from flows.ubercal import ubercal
-from lib.camera import TINY
-from lib.catalogue.starflat import StarflatMap
-from lib.errors import MissingProduct
-from lib.identifiers import Filter
-from lib.image import MaskBit
-from lib.products import Kind
-from lib.recipes import StarTableRecipe, SurveyRecipe
-from lib.scene.catalogue import psf_of, stamp_of_table
-from lib.scene.curve import Measured, SurveyStars, assemble
-from lib.scene.target import read_targets
-from lib.simulate.exposures import tiny_night
-from lib.simulate.follow import follow
-from lib.simulate.survey import simulate_survey
-from tasks.outcome import Outcome
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.product_flow import TooMuchSetAside
 from tests.flows.followed import HOW, N_ACTIVE, N_QUIET, RECIPE, Followed, curve_of, fluxes, table_of
 from tests.flows.night import Watched, artifacts, kinds, task_runs
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import StarTableRecipe, SurveyRecipe
+from ztf_in2p3.scene.catalogue import psf_of, stamp_of_table
+from ztf_in2p3.scene.curve import Measured, SurveyStars, assemble
+from ztf_in2p3.scene.target import read_targets
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.follow import follow
+from ztf_in2p3.simulate.survey import simulate_survey
+from ztf_in2p3.starflat.correction import StarflatMap
 
 
 @pytest.fixture(scope="module")

@@ -16,17 +16,17 @@ from flows.catalogue import catalogue
 from flows.download import download
 from flows.starflat import starflat
 from flows.stars import stars
-from lib.identifiers import CcdExposure, Filter
-from lib.products import Kind
-from lib.recipes import SequenceRecipe, StarflatRecipe, StarTableRecipe, digest
-from lib.simulate.exposures import tiny_night
-from lib.simulate.nights import dithered_night
-from lib.simulate.sky import Sky
-from lib.simulate.survey import simulate_survey
-from lib.simulate.truth import Truth
-from lib.simulate.wcs import axis_position
-from lib.store.parquet import read_table, write_table
 from tests.flows.night import artifacts, opened
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.products import Kind
+from ztf_in2p3.recipes import SequenceRecipe, StarflatRecipe, StarTableRecipe, digest
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.nights import dithered_night
+from ztf_in2p3.simulate.sky import Sky
+from ztf_in2p3.simulate.survey import simulate_survey
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.simulate.wcs import axis_position
+from ztf_in2p3.store.parquet import read_table, write_table
 
 CCDS = (5, 6, 7)
 """Of a row of the camera."""

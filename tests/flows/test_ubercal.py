@@ -16,15 +16,15 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.ubercal import ubercal
-from lib.camera import TINY
-from lib.fit.solver import Progress
-from lib.identifiers import CcdExposure, Exposure, Filter, ImageType
-from lib.products import Kind, catalogue_ref
-from lib.recipes import SurveyRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, star_measurements, survey
-from lib.store import Store
-from lib.store.parquet import write_table
-from tasks.settings import store_at
+from tasks.runtime.settings import store_at
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit.solver import Progress
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
+from ztf_in2p3.products import Kind, catalogue_ref
+from ztf_in2p3.recipes import SurveyRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import write_table
 
 PERIOD = "20190405_20190505"
 RECIPE = SurveyRecipe(fit=UbercalRecipe(zero_points="hierarchical", residual_sigma=0.004), sky_order=9)

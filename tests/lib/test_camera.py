@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.camera import TINY, ZTF, camera_named, flip_readout, mosaic_ccd
-from lib.identifiers import Quadrant
+from ztf_in2p3.camera import TINY, ZTF, camera_named, flip_readout, mosaic_ccd
+from ztf_in2p3.identifiers import Quadrant
 
 quadrants = st.integers(0, 63).map(Quadrant.of_rcid)
 

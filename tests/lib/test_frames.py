@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lib.camera import TINY, ZTF
-from lib.errors import BadData
-from lib.frames import RawCcd
 from tests.lib.detrend.raw_files import MJD, QIDS, write_raw
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.frames import RawCcd
 
 ROWS, COLUMNS = TINY.shape
 STEP = 1.5 / 64

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.identifiers import CcdExposure, Exposure, Filter, ImageType, Quadrant
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType, Quadrant
 
 quadrants = st.builds(Quadrant, st.integers(1, 16), st.integers(1, 4))
 filefracdays = st.builds(

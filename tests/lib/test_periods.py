@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.periods import Period
+from ztf_in2p3.periods import Period
 
 nights = st.dates(min_value=date(2017, 11, 1), max_value=date(2100, 1, 1))  # ZTF's first light
 periods = st.tuples(nights, nights).map(lambda pair: Period(min(pair), max(pair)))

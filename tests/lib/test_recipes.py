@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.recipes import (
+from ztf_in2p3.recipes import (
     CatalogueRecipe,
     PhotometryRecipe,
     PsfCatalogueRecipe,

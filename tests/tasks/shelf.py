@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from lib.identifiers import CcdExposure, Exposure, Filter, ImageType
-from lib.periods import Period
-from lib.products import Built, ProductRef, Value, header_ref, mask_ref, raw_ref, science_ref
-from lib.recipes import digest
-from lib.store import Store, open_store
 from tests.lib.store.places import PROVENANCE
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, ProductRef, Value, header_ref, mask_ref, raw_ref, science_ref
+from ztf_in2p3.recipes import digest
+from ztf_in2p3.store import Store, open_store
 
 NIGHT = date(2019, 4, 5)
 HERE = {"wcs": True, "ra": 150.0, "dec": 2.0, "radius": 0.7}

@@ -5,13 +5,13 @@ from datetime import date
 
 import pytest
 
-from lib.detrend.verdicts import rulings
-from lib.errors import MissingProduct
-from lib.identifiers import CcdExposure, Filter
-from lib.products import bad_pixels_ref, bias_ref, flat_ref, focal_plane_ref, period_of, quality_ref
-from lib.recipes import QuadrantRecipe, recipe_from
-from tasks.choice import Calibrations
+from tasks.inputs.calibrations import Calibrations
 from tests.tasks.shelf import Shelf, exposure, period
+from ztf_in2p3.detrend.verdicts import rulings
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.products import bad_pixels_ref, bias_ref, flat_ref, focal_plane_ref, period_of, quality_ref
+from ztf_in2p3.recipes import QuadrantRecipe, recipe_from
 
 RECIPE = QuadrantRecipe()
 MARCH, APRIL, MAY = "20190301_20190331", "20190401_20190420", "20190501"

@@ -9,10 +9,10 @@ import dask
 import pytest
 from distributed import Future, LocalCluster
 
-from lib.errors import BadData, TransientError
-from tasks.engine import compute, running, scheduler
+from tasks.runtime.engine import compute, running, scheduler
 from tasks.ubercal import place
 from tests.tasks.test_engine import die, refuse, where
+from ztf_in2p3.errors import BadData, TransientError
 
 
 def die_once(mark: Path) -> int:
@@ -94,7 +94,7 @@ def test_work_that_a_closing_client_takes_is_not_waited_for(cluster, monkeypatch
             return Future("sent to nobody", client)
 
         monkeypatch.setattr(client, "submit", take)
-        monkeypatch.setattr("tasks.cluster.LOOK_AGAIN", 0.1)
+        monkeypatch.setattr("tasks.runtime.cluster.LOOK_AGAIN", 0.1)
         with pytest.raises(TransientError, match="is gone"):
             compute(where)
         client.status = "running"  # so that it does close

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from lib.periods import Period
-from lib.scene.target import read_targets
 from tasks.follow import TOLERANCE_DAYS, supernova_nights
-from tasks.settings import ROOT
+from tasks.runtime.settings import ROOT
 from tasks.simulation import demonstration_of
+from ztf_in2p3.periods import Period
+from ztf_in2p3.scene.target import read_targets
 
 
 @pytest.fixture(scope="module")

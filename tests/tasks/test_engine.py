@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from lib.errors import BadData, TransientError
-from tasks.engine import compute, running
+from tasks.runtime.engine import compute, running
+from ztf_in2p3.errors import BadData, TransientError
 
 
 def where() -> int:

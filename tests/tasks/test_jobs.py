@@ -2,12 +2,12 @@
 
 import pytest
 
-from lib.identifiers import CcdExposure
-from lib.products import Kind, bias_ref, flat_ref, focal_plane_ref, reference_ref
-from lib.recipes import PhotometryRecipe, QuadrantRecipe, ReferenceRecipe
-from tasks.jobs import ccd_jobs, science_jobs, with_stars
-from tasks.stars import StarPartitions
+from tasks.inputs.jobs import ccd_jobs, science_jobs, with_stars
+from tasks.inputs.references import StarPartitions
 from tests.tasks.shelf import Shelf, exposure, period
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.products import Kind, bias_ref, flat_ref, focal_plane_ref, reference_ref
+from ztf_in2p3.recipes import PhotometryRecipe, QuadrantRecipe, ReferenceRecipe
 
 NIGHT, RECIPE, AT = period("20190405"), QuadrantRecipe(), exposure(1)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.errors import BadData, MissingProduct, TransientError
-from lib.products import Built, Kind, ProductRef
-from tasks.outcome import Outcome, SetAside, as_outcome, attempt, total
+from tasks.runtime.outcome import Outcome, SetAside, as_outcome, attempt, total
+from ztf_in2p3.errors import BadData, MissingProduct, TransientError
+from ztf_in2p3.products import Built, Kind, ProductRef
 
 
 def built(name: str, kind: Kind = Kind.RAW, *, found: bool = False) -> Built:

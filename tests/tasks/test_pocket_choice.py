@@ -6,13 +6,13 @@ from datetime import date
 
 import pytest
 
-from lib.errors import MissingProduct
-from lib.identifiers import CcdExposure, ImageType
-from lib.products import period_of, pocket_ref
-from lib.recipes import QuadrantRecipe, recipe_from
-from tasks.choice import Calibrations, pockets_for
+from tasks.inputs.calibrations import Calibrations, pockets_for
 from tests.tasks.shelf import Shelf, exposure, period
 from tests.tasks.test_choice import put
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import CcdExposure, ImageType
+from ztf_in2p3.products import period_of, pocket_ref
+from ztf_in2p3.recipes import QuadrantRecipe, recipe_from
 
 SENSOR = {"pocket": "equilibrium"}
 RECIPE = recipe_from(QuadrantRecipe, {"focal_plane": {"flat": {"led": {"bias": {"sensor": SENSOR}}}}})

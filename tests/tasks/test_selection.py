@@ -4,11 +4,11 @@ from datetime import date
 
 import pytest
 
-from lib.identifiers import Filter, ImageType
-from lib.products import Kind, ccdid_of, exposure_of, filter_of, flat_ref
-from lib.recipes import FlatRecipe
-from tasks.selection import by_ccd, by_led, frames, grouped, lacking
+from tasks.inputs.selection import by_ccd, by_led, frames, grouped, lacking
 from tests.tasks.shelf import exposure, period
+from ztf_in2p3.identifiers import Filter, ImageType
+from ztf_in2p3.products import Kind, ccdid_of, exposure_of, filter_of, flat_ref
+from ztf_in2p3.recipes import FlatRecipe
 
 SIXTH = date(2019, 4, 6)
 

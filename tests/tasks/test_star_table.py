@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.identifiers import CcdExposure, Filter
-from lib.products import catalogue_ref, starflat_map_ref
-from lib.recipes import SequenceRecipe, StarTableRecipe, digest
-from lib.store.parquet import write_table
 from tasks.star_table import by_pixel, catalogues_of, nearest, starflats
 from tests.tasks.shelf import NIGHT, Shelf, exposure, period
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.products import catalogue_ref, starflat_map_ref
+from ztf_in2p3.recipes import SequenceRecipe, StarTableRecipe, digest
+from ztf_in2p3.store.parquet import write_table
 
 RECIPE = StarTableRecipe()
 

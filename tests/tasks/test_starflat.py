@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY
-from lib.identifiers import CcdExposure, Filter
-from lib.products import Kind, catalogue_ref, starflat_map_ref, starflat_ref, starflat_residuals_ref
-from lib.recipes import SequenceRecipe, StarflatRecipe
-from lib.store.parquet import write_table
-from lib.tables import STARFLAT_MAP, schema_of
 from tasks.starflat import nights_of
 from tasks.starflat_report import called, draw, sketches
 from tests.tasks.shelf import NIGHT, Shelf, exposure
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.products import Kind, catalogue_ref, starflat_map_ref, starflat_ref, starflat_residuals_ref
+from ztf_in2p3.recipes import SequenceRecipe, StarflatRecipe
+from ztf_in2p3.store.parquet import write_table
+from ztf_in2p3.tables import STARFLAT_MAP, schema_of
 
 RECIPE = SequenceRecipe()
 CATALOGUE = RECIPE.stars.catalogue

@@ -5,12 +5,12 @@ import pytest
 from astropy import units
 from astropy_healpix import HEALPix
 
-from lib.errors import MissingProduct
-from lib.identifiers import CcdExposure
-from lib.products import Built, header_ref, reference_ref
-from lib.recipes import PhotometryRecipe, ReferenceRecipe
-from tasks.stars import MARGIN_ARCSEC, StarPartitions, circles, star_partitions
+from tasks.inputs.references import MARGIN_ARCSEC, StarPartitions, circles, star_partitions
 from tests.tasks.shelf import Shelf, exposure
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.products import Built, header_ref, reference_ref
+from ztf_in2p3.recipes import PhotometryRecipe, ReferenceRecipe
 
 RECIPE, PHOTOMETRY = ReferenceRecipe(), PhotometryRecipe()
 ORDER = 5

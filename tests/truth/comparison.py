@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.identifiers import CcdExposure, Quadrant
-from lib.image import Image
-from lib.simulate import chain
 from tests.truth.reduction import QIDS, Reduced, expected_variance, offset_variance
+from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.image import Image
+from ztf_in2p3.simulate import chain
 
 FULL = 0.98
 """Of the full well: above it a pixel may or may not have overflowed, and its noise is not Poisson's."""

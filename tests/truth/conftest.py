@@ -3,10 +3,10 @@
 import pyarrow as pa
 import pytest
 
-from lib.simulate.exposures import tiny_night
-from lib.simulate.survey import simulate_night
 from tests.truth.photometry import RECIPE
 from tests.truth.reduction import measure, reduce_night
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.survey import simulate_night
 
 
 @pytest.fixture(scope="session")

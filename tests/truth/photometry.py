@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lib.identifiers import CcdExposure
-from lib.image import is_bad
-from lib.recipes import PhotometryRecipe
-from lib.simulate.truth import Truth
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.image import is_bad
+from ztf_in2p3.recipes import PhotometryRecipe
+from ztf_in2p3.simulate.truth import Truth
 
 RECIPE = PhotometryRecipe()
 RADII = np.array(RECIPE.radii)

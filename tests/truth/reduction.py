@@ -12,18 +12,18 @@ import pyarrow as pa
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from lib.archive.reference import ReferenceCatalogue
-from lib.catalogue.aperture_catalogue import aperture_catalogue, join_quadrants
-from lib.catalogue.reference import stars_within
-from lib.catalogue.science_image import read_mask
-from lib.catalogue.stars import cone, wcs_of
-from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.focal_plane import FlatLevel, common_level, focal_plane
-from lib.detrend.masters import combine_leds, led_flat, master_bias
-from lib.detrend.quadrant import detrend_ccd
-from lib.identifiers import CcdExposure, Filter
-from lib.image import Image
-from lib.recipes import (
+from ztf_in2p3.archive.reference import ReferenceCatalogue
+from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, join_quadrants
+from ztf_in2p3.catalogue.reference import stars_within
+from ztf_in2p3.catalogue.science_image import read_mask
+from ztf_in2p3.catalogue.stars import cone, wcs_of
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.focal_plane import FlatLevel, common_level, focal_plane
+from ztf_in2p3.detrend.masters import combine_leds, led_flat, master_bias
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.image import Image
+from ztf_in2p3.recipes import (
     BiasRecipe,
     FlatRecipe,
     FocalPlaneRecipe,
@@ -32,12 +32,12 @@ from lib.recipes import (
     QuadrantRecipe,
     SensorRecipe,
 )
-from lib.simulate import files
-from lib.simulate.exposures import NightPlan
-from lib.simulate.raw import read_out_ccd, write_raw
-from lib.simulate.science import science_header
-from lib.simulate.truth import Truth
-from lib.store.parquet import read_table
+from ztf_in2p3.simulate import files
+from ztf_in2p3.simulate.exposures import NightPlan
+from ztf_in2p3.simulate.raw import read_out_ccd, write_raw
+from ztf_in2p3.simulate.science import science_header
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.store.parquet import read_table
 
 QIDS = range(1, 5)
 Images = dict[int, tuple[Image, fits.Header]]

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, norm
 
-from lib.camera import TINY
-from lib.detrend.bad_pixels import bad_pixel_masks
-from lib.identifiers import CcdExposure, Filter, Quadrant
-from lib.image import MaskBit
-from lib.recipes import BadPixelMapRecipe
-from lib.simulate import chain, files
-from lib.simulate.detector import IDLE_S, USUAL, hot_pixels
-from lib.simulate.exposures import tiny_night
-from lib.simulate.seeds import generator
 from tests.truth.reduction import QIDS, median_variance, reduce_night, write_raws
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks
+from ztf_in2p3.identifiers import CcdExposure, Filter, Quadrant
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.recipes import BadPixelMapRecipe
+from ztf_in2p3.simulate import chain, files
+from ztf_in2p3.simulate.detector import IDLE_S, USUAL, hot_pixels
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.seeds import generator
 
 N_BIAS, CCDID = 8, 6
 SIGMA = 8.0

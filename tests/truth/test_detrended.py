@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from lib.frames import RawCcd
-from lib.identifiers import Quadrant
-from lib.image import MaskBit, is_bad
-from lib.recipes import SensorRecipe
-from lib.sensor.readout import Readout
-from lib.simulate import chain, files
 from tests.truth.comparison import compare
 from tests.truth.reduction import QIDS, offset_variance
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.image import MaskBit, is_bad
+from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.sensor.readout import Readout
+from ztf_in2p3.simulate import chain, files
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from lib.camera import TINY
-from lib.identifiers import Filter, Quadrant
-from lib.image import MaskBit
-from lib.simulate import chain
-from lib.simulate.detector import Effects
-from lib.simulate.exposures import tiny_night
 from tests.truth.reduction import expected_variance, offset_variance, reduce_night, write_raws
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.identifiers import Filter, Quadrant
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.simulate import chain
+from ztf_in2p3.simulate.detector import Effects
+from ztf_in2p3.simulate.exposures import tiny_night
 
 SMALL = replace(TINY, shape=(160, 128))
 EVERY = [field.name for field in fields(Effects)]
@@ -39,7 +39,7 @@ def compared(reduced):
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in RANDOM])
 def test_an_effect_alone_is_undone(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.simulate.raw.FRACTIONS", 1e4)  # steps a standard deviation: files as good as exact
+    monkeypatch.setattr("ztf_in2p3.simulate.raw.FRACTIONS", 1e4)  # steps a standard deviation: files as good as exact
     reduced = night_with(Effects.none(**{name: True}), tmp_path)
     for _, _, image, true, used in compared(reduced):
         # No noise: what is left is rounding of the files and of float32 (1e-6 of it), the flats' medians (dead pixels

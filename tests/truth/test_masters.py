@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lib.detrend.stack import clipped_median
-from lib.identifiers import Filter, Quadrant
-from lib.simulate import chain
 from tests.truth.reduction import QIDS, median_variance, offset_variance
+from ztf_in2p3.detrend.stack import clipped_median
+from ztf_in2p3.identifiers import Filter, Quadrant
+from ztf_in2p3.simulate import chain
 
 FILTERS = (Filter.ZG, Filter.ZR)
 

@@ -14,16 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lib.catalogue.aperture_catalogue import measure_stars
-from lib.catalogue.apertures import Apertures
-from lib.catalogue.background import Background
-from lib.catalogue.stars import Stars
-from lib.identifiers import Quadrant
-from lib.recipes import PhotometryRecipe
-from lib.sensor.equilibrium import NODES, Equilibrium
-from lib.sensor.pocket import power_law_of
-from lib.simulate.pocket import EquilibriumPocket, equilibrium_charge, power_law_pocket
-from lib.simulate.psf import aperture_fractions, draw_stars
+from ztf_in2p3.catalogue.aperture_catalogue import measure_stars
+from ztf_in2p3.catalogue.apertures import Apertures
+from ztf_in2p3.catalogue.background import Background
+from ztf_in2p3.catalogue.stars import Stars
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.recipes import PhotometryRecipe
+from ztf_in2p3.sensor.equilibrium import NODES, Equilibrium
+from ztf_in2p3.sensor.pocket import power_law_of
+from ztf_in2p3.simulate.pocket import EquilibriumPocket, equilibrium_charge, power_law_pocket
+from ztf_in2p3.simulate.psf import aperture_fractions, draw_stars
 
 SHAPE, SPACING = (770, 3072), 45
 DEEPEST, TYPICAL, KELVIN = Quadrant(6, 1), Quadrant(10, 2), 171.0

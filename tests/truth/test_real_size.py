@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from lib.frames import RawCcd
-from lib.identifiers import CcdExposure, Quadrant
-from lib.recipes import SensorRecipe
-from lib.sensor.readout import Readout
-from lib.simulate import chain, files
-from lib.simulate.exposures import real_size_night
-from lib.simulate.reference import write_reference
-from lib.simulate.survey import reference_cones
 from tests.truth.comparison import compare
 from tests.truth.photometry import BRIGHT, MMAG, RADII, RECIPE, mean_and_error, photometry
 from tests.truth.reduction import QIDS, measure, reduce_night, write_raws
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.sensor.readout import Readout
+from ztf_in2p3.simulate import chain, files
+from ztf_in2p3.simulate.exposures import real_size_night
+from ztf_in2p3.simulate.reference import write_reference
+from ztf_in2p3.simulate.survey import reference_cones
 
 
 @pytest.fixture(scope="module")

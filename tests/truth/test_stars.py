@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lib.catalogue.science_image import science_image
-from lib.identifiers import Quadrant
-from lib.simulate import chain, files
 from tests.truth.photometry import BRIGHT, MMAG, RADII, RECIPE, joined, mean_and_error, photometry
 from tests.truth.reduction import QIDS, measure
+from ztf_in2p3.catalogue.science_image import science_image
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.simulate import chain, files
 
 
 @pytest.fixture(scope="module")

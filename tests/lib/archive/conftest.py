@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.archive import Irsa, Patience, Timeouts
-from lib.simulate.server import IrsaLookalike
 from tests.lib.archive.tiny_tree import SECRET, write_tree
+from ztf_in2p3.archive import Irsa, Patience, Timeouts
+from ztf_in2p3.simulate.server import IrsaLookalike
 
 USER, PASSWORD = "astronomer@example.org", "s&cret/pass wörd%41"
 

@@ -10,12 +10,12 @@ from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib.archive import ArchiveFile, Damaged
-from lib.archive.check import check, first_image
-from lib.errors import BadData
-from lib.identifiers import CcdExposure
-from lib.products import Kind
 from tests.lib.archive.tiny_tree import BIAS, FLAT, SHAPE, SKY, SKY_4, write_mask, write_raw, write_science
+from ztf_in2p3.archive import ArchiveFile, Damaged
+from ztf_in2p3.archive.check import check, first_image
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.products import Kind
 
 RAW = ArchiveFile(Kind.RAW, CcdExposure.parse(SKY.name))
 SCIENCE = ArchiveFile(Kind.SCIENCE, RAW.ccd, 1)

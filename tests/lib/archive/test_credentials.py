@@ -13,16 +13,16 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from lib.archive import AccessDenied, ArchiveFile, Credentials, Irsa, Patience, open_archive
-from lib.archive.errors import NotInArchive
-from lib.archive.web import Web
-from lib.errors import PipelineError
-from lib.identifiers import CcdExposure, ImageType
-from lib.periods import Period
-from lib.products import Kind
-from lib.simulate.server import Fault
 from tests.lib.archive.conftest import PASSWORD, USER
 from tests.lib.archive.tiny_tree import SECRET, SKY
+from ztf_in2p3.archive import AccessDenied, ArchiveFile, Credentials, Irsa, Patience, open_archive
+from ztf_in2p3.archive.errors import NotInArchive
+from ztf_in2p3.archive.web import Web
+from ztf_in2p3.errors import PipelineError
+from ztf_in2p3.identifiers import CcdExposure, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.server import Fault
 
 NIGHT = Period.of(date(2019, 4, 5))
 ME = Credentials(USER, PASSWORD)

@@ -11,13 +11,13 @@ from email.utils import format_datetime
 
 import pytest
 
-from lib.archive import AccessDenied, ArchiveFile, Irsa, NotInArchive, NotYetPublic, Patience, Timeouts
-from lib.errors import BadData, TransientError
-from lib.identifiers import CcdExposure, ImageType
-from lib.periods import Period
-from lib.products import Kind
-from lib.simulate.server import Fault, IrsaLookalike
 from tests.lib.archive.tiny_tree import EMBARGOED, LOST, SKY
+from ztf_in2p3.archive import AccessDenied, ArchiveFile, Irsa, NotInArchive, NotYetPublic, Patience, Timeouts
+from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.identifiers import CcdExposure, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.server import Fault, IrsaLookalike
 
 NIGHT = Period.of(date(2019, 4, 5))
 RAW = ArchiveFile(Kind.RAW, CcdExposure.parse(SKY.name))

@@ -13,10 +13,10 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.archive.errors import Damaged
-from lib.archive.header import about_image, number, read_until_end, without_pixels, write_header
-from lib.errors import BadData
 from tests.lib.archive.tiny_tree import SCALE, SHAPE, SKY, science_header
+from ztf_in2p3.archive.errors import Damaged
+from ztf_in2p3.archive.header import about_image, number, read_until_end, without_pixels, write_header
+from ztf_in2p3.errors import BadData
 
 STRUCTURE = {"NAXIS", "NAXIS1", "NAXIS2"}
 

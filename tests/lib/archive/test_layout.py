@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.archive.layout import ArchiveFile
-from lib.identifiers import CcdExposure, Exposure, Filter, ImageType
-from lib.products import Kind, exposure_of, quadrant_of
 from tests.lib.test_identifiers import ccd_exposures, filefracdays
+from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
+from ztf_in2p3.products import Kind, exposure_of, quadrant_of
 
 science_exposures = st.builds(
     CcdExposure,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lib.archive import ArchiveFile, Damaged, LocalTree, NotInArchive
-from lib.archive.header import write_header
-from lib.errors import BadData, TransientError
-from lib.identifiers import CcdExposure, ImageType
-from lib.periods import Period
-from lib.products import Kind
 from tests.lib.archive.tiny_tree import SKY, science_header, write_mask, write_raw, write_science
+from ztf_in2p3.archive import ArchiveFile, Damaged, LocalTree, NotInArchive
+from ztf_in2p3.archive.header import write_header
+from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.identifiers import CcdExposure, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind
 
 NIGHT = Period.of(date(2019, 4, 5))
 CCD = CcdExposure.parse(SKY.name)
@@ -136,7 +136,7 @@ def test_the_moods_of_a_file_system_are_told_apart(own, tmp_path, monkeypatch, n
     def fail(*_, **__):
         raise OSError(number, os.strerror(number), str(own.root / RAW.path))
 
-    monkeypatch.setattr("lib.archive.local.check", fail)
+    monkeypatch.setattr("ztf_in2p3.archive.local.check", fail)
     with pytest.raises(error, match=words):
         own.fetch(RAW, tmp_path / "spool")
 

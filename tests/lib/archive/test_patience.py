@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.archive.patience import Patience, retry_after
-from lib.errors import BadData, TransientError
+from ztf_in2p3.archive.patience import Patience, retry_after
+from ztf_in2p3.errors import BadData, TransientError
 
 NOW = datetime(2019, 4, 5, 12, tzinfo=UTC)
 

@@ -12,12 +12,12 @@ from astropy_healpix import HEALPix
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import tables
-from lib.archive.errors import NotInArchive
-from lib.archive.reference import ReferenceCatalogue, enclosing_cone, partition_path
-from lib.errors import BadData, TransientError
-from lib.store.parquet import read_table
 from tests.bucket import client_of, s3_service
+from ztf_in2p3 import tables
+from ztf_in2p3.archive.errors import NotInArchive
+from ztf_in2p3.archive.reference import ReferenceCatalogue, enclosing_cone, partition_path
+from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.store.parquet import read_table
 
 MIXED = {2: np.arange(0, 150), 3: np.arange(600, 700), 4: np.arange(2800, 3072)}
 """A whole sky whose partitions are of three sizes: 150 / 4^2, 100 / 4^3, 272 / 4^4 of a base pixel's parts."""

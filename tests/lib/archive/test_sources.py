@@ -5,14 +5,14 @@ from datetime import date
 
 import pytest
 
-from lib.archive import ArchiveFile, Irsa, LocalTree, NotInArchive, open_archive
-from lib.errors import TransientError
-from lib.identifiers import CcdExposure, Filter, ImageType
-from lib.periods import Period
-from lib.products import Kind
-from lib.simulate.server import Fault
 from tests.lib.archive import tiny_tree
 from tests.lib.archive.tiny_tree import BIAS, EDGE, FLAT, LATER, LOST, ODD_BIAS, SKY, SKY_4
+from ztf_in2p3.archive import ArchiveFile, Irsa, LocalTree, NotInArchive, open_archive
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.identifiers import CcdExposure, Filter, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.server import Fault
 
 NIGHT = Period.of(date(2019, 4, 5))
 MONTH = Period(date(2019, 4, 1), date(2019, 4, 30))

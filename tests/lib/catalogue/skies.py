@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
-from lib.image import Image
-from lib.tables import REFERENCE
+from ztf_in2p3.image import Image
+from ztf_in2p3.tables import REFERENCE
 
 FWHM, BETA = 2.2, 3.0
 GAIN, READ_NOISE, SKY = 6.0, 9.0, 150.0

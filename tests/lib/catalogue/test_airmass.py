@@ -7,8 +7,8 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 from astropy.utils import iers
 
-from lib.catalogue.airmass import ALTITUDE_M, LATITUDE_DEG, LONGITUDE_DEG, airmass, hardie, zenith_distance
-from lib.errors import BadData
+from ztf_in2p3.catalogue.airmass import ALTITUDE_M, LATITUDE_DEG, LONGITUDE_DEG, airmass, hardie, zenith_distance
+from ztf_in2p3.errors import BadData
 
 
 @pytest.mark.parametrize("mjd", [58211.25, 59116.4317708, 60310.1, 61200.4])

@@ -6,15 +6,15 @@ import pyarrow as pa
 import pytest
 import sep
 
-from lib.camera import TINY
-from lib.catalogue.aperture_catalogue import DETECTED, aperture_catalogue, file_metadata, join_quadrants, summary
-from lib.catalogue.stars import wcs_of
-from lib.errors import BadData
-from lib.identifiers import CcdExposure, Quadrant
-from lib.image import Image, MaskBit
-from lib.recipes import PhotometryRecipe
-from lib.tables import catalogue_schema
 from tests.lib.catalogue.skies import SKY, expose, grid, header, reference, stars_without_sky
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.catalogue.aperture_catalogue import DETECTED, aperture_catalogue, file_metadata, join_quadrants, summary
+from ztf_in2p3.catalogue.stars import wcs_of
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.recipes import PhotometryRecipe
+from ztf_in2p3.tables import catalogue_schema
 
 CCD = CcdExposure.parse("ztf_20200924431759_000655_zr_c13_o")
 RECIPE = PhotometryRecipe(radii=(3.0, 5.0, 8.0))

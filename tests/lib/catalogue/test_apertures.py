@@ -6,15 +6,6 @@ import sep
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lib.catalogue.apertures import (
-    aperture_photometry,
-    bits_within,
-    fill_bad_pixels,
-    poisson_variance,
-)
-from lib.catalogue.background import mask_sources, measure_background
-from lib.catalogue.mesh import Mesh
-from lib.catalogue.sky_noise import SkyNoise, measure_noise
 from tests.lib.catalogue.skies import (
     GAIN,
     READ_NOISE,
@@ -24,6 +15,15 @@ from tests.lib.catalogue.skies import (
     moffat_growth,
     stars_without_sky,
 )
+from ztf_in2p3.catalogue.apertures import (
+    aperture_photometry,
+    bits_within,
+    fill_bad_pixels,
+    poisson_variance,
+)
+from ztf_in2p3.catalogue.background import mask_sources, measure_background
+from ztf_in2p3.catalogue.mesh import Mesh
+from ztf_in2p3.catalogue.sky_noise import SkyNoise, measure_noise
 
 RADII = (1.0, 2.5, 4.0, 7.0)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lib.catalogue.background import mask_sources, measure_background
-from lib.errors import BadData
 from tests.lib.catalogue.skies import GAIN, READ_NOISE, SKY, expose, stars_without_sky
+from ztf_in2p3.catalogue.background import mask_sources, measure_background
+from ztf_in2p3.errors import BadData
 
 SHAPE = (520, 500)
 NOISE = np.sqrt(SKY / GAIN + (READ_NOISE / GAIN) ** 2)

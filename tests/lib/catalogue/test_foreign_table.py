@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.camera import ZTF
-from lib.catalogue.foreign_table import scatter_foreign, sorted_partition
-from lib.errors import BadData
-from lib.identifiers import Quadrant
-from lib.recipes import ForeignColumns, StarTableRecipe
-from lib.simulate.measurements import dithered_sequence, star_measurements
-from lib.tables import STAR_TABLE, schema_of
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.catalogue.foreign_table import scatter_foreign, sorted_partition
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.recipes import ForeignColumns, StarTableRecipe
+from ztf_in2p3.simulate.measurements import dithered_sequence, star_measurements
+from ztf_in2p3.tables import STAR_TABLE, schema_of
 
 RECIPE = StarTableRecipe()
 NAMES = {"star_id": "starid", "ccd": "ccdid", "mag_e": "emag"}

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.archive.reference import ReferenceCatalogue, partition_path
-from lib.catalogue import hats
+from ztf_in2p3.archive.reference import ReferenceCatalogue, partition_path
+from ztf_in2p3.catalogue import hats
 
 N = 3000
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.catalogue.mesh import Mesh, cell_statistics, clipped_mean
-from lib.errors import BadData
+from ztf_in2p3.catalogue.mesh import Mesh, cell_statistics, clipped_mean
+from ztf_in2p3.errors import BadData
 
 NOTHING = np.zeros((64, 64), dtype=bool)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lib.catalogue.science_image import science_image
-from lib.errors import BadData
-from lib.image import MaskBit
 from tests.lib.catalogue.skies import GAIN, READ_NOISE, header
+from ztf_in2p3.catalogue.science_image import science_image
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.image import MaskBit
 
 SHAPE = (40, 50)
 

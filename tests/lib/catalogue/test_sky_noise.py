@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.catalogue.apertures import aperture_photometry
-from lib.catalogue.background import measure_background
-from lib.catalogue.sky_noise import LAGS, measure_noise, overlaps, row_correlation
+from ztf_in2p3.catalogue.apertures import aperture_photometry
+from ztf_in2p3.catalogue.background import measure_background
+from ztf_in2p3.catalogue.sky_noise import LAGS, measure_noise, overlaps, row_correlation
 
 RADII = (1.5, 3.0, 6.0, 12.0)
 SHAPE = (640, 600)

@@ -15,7 +15,8 @@ from astropy_healpix import HEALPix
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.catalogue.star_table import (
+from tests.lib.figures.synthetic import RADII, catalogue, true_stars
+from ztf_in2p3.catalogue.star_table import (
     SORTED_BY,
     columns_of,
     may_hold,
@@ -24,10 +25,9 @@ from lib.catalogue.star_table import (
     pixels_touched,
     star_table,
 )
-from lib.errors import BadData
-from lib.recipes import CatalogueRecipe, PhotometryRecipe, PsfCatalogueRecipe, StarTableRecipe, recipe_from
-from lib.tables import STAR_TABLE, schema_of
-from tests.lib.figures.synthetic import RADII, catalogue, true_stars
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.recipes import CatalogueRecipe, PhotometryRecipe, PsfCatalogueRecipe, StarTableRecipe, recipe_from
+from ztf_in2p3.tables import STAR_TABLE, schema_of
 
 ROOT = Path(__file__).parents[3]
 RECIPE = StarTableRecipe(CatalogueRecipe(photometry=PhotometryRecipe(radii=RADII)), radius=6.0, observations=2)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from scipy.interpolate import RegularGridInterpolator
 
-from lib.camera import TINY, ZTF
-from lib.catalogue.starflat import StarflatMap
-from lib.errors import BadData
-from lib.tables import STAR_TABLE, STARFLAT_MAP, schema_of
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.starflat.correction import StarflatMap
+from ztf_in2p3.tables import STAR_TABLE, STARFLAT_MAP, schema_of
 
 N = 3
 CENTRE = 0.9

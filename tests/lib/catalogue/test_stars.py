@@ -8,9 +8,9 @@ from astropy.time import Time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.catalogue.stars import at_epoch, cone, is_isolated, on_image, reference_stars, unit_vectors, wcs_of
-from lib.errors import BadData
 from tests.lib.catalogue.skies import header, reference
+from ztf_in2p3.catalogue.stars import at_epoch, cone, is_isolated, on_image, reference_stars, unit_vectors, wcs_of
+from ztf_in2p3.errors import BadData
 
 SHAPE = (256, 240)
 CENTRES = [(57.997, 35.746), (0.0, 10.0), (359.99, -5.0), (120.0, 89.9), (200.0, -89.95)]

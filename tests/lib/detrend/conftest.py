@@ -2,10 +2,10 @@
 
 import pytest
 
-from lib.camera import TINY
-from lib.detrend.masters import combine_leds, led_flat, master_bias
-from lib.recipes import QuadrantRecipe
 from tests.lib.detrend.raw_files import Detector
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.detrend.masters import combine_leds, led_flat, master_bias
+from ztf_in2p3.recipes import QuadrantRecipe
 
 RECIPE = QuadrantRecipe()
 

@@ -6,9 +6,9 @@ from datetime import date
 import numpy as np
 from astropy.io import fits
 
-from lib.camera import TINY, Camera, flip_readout
-from lib.identifiers import Quadrant
-from lib.sensor.linearity import linearity_of
+from ztf_in2p3.camera import TINY, Camera, flip_readout
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.sensor.linearity import linearity_of
 
 QIDS = (1, 2, 3, 4)
 FLOOR = 1000.0

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.camera import TINY
-from lib.detrend.bad_pixels import bad_pixel_masks, bad_pixels, read_masks, running_median, write_masks
-from lib.errors import BadData
-from lib.image import MaskBit
-from lib.recipes import BadPixelMapRecipe, BadPixelRecipe
 from tests.lib.detrend.raw_files import QIDS
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, bad_pixels, read_masks, running_median, write_masks
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.recipes import BadPixelMapRecipe, BadPixelRecipe
 
 SHAPE, N_FRAME = (150, 140), 20
 LIMITS = BadPixelRecipe()

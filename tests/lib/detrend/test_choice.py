@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.detrend.choice import Candidate, choose
-from lib.errors import MissingProduct
-from lib.periods import Period
+from ztf_in2p3.detrend.choice import Candidate, choose
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.periods import Period
 
 nights = st.dates(min_value=date(2019, 1, 1), max_value=date(2019, 12, 31))
 periods = st.tuples(nights, nights).map(lambda pair: Period(min(pair), max(pair)))

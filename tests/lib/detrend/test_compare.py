@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.compare import compare
 from tests.lib.detrend.raw_files import QIDS
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.compare import compare
 
 SHAPE, ERROR = (100, 100), 0.5
 

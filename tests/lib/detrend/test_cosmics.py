@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from lib.camera import TINY
-from lib.detrend.cosmics import mark_radiation_hits
-from lib.identifiers import Filter, Quadrant
-from lib.image import Image, MaskBit
-from lib.simulate import chain
-from lib.simulate.detector import Effects
-from lib.simulate.exposures import tiny_night
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.detrend.cosmics import mark_radiation_hits
+from ztf_in2p3.identifiers import Filter, Quadrant
+from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.simulate import chain
+from ztf_in2p3.simulate.detector import Effects
+from ztf_in2p3.simulate.exposures import tiny_night
 
 RADIATION = np.uint16(MaskBit.RADIATION_HIT)
 EDGE = 8

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lib.detrend.focal_plane import FlatLevel, common_level, focal_plane
-from lib.errors import BadData, MissingProduct
-from lib.tables import FOCAL_PLANE, schema_of
+from ztf_in2p3.detrend.focal_plane import FlatLevel, common_level, focal_plane
+from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.tables import FOCAL_PLANE, schema_of
 
 
 @pytest.mark.parametrize("ccdids", [range(1, 17), (3, 7, 12), (5,)])

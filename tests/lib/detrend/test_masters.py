@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lib.camera import TINY, ZTF
-from lib.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
-from lib.detrend.stack import median_variance
-from lib.errors import BadData, MissingProduct
-from lib.frames import RawCcd
-from lib.recipes import BiasRecipe, FlatRecipe, LedFlatRecipe, SensorRecipe
-from lib.sensor.readout import Readout
 from tests.lib.detrend.raw_files import QIDS, Detector
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
+from ztf_in2p3.detrend.stack import median_variance
+from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.recipes import BiasRecipe, FlatRecipe, LedFlatRecipe, SensorRecipe
+from ztf_in2p3.sensor.readout import Readout
 
 ROOT = Path(__file__).parents[3]
 N_PIXEL = TINY.shape[0] * TINY.shape[1]
@@ -215,9 +215,9 @@ PEAK = """
 import resource, sys
 from dataclasses import replace
 from pathlib import Path
-from lib.camera import TINY
-from lib.detrend.masters import master_bias
-from lib.recipes import BiasRecipe
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.detrend.masters import master_bias
+from ztf_in2p3.recipes import BiasRecipe
 
 paths = sorted(Path(sys.argv[1]).iterdir())[:int(sys.argv[2])]
 master_bias(paths, replace(TINY, shape=(400, 800)), 3, BiasRecipe(), chunk_bytes=2 << 20)

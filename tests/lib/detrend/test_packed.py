@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.camera import TINY
-from lib.detrend.packed import PackedData, PackedVariance
-from lib.detrend.quadrant import detrend_ccd
 from tests.lib.detrend.conftest import RECIPE
 from tests.lib.detrend.raw_files import QIDS
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.detrend.packed import PackedData, PackedVariance
+from ztf_in2p3.detrend.quadrant import detrend_ccd
 
 floats = st.floats(width=32, allow_infinity=False) | st.floats(-200, 200, width=32)
 planes = arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 5)), elements=floats)

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lib.camera import TINY, flip_readout
-from lib.detrend.ccd_master import CcdMaster
-from lib.detrend.masters import led_flat
-from lib.detrend.quadrant import detrend_ccd
-from lib.errors import MissingProduct
-from lib.frames import RawCcd
-from lib.identifiers import Quadrant
-from lib.image import MaskBit
-from lib.recipes import LedFlatRecipe, QuadrantRecipe, SensorRecipe
-from lib.sensor.equilibrium import NODES, Equilibrium
-from lib.sensor.linearity import linearity_of
-from lib.sensor.readout import Readout
-from lib.simulate.pocket import equilibrium_charge, pocket_of
 from tests.lib.detrend.raw_files import QIDS, bent, write_raw
+from ztf_in2p3.camera import TINY, flip_readout
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.masters import led_flat
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.recipes import LedFlatRecipe, QuadrantRecipe, SensorRecipe
+from ztf_in2p3.sensor.equilibrium import NODES, Equilibrium
+from ztf_in2p3.sensor.linearity import linearity_of
+from ztf_in2p3.sensor.readout import Readout
+from ztf_in2p3.simulate.pocket import equilibrium_charge, pocket_of
 
 CCD, NIGHT, MJD = 6, date(2020, 4, 5), 58944.4
 ROWS, COLUMNS = TINY.shape

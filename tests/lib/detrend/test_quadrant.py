@@ -7,12 +7,12 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from lib.camera import TINY, ZTF
-from lib.detrend.quadrant import detrend_ccd, read_quadrant, write_quadrant
-from lib.errors import BadData
-from lib.image import MaskBit
 from tests.lib.detrend.conftest import RECIPE
 from tests.lib.detrend.raw_files import QIDS
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.detrend.quadrant import detrend_ccd, read_quadrant, write_quadrant
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.image import MaskBit
 
 N_PIXEL = TINY.shape[0] * TINY.shape[1]
 RAISED = 1.03

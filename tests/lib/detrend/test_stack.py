@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.detrend.stack import clipped_mean, clipped_median, kept_scatter, median_variance, stack_variance
+from ztf_in2p3.detrend.stack import clipped_mean, clipped_median, kept_scatter, median_variance, stack_variance
 
 # Few values, so that ties are common; NaN and infinity for what is missing; far ones to be clipped; squares that
 # float32 cannot hold.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from lib.camera import TINY, Camera
-from lib.identifiers import Quadrant
-from lib.simulate.truth import STAR_TRUTH
-from lib.tables import catalogue_schema, schema_of
+from ztf_in2p3.camera import TINY, Camera
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.simulate.truth import STAR_TRUTH
+from ztf_in2p3.tables import catalogue_schema, schema_of
 
 RADII = (3.0, 6.0, 10.0)
 SKY_NOISE = 75.0

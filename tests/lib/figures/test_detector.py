@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY
-from lib.figures.detector import (
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.figures.detector import (
     BiasLevel,
     bias_picture,
     by_quadrant,
@@ -19,10 +19,10 @@ from lib.figures.detector import (
     pocket_picture,
     variance_picture,
 )
-from lib.figures.detector_numbers import DETECTOR, block_scatter, pixel_noise
-from lib.image import Image, MaskBit
-from lib.periods import Period
-from lib.tables import schema_of
+from ztf_in2p3.figures.detector_numbers import DETECTOR, block_scatter, pixel_noise
+from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.periods import Period
+from ztf_in2p3.tables import schema_of
 
 QUADRANTS, EXPOSURES = range(8), 3
 NOISE = {"overscan_noise": 0.05, "first_columns_error": 0.1, "first_overscan_error": 0.1, "pixel_noise_error": 0.001}

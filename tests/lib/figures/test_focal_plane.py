@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.camera import TINY, ZTF, Camera
-from lib.figures.detrended import block_mean
-from lib.figures.focal_plane import (
+from ztf_in2p3.camera import TINY, ZTF, Camera
+from ztf_in2p3.figures.detrended import block_mean
+from ztf_in2p3.figures.focal_plane import (
     CELLS,
     Panel,
     block_median,
@@ -19,8 +19,8 @@ from lib.figures.focal_plane import (
     quadrant_outline,
     shrink_ccds,
 )
-from lib.figures.style import around, robust_limits
-from lib.identifiers import N_CCD, Quadrant
+from ztf_in2p3.figures.style import around, robust_limits
+from ztf_in2p3.identifiers import N_CCD, Quadrant
 
 
 @given(

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from astropy.io import fits
 
-from lib.figures.growth import growth_curve, plot_growth_curve, published_growth_curve
-from lib.image import MaskBit
+from ztf_in2p3.figures.growth import growth_curve, plot_growth_curve, published_growth_curve
+from ztf_in2p3.image import MaskBit
 
 RADII = (1.0, 2.0, 5.0, 7.0)
 LOST = np.array([0.6, 0.2, 0.0, -0.01])

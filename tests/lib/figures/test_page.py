@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from lib.camera import TINY
-from lib.figures.page import MOST_ASIDE, Aside, Link, ProductCount, Report, Table, render_html, render_markdown
-from lib.figures.pictures import Picture, bias_picture
-from lib.figures.quality import Check
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.figures.page import MOST_ASIDE, Aside, Link, ProductCount, Report, Table, render_html, render_markdown
+from ztf_in2p3.figures.pictures import Picture, bias_picture
+from ztf_in2p3.figures.quality import Check
 
 CHECKS = (Check("seeing", "2.1 arcsec", "at most 5 arcsec", True), Check("pulls", "1.4", "within 0.1 of 1", False),
           Check("stars", "30", "", None))  # fmt: skip

@@ -5,18 +5,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY, ZTF
-from lib.figures import pictures
-from lib.figures.detrended import pixel_noise, plot_quadrant
-from lib.figures.focal_plane import Panel, plot_mosaic, plot_quadrant_maps, shrink_ccds
-from lib.figures.night_growth import ccd_growth, exposure_growth, plot_night_growth
-from lib.figures.overview import plot_night
-from lib.figures.residual_plots import plot_residuals
-from lib.figures.residuals import residuals
-from lib.figures.style import png, save_png
-from lib.figures.summary import exposure_summary, join, quadrant_summary
-from lib.image import Image, MaskBit
 from tests.lib.figures.synthetic import NO_STARS, RADII, catalogue, true_stars
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.figures import pictures
+from ztf_in2p3.figures.detrended import pixel_noise, plot_quadrant
+from ztf_in2p3.figures.focal_plane import Panel, plot_mosaic, plot_quadrant_maps, shrink_ccds
+from ztf_in2p3.figures.night_growth import ccd_growth, exposure_growth, plot_night_growth
+from ztf_in2p3.figures.overview import plot_night
+from ztf_in2p3.figures.residual_plots import plot_residuals
+from ztf_in2p3.figures.residuals import residuals
+from ztf_in2p3.figures.style import png, save_png
+from ztf_in2p3.figures.summary import exposure_summary, join, quadrant_summary
+from ztf_in2p3.image import Image, MaskBit
 
 STARS = true_stars(200)
 TABLE = catalogue(STARS)

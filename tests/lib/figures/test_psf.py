@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from lib.figures.psf import shape_picture, star_picture
-from lib.tables import PSF, PSF_CATALOGUE, schema_of
+from ztf_in2p3.figures.psf import shape_picture, star_picture
+from ztf_in2p3.tables import PSF, PSF_CATALOGUE, schema_of
 
 
 def psfs(n: int) -> pa.Table:

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY
-from lib.figures.quality import MAX_SEEING_ARCSEC, quality_checks, summarise_night
-from lib.figures.residuals import residuals
-from lib.figures.summary import join, quadrant_summary
 from tests.lib.figures.synthetic import catalogue, true_stars
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.figures.quality import MAX_SEEING_ARCSEC, quality_checks, summarise_night
+from ztf_in2p3.figures.residuals import residuals
+from ztf_in2p3.figures.summary import join, quadrant_summary
 
 NIGHT = date(2019, 4, 5)
 STARS = true_stars(2000)

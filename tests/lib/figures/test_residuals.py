@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.camera import TINY
-from lib.figures.residuals import (
+from tests.lib.figures.synthetic import NO_STARS, catalogue, true_stars
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.figures.residuals import (
     LEAST_STARS,
     MMAG,
     RESIDUALS,
@@ -17,9 +18,8 @@ from lib.figures.residuals import (
     running,
     scatter,
 )
-from lib.image import MaskBit
-from lib.tables import schema_of
-from tests.lib.figures.synthetic import NO_STARS, catalogue, true_stars
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.tables import schema_of
 
 EMPTY = schema_of(RESIDUALS).empty_table()
 STARS = true_stars(4000)

@@ -6,9 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.figures.scene import ScenePixels, best_and_worst, pixel_pulls, plot_curve_stars, plot_light_curve, plot_scene
-from lib.figures.style import png
-from lib.tables import CURVE_STARS, LIGHT_CURVE, schema_of
+from ztf_in2p3.figures.scene import (
+    ScenePixels,
+    best_and_worst,
+    pixel_pulls,
+    plot_curve_stars,
+    plot_light_curve,
+    plot_scene,
+)
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.tables import CURVE_STARS, LIGHT_CURVE, schema_of
 
 N, SIDE = 6, 9
 NOISE, GAIN, SKY = 5.0, 4.0, 100.0

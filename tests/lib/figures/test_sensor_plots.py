@@ -5,16 +5,16 @@ from datetime import date
 
 import numpy as np
 
-from lib.camera import ZTF
-from lib.figures.linearity import plot_linearity
-from lib.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
-from lib.figures.style import png
-from lib.periods import Period
-from lib.recipes import LinearityRecipe
-from lib.sensor.linearity_fit import fit_linearity, linearity_table
-from lib.sensor.pocket_fit import compare, fit_equilibrium
 from tests.lib.sensor.test_linearity_fit import flats
 from tests.lib.sensor.test_pocket_fit import of_simulator, profiles_of
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.figures.linearity import plot_linearity
+from ztf_in2p3.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.periods import Period
+from ztf_in2p3.recipes import LinearityRecipe
+from ztf_in2p3.sensor.linearity_fit import fit_linearity, linearity_table
+from ztf_in2p3.sensor.pocket_fit import compare, fit_equilibrium
 
 
 def words(figure) -> str:

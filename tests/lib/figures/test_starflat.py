@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from lib.camera import TINY
-from lib.figures.leaf import render_leaf
-from lib.figures.pictures import Picture
-from lib.figures.starflat import (
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.figures.leaf import render_leaf
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.starflat import (
     chi2_picture,
     comparison_picture,
     gain_picture,
@@ -21,9 +21,9 @@ from lib.figures.starflat import (
     quadrant_picture,
     residual_picture,
 )
-from lib.figures.starflat_plots import freedom
-from lib.figures.starflat_truth import Compared, without
-from lib.tables import PARAMETERS, STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
+from ztf_in2p3.figures.starflat_plots import freedom
+from ztf_in2p3.figures.starflat_truth import Compared, without
+from ztf_in2p3.tables import PARAMETERS, STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
 
 
 def table_of(columns, **values):

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.figures.summary import (
+from tests.lib.figures.synthetic import NO_STARS, catalogue, true_stars
+from ztf_in2p3.figures.summary import (
     EXPOSURE_SUMMARY,
     exposure_summary,
     filters_in,
@@ -14,7 +15,6 @@ from lib.figures.summary import (
     relative_background,
     stars_per_quadrant,
 )
-from tests.lib.figures.synthetic import NO_STARS, catalogue, true_stars
 
 
 @pytest.fixture(scope="module")

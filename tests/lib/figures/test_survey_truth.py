@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.figures.survey_truth import compare_survey, survey_truth_picture
-from lib.identifiers import CcdExposure, Filter
-from lib.simulate.exposures import tiny_night
-from lib.simulate.nights import survey_nights
-from lib.simulate.truth import Truth
+from ztf_in2p3.figures.survey_truth import compare_survey, survey_truth_picture
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.nights import survey_nights
+from ztf_in2p3.simulate.truth import Truth
 
 FIRST = tiny_night(ccdids=(3, 6), filters=(Filter.ZR,), n_bias=0, n_led=1, n_flat=1, n_object=0, n_field=1)
 MONTH = survey_nights(FIRST, [date(2019, 4, 9), date(2019, 4, 19)], Filter.ZR)

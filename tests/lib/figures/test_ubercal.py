@@ -6,11 +6,11 @@ import pytest
 from astropy import units
 from astropy_healpix import HEALPix
 
-from lib.camera import TINY
-from lib.figures import ubercal as figures
-from lib.figures.style import png
-from lib.fit.survey_tables import FOCAL_PLANE, MEAN_STARS, REPEATABILITY, SKY, ZERO_POINTS
-from lib.tables import schema_of
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.figures import ubercal as figures
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.tables import schema_of
+from ztf_in2p3.ubercal.tables import FOCAL_PLANE, MEAN_STARS, REPEATABILITY, SKY, ZERO_POINTS
 
 RNG = np.random.default_rng(5)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lib.camera import TINY
-from lib.fit.starflat import fit_starflat
-from lib.recipes import RobustRecipe, StarflatRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.starflat.model import fit_starflat
 
 RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative", draws=8))
 

@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY
-from lib.errors import BadData
-from lib.fit.starflat import fit_starflat
-from lib.fit.superpixels import Superpixels
-from lib.fit.table import Anchors
-from lib.fit.ubercal import fit_ubercal
-from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, Pointings, dithered_sequence, star_measurements, survey
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.fit.superpixels import Superpixels
+from ztf_in2p3.fit.table import Anchors
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, Pointings, dithered_sequence, star_measurements, survey
+from ztf_in2p3.starflat.model import fit_starflat
+from ztf_in2p3.ubercal.model import fit_ubercal
 
 MILLI = 1e-3
 RECIPE = StarflatRecipe(superpixels=2, colour_cells=1)

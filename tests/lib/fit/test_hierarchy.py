@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY
-from lib.fit import gauge, normal, solver, uncertainty
-from lib.fit.robust import fit
-from lib.fit.starflat import starflat_model
-from lib.fit.table import Anchors
-from lib.fit.ubercal import fit_ubercal, ubercal_model, zero_point_sums
-from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, Pointings, dithered_sequence, star_measurements, survey
 from tests.lib.fit.test_uncertainty import assert_unit, independent_pulls
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit import gauge, normal, solver, uncertainty
+from ztf_in2p3.fit.robust import fit
+from ztf_in2p3.fit.table import Anchors
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, Pointings, dithered_sequence, star_measurements, survey
+from ztf_in2p3.starflat.model import starflat_model
+from ztf_in2p3.ubercal.model import fit_ubercal, ubercal_model, zero_point_sums
 
 SEEDS = range(4)
 CLEAN = Effects(quadrant_zero_point=0.004, map=0, colour_map=0, airmass=0.12, outliers=0, variables=0)

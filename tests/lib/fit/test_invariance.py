@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib.camera import TINY
-from lib.fit import normal, sources
-from lib.fit.starflat import fit_starflat, starflat_model
-from lib.recipes import RobustRecipe, StarflatRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit import normal, sources
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.starflat.model import fit_starflat, starflat_model
 
 RECIPE = StarflatRecipe(superpixels=3, robust=RobustRecipe(method="iterative"))
 MICRO = 1e-6

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lib.fit import assembly, graph, normal
-from lib.fit.model import Coarse, Family, Model, Partition
+from ztf_in2p3.fit import assembly, graph, normal
+from ztf_in2p3.fit.model import Coarse, Family, Model, Partition
 
 
 def small_model(seed=0, n_star=40, anchored=False, prior=False):

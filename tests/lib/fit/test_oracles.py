@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from lib.camera import TINY
-from lib.fit.rejection import LONG_ENOUGH
-from lib.fit.starflat import fit_starflat
-from lib.recipes import RobustRecipe, StarflatRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
 from tests.lib.fit import oracle
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit.rejection import LONG_ENOUGH
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.starflat.model import fit_starflat
 
 MILLI = 1e-3
 NO_REJECTION = {"clip": np.inf, "variable": np.inf, "draws": 0}

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.fit.model import Family, Model, Partition
-from lib.fit.rejection import reject
+from ztf_in2p3.fit.model import Family, Model, Partition
+from ztf_in2p3.fit.rejection import reject
 
 CLIP = 5.0
 NOTHING = np.zeros(1)

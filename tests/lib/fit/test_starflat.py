@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.camera import TINY, ZTF
-from lib.fit.solver import Progress
-from lib.fit.starflat import fit_starflat, starflat_model
-from lib.fit.superpixels import Superpixels
-from lib.recipes import RobustRecipe, StarflatRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.fit.solver import Progress
+from ztf_in2p3.fit.superpixels import Superpixels
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.starflat.model import fit_starflat, starflat_model
 
 RECIPE = StarflatRecipe(superpixels=3)
 

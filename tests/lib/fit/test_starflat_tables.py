@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from lib.camera import TINY
-from lib.catalogue.starflat import StarflatMap
-from lib.fit.starflat import fit_starflat
-from lib.fit.starflat_tables import map_table, parameter_table, residual_table, summary
-from lib.recipes import StarflatRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.recipes import StarflatRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
+from ztf_in2p3.starflat.correction import StarflatMap
+from ztf_in2p3.starflat.model import fit_starflat
+from ztf_in2p3.starflat.tables import map_table, parameter_table, residual_table, summary
 
 RECIPE = StarflatRecipe(superpixels=3, gain=True)
 

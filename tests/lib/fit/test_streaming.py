@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.camera import TINY
-from lib.errors import BadData
-from lib.fit import sources
-from lib.fit.checkpoint import STATE, Checkpoint
-from lib.fit.sources import ParquetSource, TableSource, overview
-from lib.fit.starflat import fit_starflat
-from lib.fit.table import build_model, spooled
-from lib.fit.ubercal import fit_ubercal
-from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, star_measurements, survey
 from tests.lib.fit.conftest import RECIPE
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.fit import sources
+from ztf_in2p3.fit.checkpoint import STATE, Checkpoint
+from ztf_in2p3.fit.sources import ParquetSource, TableSource, overview
+from ztf_in2p3.fit.table import build_model, spooled
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
+from ztf_in2p3.starflat.model import fit_starflat
+from ztf_in2p3.ubercal.model import fit_ubercal
 
 MICRO = 1e-6
 

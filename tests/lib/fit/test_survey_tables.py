@@ -5,12 +5,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.camera import TINY
-from lib.errors import BadData
-from lib.fit import sources
-from lib.fit.external import External
-from lib.fit.sources import ParquetSource, TableSource
-from lib.fit.survey_tables import (
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.fit import sources
+from ztf_in2p3.fit.external import External
+from ztf_in2p3.fit.sources import ParquetSource, TableSource
+from ztf_in2p3.recipes import RobustRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
+from ztf_in2p3.ubercal.model import fit_ubercal
+from ztf_in2p3.ubercal.tables import (
     beside,
     external_levels,
     focal_plane_map,
@@ -20,9 +23,6 @@ from lib.fit.survey_tables import (
     summary,
     zero_point_table,
 )
-from lib.fit.ubercal import fit_ubercal
-from lib.recipes import RobustRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, star_measurements, survey
 
 PLAIN = UbercalRecipe(robust=RobustRecipe(draws=0))
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lib.camera import TINY
-from lib.fit.ubercal import fit_ubercal
-from lib.recipes import RobustRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, star_measurements, survey
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.recipes import RobustRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
+from ztf_in2p3.ubercal.model import fit_ubercal
 
 MILLI = 1e-3
 PLAIN = {"clip": np.inf, "variable": np.inf, "draws": 0}

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lib.camera import TINY
-from lib.fit import gauge, normal, solver, uncertainty
-from lib.fit.robust import fit
-from lib.fit.starflat import fit_starflat, planes, starflat_model
-from lib.fit.ubercal import ubercal_model
-from lib.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit import gauge, normal, solver, uncertainty
+from ztf_in2p3.fit.robust import fit
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
+from ztf_in2p3.starflat.model import fit_starflat, planes, starflat_model
+from ztf_in2p3.ubercal.model import ubercal_model
 
 SEEDS = range(6)
 RECIPE = StarflatRecipe(superpixels=2, colour_cells=1)

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from distributed import Client, Future, LocalCluster
 
-from lib.camera import TINY
-from lib.errors import TransientError
-from lib.fit import normal
-from lib.fit.checkpoint import Checkpoint
-from lib.fit.sources import ParquetSource, TableSource
-from lib.fit.starflat import fit_starflat, starflat_model
-from lib.fit.ubercal import fit_ubercal
-from lib.fit.workers import _answer, distributed, shares
-from lib.recipes import UbercalRecipe
-from lib.simulate.measurements import Effects, star_measurements, survey
 from tests.lib.fit.conftest import RECIPE
 from tests.lib.fit.test_streaming import assert_same, written
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.fit import normal
+from ztf_in2p3.fit.checkpoint import Checkpoint
+from ztf_in2p3.fit.sources import ParquetSource, TableSource
+from ztf_in2p3.fit.workers import _answer, distributed, shares
+from ztf_in2p3.recipes import UbercalRecipe
+from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
+from ztf_in2p3.starflat.model import fit_starflat, starflat_model
+from ztf_in2p3.ubercal.model import fit_ubercal
 
 
 def say(what):
@@ -104,7 +104,7 @@ def test_a_client_that_is_closed_is_told(sequence, tmp_path):
 
 @pytest.mark.parametrize("found", ["the answer", TimeoutError("of the work")])
 def test_an_answer_that_comes_late_is_awaited_and_one_that_never_comes_is_not(found, monkeypatch):
-    monkeypatch.setattr("lib.fit.workers.LOOK_AGAIN", 0.05)
+    monkeypatch.setattr("ztf_in2p3.fit.workers.LOOK_AGAIN", 0.05)
     with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
         late = client.submit(say, found, pure=False)
         with pytest.raises(TimeoutError, match="of the work") if isinstance(found, Exception) else nullcontext():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from lib.scene.local import LocalWcs
-from lib.scene.model import Series
-from lib.simulate.transient import TransientPlan, TransientSeries, simulate_transient
 from tests.lib.scene.reduce import Reduced, reduce, series_of
+from ztf_in2p3.scene.local import LocalWcs
+from ztf_in2p3.scene.model import Series
+from ztf_in2p3.simulate.transient import TransientPlan, TransientSeries, simulate_transient
 
 SMALL = TransientPlan(n_exposure=16, n_quiet=8, n_star=30, side=17, seeing=(2.1, 3.0), wcs_error=0.0)
 

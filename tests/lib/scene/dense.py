@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lib.scene.model import Series
+from ztf_in2p3.scene.model import Series
 
 
 def cubic(x: np.ndarray) -> np.ndarray:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lib.recipes import PsfRecipe
-from lib.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
-from lib.scene.model import SceneFit, Series
-from lib.scene.psf import Psf
-from lib.scene.psf_fit import STANDARD, PsfModel, fit_psf
-from lib.scene.stars import StarFluxes, StarStamps, measure_stars
-from lib.scene.width import LocalPsf, refine_psf
-from lib.simulate.transient import TransientPlan, TransientSeries
+from ztf_in2p3.psf.fit import STANDARD, PsfModel, fit_psf
+from ztf_in2p3.psf.model import Psf
+from ztf_in2p3.psf.size import LocalPsf, refine_psf
+from ztf_in2p3.psf.stars import StarFluxes, StarStamps, measure_stars
+from ztf_in2p3.recipes import PsfRecipe
+from ztf_in2p3.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
+from ztf_in2p3.scene.model import SceneFit, Series
+from ztf_in2p3.simulate.transient import TransientPlan, TransientSeries
 
 
 @dataclass

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.recipes import GaiaColours
-from lib.scene.curve import SurveyStars, rescaled, synthetic_magnitude, zero_point
-from lib.scene.errors import NoStars
-from lib.scene.local import throughputs
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.recipes import GaiaColours
+from ztf_in2p3.scene.curve import SurveyStars, rescaled, synthetic_magnitude, zero_point
+from ztf_in2p3.scene.local import throughputs
 
 
 def test_stars_of_a_survey_are_found_by_their_numbers():

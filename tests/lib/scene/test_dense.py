@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.recipes import SceneRecipe
-from lib.scene.condense import FLUX, OWN, Condenser, State
-from lib.scene.design import Design, Nodes
-from lib.scene.fit import fit_scene
-from lib.scene.model import Series
-from lib.scene.psf import Psf
 from tests.lib.scene.dense import dense_solve, node_image
+from ztf_in2p3.psf.model import Psf
+from ztf_in2p3.recipes import SceneRecipe
+from ztf_in2p3.scene.condense import FLUX, OWN, Condenser, State
+from ztf_in2p3.scene.design import Design, Nodes
+from ztf_in2p3.scene.fit import fit_scene
+from ztf_in2p3.scene.model import Series
 
 
 def small(seed: int, n: int = 6, side: int = 9) -> Series:

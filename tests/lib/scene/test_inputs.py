@@ -14,15 +14,15 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.catalogue.stars import Stars
-from lib.errors import BadData
-from lib.image import Image, MaskBit
-from lib.periods import Period
-from lib.recipes import LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe
-from lib.scene.curve import tangent_plane
-from lib.scene.errors import NoStars
-from lib.scene.images import band_of, find_images, image_facts, read_image
-from lib.scene.inputs import (
+from ztf_in2p3.catalogue.stars import Stars
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.periods import Period
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.recipes import LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe
+from ztf_in2p3.scene.curve import tangent_plane
+from ztf_in2p3.scene.images import band_of, find_images, image_facts, read_image
+from ztf_in2p3.scene.inputs import (
     Exposure,
     chosen_stars,
     cut,
@@ -33,7 +33,7 @@ from lib.scene.inputs import (
     stamp_of,
     why_not,
 )
-from lib.scene.target import Target, read_targets
+from ztf_in2p3.scene.target import Target, read_targets
 
 TARGET = Target("sn", 150.0, 33.0, ("zr",), Period(date(2019, 4, 1), date(2019, 7, 1)))
 

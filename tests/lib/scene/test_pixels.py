@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.scene.design import Design, Nodes
-from lib.scene.node_kernels import LANES, pick_pixels
-from lib.scene.pixel_kernels import border_level, judge, orthonormal
 from tests.lib.scene.test_dense import small
+from ztf_in2p3.scene.design import Design, Nodes
+from ztf_in2p3.scene.node_kernels import LANES, pick_pixels
+from ztf_in2p3.scene.pixel_kernels import border_level, judge, orthonormal
 
 
 @given(seed=st.integers(0, 2**32 - 1), alike=st.floats(-6, 0))

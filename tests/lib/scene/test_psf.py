@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.scene.errors import NoStars
-from lib.scene.local import LocalWcs, refine_wcs, throughputs
-from lib.scene.psf import Psf
-from lib.scene.psf_fit import fit_psf
-from lib.scene.quality import growth_residual, magnitude_slope, width_slope
-from lib.scene.stars import StarStamps, measure_stars
-from lib.simulate.transient import simulate_transient
 from tests.lib.scene.reduce import local_psf, stamps_of
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.psf.fit import fit_psf
+from ztf_in2p3.psf.goodness import growth_residual, magnitude_slope, width_slope
+from ztf_in2p3.psf.model import Psf
+from ztf_in2p3.psf.stars import StarStamps, measure_stars
+from ztf_in2p3.scene.local import LocalWcs, refine_wcs, throughputs
+from ztf_in2p3.simulate.transient import simulate_transient
 
 MMAG = 2500 / np.log(10)
 

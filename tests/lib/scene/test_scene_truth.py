@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.recipes import SceneRecipe
-from lib.scene.fit import fit_scene
-from lib.scene.model import FitFlag
-from lib.simulate.transient import light_curve, simulate_transient
 from tests.lib.scene.reduce import amplitude, with_noise
+from ztf_in2p3.recipes import SceneRecipe
+from ztf_in2p3.scene.fit import fit_scene
+from ztf_in2p3.scene.model import FitFlag
+from ztf_in2p3.simulate.transient import light_curve, simulate_transient
 
 MMAG = 2.5 / np.log(10) * 1000
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.errors import BadData
-from lib.scene.errors import DegenerateScene, NothingToFit
-from lib.scene.fit import fit_scene, fit_star
-from lib.scene.model import ExposureFlag, FitFlag
-from lib.simulate.transient import simulate_transient
 from tests.lib.scene.reduce import amplitude, star_series, widened, with_noise
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.scene.errors import DegenerateScene, NothingToFit
+from ztf_in2p3.scene.fit import fit_scene, fit_star
+from ztf_in2p3.scene.model import ExposureFlag, FitFlag
+from ztf_in2p3.simulate.transient import simulate_transient
 
 
 def test_without_a_quiet_date_the_degeneracy_is_explained(clean):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.scene.errors import NoStars
-from lib.scene.psf import Psf, PsfModel
-from lib.scene.stars import StarStamps, measure_stars
-from lib.scene.width import FLOOR, refine_psf
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.psf.model import Psf, PsfModel
+from ztf_in2p3.psf.size import FLOOR, refine_psf
+from ztf_in2p3.psf.stars import StarStamps, measure_stars
 
 SIDE, HALF = 17, 1000.0
 MIDDLE = np.array([HALF, HALF])

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from lib.image import Image
-from lib.sensor.fringe_cells import Cells
-from lib.simulate.fringe import amplitudes, fringe_light
+from ztf_in2p3.image import Image
+from ztf_in2p3.sensor.fringe_cells import Cells
+from ztf_in2p3.simulate.fringe import amplitudes, fringe_light
 
 SHAPE = (256, 240)
 GAIN, READ_NOISE = 6.0, 1.5

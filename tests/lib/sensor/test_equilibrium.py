@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.identifiers import Quadrant
-from lib.sensor.equilibrium import NODES, Equilibrium
-from lib.simulate.pocket import equilibrium_charge, pocket_of
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.sensor.equilibrium import NODES, Equilibrium
+from ztf_in2p3.simulate.pocket import equilibrium_charge, pocket_of
 
 QUADRANT, KELVIN = Quadrant(6, 1), 173.0
 POCKET = Equilibrium(equilibrium_charge(NODES.astype(float), KELVIN, QUADRANT).astype(np.float32))

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
-from lib.camera import TINY, ZTF
-from lib.errors import BadData
-from lib.image import MaskBit
-from lib.recipes import FringeFitRecipe
-from lib.sensor.fringe import CcdFringes, FringeMap, fit_fringes, remove_fringes
-from lib.sensor.fringe_cells import Cells, sky_cells, some_sky_cells, subtract_cells
-from lib.sensor.fringe_train import train_fringes
-from lib.simulate.fringe import patterns
-from lib.simulate.psf import draw_stars
 from tests.lib.sensor.fringed import SHAPE, fringed_cells, fringed_sky, in_cells, noisy, without_smooth
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.recipes import FringeFitRecipe
+from ztf_in2p3.sensor.fringe import CcdFringes, FringeMap, fit_fringes, remove_fringes
+from ztf_in2p3.sensor.fringe_cells import Cells, sky_cells, some_sky_cells, subtract_cells
+from ztf_in2p3.sensor.fringe_train import train_fringes
+from ztf_in2p3.simulate.fringe import patterns
+from ztf_in2p3.simulate.psf import draw_stars
 
 RECIPE = FringeFitRecipe()
 

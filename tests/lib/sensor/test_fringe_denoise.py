@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lib.sensor.fringe_denoise import denoised
-from lib.simulate.fringe import patterns
 from tests.lib.sensor.fringed import in_cells
+from ztf_in2p3.sensor.fringe_denoise import denoised
+from ztf_in2p3.simulate.fringe import patterns
 
 SHAPE = (1024, 960)
 SPREAD = 0.1

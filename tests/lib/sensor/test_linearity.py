@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import BadData
-from lib.sensor.linearity import LINEAR, Linearity, linearity_of
 from tests.lib.detrend.raw_files import bent
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.sensor.linearity import LINEAR, Linearity, linearity_of
 
 rcids = st.integers(0, 63)
 nights = st.dates(min_value=date(2017, 11, 1), max_value=date(2040, 1, 1))  # ZTF's first light

@@ -6,14 +6,14 @@ from datetime import date
 import numpy as np
 import pytest
 
-from lib.camera import ZTF
-from lib.errors import BadData
-from lib.identifiers import Quadrant
-from lib.periods import Period
-from lib.recipes import LinearityRecipe
-from lib.sensor.linearity import linearity_of
-from lib.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
-from lib.simulate.detector import linearity_constants, measured
+from ztf_in2p3.camera import ZTF
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.periods import Period
+from ztf_in2p3.recipes import LinearityRecipe
+from ztf_in2p3.sensor.linearity import linearity_of
+from ztf_in2p3.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
+from ztf_in2p3.simulate.detector import linearity_constants, measured
 
 CCD, NIGHT = 3, date(2019, 4, 5)
 RECIPE = LinearityRecipe()

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.camera import ZTF, flip_readout
-from lib.errors import BadData
-from lib.sensor.overscan import overscan_level, stored_overscan_level
+from ztf_in2p3.camera import ZTF, flip_readout
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.sensor.overscan import overscan_level, stored_overscan_level
 
 READ_NOISE = 9 / 6
 """ADU."""

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lib.errors import BadData, MissingProduct
-from lib.identifiers import Quadrant
-from lib.periods import Period
-from lib.recipes import PocketRecipe
-from lib.sensor.equilibrium import NODES
-from lib.sensor.pocket_calibration import CcdPockets, measure_pockets, thermometer_of
-from lib.sensor.temperature import Temperatures
-from lib.simulate.pocket import equilibrium_charge, power_law_pocket
 from tests.lib.sensor.test_pocket_fit import profiles_of
+from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.periods import Period
+from ztf_in2p3.recipes import PocketRecipe
+from ztf_in2p3.sensor.equilibrium import NODES
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, thermometer_of
+from ztf_in2p3.sensor.temperature import Temperatures
+from ztf_in2p3.simulate.pocket import equilibrium_charge, power_law_pocket
 
 CCD, PERIOD = 5, Period(date(2020, 4, 1), date(2020, 4, 30))
 LEVELS = np.array([100.0, 400.0, 1000.0])

@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from lib.errors import BadData
-from lib.identifiers import Quadrant
-from lib.sensor.pocket_fit import compare, fit_equilibrium
-from lib.sensor.pocket_profiles import Profiles, block_profiles
-from lib.simulate.pocket import EquilibriumPocket, equilibrium_charge
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.sensor.pocket_fit import compare, fit_equilibrium
+from ztf_in2p3.sensor.pocket_profiles import Profiles, block_profiles
+from ztf_in2p3.simulate.pocket import EquilibriumPocket, equilibrium_charge
 
 KELVIN, COLUMNS, NOISE, GAIN, ROWS = 173.0, 30, 1.5, 6.0, 128
 """Kelvin; of the overscan; ADU of read noise; electrons per ADU; rows of a block."""

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.errors import MissingProduct
-from lib.identifiers import Quadrant
-from lib.sensor.pocket import pocket_of, power_law_of
-from lib.simulate.pocket import power_law_pocket
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.sensor.pocket import pocket_of, power_law_of
+from ztf_in2p3.simulate.pocket import power_law_pocket
 
 EXACT = 0.01
 """ADU.  Float32 of 60 000 ADU is 0.004 apart, and the pocket passes errors of the last pixels on."""

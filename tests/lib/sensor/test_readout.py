@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from lib.camera import TINY
-from lib.errors import BadData
-from lib.frames import RawCcd
-from lib.recipes import SensorRecipe
-from lib.sensor.readout import Readout
 from tests.lib.detrend.raw_files import FLOOR, QIDS, Detector, write_raw
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.sensor.readout import Readout
 
 
 @pytest.fixture

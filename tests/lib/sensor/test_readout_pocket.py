@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.camera import flip_readout
-from lib.identifiers import Quadrant
-from lib.recipes import SensorRecipe
-from lib.sensor.pocket_calibration import CcdPockets
-from lib.sensor.pocket_fit import fit_equilibrium
-from lib.sensor.readout import Readout
-from lib.simulate.pocket import equilibrium_charge, pocket_of
 from tests.lib.sensor.test_pocket_fit import profiles_of
+from ztf_in2p3.camera import flip_readout
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets
+from ztf_in2p3.sensor.pocket_fit import fit_equilibrium
+from ztf_in2p3.sensor.readout import Readout
+from ztf_in2p3.simulate.pocket import equilibrium_charge, pocket_of
 
 CCD, NIGHT, KELVIN = 6, date(2020, 4, 5), 173.0
 ROWS, COLUMNS, OVERSCAN = 3080, 104, 30

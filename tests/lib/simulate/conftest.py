@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.identifiers import Filter
-from lib.simulate.exposures import tiny_night
-from lib.simulate.survey import simulate_night
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.simulate.exposures import tiny_night
+from ztf_in2p3.simulate.survey import simulate_night
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ from datetime import date
 import numpy as np
 import pytest
 
-from lib.camera import TINY, Camera, flip_readout
-from lib.identifiers import CcdExposure, Filter, Quadrant
-from lib.simulate import chain, detector
-from lib.simulate.detector import Effects
-from lib.simulate.exposures import real_size_night, tiny_night
-from lib.simulate.raw import read_out_ccd
-from lib.simulate.seeds import generator
-from lib.simulate.sky import Sky
+from ztf_in2p3.camera import TINY, Camera, flip_readout
+from ztf_in2p3.identifiers import CcdExposure, Filter, Quadrant
+from ztf_in2p3.simulate import chain, detector
+from ztf_in2p3.simulate.detector import Effects
+from ztf_in2p3.simulate.exposures import real_size_night, tiny_night
+from ztf_in2p3.simulate.raw import read_out_ccd
+from ztf_in2p3.simulate.seeds import generator
+from ztf_in2p3.simulate.sky import Sky
 
 TOY = Camera("toy", (24, 20), 30, gap=(6, 4), pixel_scale=1.012, gain=6.0, read_noise=9.0, saturation=58_600.0)
 NOISELESS = replace(Effects(), read_noise=False, photon_noise=False, digitisation=False)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.identifiers import Quadrant
-from lib.simulate import detector
-from lib.simulate.detector import Effects
-from lib.simulate.seeds import generator
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.simulate import detector
+from ztf_in2p3.simulate.detector import Effects
+from ztf_in2p3.simulate.seeds import generator
 
 SHAPE = (40, 30)
 

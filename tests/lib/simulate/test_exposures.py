@@ -12,10 +12,10 @@ from astropy.utils import iers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.identifiers import Exposure, Filter, ImageType
-from lib.simulate.airmass import airmass, altitude, sidereal_time
-from lib.simulate.detector import Effects
-from lib.simulate.exposures import (
+from ztf_in2p3.identifiers import Exposure, Filter, ImageType
+from ztf_in2p3.simulate.airmass import airmass, altitude, sidereal_time
+from ztf_in2p3.simulate.detector import Effects
+from ztf_in2p3.simulate.exposures import (
     VERSION,
     BiasFrame,
     FlatFrame,
@@ -27,7 +27,7 @@ from lib.simulate.exposures import (
     real_size_night,
     tiny_night,
 )  # fmt: skip
-from lib.simulate.sky import Sky
+from ztf_in2p3.simulate.sky import Sky
 
 PALOMAR = EarthLocation.from_geodetic(-116.8598, 33.3573, 1668)
 

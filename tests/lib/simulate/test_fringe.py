@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.identifiers import CcdExposure, Filter, Quadrant
-from lib.simulate.chain import dark_rate
-from lib.simulate.exposures import NightPlan, tiny_night
-from lib.simulate.fringe import AMPLITUDES, amplitudes, patterns
-from lib.simulate.truth import Truth
+from ztf_in2p3.identifiers import CcdExposure, Filter, Quadrant
+from ztf_in2p3.simulate.chain import dark_rate
+from ztf_in2p3.simulate.exposures import NightPlan, tiny_night
+from ztf_in2p3.simulate.fringe import AMPLITUDES, amplitudes, patterns
+from ztf_in2p3.simulate.truth import Truth
 
 PLAN = tiny_night(ccdids=(6,), filters=(Filter.ZR, Filter.ZI), n_bias=0, n_led=1, n_flat=1, n_object=4)
 RED, INFRARED = CcdExposure(PLAN.objects[0].exposure, 6), CcdExposure(PLAN.objects[-1].exposure, 6)

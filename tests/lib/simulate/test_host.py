@@ -7,12 +7,12 @@ from datetime import date
 
 import numpy as np
 
-from lib.identifiers import Filter, Quadrant
-from lib.simulate import chain
-from lib.simulate.exposures import NightPlan, tiny_night
-from lib.simulate.host import Supernova
-from lib.simulate.sky import Sky, garden
-from lib.simulate.wcs import centre_pixel, quadrant_wcs
+from ztf_in2p3.identifiers import Filter, Quadrant
+from ztf_in2p3.simulate import chain
+from ztf_in2p3.simulate.exposures import NightPlan, tiny_night
+from ztf_in2p3.simulate.host import Supernova
+from ztf_in2p3.simulate.sky import Sky, garden
+from ztf_in2p3.simulate.wcs import centre_pixel, quadrant_wcs
 
 QUADRANT = Quadrant(6, 1)
 

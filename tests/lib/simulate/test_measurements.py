@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.camera import TINY, ZTF
-from lib.identifiers import Quadrant
-from lib.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
+from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements, survey
 
 NOTHING = Effects(
     zero_point=0, map=0, colour_map=0, airmass=0, error_floor=0, outliers=0, variables=0

@@ -9,13 +9,13 @@ from datetime import date
 import numpy as np
 import pytest
 
-from lib.identifiers import CcdExposure, Filter
-from lib.simulate import chain
-from lib.simulate.exposures import NightPlan, tiny_night
-from lib.simulate.nights import dithered_night, plans_from_json, plans_to_json, survey_nights
-from lib.simulate.sky import Sky, separation
-from lib.simulate.survey import simulate_survey
-from lib.simulate.truth import Truth
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.simulate import chain
+from ztf_in2p3.simulate.exposures import NightPlan, tiny_night
+from ztf_in2p3.simulate.nights import dithered_night, plans_from_json, plans_to_json, survey_nights
+from ztf_in2p3.simulate.sky import Sky, separation
+from ztf_in2p3.simulate.survey import simulate_survey
+from ztf_in2p3.simulate.truth import Truth
 
 CCDS = (3, 6)
 FIRST = tiny_night(ccdids=CCDS, filters=(Filter.ZR,), n_bias=1, n_led=2, n_flat=1, n_object=1, n_field=1)

@@ -6,7 +6,7 @@ import sep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.simulate.psf import alpha, aperture_fractions, draw_stars, enclosed, pixel_fluxes, stamp_radius
+from ztf_in2p3.simulate.psf import alpha, aperture_fractions, draw_stars, enclosed, pixel_fluxes, stamp_radius
 
 
 def slow_pixel(dx, dy, fwhm, n=200):

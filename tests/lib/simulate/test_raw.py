@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from lib.identifiers import CcdExposure
-from lib.simulate import files
-from lib.simulate.raw import read_out_ccd, write_raw
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.simulate import files
+from ztf_in2p3.simulate.raw import read_out_ccd, write_raw
 
 
 @pytest.fixture(scope="module", params=["biases", "flats", "objects"])

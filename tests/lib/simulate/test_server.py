@@ -11,8 +11,8 @@ from datetime import date
 import pytest
 import requests
 
-from lib.simulate.server import Fault, Injected, IrsaLookalike
 from tests.lib.archive.tiny_tree import EMBARGOED, LATER, SECRET, SKY, write_tree
+from ztf_in2p3.simulate.server import Fault, Injected, IrsaLookalike
 
 LOGIN = "/account/signon/login.do"
 FORM = {"josso_cmd": "login", "josso_username": "me", "josso_password": "right"}

@@ -7,10 +7,10 @@ from astropy import units
 from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 
-from lib.identifiers import Filter
-from lib.simulate.reference import write_reference
-from lib.simulate.sky import Sky, healpix_of, separation
-from lib.tables import REFERENCE
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.simulate.reference import write_reference
+from ztf_in2p3.simulate.sky import Sky, healpix_of, separation
+from ztf_in2p3.tables import REFERENCE
 
 SKY = Sky(seed=5)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from astropy.io import fits
 
-from lib.identifiers import CcdExposure, Filter
-from lib.simulate import files
-from lib.simulate.flats import flat_levels
-from lib.simulate.survey import ccd_files, simulate_ccd, simulate_night
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.simulate import files
+from ztf_in2p3.simulate.flats import flat_levels
+from ztf_in2p3.simulate.survey import ccd_files, simulate_ccd, simulate_night
 
 
 def contents(folder):

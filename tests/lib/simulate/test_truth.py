@@ -8,13 +8,13 @@ import pytest
 import sep
 from astropy.io import fits
 
-from lib.errors import MissingProduct
-from lib.identifiers import CcdExposure, Filter, Quadrant
-from lib.image import MaskBit
-from lib.simulate import chain, detector, files
-from lib.simulate.raw import read_out_ccd
-from lib.simulate.science import science_mask
-from lib.simulate.truth import STAR_TRUTH, Truth
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import CcdExposure, Filter, Quadrant
+from ztf_in2p3.image import MaskBit
+from ztf_in2p3.simulate import chain, detector, files
+from ztf_in2p3.simulate.raw import read_out_ccd
+from ztf_in2p3.simulate.science import science_mask
+from ztf_in2p3.simulate.truth import STAR_TRUTH, Truth
 
 
 def slow_reduction(plan, frame, ccdid):

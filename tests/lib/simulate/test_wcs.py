@@ -9,10 +9,10 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.identifiers import CcdExposure, Quadrant
-from lib.simulate import files
-from lib.simulate.exposures import real_size_night, tiny_night
-from lib.simulate.wcs import astrometry, deproject, field_position, project, quadrant_wcs
+from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.simulate import files
+from ztf_in2p3.simulate.exposures import real_size_night, tiny_night
+from ztf_in2p3.simulate.wcs import astrometry, deproject, field_position, project, quadrant_wcs
 
 NIGHTS = {"tiny": tiny_night(), "ztf": real_size_night(13)}
 

@@ -10,13 +10,13 @@ from hashlib import sha256
 
 import pytest
 
-from lib.errors import MissingProduct
-from lib.periods import Period
-from lib.products import Kind, ProductRef
-from lib.recipes import BiasRecipe, canonical
-from lib.store import Store, open_store
-from lib.store.backends import Files, Stat
 from tests.lib.store.places import NIGHT, PROVENANCE, RECIPE, Maker, Place, bias, manifest_of, raw
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind, ProductRef
+from ztf_in2p3.recipes import BiasRecipe, canonical
+from ztf_in2p3.store import Store, open_store
+from ztf_in2p3.store.backends import Files, Stat
 
 
 class Broken(Exception):

@@ -9,10 +9,10 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Protocol
 
-from lib.periods import Period
-from lib.products import Built, Kind, ProductRef, bias_ref
-from lib.recipes import BiasRecipe
-from lib.store import Provenance
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, ProductRef, bias_ref
+from ztf_in2p3.recipes import BiasRecipe
+from ztf_in2p3.store import Provenance
 
 RECIPE = BiasRecipe()
 NIGHT = Period.of(date(2019, 4, 5))

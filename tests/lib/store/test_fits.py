@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lib.store.fits import Plane, write_fits
+from ztf_in2p3.store.fits import Plane, write_fits
 
 SIGMA = 5.0
 

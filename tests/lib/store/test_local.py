@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import TransientError
-from lib.products import Kind
-from lib.store import Store, open_store
 from tests.lib.store.contract import StoreContract, built, content_of
 from tests.lib.store.places import PROVENANCE, Disk, Maker, bias, manifest_of, raw
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.products import Kind
+from ztf_in2p3.store import Store, open_store
 
 spawn = multiprocessing.get_context("spawn")
 
@@ -74,7 +74,7 @@ def test_a_store_that_was_copied_is_looked_at_once(store, tmp_path, monkeypatch)
 
     assert built(store).found
     assert store.manifest(bias()).stamp == store.files.stat(bias().path).stamp != stamp
-    monkeypatch.setattr("lib.store.store._sha256", lambda file: pytest.fail("hashed again"))
+    monkeypatch.setattr("ztf_in2p3.store.store._sha256", lambda file: pytest.fail("hashed again"))
     assert built(store).found
 
 

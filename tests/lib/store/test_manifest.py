@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.products import Built, Kind, ProductRef
-from lib.recipes import BiasRecipe, FlatRecipe
-from lib.store.manifest import Manifest, fingerprint, plain
+from ztf_in2p3.products import Built, Kind, ProductRef
+from ztf_in2p3.recipes import BiasRecipe, FlatRecipe
+from ztf_in2p3.store.manifest import Manifest, fingerprint, plain
 
 texts = st.text(max_size=20)
 sizes = st.integers(0, 2**63)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.errors import BadData
-from lib.store.parquet import read_table, write_table
-from lib.tables import catalogue_schema
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.tables import catalogue_schema
 
 SCHEMA = catalogue_schema((3.0, 4.0))
 

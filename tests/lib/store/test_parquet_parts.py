@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.store import parquet
-from lib.store.parquet import read_parts, read_table, write_parts
+from ztf_in2p3.store import parquet
+from ztf_in2p3.store.parquet import read_parts, read_table, write_parts
 
 SCHEMA = pa.schema([pa.field("star_id", pa.int64()), pa.field("mag", pa.float64(), metadata={"unit": "mag"})])
 

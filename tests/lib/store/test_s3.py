@@ -7,12 +7,12 @@ import socket
 
 import pytest
 
-from lib.errors import TransientError
-from lib.store import Store, open_store
-from lib.store.backends import s3
 from tests.bucket import client_of, know_only, s3_service
 from tests.lib.store.contract import StoreContract, built, content_of
 from tests.lib.store.places import PROVENANCE, Bucket, Maker, bias, raw
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.store import Store, open_store
+from ztf_in2p3.store.backends import s3
 
 _numbers = itertools.count()
 

@@ -1,0 +1,203 @@
+"""Is this the whole file that was asked for?
+
+A transfer can end early, deliver an error page, or flip bytes; a tree can hold a file under
+the wrong name.  So every file is read through once, pixels included, before it is handed on.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
+
+from ztf_in2p3.archive.errors import Damaged
+from ztf_in2p3.archive.header import BLOCK, about_image, number, read_until_end
+from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import ImageType
+from ztf_in2p3.products import Kind, Value
+from ztf_in2p3.rice import RiceImage
+
+RAW_HDUS = 9
+"""Primary, four quadrants, their four overscans."""
+
+_UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, struct.error, zlib.error,
+    CfitsioException, fits.VerifyError,
+)  # fmt: skip
+"""What astropy and its decoders have been seen to raise on damaged bytes."""
+
+_IMAGE_TYPES = {"object": ImageType.OBJECT, "bias": ImageType.BIAS, "flat": ImageType.FLAT, "dark": ImageType.DARK}
+
+
+def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
+    """Read a file through and say what is worth knowing of it.
+
+    Parameters
+    ----------
+    path
+        Where the bytes are.
+    file
+        What they should be: RAW, SCIENCE or MASK.
+    name
+        For the messages: where the bytes came from, if not from `path`.
+
+    Returns
+    -------
+    Of a raw file mjd (UTC, days), exptime (s), led (`ILUM_LED`, 0 if none shines), imgtype; of
+    a science image as `ztf_in2p3.archive.header.about_image`; of a mask nothing, its science image tells.
+
+    Raises
+    ------
+    Damaged
+        Not a whole FITS file: length, structure, checksum or decoding is wrong.
+    BadData
+        A whole file, but of another kind, CCD or quadrant than its name says.
+    """
+    name = name or str(path)
+    _require_whole(path, name)
+    with fits.open(path, memmap=False, disable_image_compression=True) as stored:
+        _require_sums(stored, name)
+        if file.kind is Kind.RAW:
+            return _check_raw(path, stored, file, name)
+    with fits.open(path, memmap=False) as hdus:
+        return _check_image(hdus, file, name)
+
+
+def check_header(header: fits.Header, file: ArchiveFile, name: str) -> dict[str, Value]:
+    """The same for a science header alone.  One without astrometry passes: "wcs" says so."""
+    _require_quadrant(header, file, name)
+    return about_image(header)
+
+
+def _require_quadrant(header: fits.Header, file: ArchiveFile, name: str) -> None:
+    _require_card(header, "CCD_ID", file.ccd.ccdid, name)
+    _require_card(header, "AMP_ID", None if file.qid is None else file.qid - 1, name)
+
+
+def first_image(hdus: fits.HDUList) -> int | None:
+    """Index of the first HDU with a two-dimensional image: 0 in a plain file, 1 in a compressed one."""
+    for index, hdu in enumerate(hdus):
+        if hdu.is_image and hdu.header.get("NAXIS") == 2:
+            return index
+    return None
+
+
+def _require_whole(path: Path, name: str) -> None:
+    """The HDUs must fill the file exactly."""
+    size, position = path.stat().st_size, 0
+    with path.open("rb") as stream:
+        while position < size or not position:
+            stream.seek(position)
+            blocks = iter(functools.partial(stream.read, BLOCK), b"")
+            header = read_until_end(blocks, f"{name}, byte {position}" if position else name, first=not position)
+            position = stream.tell() + header.data_size_padded
+    if position != size:
+        raise Damaged(
+            f"{name}: {size} bytes, but its headers announce {position}; fetch it again", short=position > size
+        )
+
+
+def _require_sums(stored: fits.HDUList, name: str) -> None:
+    """DATASUM of each HDU that has one, over the bytes as stored (compressed where they are)."""
+    for index, hdu in enumerate(stored):
+        if hdu.verify_datasum() == 0:
+            raise Damaged(
+                f"{name}: the data of HDU {index} do not add up to its DATASUM, {hdu.header['DATASUM']}; fetch it again"
+            )
+
+
+def _check_raw(path: Path, hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
+    if len(hdus) < RAW_HDUS and "OBSMJD" in hdus[0].header and hdus[0].header["NAXIS"] == 0:
+        # A raw file's beginning.  Where an HDU ends nothing in the bytes says that more should follow.
+        raise Damaged(f"{name}: ends after {len(hdus)} of its {RAW_HDUS} HDUs; fetch it again", short=True)
+    if len(hdus) != RAW_HDUS:
+        raise BadData(
+            f"{name}: {len(hdus)} HDUs, but a raw file has {RAW_HDUS} (primary, four quadrants, four overscans); "
+            f"is this {file}?"
+        )
+    shapes = _raw_shapes(path, hdus, name)
+    quadrants, overscans = shapes[:4], shapes[4:]
+    if len(set(quadrants)) != 1 or len(set(overscans)) != 1 or quadrants[0][0] != overscans[0][0]:
+        raise BadData(
+            f"{name}: quadrants of (rows, columns) {quadrants} and overscans of {overscans}, but all quadrants must be "
+            "alike, all overscans too, with as many rows; set the exposure aside"
+        )
+    primary = hdus[0].header
+    kind = str(primary.get("IMGTYPE", "")).strip().lower()
+    expected = file.ccd.exposure.image_type
+    if _IMAGE_TYPES.get(kind, expected) is not expected:
+        raise BadData(f"{name}: IMGTYPE = {kind!r}, but its name says {expected.name.lower()}; set the exposure aside")
+    for index in range(1, 5):
+        _require_card(hdus[index].header, "CCD_ID", file.ccd.ccdid, name)
+    mjd = number(primary, "OBSMJD")
+    if mjd is None:
+        raise BadData(f"{name}: no OBSMJD in the primary header, so nothing says when it was taken; set it aside")
+    return {
+        "mjd": mjd,
+        "exptime": number(primary, "EXPTIME"),
+        "led": int(number(primary, "ILUM_LED") or 0),
+        "imgtype": kind or None,
+    }
+
+
+def _check_image(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
+    for each in range(len(hdus)):
+        _decoded_shape(hdus, each, name)
+    index = first_image(hdus)
+    if index is None:
+        raise BadData(f"{name}: no two-dimensional image in its {len(hdus)} HDUs; is this {file}?")
+    header = hdus[index].header
+    whole_numbers = header["BITPIX"] > 0
+    if whole_numbers != (file.kind is Kind.MASK):
+        raise BadData(
+            f"{name}: BITPIX = {header['BITPIX']}, but the pixels of a mask are integers and those of a science image "
+            f"are not; is this {file}?"
+        )
+    if file.kind is Kind.MASK:
+        _require_quadrant(header, file, name)
+        return {}
+    return check_header(header, file, name)
+
+
+def _raw_shapes(path: Path, stored: fits.HDUList, name: str) -> list[tuple[int, ...]]:
+    """Shapes of a raw file's images, each decoded once."""
+    images = [image for hdu in stored[1:] if (image := RiceImage.of(hdu)) is not None]
+    if len(images) < len(stored) - 1:  # compressed in another way, or not at all
+        with fits.open(path, memmap=False) as hdus:
+            return [_decoded_shape(hdus, index, name) for index in range(1, len(hdus))]
+    with path.open("rb") as file:
+        for index, image in enumerate(images, start=1):
+            with _decoding(index, name):
+                image.rows(file.fileno())
+    return [image.shape for image in images]
+
+
+def _decoded_shape(hdus: fits.HDUList, index: int, name: str) -> tuple[int, ...]:
+    """Shape of an HDU's data once they are decoded; the data are let go at once."""
+    with _decoding(index, name):
+        data = hdus[index].data
+        shape = () if data is None else np.shape(data)
+        del data, hdus[index].data
+    return shape
+
+
+@contextmanager
+def _decoding(index: int, name: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise Damaged(f"{name}: the data of HDU {index} cannot be decoded ({error}); fetch it again") from error
+
+
+def _require_card(header: fits.Header, key: str, expected: int | None, name: str) -> None:
+    found = number(header, key)
+    if found is not None and found != expected:
+        raise BadData(f"{name}: {key} = {found:g}, but its name says {expected}; set the file aside")

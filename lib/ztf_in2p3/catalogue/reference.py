@@ -1,0 +1,16 @@
+"""The part of a reference catalogue that an image needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ztf_in2p3.catalogue.stars import unit_vectors
+
+
+def stars_within(table: pa.Table, ra: float, dec: float, radius_deg: float) -> pa.Table:
+    """Rows of a table of stars (columns ``ra``, ``dec``, degrees) inside a cone (degrees), in their order."""
+    stars = unit_vectors(table["ra"].to_numpy(), table["dec"].to_numpy())
+    centre = unit_vectors(np.array(ra), np.array(dec))
+    chord = 2 * np.sin(np.deg2rad(radius_deg) / 2)
+    return table.filter(pa.array(np.linalg.norm(stars - centre, axis=-1) <= chord))

@@ -1,0 +1,82 @@
+"""Which calibration serves a night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from ztf_in2p3.detrend.verdicts import GOOD, SUSPECT
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.periods import Period
+
+RULES = ("nearest", "older")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A calibration of the right kind, detector and filter."""
+
+    period: Period
+    quality: str = GOOD
+    """"good", "suspect" or "rejected"; good as long as nobody said otherwise."""
+    reason: str = ""
+
+
+def choose(
+    candidates: Iterable[Candidate],
+    night: date,
+    *,
+    tolerance_days: int,
+    rule: str = "nearest",
+    suspects: bool = False,
+) -> Candidate:
+    """The good calibration nearest in time to a night; of two equally near ones the older.
+
+    Parameters
+    ----------
+    candidates
+        At most one a period.
+    tolerance_days
+        Furthest that is accepted; a night inside a period is at distance 0.
+    rule
+        "nearest", or "older": only periods that begin no later than the night.
+    suspects
+        Whether the nearest suspect one serves where no good one is near enough.
+
+    Raises
+    ------
+    MissingProduct
+        None serves; the message lists what there is, and what is wrong with it.
+    ValueError
+        Another rule.
+    """
+    if rule not in RULES:
+        raise ValueError(f"choice of calibrations {rule!r}; known: {', '.join(RULES)}")
+    by_distance = sorted(candidates, key=lambda one: (one.period.distance(night), one.period))
+    near = [
+        one
+        for one in by_distance
+        if one.period.distance(night) <= tolerance_days and (rule == "nearest" or one.period.first <= night)
+    ]
+    for quality in (GOOD, SUSPECT) if suspects else (GOOD,):
+        for one in near:
+            if one.quality == quality:
+                return one
+    older = "" if rule == "nearest" else ", no later"
+    what = "calibration" if not near else "good calibration"
+    raise MissingProduct(
+        f"no {what} within {tolerance_days} days of {night:%Y%m%d}{older}; there is {_listed(by_distance, night)}; "
+        "run the calibration flow for a nearer period, raise the recipe's tolerance_days, "
+        "or accept a suspect one in deployments/verdicts.toml"
+    )
+
+
+def _listed(by_distance: list[Candidate], night: date) -> str:
+    known = [
+        f"{one.period} ({one.period.distance(night)} days away"
+        + (")" if one.quality == GOOD else f", {one.quality}: {one.reason})")
+        for one in by_distance[:5]
+    ]
+    more = [f"and {len(by_distance) - 5} further ones"] if len(by_distance) > 5 else []
+    return ", ".join(known + more) or "none at all"

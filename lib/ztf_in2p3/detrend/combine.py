@@ -1,0 +1,169 @@
+"""Frames of one quadrant, corrected and stacked a few rows at a time, with the noise of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv
+
+from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.stack import clipped_mean, clipped_median, kept_scatter, stack_variance
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.identifiers import N_QUADRANT
+from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.sensor.readout import Pockets, Readout
+
+_SAMPLED = 16
+"""One row in so many serves to measure the noise of a frame, and its level."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stacked:
+    data: NDArray[np.float32]
+    count: NDArray[np.unsignedinteger]
+    """uint8 up to 255 frames, else uint16."""
+    excess: float
+    """Variance of a frame, measured, over what its header says."""
+    read: float
+    """Variance of a dark frame according to its header, ADU^2; per ADU of light, ADU."""
+    per_adu: float
+    pocket: bool
+    """Whether the pocket took charge of a frame, and it was put back."""
+    mean: bool = False
+    """Whether the frames' mean was taken, not their median."""
+
+    @property
+    def noise(self) -> float:
+        """Of one frame where it is dark, ADU."""
+        return float(np.sqrt(self.excess * self.read))
+
+    def variance(self) -> NDArray[np.float32]:
+        """Of the data; computed, not kept."""
+        return stack_variance(self.count, self.excess * _model(self.data, self.read, self.per_adu), mean=self.mean)
+
+
+def combine(
+    raws: Sequence[RawCcd],
+    qid: int,
+    sensor: SensorRecipe,
+    clip: float,
+    chunk_bytes: int,
+    bias: CcdMaster | None = None,
+    factors: NDArray | None = None,
+    pockets: Pockets | None = None,
+    *,
+    mean: bool = False,
+) -> Stacked:
+    """Stack one quadrant, a range of rows at a time; each row as if it were alone."""
+    n_row, n_column = raws[0].camera.shape
+    dark = None if bias is None else bias.data[qid]
+    readouts = [
+        Readout.of(raw, qid, sensor) if dark is None else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
+        for raw in raws
+    ]
+    counted = np.uint8 if len(raws) < 256 else np.uint16
+    data, count = np.empty((n_row, n_column), np.float32), np.empty((n_row, n_column), counted)
+    scatter = []
+    for rows, chunk in _chunks(raws, readouts, chunk_bytes):
+        for i, readout in enumerate(readouts):
+            if dark is not None:
+                chunk[i] -= dark[rows]
+                readout.recover(chunk[i])
+            if factors is not None:
+                chunk[i] *= np.float32(factors[i])
+        data[rows], count[rows] = (clipped_mean if mean else clipped_median)(chunk, clip=clip)
+        scatter.append(kept_scatter(chunk[:, -rows.start % _SAMPLED :: _SAMPLED], clip=clip)[0])
+    read, per_adu = _nominal(readouts, factors, photons=bias is not None)
+    sampled = slice(None, None, _SAMPLED)
+    excess = _pooled(np.concatenate(scatter), _model(data[sampled], read, per_adu), count[sampled])
+    pocket = any(readout.pocket is not None for readout in readouts)
+    return Stacked(data, count, excess, read, per_adu, pocket, mean)
+
+
+def frame_scatter(
+    raws: Sequence[RawCcd], qid: int, sensor: SensorRecipe, clip: float, chunk_bytes: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Of each pixel over bias frames: sample variance (ADU^2) over those that the stack keeps, and their number."""
+    shape = raws[0].camera.shape
+    readouts = [Readout.of(raw, qid, sensor) for raw in raws]
+    scatter, count = np.empty(shape, np.float32), np.empty(shape, np.uint16)
+    for rows, chunk in _chunks(raws, readouts, chunk_bytes):
+        scatter[rows], count[rows] = kept_scatter(chunk, clip=clip)
+    return scatter, count
+
+
+def _chunks(
+    raws: Sequence[RawCcd], readouts: Sequence[Readout], chunk_bytes: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows of all frames, linear over the offset: (frame, row, column), in one place that is used again and again."""
+    n_row, n_column = raws[0].camera.shape
+    step = max(1, min(n_row, chunk_bytes // (4 * n_column * len(raws))))
+    frames = np.empty((len(raws), step, n_column), np.float32)
+    for start in range(0, n_row, step):
+        rows = slice(start, min(start + step, n_row))
+        chunk = frames[:, : rows.stop - start]
+        for i, (raw, readout) in enumerate(zip(raws, readouts, strict=True)):
+            readout.linear(raw.pixels(readout.qid, rows, chunk[i]), rows)
+        yield rows, chunk
+
+
+def _nominal(readouts: Sequence[Readout], factors: NDArray | None, *, photons: bool) -> tuple[float, float]:
+    """Variance of one frame according to its header: read noise (ADU^2), and per ADU of light (ADU)."""
+    scale = np.ones(len(readouts)) if factors is None else factors
+    read = np.mean([(f * r.read_noise) ** 2 for f, r in zip(scale, readouts, strict=True)])
+    light = np.mean([f / r.gain for f, r in zip(scale, readouts, strict=True)])
+    return float(read), float(light) if photons else 0.0
+
+
+def _model(data: NDArray[np.float32], read: float, per_adu: float) -> NDArray[np.float32] | float:
+    return np.maximum(data, 0) * np.float32(per_adu) + np.float32(read) if per_adu else read
+
+
+def _pooled(scatter: NDArray, model: NDArray | float, count: NDArray) -> float:
+    """Measured over expected variance of one frame: one number a quadrant.
+
+    Median over many pixels, which neither hot ones nor cosmic rays move, of each pixel's sample
+    variance over the model's, in units of the median that a Gaussian's would have.
+    """
+    known = (count > 1) & np.isfinite(scatter)
+    if not known.any():
+        return 1.0  # one frame knows nothing of its noise
+    middle = np.array([np.nan, np.nan] + [_chi2_median(n - 1) for n in range(2, int(count.max()) + 1)])
+    return float(np.median((scatter / model)[known] / middle[count[known]]))
+
+
+@cache
+def _chi2_median(freedom: int) -> float:
+    """Median of a sample variance of so many degrees of freedom, in units of the true one."""
+    return float(2 * gammaincinv(freedom / 2, 0.5) / freedom)
+
+
+def frame_levels(raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe) -> NDArray[np.float64]:
+    """Of each frame the median over bands of rows of all quadrants, linear ADU over the bias.
+
+    Raises
+    ------
+    BadData
+        A frame is dark.
+    """
+    n_row = raws[0].camera.shape[0]
+    bands = [slice(start, min(start + _SAMPLED, n_row)) for start in range(0, n_row, _SAMPLED**2)]
+    pixels: list[list[NDArray]] = [[] for _ in raws]
+    for qid in range(1, N_QUADRANT + 1):
+        plane = bias.data[qid]
+        dark = [plane[rows].copy() for rows in bands]
+        for raw, of_frame in zip(raws, pixels, strict=True):
+            readout = Readout.of(raw, qid, sensor)
+            of_frame += [
+                readout.linear(raw.pixels(qid, rows), rows) - below for rows, below in zip(bands, dark, strict=True)
+            ]
+    levels = np.array([np.nanmedian(np.concatenate(of_frame)) for of_frame in pixels], np.float64)
+    for raw, level in zip(raws, levels, strict=True):
+        if not level > 0:
+            raise BadData(f"{raw.path}: a flat of {level:.1f} ADU over the bias; was the lamp on? reject the exposure")
+    return levels

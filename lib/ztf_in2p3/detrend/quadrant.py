@@ -1,0 +1,274 @@
+"""A detrended image: bias and flat of the nearest periods taken out of a raw frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.ccd_master import CcdMaster, corrections
+from ztf_in2p3.detrend.cosmics import mark_radiation_hits
+from ztf_in2p3.detrend.pixels import count_bits, to_image, to_light
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.frames import RawCcd
+from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.products import Value
+from ztf_in2p3.recipes import QuadrantRecipe
+from ztf_in2p3.sensor.fringe import CcdFringes, remove_fringes
+from ztf_in2p3.sensor.readout import Pockets, Readout
+from ztf_in2p3.store.fits import Cards, Plane, write_fits
+
+LEAST_RESPONSE = 0.05
+"""Of a pixel, relative to the CCD's median; below it counts as dead."""
+FULL = 0.995
+"""Share of the full well from which on a pixel is saturated: noise, and what the pocket took, lower its value."""
+CEILING_ADU = 65535
+"""Largest number of the converter."""
+_ROWS = 256
+"""Rows that go through all corrections at a time, while they are in the processor's cache."""
+_SAMPLE = (slice(None, None, 16), slice(None, None, 4))
+"""Pixels whose median serves a header card."""
+
+_COUNTED = {
+    "NSATUR": (MaskBit.SATURATED, "saturated"),
+    "NDEAD": (MaskBit.DEAD, "dead"),
+    "NLOWRESP": (MaskBit.LOW_RESPONSE, "of low response"),
+    "NHIRESP": (MaskBit.HIGH_RESPONSE, "of high response"),
+    "NNOISY": (MaskBit.NOISY, "noisy or hot"),
+    "NRADHIT": (MaskBit.RADIATION_HIT, "hit by radiation"),
+    "NNAN": (MaskBit.NAN, "without data"),
+}
+"""Faults counted in the header."""
+
+IPAC_PROCESSING = re.compile(
+    r"CID\w+|MAGZP\w*|CLR\w+|ZP\w+|PCOLOR|CALNOTE\d|NMATCHES|FIXAPERS|APCOR\w+|MAGLIM|STATUS|BIT\d\d|"
+    r"FLXSCALE|MAGZEROP|PHOT(IRMS|INST|LINK)|CREATED|PROCVSN|DB\w+|SATURATE|BUNIT|HISTORY|COMMENT|"
+    r"BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|EXTNAME|EXTVER|ZNAXIS\d?|ZHECKSUM|ZDATASUM|"
+)
+"""Cards of IPAC's science header that speak of IPAC's pixels or of how they were made: calibration ids,
+photometric zero points and aperture corrections, quality bits' legend, database ids.  What the exposure,
+its astrometry and its seeing say stays, INFOBITS with it: the quality cut users know."""
+
+
+def detrend_ccd(
+    path: Path,
+    bias: CcdMaster,
+    flat: CcdMaster,
+    level: float,
+    headers: Mapping[int, fits.Header],
+    masks: Mapping[int, NDArray],
+    camera: Camera,
+    recipe: QuadrantRecipe,
+    *,
+    pockets: Pockets | None = None,
+    bad_pixels: Sequence[Mapping[int, NDArray]] = (),
+    fringes: CcdFringes | None = None,
+    cards: Cards | None = None,
+) -> dict[int, tuple[Image, fits.Header]]:
+    """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's; see `detrend_quadrants`."""
+    return {
+        qid: (image, header)
+        for qid, image, header in detrend_quadrants(
+            path,
+            bias,
+            flat,
+            level,
+            headers,
+            masks,
+            camera,
+            recipe,
+            pockets=pockets,
+            bad_pixels=bad_pixels,
+            fringes=fringes,
+            cards=cards,
+        )
+    }
+
+
+def detrend_quadrants(
+    path: Path,
+    bias: CcdMaster,
+    flat: CcdMaster,
+    level: float,
+    headers: Mapping[int, fits.Header],
+    masks: Mapping[int, NDArray],
+    camera: Camera,
+    recipe: QuadrantRecipe,
+    *,
+    pockets: Pockets | None = None,
+    bad_pixels: Sequence[Mapping[int, NDArray]] = (),
+    fringes: CcdFringes | None = None,
+    cards: Cards | None = None,
+) -> Iterator[tuple[int, Image, fits.Header]]:
+    """Science images of the quadrants of one CCD exposure, one after the other, in the pixel order of IPAC's.
+
+    I = (raw - bias) / flat x FLTNORM_FP / FLTNORM, raw over its offset and linear, and what the
+    pocket of the serial register took put back.
+
+    Taken one by one, they need the memory of one: masters too, if they are open files (`CcdMaster.open`).
+
+    The variance is that of independent pixels: read noise; photons of source and sky, from the
+    pixel's own value; bias and flat.  Left out, since common to whole rows or quadrants, is the
+    error of the offset (0.03 ADU for ZTF).  The slope of the linearity differs from 1 by up to
+    3 % only where the photons' noise is 60 times the read noise, so read noise is taken as is.
+
+    Parameters
+    ----------
+    level
+        FLTNORM_FP: common level of the filter's flats over the focal plane, ADU.
+    headers
+        IPAC's science header by qid; the quadrants to detrend are those that have one.
+    masks : (row, column) by qid
+        IPAC's mask images; a quadrant without one starts from zeros.
+    pockets
+        Measured ones, for the equilibrium model.
+    bad_pixels : (row, column) by qid, each
+        Masks of ours to merge with IPAC's.
+    fringes
+        Maps to measure and subtract the sky's fringes with; None: they are left.
+    cards
+        To add to the headers: which calibrations were used, how far away in days.
+
+    Yields
+    ------
+    qid, image, header
+        ADU at the level of the focal plane; NaN in data and variance where there are no data or
+        the pixel is dead.
+
+    Raises
+    ------
+    BadData
+        The raw file or a mask does not fit; the message names it.
+    MissingProduct
+        The equilibrium model is asked for, but no pocket of a quadrant is given.
+    """
+    if not bias.ccdid == flat.ccdid:
+        raise ValueError(f"bias of CCD {bias.ccdid} with the flat of CCD {flat.ccdid}")
+    factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
+    with RawCcd.open(path, camera, bias.ccdid) as raw:
+        for qid in sorted(headers):
+            known = [mask[qid] for mask in (masks, *bad_pixels) if qid in mask]
+            mask = _start_mask(known, camera, f"{path.name}, quadrant {qid}")
+            pixels, dark, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
+            readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
+            variances = bias.variance[qid], flat.variance[qid]
+            image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
+            fringe_cards = _remove_fringes(image, fringes, qid, recipe, path)
+            if recipe.cosmic_rays:
+                mark_radiation_hits(image)
+            middle = float(np.nanmedian(response[_SAMPLE]))
+            about = {
+                "BUNIT": ("adu", "unit of the pixels"),
+                "GAIN": (readout.gain * middle / factor, "at the median response [e-/adu]"),
+                "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
+                "SATURATE": (_full_well(readout, camera) * factor / middle, "at the median response [adu]"),
+                **corrections(recipe.sensor, pocket=readout.pocket is not None),
+                **fringe_cards,
+                **_counts(image.mask),
+                "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
+                "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
+                **(cards or {}),
+            }
+            header = _header(headers[qid], about)
+            del pixels, dark, response, variances, mask  # not to be in memory with those of the next quadrant
+            yield qid, image, header
+            del image
+
+
+def write_quadrant(path: Path, image: Image, header: fits.Header, cards: Cards | None = None) -> None:
+    """One file: cards, then the planes SCI (with the header), VAR and MASK."""
+    planes = [
+        Plane("SCI", image.data, "adu", header=header),
+        Plane("VAR", image.variance, "adu2"),
+        Plane("MASK", image.mask),
+    ]
+    write_fits(path, planes, cards or {})
+
+
+def read_quadrant(path: Path) -> tuple[Image, fits.Header]:
+    """Image and science header of a file of `write_quadrant`.  BadData if it is none."""
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            kinds = {"SCI": np.float32, "VAR": np.float32, "MASK": np.uint16}
+            planes = [np.asarray(hdus[name].data, dtype=kind) for name, kind in kinds.items()]
+            return Image(*planes), hdus["SCI"].header.copy()
+    except (OSError, KeyError) as error:
+        raise BadData(f"{path}: no detrended quadrant with SCI, VAR and MASK ({error}); make it again") from error
+
+
+def _detrend(
+    pixels: NDArray[np.float32],
+    readout: Readout,
+    bias: NDArray[np.float32],
+    flat: NDArray[np.float32],
+    variances: tuple[NDArray[np.float32], NDArray[np.float32]],
+    factor: float,
+    mask: NDArray[np.uint16],
+    camera: Camera,
+) -> Image:
+    """Raw pixels become the image, in place, some rows at a time; `mask` is added to.  `variances`: bias and flat."""
+    variance = np.empty_like(pixels)
+    a, b = np.float32(readout.linearity.a), np.float32(readout.linearity.b)
+    full, least = np.float32(FULL * _full_well(readout, camera)), np.float32(LEAST_RESPONSE)
+    factors = np.float32(factor), np.float32(readout.read_noise**2), np.float32(1 / readout.gain)
+    lost = np.zeros((_ROWS, pixels.shape[1]), bool)
+    for start in range(0, len(pixels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        light, marks = pixels[rows], mask[rows]
+        to_light(light, readout.offset[rows], a, b, bias[rows], full, np.float32(CEILING_ADU), marks)
+        if readout.recover(light, lost[: len(light)]):
+            marks[lost[: len(light)]] |= np.uint16(MaskBit.SWALLOWED)
+            lost[:] = False
+        bias_variance, flat_variance = (plane[rows] for plane in variances)
+        to_image(light, variance[rows], marks, bias_variance, flat[rows], flat_variance, *factors, least)
+    return Image(pixels, variance, mask)
+
+
+def _remove_fringes(
+    image: Image, fringes: CcdFringes | None, qid: int, recipe: QuadrantRecipe, path: Path
+) -> dict[str, tuple[Value, str]]:
+    """Take the fringes out of the image, in place, and tell about it in cards."""
+    if fringes is None:
+        return {"FRNGCOR": (False, "fringes subtracted")}
+    try:
+        found = remove_fringes(image, fringes, qid, recipe.fringe_fit)
+    except BadData as error:
+        raise BadData(f"{path.name}, quadrant {qid}: {error}") from error
+    return {"FRNGCOR": (True, "fringes subtracted"), **found.cards}
+
+
+def _counts(mask: NDArray[np.uint16]) -> dict[str, tuple[Value, str]]:
+    """How many pixels have which fault."""
+    counts = dict(zip(MaskBit, count_bits(mask, len(MaskBit)).tolist(), strict=True))
+    return {keyword: (counts[bit], f"pixels {name}") for keyword, (bit, name) in _COUNTED.items()}
+
+
+def _start_mask(known: Iterable[NDArray], camera: Camera, where: str) -> NDArray[np.uint16]:
+    """All that is known to be wrong with the pixels before they are looked at."""
+    merged = np.zeros(camera.shape, np.uint16)
+    for mask in known:
+        if mask.shape != camera.shape:
+            raise BadData(
+                f"{where}: mask of shape {mask.shape}, expected {camera.shape}; is it of this camera? "
+                "If so, fetch it again"
+            )
+        merged |= mask.astype(np.uint16, copy=False)
+    return merged
+
+
+def _full_well(readout: Readout, camera: Camera) -> float:
+    """What a pixel holds, linear ADU of its amplifier: the camera's level is that of the nominal gain."""
+    return camera.saturation * camera.gain / readout.gain
+
+
+def _header(science: fits.Header, about: Cards) -> fits.Header:
+    header = science.copy(strip=True)
+    for keyword in {card.keyword for card in header.cards if IPAC_PROCESSING.fullmatch(card.keyword)}:
+        header.remove(keyword, remove_all=True)
+    header.update(about)
+    return header

@@ -1,0 +1,65 @@
+"""What is thought of a master calibration: the verdict of its comparison, or an operator's word over it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import ProductRef, part_of, period_of
+from ztf_in2p3.recipes import OperatorsWord
+
+GOOD, SUSPECT, REJECTED = "good", "suspect", "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """An operator's word, and the masters that it is about."""
+
+    kind: str
+    """"bias" or "flat"."""
+    period: Period
+    part: str
+    """``c03`` or ``zg/c03``; empty: all of the period."""
+    word: OperatorsWord
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """From a table of the operator's file.  ValueError if it is not complete."""
+        known = {"kind", "period", "part", "quality", "reason"}
+        lacking = sorted(known - {"part"} - set(entry))
+        strange = sorted(set(entry) - known)
+        if lacking or strange:
+            raise ValueError(f"verdict {dict(entry)}: lacks {lacking}, unknown {strange}; expected {sorted(known)}")
+        if entry["quality"] not in (GOOD, REJECTED):
+            raise ValueError(f"verdict {dict(entry)}: quality {entry['quality']!r}; expected {GOOD!r} or {REJECTED!r}")
+        word = OperatorsWord(entry["quality"], entry["reason"])
+        return cls(str(entry["kind"]), Period.parse(str(entry["period"])), entry.get("part", ""), word)
+
+    def is_about(self, master: ProductRef) -> bool:
+        return master.kind == self.kind and period_of(master) == self.period and self.part in ("", part_of(master))
+
+
+def rulings(text: str) -> tuple[Ruling, ...]:
+    """From the operator's file, TOML of ``[[verdict]]`` tables; the later ones go over the earlier ones.
+
+    Raises
+    ------
+    ValueError
+        What is wrong with it.
+    """
+    return tuple(Ruling.of(entry) for entry in tomllib.loads(text).get("verdict", []))
+
+
+def write_verdict(path: Path, quality: str, reason: str = "") -> None:
+    """JSON of no more than what matters to those who use the master.
+
+    What a good master was compared with is left out, so that the verdict of one stays the same
+    file, and what was made with it need not be made again, when another predecessor appears.
+    """
+    said = {"quality": quality, "reason": reason} if quality != GOOD else {"quality": quality}
+    path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,133 @@
+"""Pictures of the PSFs of many quadrant exposures, and of what they lack."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_figure, png, say_nothing, styled
+from ztf_in2p3.figures.summary import finite_median, numbers
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.psf.goodness import width_slope
+from ztf_in2p3.psf.size import FLOOR
+
+MOST_CELLS, PER_CELL = 12, 40
+"""Of a quadrant along each axis, where widths are averaged; stars that make a cell."""
+BIN_MAG = 0.5
+
+
+def shape_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
+    """Columns `ztf_in2p3.tables.PSF` and `ztf_in2p3.tables.PSF_CATALOGUE`, of the same quadrant exposures."""
+    growth = 1000 * _growth(psfs)[1]
+    lacking = np.abs(np.median(growth, axis=0)).max() if growth.size else np.nan
+    caption = (
+        f"{psfs.num_rows} quadrant exposures, median FWHM {finite_median(numbers(psfs, 'fwhm')):.2f} pixels. What the "
+        f"median PSF lacks within any radius is at most {lacking:.1f} thousandths of a star's light. A line far from "
+        "the others is an exposure to look at: lost guiding, or too few stars."
+    )
+    return Picture("psf-shape", "Width of the PSFs, and the light they lack", caption, png(plot_shapes(psfs)))
+
+
+def star_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
+    """The same."""
+    magnitude, width, error = _widths(stars)
+    try:
+        slope, slope_error = width_slope(magnitude, width, error)
+        told = f"The slope with magnitude is {1e3 * slope:+.2f} +- {1e3 * slope_error:.2f} thousandths per magnitude."
+    except NoStars:
+        told = "There are too few stars for a slope."
+    caption = (
+        f"How much wider than their PSF {len(width)} stars are. {told} Bright stars that are wider tell of a PSF that "
+        "depends on the flux (brighter-fatter, charge held back); a pattern over the quadrant of a shape that changes "
+        "faster than the terms of the PSF."
+    )
+    return Picture("psf-stars", "Stars against their PSF", caption, png(plot_widths(stars)))
+
+
+@styled
+def plot_shapes(psfs: pa.Table) -> Figure:
+    """FWHM over time, and growth residuals; columns `ztf_in2p3.tables.PSF`."""
+    figure = new_figure(3.4)
+    wide, growth = figure.subplots(1, 2)
+    mjd = numbers(psfs, "mjd")
+    start = np.floor(mjd.min()) if len(mjd) else 0.0
+    long = len(mjd) > 0 and mjd.max() - start > 3
+    wide.plot((mjd - start) * (1 if long else 24), numbers(psfs, "fwhm"), ".", color=ACCENT, markersize=3, alpha=0.6)
+    wide.set(
+        xlabel=f"time since MJD {start:.0f} ({'days' if long else 'hours'})", ylabel="FWHM (pixels)", ylim=(0, None)
+    )
+    wide.grid(True)
+    radius, lacking = _growth(psfs)
+    for one in lacking:
+        growth.plot(radius, 1000 * one, color=ACCENT, linewidth=0.5, alpha=0.25)
+    if len(lacking):
+        growth.plot(radius, 1000 * np.median(lacking, axis=0), color=ORANGE, linewidth=1.6, label="median")
+        growth.legend(loc="upper right")
+    growth.axhline(0, color=GREY, linewidth=0.8)
+    growth.set(xlabel="radius (pixels)", ylabel="stars - PSF within it\n(thousandths of the flux)")
+    return figure
+
+
+@styled
+def plot_widths(stars: pa.Table) -> Figure:
+    """Widths of the stars against magnitude and over the quadrant; columns `ztf_in2p3.tables.PSF_CATALOGUE`."""
+    figure = new_figure(3.4)
+    against, over = figure.subplots(1, 2)
+    magnitude, width, error = _widths(stars)
+    if not len(width):
+        for axes in (against, over):
+            say_nothing(axes, "no star's width is known")
+        return figure
+    weight = 1 / (error**2 + FLOOR**2)
+    _draw_against_magnitude(against, magnitude, width, weight)
+    x, y = (numbers(stars, name)[_told(stars)] for name in ("x", "y"))
+    cells = int(np.clip(np.sqrt(len(width) / PER_CELL), 1, MOST_CELLS))
+    edges = [np.linspace(0, 1 + axis.max(), cells + 1) for axis in (x, y)]
+    total, seen = (np.histogram2d(x, y, edges, weights=some)[0].T for some in (weight * width, weight))
+    mean = 1000 * total / np.where(seen > 0, seen, np.nan)
+    reach = max(float(np.nanpercentile(np.abs(mean), 98)), 1e-6)
+    shown = over.pcolormesh(*edges, mean, cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
+    figure.colorbar(shown, ax=over, label="stars wider than the PSF (thousandths)")
+    over.set_facecolor("#dddddd")  # where no star was
+    over.set(xlabel="column of the quadrant (pixels)", ylabel="row of the quadrant (pixels)", aspect="equal")
+    return figure
+
+
+def _draw_against_magnitude(axes: Axes, magnitude: NDArray, width: NDArray, weight: NDArray) -> None:
+    edges = np.arange(np.floor(magnitude.min() / BIN_MAG), magnitude.max() / BIN_MAG + 1) * BIN_MAG
+    which = np.digitize(magnitude, edges) - 1
+    total, seen = (np.bincount(which, some, len(edges)) for some in (weight * width, weight))
+    some = seen > 0
+    axes.errorbar(
+        edges[some] + BIN_MAG / 2, 1000 * total[some] / seen[some], 1000 * seen[some] ** -0.5, fmt="o", color=ACCENT,
+        markersize=3.5, linewidth=0.8, capsize=2,
+    )  # fmt: skip
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set(xlabel="G (mag)", ylabel="stars wider than the PSF\n(thousandths)")
+
+
+def _told(stars: pa.Table) -> NDArray[np.bool_]:
+    """Stars whose width means something: alone, on good pixels."""
+    alone = stars["isolated"].to_numpy(zero_copy_only=False).astype(bool)
+    width, error = numbers(stars, "width"), numbers(stars, "width_e")
+    known = np.isfinite(width) & (error > 0) & np.isfinite(numbers(stars, "g_mag"))
+    told: NDArray[np.bool_] = alone & (numbers(stars, "f_psf_f") == 0) & known
+    return told
+
+
+def _widths(stars: pa.Table) -> tuple[NDArray, NDArray, NDArray]:
+    """Magnitude, width and its error of the stars that tell."""
+    told = _told(stars)
+    magnitude, width, error = (numbers(stars, name)[told] for name in ("g_mag", "width", "width_e"))
+    return magnitude, width, error
+
+
+def _growth(psfs: pa.Table) -> tuple[NDArray, NDArray]:
+    """Radii, and (exposure, ring) what each PSF lacks within them."""
+    if not psfs.num_rows:
+        return np.empty(0), np.empty((0, 0))
+    return np.array(psfs["radius"][0].as_py()), np.array(psfs["growth"].to_pylist())

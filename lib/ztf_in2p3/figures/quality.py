@@ -1,0 +1,174 @@
+"""A night in a few numbers, and whether they are as they should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.figures.residuals import OUTLIER, Scatter, bright_and_faint, residual_map, scatter
+from ztf_in2p3.figures.summary import exposure_summary, finite_median, numbers
+
+# --- limits: the only place where they are written
+
+MAX_SEEING_ARCSEC = 5.0
+MAX_BACKGROUND_ADU = 4000.0
+MAX_NOISE_ADU = 100.0
+"""Of the medians over the night.  The archive flags a quadrant beyond any of these three (INFOBITS 3, 0 and 1 of
+the ZTF Science Data System's explanatory supplement)."""
+MIN_STARS = 10
+"""Per quadrant and exposure, median: fewer do not tell whether the pointing or the astrometry is right."""
+MAX_SET_ASIDE = 0.2
+"""Fraction of the products; the flows' own limit."""
+MAX_BIAS_MMAG = 1.0
+"""Of the mean flux residual of bright stars, or 4 standard errors where that is more: a calibration for cosmology
+must not lose a millimagnitude here."""
+PULL_TOLERANCE = 0.02
+"""Of the pulls' standard deviation from 1, beside 4 / sqrt(2 n) of statistics: errors need not be known better."""
+MAX_OUTLIERS = 0.005
+"""Fraction of the residuals beyond `OUTLIER` standard deviations: cosmic rays and blends hit a few in a thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightSummary:
+    """Quality figures of a night.  NaN: not known."""
+
+    night: date
+    n_exposure: int
+    n_quadrant: int
+    """Quadrants measured, over all exposures."""
+    seeing_arcsec: float
+    background_adu: float
+    noise_adu: float
+    stars_per_quadrant: float
+    set_aside: float
+    """Fraction of products that could not be made."""
+    bright: Scatter | None
+    """Flux residuals against truth; None where there is no truth."""
+    faint: Scatter | None
+    map_chi2: float
+    """Of the residuals over the focal plane, per cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the table at the top of a report."""
+
+    name: str
+    value: str
+    limit: str
+    """Empty: only shown."""
+    ok: bool | None
+    """None: nothing to compare, or nothing to compare with."""
+
+    @property
+    def word(self) -> str:
+        return "-" if self.ok is None else "OK" if self.ok else "FAIL"
+
+
+def summarise_night(
+    night: date,
+    camera: Camera,
+    quadrants: pa.Table,
+    residuals: pa.Table | None = None,
+    *,
+    n_made: int = 0,
+    n_set_aside: int = 0,
+) -> NightSummary:
+    """Quality figures of a night.
+
+    Parameters
+    ----------
+    quadrants
+        Columns of `ztf_in2p3.figures.summary.QUADRANT_SUMMARY`.
+    residuals
+        Columns of `ztf_in2p3.figures.residuals.RESIDUALS`, where the truth is known.
+    n_made, n_set_aside
+        Products there are (made or found), and inputs set aside.
+    """
+    exposures = exposure_summary(quadrants)
+    bright, faint = (scatter(part) for part in bright_and_faint(residuals)) if residuals is not None else (None, None)
+    everything = n_made + n_set_aside
+    return NightSummary(
+        night=night,
+        n_exposure=exposures.num_rows,
+        n_quadrant=quadrants.num_rows,
+        seeing_arcsec=finite_median(numbers(exposures, "seeing")) * camera.pixel_scale,
+        background_adu=finite_median(numbers(exposures, "background")),
+        noise_adu=finite_median(numbers(exposures, "background_rms")),
+        stars_per_quadrant=finite_median(numbers(quadrants, "n_star")),
+        set_aside=n_set_aside / everything if everything else float("nan"),
+        bright=bright,
+        faint=faint,
+        map_chi2=residual_map(residuals, camera).chi2_per_cell if residuals is not None else float("nan"),
+    )
+
+
+def quality_checks(night: NightSummary) -> list[Check]:
+    """The numbers with their limits, in the order in which they are shown."""
+    checks = [
+        Check("exposures measured", str(night.n_exposure), "at least 1", night.n_exposure > 0),
+        Check("quadrants measured", str(night.n_quadrant), "", None),
+        _below("seeing, median", night.seeing_arcsec, MAX_SEEING_ARCSEC, "arcsec", ".2f"),
+        _below("background, median", night.background_adu, MAX_BACKGROUND_ADU, "ADU", ".0f"),
+        _below("noise of the background, median", night.noise_adu, MAX_NOISE_ADU, "ADU", ".1f"),
+        Check(
+            "stars per quadrant, median",
+            _text(night.stars_per_quadrant, "", ".0f"),
+            f"at least {MIN_STARS}",
+            _known(night.stars_per_quadrant, night.stars_per_quadrant >= MIN_STARS),
+        ),
+        _below("inputs set aside", 100 * night.set_aside, 100 * MAX_SET_ASIDE, "%", ".1f"),
+    ]
+    if night.bright is not None and night.faint is not None:
+        checks += _truth_checks(night.bright, night.faint, night.map_chi2)
+    return checks
+
+
+# --- small parts
+
+
+def _truth_checks(bright: Scatter, faint: Scatter, map_chi2: float) -> list[Check]:
+    limit = max(MAX_BIAS_MMAG, 4 * bright.bias_error_mmag)
+    n = bright.n + faint.n
+    outliers = bright.n_outlier + faint.n_outlier
+    fraction = outliers / (n + outliers) if n + outliers else float("nan")
+    return [
+        Check(
+            "flux residual of bright stars, mean",
+            "-" if not bright.n else f"{bright.bias_mmag:+.2f} ± {bright.bias_error_mmag:.2f} mmag",
+            f"within {limit:.1f} mmag",
+            _known(bright.bias_mmag, abs(bright.bias_mmag) <= limit),
+        ),
+        Check("flux residual, rms: bright", _text(bright.rms_mmag, "mmag", ".2f"), "", None),
+        Check("flux residual, rms: faint", _text(faint.rms_mmag, "mmag", ".1f"), "", None),
+        _pull("bright", bright),
+        _pull("faint", faint),
+        _below(f"residuals beyond {OUTLIER:g} standard deviations", 100 * fraction, 100 * MAX_OUTLIERS, "%", ".2f"),
+        Check("residuals over the focal plane, chi-squared per cell", _text(map_chi2, "", ".2f"), "", None),
+    ]
+
+
+def _pull(which: str, of: Scatter) -> Check:
+    tolerance = PULL_TOLERANCE + (4 / np.sqrt(2 * of.n) if of.n else 0.0)
+    return Check(
+        f"(flux - truth) / error, standard deviation: {which}",
+        _text(of.pull_std, "", ".3f") + (f" ({of.n} stars)" if of.n else ""),
+        f"within {tolerance:.3f} of 1",
+        _known(of.pull_std, abs(of.pull_std - 1) <= tolerance),
+    )
+
+
+def _below(name: str, value: float, limit: float, unit: str, form: str) -> Check:
+    return Check(name, _text(value, unit, form), f"at most {limit:g} {unit}", _known(value, value <= limit))
+
+
+def _known(value: float, ok: bool) -> bool | None:
+    return bool(ok) if np.isfinite(value) else None
+
+
+def _text(value: float, unit: str, form: str) -> str:
+    return f"{value:{form}} {unit}".rstrip() if np.isfinite(value) else "-"

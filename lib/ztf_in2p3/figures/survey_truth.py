@@ -1,0 +1,72 @@
+"""Zero points of a survey beside the truth it was simulated from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.starflat_truth import Compared, exposures_of, plot_compared, pointing_plane, without
+from ztf_in2p3.figures.style import png
+from ztf_in2p3.figures.summary import numbers
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.simulate.airmass import airmass
+from ztf_in2p3.simulate.truth import Truth
+from ztf_in2p3.simulate.wcs import axis_position, centre_pixel, field_position
+
+
+def compare_survey(table: pa.Table, truth: Truth, radius: float) -> tuple[Compared, Compared]:
+    """Zero points (columns of `ztf_in2p3.ubercal.tables.ZERO_POINTS`) beside the injected ones, extinction included.
+
+    The first by quadrant and exposure; the second the means of the exposures, over all their quadrants.  A constant
+    and a plane over the sky, which the stars' magnitudes take up, are taken out of both; so is a pattern of the
+    quadrants that is the same in all exposures: what the starflat left.
+
+    Parameters
+    ----------
+    radius
+        Of the aperture, pixels.
+    """
+    value, sigma = 1e3 * numbers(table, "zero_point"), 1e3 * numbers(table, "sigma")
+    known = np.isfinite(value) & (sigma > 0) & (numbers(table, "component") == 0)
+    value, sigma = value[known], sigma[known]
+    exposure, rcid = (table[name].to_numpy()[known] for name in ("exposure", "rcid"))
+    frames = exposures_of(truth)
+    true, ra, dec = (np.empty(len(value)) for _ in range(3))
+    for one in np.unique(exposure):
+        frame, on = frames[int(one)], exposure == one
+        plan = truth.plan_of(frame.exposure)
+        at = [
+            [float(w) for w in field_position(plan, frame, Quadrant.of_rcid(int(q)), *centre_pixel(plan.camera))]
+            for q in rcid[on]
+        ]
+        air = airmass(np.array(at)[:, 0], np.array(at)[:, 1], frame.mjd)
+        true[on] = 1e3 * (truth.zero_point(frame.exposure, radius) + frame.extinction * (air - 1))
+        ra[on], dec[on] = axis_position(plan, frame)
+    plane = pointing_plane(ra, dec)
+    quadrants = (rcid[:, None] == np.unique(rcid)[1:]).astype(float)
+    each = without(np.hstack([plane, quadrants]), value, true, sigma)
+    return each, _means(each, exposure)
+
+
+def _means(each: Compared, exposure: np.ndarray) -> Compared:
+    """Of each exposure, weighted; three of them are taken up by the plane."""
+    found, at = np.unique(exposure, return_inverse=True)
+    weight = each.sigma**-2.0
+    total = np.bincount(at, weight)
+    fitted, true = (np.bincount(at, weight * values) / total for values in (each.fitted, each.true))
+    return Compared(fitted, true, np.asarray(total**-0.5, np.float64), len(found) - 3)
+
+
+def survey_truth_picture(table: pa.Table, truth: Truth, radius: float, name: str) -> Picture:
+    """Zero points beside the truth; `name` says period and filter."""
+    each, means = compare_survey(table, truth, radius)
+    return Picture(
+        "truth",
+        f"Zero points {name} beside the truth",
+        "Left: fitted against injected zero points of the quadrants of all exposures; the line is equality, and far "
+        "from the others are exposures through clouds. Right: means of the exposures, fitted minus injected, in order "
+        f"of time. Quadrants: {each.told()}. Exposures: {means.told()}. Pulls may be smaller than 1: the errors hold "
+        "that of the plane over the sky, which is taken out here.",
+        png(plot_compared(each, means, "zero point")),
+    )

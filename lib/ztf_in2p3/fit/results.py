@@ -1,0 +1,112 @@
+"""What a fit gives back: numbers with their errors, and in which sense they are to be taken."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztf_in2p3.fit.gauge import Degeneracy, Gauge
+from ztf_in2p3.fit.model import Floats, Model
+from ztf_in2p3.fit.stars import Quality, Stars, join, rejected_parts, star_parts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """One family of parameters; arrays of one length."""
+
+    name: str
+    labels: NDArray
+    value: Floats
+    """NaN where nothing determines the parameter."""
+    sigma: Floats
+    """In the gauge named below."""
+    count: NDArray[np.int64]
+    """Measurements used."""
+    component: NDArray[np.int32]
+    """Part of the sky or focal plane that stars connect; -1 where nothing determines the parameter."""
+    gauge: str
+    unit: str = "mag"
+
+    @property
+    def references(self) -> dict[int, int]:
+        """For each component its best measured parameter, to quote the others against."""
+        return {
+            int(c): int(max(np.flatnonzero(self.component == c), key=lambda j: self.count[j]))
+            for c in np.unique(self.component[self.component >= 0])
+        }
+
+    @property
+    def undetermined(self) -> NDArray:
+        """Labels of the parameters that no star compares with any other."""
+        return self.labels[self.component < 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What was found in the input, and what became of it."""
+
+    rows: int
+    used: int
+    """Rows of the fit, those rejected by it included."""
+    dropped: Mapping[str, int]
+    """Rows left out, by reason."""
+    repeated: int
+    """Rows of a star that was measured twice in one exposure, differently; kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A solved model."""
+
+    parameters: Mapping[str, Parameters]
+    degeneracies: tuple[Degeneracy, ...]
+    correlations: Mapping[str, tuple[tuple[str, float], ...]]
+    """For each family of one or two parameters: what it is most correlated with, and how much."""
+    quality: Quality
+    iterations: int
+    """Of the last solution to full accuracy."""
+    rounds: int
+    """Global solutions, one before and one after each change of the rejected rows."""
+    converged: bool
+    vector: Floats = field(repr=False)
+    """All parameters, in the order of the model; 0 where undetermined."""
+    label: NDArray[np.int32] = field(repr=False)
+    """Connected part of each."""
+    gauge: Gauge = field(repr=False)
+    model: Model = field(repr=False)
+    """With the rows rejected and the stars set aside."""
+    sum_sigma: Floats = field(repr=False)
+    """Of the sums of parameters that were asked for."""
+    intake: Intake | None = None
+
+    def __getitem__(self, family: str) -> Parameters:
+        return self.parameters[family]
+
+    @property
+    def chi2(self) -> float:
+        return self.quality.chi2
+
+    @property
+    def dof(self) -> int:
+        return self.quality.dof
+
+    def star_parts(self) -> Iterator[Stars]:
+        """All stars, a partition at a time."""
+        return star_parts(self.model, self.vector, self.label)
+
+    def rejected_parts(self) -> Iterator[NDArray[np.int64]]:
+        """Rows of the input whose measurement was rejected, a partition at a time."""
+        return rejected_parts(self.model)
+
+    @functools.cached_property
+    def stars(self) -> Stars:
+        return join(self.star_parts())
+
+    @functools.cached_property
+    def rejected(self) -> NDArray[np.int64]:
+        """Rows of the input whose measurement was rejected, ascending; rows of variable stars are not among them."""
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *self.rejected_parts()]))

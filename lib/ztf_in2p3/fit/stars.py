@@ -1,0 +1,191 @@
+"""Stars of a solved model: their means, which of them vary, and what is left of each measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ztf_in2p3.fit import kernels
+from ztf_in2p3.fit.model import Floats, Model, Partition, Parts, changing
+from ztf_in2p3.tables import Column, schema_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stars:
+    """Mean magnitudes; arrays of one length."""
+
+    star_id: NDArray
+    mag: Floats
+    sigma: Floats
+    """From the star's own measurements, the other parameters taken as known."""
+    count: NDArray[np.int32]
+    """Measurements used."""
+    rejected: NDArray[np.int32]
+    chi2: Floats
+    variable: NDArray[np.bool_]
+    """Scatters too much to be constant; left out of the fit as a whole."""
+    held_out: NDArray[np.bool_]
+    component: NDArray[np.int32]
+    """Of the star in the first family, the zero points; -1 if it connects nothing."""
+
+    def to_table(self) -> pa.Table:
+        """With units, in the order of the fit: ascending star_id."""
+        columns = {column.name: getattr(self, column.name) for column in STAR_COLUMNS}
+        return pa.table(columns, schema=schema_of(STAR_COLUMNS))
+
+
+STAR_COLUMNS = (
+    Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),
+    Column("mag", pa.float64(), "mag", "mean magnitude, in the gauge of the fit"),
+    Column("sigma", pa.float64(), "mag", "its standard deviation from the star's own measurements"),
+    Column("count", pa.int32(), "", "measurements used"),
+    Column("rejected", pa.int32(), "", "measurements rejected"),
+    Column("chi2", pa.float64(), "", "of the measurements used"),
+    Column("variable", pa.bool_(), "", "scatters too much to be constant"),
+    Column("held_out", pa.bool_(), "", "took no part in the fit, to measure its repeatability"),
+    Column("component", pa.int32(), "", "connected part of the sky"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well the measurements of the stars in the fit agree."""
+
+    chi2: float
+    dof: int
+    rows: int
+    """Used, rejected ones not included."""
+    variables: int
+    """Stars left out because they vary."""
+
+
+VARIABLE, HELD_OUT = 1, 2
+"""Values of `Partition.set_aside`."""
+
+VARIABLE_DOF = 3
+"""Degrees of freedom below which a star's chi2 does not make it variable."""
+
+MANY_REJECTED = 0.2
+"""Of a star's measurements, at least two: more than a star loses by chance."""
+
+
+def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
+    """Leave out stars that scatter more than the average star does; returns how many.
+
+    Those with many rejected measurements count too: rejection may have left only what happens to agree.
+    Chi2 is turned into a Gaussian deviate by Wilson & Hilferty 1931 (PNAS 17, 684), after division by the
+    median star's if that is above 1: errors that are all too small make no star variable.
+    """
+    counts = np.cumsum(model.total(_spread_counts, p))
+    if counts[-1] == 0:
+        return 0
+    scale = max(1.0, float(np.exp((np.searchsorted(counts, counts[-1] / 2) - MIDDLE) / STEPS)))
+    return sum(model.each(_set_aside, p, limit, scale))
+
+
+STEPS = 2000
+"""Of a logarithm of base e: the median is told to a two-thousandth."""
+
+MIDDLE = 10 * STEPS
+"""Step of a chi2 as expected; further off than exp(10) is not told apart."""
+
+
+def _spread_counts(parts: Parts, p: Floats) -> NDArray[np.int64]:
+    """Stars by chi2, over the median that their degrees of freedom let expect."""
+    counts = np.zeros(2 * MIDDLE + 1, np.int64)
+    for part in parts:
+        _, _, chi2, used = _means(part, p)
+        many = used - 1.0 >= VARIABLE_DOF
+        dof = used[many] - 1.0
+        ratio = np.maximum(chi2[many], np.finfo(float).tiny) / (dof * (1 - 2 / (9 * dof)) ** 3)  # rounding: below 0
+        step = np.round(STEPS * np.log(ratio))
+        counts += np.bincount((np.clip(step, -MIDDLE, MIDDLE) + MIDDLE).astype(int), minlength=len(counts))
+    return counts
+
+
+def _set_aside(parts: Parts, p: Floats, limit: float, scale: float) -> int:
+    n = 0
+    for part in changing(parts):
+        _, _, chi2, used = _means(part, p)
+        dof, n_row = used - 1.0, np.diff(part.first)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = 2 / (9 * dof)
+            deviate = (np.cbrt(chi2 / dof / scale) - (1 - spread)) / np.sqrt(spread)
+        variable = (dof >= VARIABLE_DOF) & (deviate > limit)
+        variable |= (n_row - used >= 2) & (n_row - used > MANY_REJECTED * n_row)
+        variable &= part.set_aside == 0
+        part.set_aside[variable] = VARIABLE
+        part.kept[np.repeat(variable, n_row)] = 0
+        n += int((part.set_aside == VARIABLE).sum())
+    return n
+
+
+def _means(part: Partition, p: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
+    """Mean over the reference, weight, chi2 and rows used of each star."""
+    mean, total, chi2 = (np.empty(part.n_star) for _ in range(3))
+    used = np.empty(part.n_star, np.int32)
+    kernels.star_means(part.rows, part.anchor, part.anchor_mag, part.y, p, mean, total, chi2, used)
+    return mean, total, chi2, used
+
+
+def residuals(part: Partition, p: Floats) -> NDArray[np.float32]:
+    """(row,): measured minus fitted, magnitudes; rejected rows included."""
+    out = np.empty(len(part.y), np.float32)
+    kernels.residuals(part.rows, part.y, p, _means(part, p)[0], out)
+    return out
+
+
+def star_parts(model: Model, p: Floats, label: NDArray[np.int32]) -> Iterator[Stars]:
+    """All stars, a partition at a time; means of those set aside are over all of their measurements."""
+    for stars in model.each(_stars, p, label):
+        yield from stars
+
+
+def _stars(parts: Parts, p: Floats, label: NDArray[np.int32]) -> Iterator[Stars]:
+    for part in parts:
+        aside = part.set_aside > 0
+        part = replace(part, kept=part.kept | np.repeat(aside, np.diff(part.first)))
+        mean, total, chi2, used = _means(part, p)
+        with np.errstate(divide="ignore"):
+            sigma = np.where(total > 0, 1 / np.sqrt(total), np.nan)
+        yield Stars(
+            star_id=part.star_id, mag=part.reference + mean, sigma=sigma, count=used,
+            rejected=(np.diff(part.first) - used).astype(np.int32), chi2=chi2,
+            variable=part.set_aside == VARIABLE, held_out=part.set_aside == HELD_OUT,
+            component=label[part.index[part.first[:-1], 0]],
+        )  # fmt: skip
+
+
+def join(parts: Iterable[Stars]) -> Stars:
+    some = list(parts)
+    return Stars(**{name: np.concatenate([getattr(one, name) for one in some]) for name in Stars.__slots__})
+
+
+def rejected_parts(model: Model) -> Iterator[NDArray[np.int64]]:
+    """Rows of the input whose measurement was rejected, those of variable stars not among them."""
+    for rows in model.each(_rejected):
+        yield from rows
+
+
+def _rejected(parts: Parts) -> Iterator[NDArray[np.int64]]:
+    for part in parts:
+        out = (part.kept == 0) & (np.repeat(part.set_aside, np.diff(part.first)) == 0)
+        yield part.origin_of(np.flatnonzero(out))
+
+
+def quality(model: Model, p: Floats, free: int) -> Quality:
+    """Of a solution with so many free parameters besides the stars."""
+    chi2, n_used, n_fitted, n_variable = model.total(_sums, p)
+    return Quality(float(chi2), int(n_used - n_fitted) - free, int(n_used), int(n_variable))
+
+
+def _sums(parts: Parts, p: Floats) -> Floats:
+    sums = np.zeros(4)
+    for part in parts:
+        _, _, chi2, used = _means(part, p)
+        sums += [chi2[used > 0].sum(), used.sum(), (used > 0).sum(), (part.set_aside == VARIABLE).sum()]
+    return sums

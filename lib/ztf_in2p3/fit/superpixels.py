@@ -1,0 +1,66 @@
+"""Cells of a map over the focal plane: the same number in each direction of every quadrant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.fit.model import Coarse, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Superpixels:
+    """n x n cells a quadrant; cells are counted by rcid, then row, then column of the image as stored."""
+
+    camera: Camera
+    n: int
+
+    @property
+    def size(self) -> int:
+        return len(self.camera.quadrants) * self.n**2
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a map: rcid, row of cells, column of cells."""
+        return len(self.camera.quadrants), self.n, self.n
+
+    def index(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike) -> NDArray[np.int32]:
+        """Cell of pixels inside the quadrants."""
+        rows, columns = self.camera.shape
+        column = np.floor((np.asarray(x, float) + 0.5) * (self.n / columns))
+        row = np.floor((np.asarray(y, float) + 0.5) * (self.n / rows))
+        row, column = (np.clip(k, 0, self.n - 1).astype(np.int32) for k in (row, column))
+        return (np.asarray(rcid, np.int32) * self.n + row) * self.n + column
+
+    def centres(self) -> tuple[Floats, Floats]:
+        """Focal-plane position u, v of each cell's centre, pixels."""
+        rows, columns = self.camera.shape
+        middle = (np.arange(self.n) + 0.5) / self.n
+        x, y = np.meshgrid(middle * columns - 0.5, middle * rows - 0.5)
+        planes = [self.camera.focal_plane(quadrant, x, y) for quadrant in self.camera.quadrants]
+        u, v = (np.concatenate([plane[k].ravel() for plane in planes]) for k in (0, 1))
+        return u, v
+
+    def coarse(self) -> Coarse:
+        """A constant and two slopes on each quadrant."""
+        cell = np.arange(self.size)
+        quadrant, in_quadrant = np.divmod(cell, self.n**2)
+        if self.n < 3:
+            return Coarse.identity(self.size)
+        row, column = np.divmod(in_quadrant, self.n)
+        slope = (np.stack([column, row], axis=1) + 0.5) * 2 / self.n - 1
+        return Coarse.groups(quadrant, slope)
+
+
+def on_camera(camera: Camera, columns: Mapping[str, NDArray]) -> dict[str, NDArray[np.bool_]]:
+    """Which measurements are on a quadrant that exists, and inside it."""
+    rows, width = camera.shape
+    x, y, rcid = columns["x"], columns["y"], columns["rcid"]
+    return {
+        "no such quadrant": (rcid >= 0) & (rcid < len(camera.quadrants)),
+        "outside its quadrant": (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= rows - 0.5),
+    }

@@ -1,0 +1,100 @@
+"""The PSF at one place of one exposure, and over a quadrant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztf_in2p3.psf.kernels import draw_psf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Psf:
+    """A Moffat profile, integrated over pixels, and what it lacks, as a cubic B-spline: the effective PSF."""
+
+    moffat: NDArray[np.float64]
+    """(4,): qxx, qxy, qyy (pixel^-2), beta; (1 + qxx x^2 + 2 qxy x y + qyy y^2)^-beta of unit integral."""
+    residual: NDArray[np.float64]
+    """(y, x): coefficients, odd in number, the middle one at the centre."""
+    spacing: float
+    """Pixels between coefficients."""
+
+    def __post_init__(self) -> None:
+        qxx, qxy, qyy, beta = self.moffat
+        if not (qxx > 0 and qxx * qyy > qxy**2 and beta > 1):
+            raise ValueError(f"no profile of finite flux has the Moffat parameters {self.moffat}")
+        if self.residual.shape[0] != self.residual.shape[1] or len(self.residual) % 2 == 0:
+            raise ValueError(f"the residual map is {self.residual.shape}, expected a square of odd side")
+
+    @classmethod
+    def round_moffat(cls, fwhm: float, beta: float) -> Psf:
+        """Without a residual."""
+        q = 4 * (2 ** (1 / beta) - 1) / fwhm**2
+        return cls(np.array([q, 0.0, q, beta]), np.zeros((1, 1)), 1.0)
+
+    @property
+    def fwhm(self) -> float:
+        """Of the Moffat profile, before pixels blur it; pixels, geometric mean over directions."""
+        qxx, qxy, qyy, beta = self.moffat
+        return float(2 * np.sqrt(2 ** (1 / beta) - 1) / (qxx * qyy - qxy**2) ** 0.25)
+
+    def widened(self, factor: float) -> Psf:
+        """The same shape, `factor` times as wide, and pixels as large as before."""
+        moffat = self.moffat / np.array([factor**2] * 3 + [1.0])
+        return Psf(moffat, self.residual / factor**2, self.spacing * factor)
+
+    def draw(self, x: float, y: float, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """(3, row, column): a source of unit flux at (x, y), and its derivatives by x and y."""
+        out = np.empty((3, shape[0] * shape[1]))
+        draw_psf(self.moffat, self.residual, float(self.spacing), float(x), float(y), *shape, out)
+        return out.reshape(3, *shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PsfModel:
+    """The PSF anywhere on a quadrant."""
+
+    shape: NDArray[np.float64]
+    """(4, term): of log width^2, two ellipticities and log(beta - 1) the value at `middle`, then how they change over
+    the quadrant (`terms`); of the width its relative change."""
+    middle: NDArray[np.float64]
+    """(2,): x, y."""
+    scale: float
+    """Pixels of a unit of the polynomials."""
+    residual: NDArray[np.float64]
+    spacing: float
+    """Of the residual at `middle`; it grows with the width."""
+
+    def at(self, place: NDArray) -> Psf:
+        width, local = self.local(place)
+        return Psf(moffat_of(local), self.residual / width**2, self.spacing * width)
+
+    def widened(self, factor: float) -> PsfModel:
+        """See `Psf.widened`."""
+        shape = self.shape.copy()
+        shape[0, 0] += 2 * np.log(factor)
+        return PsfModel(shape, self.middle, self.scale, self.residual / factor**2, self.spacing * factor)
+
+    def local(self, place: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """Width at a pixel (x, y) in that at `middle`, and (4,): what `moffat_of` takes."""
+        terms = self.terms(place)
+        local = self.shape @ terms
+        width = max(1 + float(self.shape[0, 1:] @ terms[1:]), 0.1)
+        local[0] = self.shape[0, 0] + 2 * np.log(width)
+        return width, local
+
+    def terms(self, place: NDArray) -> NDArray[np.float64]:
+        """(term,) or (place, term): 1, x, y, x^2, x y, y^2 from `middle`, as many as there are."""
+        x, y = ((place - self.middle) / self.scale).T
+        return np.array([x * 0 + 1, x, y, x * x, x * y, y * y])[: self.shape.shape[1]].T
+
+
+def moffat_of(local: NDArray) -> NDArray[np.float64]:
+    """(qxx, qxy, qyy, beta) of log width^2, ellipticities e1, e2 (any real numbers), log(beta - 1)."""
+    log_width2, e1, e2, log_beta = local
+    e = np.hypot(e1, e2)
+    s = np.sinh(e) / e if e > 1e-9 else 1.0
+    q = np.exp(-log_width2)
+    return np.array([q * (np.cosh(e) - s * e1), -q * s * e2, q * (np.cosh(e) + s * e1), 1 + np.exp(log_beta)])

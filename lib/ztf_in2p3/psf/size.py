@@ -1,0 +1,146 @@
+"""How wide an exposure's PSF is around the target, according to its stars.
+
+A PSF that is too wide takes the same share of every star and of the transient, and that cancels.  Not so the light of
+a host, seen through PSFs of other widths before and after; nor where the width changes over the quadrant otherwise
+than the PSF's polynomials do.  By how much a star is wider than the PSF is found with one weight for all pixels (see
+`ztf_in2p3.psf.stars`): it does not depend on the star's flux.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.psf.model import Psf, PsfModel
+from ztf_in2p3.psf.stars import WIDER
+
+FLOOR = 0.002
+"""Relative; added to the errors of the stars' widths, so that no star alone decides."""
+BENT = 0.1
+"""Relative; prior of each term of what the width does over the quadrant, for exposures of few stars."""
+CLIP = 5.0
+MIN_STARS = 4
+TRIED = np.array([-0.04, -0.02, 0.0, 0.02, 0.04])
+"""Relative; by how much stars are wider for which it is computed what a PSF makes of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalPsf:
+    """A PSF as wide as the stars around the target, and what the one it came from made of them."""
+
+    psf: Psf
+    width: float
+    """By how much it was made wider, relative."""
+    flux_error: float
+    """Relative; of the target's flux, from the error of how the width bends; its mean's cancels with the stars."""
+    share: NDArray[np.float64]
+    """(star,): flux by the PSF as it was, over that by one of the star's width."""
+    n_star: int
+
+
+def refine_psf(
+    model: PsfModel, at: NDArray, side: int, place: NDArray, width: NDArray, width_error: NDArray
+) -> LocalPsf:
+    """Correct the width of the PSF at a pixel, by a polynomial of second order through the stars' widths.
+
+    Parameters
+    ----------
+    at : (2,)
+        Pixel x, y of the target.
+    side
+        Of the stamps in which stars and target are measured.
+    place : (star, 2)
+        Pixels.
+    width, width_error : (star,)
+        What each star is wider than the PSF, to first order (`StarFluxes`).
+
+    Raises
+    ------
+    NoStars
+        Fewer than four stars agree.
+    """
+    psf, terms, here = model.at(at), model.terms(place)[:, 1:], model.terms(at)[1:]
+    field, n_star = _through(terms, width, np.hypot(width_error, FLOOR))
+    width_by, share_by = _response(psf, side)
+    local = float(np.polyval(width_by, field(here)))
+    flux_error = abs(float(share_by[-2])) * field.error(here)
+    share = np.polyval(share_by, np.polyval(width_by, field(terms)))
+    return LocalPsf(psf.widened(1 + local), local, flux_error, share, n_star)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Field:
+    """Widths over a quadrant."""
+
+    mean: float
+    """Over the stars."""
+    middle: NDArray[np.float64]
+    """(term,): means over the stars."""
+    bend: NDArray[np.float64]
+    """(term,): change with each."""
+    counts: float
+    """Share of the bend that stands out of the noise."""
+    normal: NDArray[np.float64]
+    """(term, term): inverse covariance of the bend."""
+
+    def __call__(self, terms: NDArray) -> NDArray[np.float64]:
+        return self.mean + self.counts * ((terms - self.middle) @ self.bend)
+
+    def error(self, terms: NDArray) -> float:
+        """Relative to the mean."""
+        away = terms - self.middle
+        return float(np.sqrt(self.counts * (away @ np.linalg.solve(self.normal, away))))
+
+
+def _through(terms: NDArray, width: NDArray, sigma: NDArray) -> tuple[_Field, int]:
+    """A linear model of the terms (star, term), without stars unlike the others; and the number of those it has.
+
+    The mean costs nothing, for it cancels between stars and target.  The bend would take more from the noise of 200
+    stars than their throughput does, and most PSFs need none: it is shrunk towards zero (James & Stein 1961).
+    """
+    good = np.isfinite(width) & np.isfinite(sigma)
+    expected = np.full(len(width), np.median(width[good]) if good.any() else 0.0)
+    for attempt in range(10):
+        off = np.abs(width - expected) / sigma
+        spread = max(1.0, float(np.median(off[good])) / 0.6745) if good.any() else 1.0
+        kept = np.isfinite(off) & (off < CLIP * spread)
+        if kept.sum() < MIN_STARS:
+            raise NoStars(f"{kept.sum()} of {len(width)} stars are as wide as the others; {MIN_STARS} are needed")
+        weight = (spread * sigma[kept]) ** -2.0
+        mean, middle = np.average(width[kept], weights=weight), np.average(terms[kept], weights=weight, axis=0)
+        away = terms[kept] - middle
+        normal = away.T @ (weight[:, None] * away) + BENT**-2.0 * np.eye(len(middle))
+        bend = np.linalg.solve(normal, away.T @ (weight * (width[kept] - mean)))
+        counts = max(0.0, 1 - max(len(bend) - 2, 0) / max(float(bend @ normal @ bend), 1e-99))
+        field = _Field(float(mean), middle, bend, counts, normal)
+        expected = field(terms)
+        if attempt > 1 and np.array_equal(kept, good):  # the first scatter was that around the median, bend and all
+            break
+        good = kept
+    return field, int(kept.sum())
+
+
+def _response(psf: Psf, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a PSF makes of stars of another width, as polynomials of falling powers.
+
+    Returns
+    -------
+    width
+        Of the star, by the width that is found to first order.
+    share
+        Of the star's flux that is found, by its width.
+    """
+    middle, square = (side - 1) / 2, (side, side)
+
+    def draw(factor: float) -> NDArray[np.float64]:
+        return psf.widened(factor).draw(middle, middle, square)[0].ravel()
+
+    own = np.column_stack([*psf.draw(middle, middle, square).reshape(3, -1), np.ones(side**2)])
+    wide = np.array([draw(1 + width) for width in TRIED]).T
+    by_width = np.column_stack([own, (draw(1 + WIDER) - own[:, 0]) / WIDER])
+    share = np.linalg.lstsq(own, wide)[0][0]
+    found = np.linalg.lstsq(by_width, wide)[0][-1] / share
+    return np.polyfit(found, TRIED, 2), np.polyfit(TRIED, share, 2)

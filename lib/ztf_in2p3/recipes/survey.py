@@ -1,0 +1,25 @@
+"""From months of a survey to zero points and mean stars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ztf_in2p3.recipes.fit import UbercalRecipe
+from ztf_in2p3.recipes.star_table import StarTableRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyRecipe:
+    """Ubercal of a period: which measurements, what is fitted to them, and how it is looked at."""
+
+    stars: StarTableRecipe = StarTableRecipe()
+    fit: UbercalRecipe = UbercalRecipe()
+    anchored: bool = False
+    """Magnitudes of the external catalogue, with their errors, hold those of its stars; else it is only compared."""
+    match_arcsec: float = 1.0
+    """Distance within which a star of an external catalogue without our identifiers is the same."""
+    cells: int = 4
+    """Of the residual map, along each side of a quadrant."""
+    sky_order: int = 6
+    """HEALPix order of the residual map on the sky, nested: cells of 0.9 degrees."""
+    version: int = 1

@@ -1,0 +1,164 @@
+"""PSF of an exposure, its stars and its targets as tables, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.airmass import airmass
+from ztf_in2p3.catalogue.apertures import bits_within
+from ztf_in2p3.catalogue.stars import Stars
+from ztf_in2p3.identifiers import Exposure as Opening
+from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.psf.fit import PsfModel, fit_psf
+from ztf_in2p3.psf.goodness import growth_residual
+from ztf_in2p3.psf.stars import StarFluxes
+from ztf_in2p3.recipes import PsfCatalogueRecipe
+from ztf_in2p3.scene.inputs import Exposure, Stamp, chosen_stars, star_stamps
+from ztf_in2p3.tables import PSF, PSF_CATALOGUE, STAMP, schema_of
+
+COMPLETE = 0.95
+"""Of a star's pixels, to be used for its flux to have no flag."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredStars:
+    """PSF of an exposure, and the stars it was fitted to or measured with."""
+
+    psf: PsfModel
+    stars: Stars
+    used: NDArray[np.bool_]
+    """(star,): by the fit of the PSF."""
+    fluxes: StarFluxes
+    radius: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    """See `ztf_in2p3.psf.goodness.growth_residual`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an image is of, as far as a catalogue says; what is not ZTF's leaves the survey's columns empty."""
+
+    band: str
+    opening: Opening | None = None
+    quadrant: Quadrant | None = None
+    camera: Camera | None = None
+
+
+def measure_exposure(exposure: Exposure, around: Stars, scale: float, recipe: PsfCatalogueRecipe) -> MeasuredStars:
+    """Fit the PSF of an exposure, and measure its stars with it.
+
+    Parameters
+    ----------
+    around
+        Stars of the reference catalogue on the image and a stamp beyond.
+    scale
+        Arcseconds per pixel.
+
+    Raises
+    ------
+    NoStars
+        Too few stars.
+    """
+    stars = chosen_stars(exposure, around, scale, recipe)
+    stamps = star_stamps(exposure, stars, recipe.side + 2 * recipe.psf.margin)
+    psf, used, fluxes = fit_psf(stamps, recipe.psf)
+    return MeasuredStars(psf, stars, used, fluxes, *growth_residual(stamps, fluxes, used))
+
+
+def psf_table(measured: MeasuredStars, mjd: float) -> pa.Table:
+    """Columns `ztf_in2p3.tables.PSF`."""
+    psf = measured.psf
+    row = {
+        "shape": psf.shape.ravel(), "middle": psf.middle, "scale": psf.scale, "residual": psf.residual.ravel(),
+        "spacing": psf.spacing, "mjd": mjd, "fwhm": psf.at(psf.middle).fwhm, "n_star": int(measured.used.sum()),
+        "radius": measured.radius, "growth": measured.growth,
+    }  # fmt: skip
+    return _one_row(row, schema_of(PSF))
+
+
+def psf_of(table: pa.Table) -> PsfModel:
+    """Inverse of `psf_table`."""
+    (row,) = table.to_pylist()
+    residual = np.array(row["residual"])
+    side = round(len(residual) ** 0.5)
+    return PsfModel(
+        np.array(row["shape"]).reshape(4, -1), np.array(row["middle"]), row["scale"], residual.reshape(side, side),
+        row["spacing"],
+    )  # fmt: skip
+
+
+def stamp_table(stamp: Stamp) -> pa.Table:
+    """Columns `ztf_in2p3.tables.STAMP`."""
+    row = {column.name: getattr(stamp, column.name) for column in STAMP}
+    return _one_row({name: np.ravel(value) if np.ndim(value) else value for name, value in row.items()},
+                    schema_of(STAMP))  # fmt: skip
+
+
+def stamp_of_table(table: pa.Table) -> Stamp:
+    """Inverse of `stamp_table`."""
+    (row,) = table.to_pylist()
+    side = round(len(row["data"]) ** 0.5)
+    return Stamp(
+        row["mjd"], np.array(row["data"], np.float32).reshape(side, side), np.array(row["bad"]).reshape(side, side),
+        np.array(row["corner"]), np.array(row["place"]), np.array(row["matrix"]).reshape(2, 2), row["variance"],
+        row["gain"],
+    )  # fmt: skip
+
+
+def psf_catalogue(
+    measured: MeasuredStars, exposure: Exposure, origin: Origin, *, exptime: float, seeing: float, infobits: int
+) -> pa.Table:
+    """Columns `ztf_in2p3.tables.PSF_CATALOGUE`, sorted by star_id; stars that could not be measured are left out.
+
+    Parameters
+    ----------
+    exptime, seeing, infobits
+        Seconds; pixels and bits according to the header.
+    """
+    found = np.isfinite(measured.fluxes.flux)
+    stars, fluxes = measured.stars.take(found), measured.fluxes
+    n, side = int(found.sum()), fluxes.keep.shape[1]
+    columns: dict[str, object] = {
+        "star_id": stars.star_id, "x": stars.x, "y": stars.y, "ra": stars.ra, "dec": stars.dec,
+        "g_mag": stars.g_mag, "bp_mag": stars.bp_mag, "rp_mag": stars.rp_mag, "colour": stars.bp_mag - stars.rp_mag,
+        "isolated": stars.isolated, "mjd": np.full(n, exposure.mjd), "seeing": np.full(n, seeing, np.float32),
+        "infobits": np.full(n, infobits, np.int32), "filter": np.full(n, origin.band),
+        "airmass": airmass(stars.ra, stars.dec, exposure.mjd + exptime / 2 / 86400) if origin.camera else None,
+        "flags": bits_within(exposure.image.mask, stars.x, stars.y, side / 2),
+        "background": fluxes.sky[found], "background_rms": np.full(n, exposure.variance**0.5),
+        "f_psf": fluxes.flux[found], "f_psf_e": fluxes.error[found],
+        "f_psf_f": fluxes.keep[found].mean(axis=(1, 2)) < COMPLETE,
+        "x_psf": fluxes.place[found, 0], "y_psf": fluxes.place[found, 1],
+        "x_psf_e": fluxes.place_error[found, 0], "y_psf_e": fluxes.place_error[found, 1],
+        "width": fluxes.width[found], "width_e": fluxes.width_error[found],
+        "chi2": fluxes.chi2[found], "shows_psf": measured.used[found],
+        **_survey_columns(origin, stars),
+    }  # fmt: skip
+    schema = schema_of(PSF_CATALOGUE)
+    arrays = [_column(columns[field.name], field.type, n) for field in schema]
+    return pa.table(arrays, schema=schema).sort_by([("star_id", "ascending"), ("y", "ascending")])
+
+
+def _survey_columns(origin: Origin, stars: Stars) -> dict[str, object]:
+    names = ("exposure", "field", "ccd", "qid", "rcid", "u", "v")
+    if origin.opening is None or origin.quadrant is None or origin.camera is None:
+        return dict.fromkeys(names)
+    n, quadrant = len(stars.x), origin.quadrant
+    same = (int(origin.opening.filefracday), origin.opening.field, quadrant.ccdid, quadrant.qid, quadrant.rcid)
+    u, v = origin.camera.focal_plane(quadrant, stars.x, stars.y)
+    return dict(zip(names, [*(np.full(n, one) for one in same), u, v], strict=True))
+
+
+def _column(values: object, kind: pa.DataType, n: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(n, kind)
+    return pa.array(values).cast(kind)
+
+
+def _one_row(row: dict[str, object], schema: pa.Schema) -> pa.Table:
+    return pa.table([pa.array([row[field.name]], field.type) for field in schema], schema=schema)

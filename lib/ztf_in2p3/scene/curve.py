@@ -1,0 +1,300 @@
+"""From exposures of a target to its light curve: one series, one fit, one flux scale.
+
+The stars of the exposures give each its throughput, relative to the others; an external catalogue gives all of them
+their zero point.  Stars and transient are measured with the same PSF, the same weights and stamps of one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.psf.fit import PsfModel
+from ztf_in2p3.psf.size import LocalPsf, refine_psf
+from ztf_in2p3.recipes import GaiaColours, LightCurveRecipe
+from ztf_in2p3.scene.errors import NothingToFit
+from ztf_in2p3.scene.inputs import Stamp
+from ztf_in2p3.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
+from ztf_in2p3.scene.model import Series
+from ztf_in2p3.scene.target import Target
+from ztf_in2p3.starflat.correction import StarflatMap
+from ztf_in2p3.tables import CURVE_STARS, schema_of
+
+MMAG = 2500 / np.log(10)
+"""Millimagnitudes of a relative change of one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One exposure of a target: its stamp, its PSF, its stars."""
+
+    name: str
+    stamp: Stamp
+    psf: PsfModel
+    stars: pa.Table
+    """Columns `ztf_in2p3.tables.PSF_CATALOGUE`."""
+    starflat: StarflatMap | None = None
+    """What corrects its fluxes for where on the camera they were measured."""
+
+    def response(self) -> tuple[NDArray[np.float64], float]:
+        """Of the camera at the stars and at the target, over that of its middle; NaN where the starflat has no star."""
+        if self.starflat is None:
+            return np.ones(self.stars.num_rows), 1.0
+        x, y = (float(w) for w in self.stamp.place)
+        target = self.starflat.correction(self.stars["rcid"][0].as_py(), x, y, np.nan)  # of an unknown colour
+        return 10 ** (-0.4 * self.starflat.of_catalogue(self.stars)), float(10 ** (-0.4 * target))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurveyStars:
+    """Magnitudes that a survey gives to its stars."""
+
+    star_id: NDArray[np.int64]
+    """Rising."""
+    mag: NDArray[np.float64]
+
+    def of(self, star_id: NDArray[np.int64]) -> NDArray[np.float64]:
+        """NaN for those it does not have."""
+        at = np.minimum(np.searchsorted(self.star_id, star_id), len(self.star_id) - 1)
+        return np.where(self.star_id[at] == star_id, self.mag[at], np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CurveStars:
+    """The stars of all exposures; fluxes in ADU, as the starflat and a PSF of the stars' width would have them."""
+
+    star_id: NDArray[np.int64]
+    flux: NDArray[np.float64]
+    """(exposure, star); NaN where it was not measured."""
+    error: NDArray[np.float64]
+    """(exposure, star)."""
+    reference: NDArray[np.float64]
+    """(star,): flux by the external catalogue, 1 at the zero point; NaN where that does not tell."""
+    place: NDArray[np.float64]
+    """(star, 2): ra, dec at the first epoch, degrees."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembled:
+    """What is fitted, and the exposures it came from."""
+
+    exposures: tuple[Measured, ...]
+    series: Series
+    """Sky in pixels of `scale`, x east, y north; fluxes in units of the zero point."""
+    scale: float
+    """Arcseconds per pixel."""
+    psf: tuple[LocalPsf, ...]
+    stars: CurveStars
+    ratios: Throughputs
+    zero_point_error: float
+    """mag: of the stars' mean against the external catalogue, from their scatter."""
+    rejected: tuple[tuple[Measured, str], ...]
+    """Exposures that could not be used, and why."""
+
+
+def assemble(
+    exposures: Sequence[Measured],
+    target: Target,
+    band: str,
+    recipe: LightCurveRecipe,
+    survey: SurveyStars | None = None,
+) -> Assembled:
+    """Bring the exposures to one sky and one flux scale.
+
+    Parameters
+    ----------
+    survey
+        What sets the zero point instead of Gaia's magnitudes.
+
+    Raises
+    ------
+    NothingToFit
+        No exposure is left.
+    NoStars
+        No star is good enough to tell a throughput, or none has a magnitude in the external catalogue.
+    """
+    exposures = sorted(exposures, key=lambda one: (one.stamp.mjd, one.name))
+    scale = float(np.median([abs(np.linalg.det(one.stamp.matrix)) ** -0.5 for one in exposures] or [1.0]))
+    wcs: list[LocalWcs] = []
+    psf: list[LocalPsf] = []
+    good: list[Measured] = []
+    rejected: list[tuple[Measured, str]] = []
+    for one in exposures:
+        try:
+            if not np.isfinite(one.response()[1]):
+                raise NoStars("the starflat knows no star where the target is")
+            local = local_wcs(one, target, scale)
+            psf.append(local_psf(one, local))
+            wcs.append(local)
+            good.append(one)
+        except NoStars as error:
+            rejected.append((one, f"NoStars: {error}"))
+    if not good:
+        told = "; ".join(f"{one.name}: {reason}" for one, reason in rejected[:3])
+        raise NothingToFit(f"target {target.name}, {band}: none of {len(exposures)} exposures can be used: {told}")
+    stars = join_stars(good, psf, band, recipe, survey)
+    known = np.isfinite(stars.reference)
+    if not known.any():
+        raise NoStars(
+            f"target {target.name}, {band}: none of {len(known)} stars has a magnitude in the external catalogue; "
+            "widen the range of GaiaColours, give the band's polynomial, or name another survey"
+        )
+    ratios = throughputs(stars.flux, stars.error)
+    offset, zero_point_error = zero_point(ratios, stars.reference)
+    ratios = rescaled(ratios, offset)
+    series = series_of(good, wcs, psf, ratios, target)
+    return Assembled(
+        tuple(good), series, scale, tuple(psf), stars, ratios, zero_point_error, tuple(rejected),
+    )  # fmt: skip
+
+
+def local_wcs(one: Measured, target: Target, scale: float) -> LocalWcs:
+    """Where the exposure has the sky around the target, corrected on the stars.
+
+    The stars are compared with the header's whole solution, distortion and all; the correction is linear.
+    """
+    stamp = one.stamp
+    start = LocalWcs(stamp.place, stamp.matrix * scale, 0.0, 0)
+    columns = ("ra", "dec", "x", "y", "x_psf", "y_psf", "x_psf_e", "y_psf_e")
+    ra, dec, x, y, x_psf, y_psf, x_e, y_e = (_floats(one.stars, name) for name in columns)
+    u = tangent_plane(ra, dec, target.ra, target.dec) / scale
+    found = start(u) + np.column_stack([x_psf - x, y_psf - y])
+    return refine_wcs(start, u, found, np.column_stack([x_e, y_e]))
+
+
+def local_psf(one: Measured, wcs: LocalWcs) -> LocalPsf:
+    """The PSF at the target, as wide as the stars around it."""
+    x, y, width, error = (_floats(one.stars, name) for name in ("x_psf", "y_psf", "width", "width_e"))
+    return refine_psf(one.psf, wcs.place, len(one.stamp.data), np.column_stack([x, y]), width, error)
+
+
+def join_stars(
+    exposures: Sequence[Measured], psf: Sequence[LocalPsf], band: str, recipe: LightCurveRecipe,
+    survey: SurveyStars | None,
+) -> CurveStars:  # fmt: skip
+    """Stars of all exposures in one matrix; stars known by no number, and fluxes with a flag, are left out."""
+    tables = [one.stars for one in exposures]
+    ids = [table["star_id"].to_numpy() for table in tables]
+    star_id = np.unique(np.concatenate([one[one >= 0] for one in ids]))
+    shape = (len(tables), len(star_id))
+    flux, error = np.full(shape, np.nan), np.full(shape, np.nan)
+    reference, place = np.full(len(star_id), np.nan), np.full((len(star_id), 2), np.nan)
+    for i in reversed(range(len(tables))):  # the first has the last word on place and magnitude
+        table = tables[i]
+        at = np.searchsorted(star_id, ids[i])
+        known = ids[i] >= 0
+        whole = known & (table["f_psf_f"].to_numpy() == 0)
+        response = exposures[i].response()[0] * psf[i].share
+        flux[i, at[whole]] = (_floats(table, "f_psf") / response)[whole]
+        error[i, at[whole]] = (_floats(table, "f_psf_e") / response)[whole]
+        place[at[known]] = np.column_stack([_floats(table, "ra"), _floats(table, "dec")])[known]
+        magnitude = synthetic_magnitude(_floats(table, "g_mag"), _floats(table, "colour"), band, recipe.gaia)
+        reference[at[known]] = 10 ** (-0.4 * (magnitude[known] - recipe.zero_point))
+    if survey is not None:
+        reference = 10 ** (-0.4 * (survey.of(star_id) - recipe.zero_point))
+    return CurveStars(star_id, flux, error, reference, place)
+
+
+def synthetic_magnitude(g: NDArray, colour: NDArray, band: str, gaia: GaiaColours) -> NDArray[np.float64]:
+    """Magnitude of stars in a band from Gaia's; NaN outside the range of colours, or of a band without polynomial."""
+    coefficients = getattr(gaia, band, None) if band != "range" else None
+    if not coefficients:
+        return np.full(len(g), np.nan)
+    inside = (colour >= gaia.range[0]) & (colour <= gaia.range[1])
+    return np.where(inside, g + np.polynomial.polynomial.polyval(colour, coefficients), np.nan)
+
+
+def zero_point(ratios: Throughputs, reference: NDArray) -> tuple[float, float]:
+    """ln of the factor from the stars' fluxes to the reference's, and its error in magnitudes.
+
+    The median over the stars that both know: the external catalogue is worth the same for each, its scatter (colour
+    terms, variable stars) far above the stars' errors.  Error: 1.2533 x 1.4826 x median absolute deviation / sqrt(n).
+
+    Raises
+    ------
+    NoStars
+        No star has both.
+    """
+    both = np.isfinite(ratios.flux) & np.isfinite(reference) & (reference > 0)
+    if not both.any():
+        raise NoStars("no star that tells a throughput has a magnitude in the external catalogue")
+    off = np.log(reference[both] / ratios.flux[both])
+    middle = float(np.median(off))
+    spread = 1.4826 * float(np.median(np.abs(off - middle)))
+    return middle, 1.2533 * spread / np.sqrt(both.sum()) * MMAG / 1000
+
+
+def rescaled(ratios: Throughputs, offset: float) -> Throughputs:
+    """The same throughputs for star fluxes e^offset times as large."""
+    factor = np.exp(offset)
+    return replace(ratios, ratio=ratios.ratio / factor, flux=ratios.flux * factor)
+
+
+def series_of(
+    exposures: Sequence[Measured], wcs: Sequence[LocalWcs], psf: Sequence[LocalPsf], ratios: Throughputs,
+    target: Target,
+) -> Series:  # fmt: skip
+    """The exposures as the scene fit takes them."""
+    stamps = [one.stamp for one in exposures]
+    place = np.array([one.place for one in wcs])
+    return Series(
+        mjd=np.array([stamp.mjd for stamp in stamps]),
+        data=np.array([stamp.data for stamp in stamps]),
+        bad=np.array([stamp.bad for stamp in stamps]),
+        variance=np.array([stamp.variance for stamp in stamps]),
+        gain=np.array([stamp.gain for stamp in stamps]),
+        psf=tuple(one.psf for one in psf),
+        origin=place - np.array([stamp.corner for stamp in stamps]),
+        matrix=np.array([one.matrix for one in wcs]),
+        shift_error=np.array([one.error for one in wcs]),
+        throughput=ratios.ratio * np.array([one.response()[1] for one in exposures]),
+        throughput_error=np.hypot(ratios.error, [one.flux_error for one in psf]),
+        active=np.array([target.may_shine(stamp.mjd) for stamp in stamps]),
+    )
+
+
+def star_repeatability(assembled: Assembled, recipe: LightCurveRecipe) -> pa.Table:
+    """How well each star repeats, and what photons allow: columns `ztf_in2p3.tables.CURVE_STARS`.
+
+    Stars seen at least twice.  Scatter: weighted with the errors of the exposures, over n - 1; expected: the same
+    weights, the errors of photons and read noise alone.
+    """
+    stars, ratios = assembled.stars, assembled.ratios
+    seen = ratios.used.sum(axis=0) >= 2
+    used = ratios.used[:, seen]
+    flux, error = stars.flux[:, seen] / ratios.ratio[:, None], stars.error[:, seen] / ratios.ratio[:, None]
+    weight = np.where(used, error, np.inf) ** -2.0
+    mean = np.nansum(np.where(used, weight * flux, 0), axis=0) / weight.sum(axis=0)
+    n = used.sum(axis=0)
+    off = np.where(used, flux - mean, 0)
+    chi2 = np.sum(weight * off**2, axis=0) / (n - 1)
+    expected = np.sqrt(n / weight.sum(axis=0)) / mean
+    reference = stars.reference[seen]
+    to_mag = MMAG / 1000
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = {
+            "star_id": stars.star_id[seen], "ra": stars.place[seen, 0], "dec": stars.place[seen, 1],
+            "mag": recipe.zero_point - 2.5 * np.log10(mean), "mag_e": ratios.flux_error[seen] * to_mag,
+            "reference": recipe.zero_point - 2.5 * np.log10(reference), "n": n.astype(np.int32),
+            "scatter": np.sqrt(chi2) * expected * to_mag, "expected": expected * to_mag, "chi2": chi2,
+            "sets_zero_point": np.isfinite(reference),
+        }  # fmt: skip
+    return pa.table(columns, schema=schema_of(CURVE_STARS)).sort_by("mag")
+
+
+def tangent_plane(ra: NDArray, dec: NDArray, ra0: float, dec0: float) -> NDArray[np.float64]:
+    """(place, 2): arcseconds east and north on the plane that touches the sky at (ra0, dec0); gnomonic."""
+    a, d, d0 = np.deg2rad(ra - ra0), np.deg2rad(dec), np.deg2rad(dec0)
+    depth = np.sin(d0) * np.sin(d) + np.cos(d0) * np.cos(d) * np.cos(a)
+    east = np.cos(d) * np.sin(a) / depth
+    north = (np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(a)) / depth
+    return np.rad2deg(np.column_stack([east, north])) * 3600
+
+
+def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(table[name].to_numpy(), np.float64)

@@ -1,0 +1,146 @@
+"""Science images from any directory: the archive's own, or cut-outs of any camera with WCS, gain and mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from ztf_in2p3.archive.header import about_image, number
+from ztf_in2p3.catalogue.science_image import science_image
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.products import Value
+from ztf_in2p3.scene.inputs import sky_variance
+
+MASKS = (("sciimg", "mskimg"), (".fits", "_mask.fits"), (".fits", ".mask.fits"))
+"""What in the name of an image to replace to have that of its mask."""
+PLANES = ("MASK", "DQ")
+"""Names of the extension that holds the mask, where there is no file of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    path: Path
+    mask: Path | None
+    """None: in an extension of the image, or nothing is bad but what is not finite."""
+
+    @property
+    def stem(self) -> str:
+        return self.path.name.removesuffix(".fz").removesuffix(".gz").removesuffix(".fits")
+
+
+def find_images(folder: Path) -> Iterator[ImageFile]:
+    """Images of a folder and those below it, by name; masks go with their images.
+
+    Raises
+    ------
+    ValueError
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; expected one with science images (FITS) in it, or below")
+    for path in sorted(folder.rglob("*.fits*")):
+        if any(masked in path.name for masked in ("mskimg", "_mask.fits", ".mask.fits")):
+            continue
+        if path.name.endswith((".fits", ".fits.fz", ".fits.gz")):
+            names = [path.name.replace(*pair) for pair in MASKS if pair[0] in path.name]
+            masks = [path.with_name(one) for name in names for one in (name, f"{name}.fz", name.removesuffix(".fz"))]
+            yield ImageFile(path, next((mask for mask in masks if mask.is_file()), None))
+
+
+def image_facts(path: Path) -> dict[str, Value]:
+    """What the header of an image says: `ztf_in2p3.archive.header.about_image`, and the band; None where it is silent.
+
+    Raises
+    ------
+    BadData
+        The file cannot be read, or has no image of two axes.
+    """
+    header = _header(path)
+    return about_image(header) | {"band": band_of(header)}
+
+
+def band_of(header: fits.Header) -> str | None:
+    """Filter code of ZTF's images (FILTERID 1, 2, 3, or FILTER ending in g, r, i); other cameras' FILTER as it is."""
+    codes = {str(filter.fid): str(filter) for filter in Filter if filter is not Filter.BIAS}
+    ours = codes.get(str(header.get("FILTERID", "")).strip())
+    name = str(header.get("FILTER", "")).strip()
+    if ours is None and name.upper().startswith("ZTF"):
+        ours = next((code for code in codes.values() if code[-1] == name[-1]), None)
+    return ours or name or None
+
+
+def read_image(path: Path, mask: Path | None) -> tuple[Image, fits.Header]:
+    """Pixels in the unit of the header's GAIN (e-/ADU), with variance and mask.
+
+    The noise is that of the counts and of the header's READNOI; without that, that of the sky as it is found.
+
+    Raises
+    ------
+    BadData
+        A file is unreadable, shapes differ, or the header lacks what is needed.
+    """
+    header = _header(path)
+    if mask is not None and "READNOI" in header:
+        return science_image(path, mask)
+    data, bits = _pixels(path), _mask_plane(path, mask)
+    gain = number(header, "GAIN")
+    if gain is None or gain <= 0:
+        raise BadData(f"{path.name}: GAIN is {header.get('GAIN')!r}; expected electrons per unit of the pixels, over 0")
+    if bits is not None and bits.shape != data.shape:
+        raise BadData(f"{path.name}: a mask of {bits.shape} pixels for an image of {data.shape}; expected the same")
+    flags = np.zeros(data.shape, np.uint16)
+    if bits is not None:
+        flags[bits != 0] = MaskBit.DEAD
+    flags[~np.isfinite(data)] |= np.uint16(MaskBit.NAN)
+    good = flags == 0
+    noise = sky_variance(data, ~good) if good.any() else None
+    if noise is None:
+        raise BadData(f"{path.name}: its mask leaves {good.sum()} pixels, too few to tell the noise by")
+    variance = noise + np.maximum(np.nan_to_num(data - np.median(data[good])), 0) / gain
+    return Image(data, variance.astype(np.float32), flags), header
+
+
+def _open(path: Path) -> fits.HDUList:
+    try:
+        return fits.open(path, memmap=False)
+    except (OSError, TypeError, ValueError) as error:
+        raise BadData(f"{path.name}: not readable as FITS ({error}); fetch it again, or take it away") from error
+
+
+def _first(hdus: fits.HDUList, path: Path) -> fits.PrimaryHDU:
+    for hdu in hdus:
+        if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.name not in PLANES:
+            return hdu
+    raise BadData(f"{path.name}: no image of two axes; expected a science image")
+
+
+def _header(path: Path) -> fits.Header:
+    """Of the first image; the date in OBSMJD whatever the camera calls it."""
+    with _open(path) as hdus:
+        hdu = _first(hdus, path)
+        header = hdu.header.copy()
+        if hdu is not hdus[0]:  # date and filter may stand in the primary header alone
+            header.extend(hdus[0].header, unique=True, strip=True)
+    if "OBSMJD" not in header and "MJD-OBS" in header:
+        header["OBSMJD"] = header["MJD-OBS"]
+    return header
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with _open(path) as hdus:
+        return np.ascontiguousarray(_first(hdus, path).data, np.float32)
+
+
+def _mask_plane(path: Path, mask: Path | None) -> np.ndarray | None:
+    if mask is not None:
+        with _open(mask) as hdus:
+            return np.asarray(_first(hdus, mask).data)
+    with _open(path) as hdus:
+        found = next((hdu for hdu in hdus if hdu.name in PLANES), None)
+        return None if found is None else np.asarray(found.data)

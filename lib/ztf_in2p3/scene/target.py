@@ -1,0 +1,106 @@
+"""What a light curve is made of: a place on the sky, bands, and when the source may shine."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from ztf_in2p3.periods import Period
+
+MJD_ORDINAL = 678576
+"""Day of the proleptic Gregorian calendar, as `date.toordinal` counts, of MJD 0."""
+_KNOWN = {"name", "ra", "dec", "bands", "shines", "period"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """A transient."""
+
+    name: str
+    ra: float
+    dec: float
+    """ICRS, degrees."""
+    bands: tuple[str, ...]
+    """Filters, as the exposures name them: zg, zr, zi."""
+    shines: Period
+    """Nights (UT) on which the source may shine; on all others its flux is zero by assumption."""
+    period: Period | None = None
+    """Nights of the exposures to use; all there are if not given."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*", self.name):
+            raise ValueError(
+                f"target {self.name!r}: a name has letters, digits and + . _ - only, it becomes a folder's"
+            )
+        if not (0 <= self.ra < 360 and -90 <= self.dec <= 90):
+            raise ValueError(f"target {self.name}: ra {self.ra}, dec {self.dec} is no place on the sky (degrees)")
+        if not self.bands or len(set(self.bands)) < len(self.bands):
+            raise ValueError(f"target {self.name}: bands {self.bands}; expected different ones, at least one")
+
+    def may_shine(self, mjd: float) -> bool:
+        return _night(mjd) in self.shines
+
+    def wants(self, mjd: float) -> bool:
+        """Whether an exposure of this date is to be used."""
+        return self.period is None or _night(mjd) in self.period
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any]) -> Self:
+        """From a table of a TOML file: name, ra, dec, bands, shines = [first, last night], period = [first, last].
+
+        Raises
+        ------
+        ValueError
+            Naming the target, what is wrong with it and what may stand there.
+        """
+        name = str(table.get("name", "without a name"))
+        strange, missing = sorted(set(table) - _KNOWN), sorted(_KNOWN - {"period"} - set(table))
+        if strange or missing:
+            wrong = [*(f"no {one}" for one in missing), *(f"strange {one}" for one in strange)]
+            raise ValueError(f"target {name}: {', '.join(wrong)}; expected {', '.join(sorted(_KNOWN))}")
+        try:
+            period = None if table.get("period") is None else _period(table["period"])
+            bands, place = tuple(str(band) for band in table["bands"]), (float(table["ra"]), float(table["dec"]))
+            return cls(name, *place, bands, _period(table["shines"]), period)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"target {name}: {error}") from None
+
+
+def read_targets(path: Path) -> list[Target]:
+    """Targets of a TOML file, its tables ``[[target]]``.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read, holds none, or one that cannot be; the message names file and target.
+    """
+    try:
+        tables = tomllib.loads(path.read_text()).get("target", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}; expected a TOML file with tables [[target]]") from None
+    if not tables or not isinstance(tables, list):
+        raise ValueError(f"{path}: no target; expected tables [[target]] with {', '.join(sorted(_KNOWN))}")
+    try:
+        targets = [Target.parse(table) for table in tables]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    twice = {one.name for one in targets if sum(other.name == one.name for other in targets) > 1}
+    if twice:
+        raise ValueError(f"{path}: several targets are named {', '.join(sorted(twice))}; their products would collide")
+    return targets
+
+
+def _night(mjd: float) -> date:
+    return date.fromordinal(MJD_ORDINAL) + timedelta(days=int(mjd // 1))
+
+
+def _period(ends: Any) -> Period:
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise ValueError(f"{ends!r} is no span of nights; expected [2019-04-05, 2019-08-01]")
+    first, last = (one if type(one) is date else date.fromisoformat(str(one)) for one in ends)
+    return Period(first, last)

@@ -1,0 +1,176 @@
+"""A tree of files on a disk, or on a network file system that many machines share."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.store.backends import Stat
+
+SPOOL = ".spool"
+"""Folder of unfinished files: on the same file system, so that publishing is a rename."""
+
+_PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN}
+"""What a network file system says when a file was replaced under its reader, or its server is busy."""
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    root: Path
+    host: str = ""
+    """Of this process: left-overs of a killed one are cleared by its own host only, where locks can be trusted."""
+
+    def uri(self, path: str) -> str:
+        return (self.root / path).as_uri()
+
+    def stat(self, path: str) -> Stat | None:
+        with _told():
+            try:
+                return _stat((self.root / path).stat())
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def read(self, path: str) -> bytes | None:
+        with _told():
+            try:
+                return (self.root / path).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def write(self, path: str, content: bytes) -> None:
+        with self._own_folder() as folder:
+            file = folder / "content"
+            file.write_bytes(content)
+            self.publish(file, path)
+
+    @contextmanager
+    def spool(self) -> Iterator[Path]:
+        self._clear_what_killed_processes_left()
+        with self._own_folder() as folder:
+            yield folder
+
+    def publish(self, file: Path, path: str, sha256: str = "") -> Stat:
+        target = self.root / path
+        with _told():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+                stat = _stat(os.fstat(opened.fileno()))  # a rename changes neither inode nor time
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return stat
+
+    @contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        """A second link to the file: a writer who replaces the first leaves this one alone."""
+        with ExitStack() as stack:
+            with _told():
+                link = self._link(self.root / path, stack)
+            yield link
+
+    def _link(self, file: Path, stack: ExitStack) -> Path:
+        file.stat()  # FileNotFoundError before anything is created
+        try:
+            link = stack.enter_context(self._own_folder()) / file.name
+            link.hardlink_to(file)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a store that we may only read, or a file system without links
+            return file
+        return link
+
+    def list(self, folder: str, prefix: str = "") -> Mapping[str, Stat]:
+        first, slash, rest = prefix.partition("/")
+        if slash:
+            return self.list(f"{folder}/{first}", rest)
+        found: dict[str, Stat] = {}
+        with _told():
+            for entry in self._entries(folder):
+                if not entry.name.startswith(prefix):
+                    continue
+                path = f"{folder}/{entry.name}"
+                if entry.is_dir():
+                    found |= self.list(path)
+                else:
+                    with suppress(FileNotFoundError):  # removed since it was listed
+                        found[path] = _stat((self.root / path).stat())
+        return found
+
+    def folders(self, folder: str) -> Sequence[str]:
+        with _told():
+            return sorted(entry.name for entry in self._entries(folder) if entry.is_dir())
+
+    def remove(self, path: str) -> None:
+        with _told():
+            (self.root / path).unlink(missing_ok=True)
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return tuple(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+
+    @contextmanager
+    def _own_folder(self) -> Iterator[Path]:
+        """A new folder, locked for as long as this process lives and needs it."""
+        folder, lock = self._claim()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+    def _claim(self) -> tuple[Path, int]:
+        (self.root / SPOOL).mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=f"{self.host}.", dir=self.root / SPOOL))
+            try:
+                lock = os.open(folder, os.O_RDONLY)
+            except FileNotFoundError:  # cleared by another process before it could be locked
+                continue
+            with suppress(OSError):  # without locks nothing is ever cleared
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+    def _clear_what_killed_processes_left(self) -> None:
+        for entry in self._entries(SPOOL):
+            if not entry.name.startswith(f"{self.host}."):
+                continue
+            folder = self.root / SPOOL / entry.name
+            with suppress(OSError):  # locked, so in use; or gone already
+                lock = os.open(folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(lock)
+
+
+def _stat(found: os.stat_result) -> Stat:
+    """The inode tells two files apart where the clock of the file system is coarse."""
+    return Stat(found.st_size, f"{found.st_mtime_ns}.{found.st_ino}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise TransientError(f"{error.filename}: {error.strerror}; the file system may answer later") from error
+        raise

@@ -1,0 +1,168 @@
+"""Objects in an S3 bucket.
+
+Endpoint, region and credentials come from where botocore looks for them (its own
+configuration files and variables); none is ever written down here.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import s3fs
+from aiobotocore.session import AioSession
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NoConnection
+
+from ztf_in2p3.errors import TransientError
+from ztf_in2p3.store.backends import Stat
+
+CLIENT: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+}
+"""Seconds, and tries below those that s3fs makes itself."""
+
+_PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT}
+_DIGEST = "sha256"
+"""Name of the metadata that tells our object from one that another writer put in its place."""
+
+
+@dataclass
+class S3Files:
+    bucket: str
+    prefix: str
+    client: Mapping[str, Any] = field(default_factory=lambda: CLIENT)
+    """Options of botocore's client configuration."""
+    _connected: s3fs.S3FileSystem | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_connected": None}  # a connection belongs to its process
+
+    @property
+    def _s3(self) -> s3fs.S3FileSystem:
+        if self._connected is None:
+            session = AioSession()
+            session.register_component("data_loader", _models())
+            self._connected = s3fs.S3FileSystem(
+                session=session, config_kwargs=dict(self.client), use_listings_cache=False, skip_instance_cache=True
+            )
+        return self._connected
+
+    def _key(self, path: str) -> str:
+        return f"{self.prefix}/{path}".strip("/")
+
+    def _name(self, path: str) -> str:
+        return f"{self.bucket}/{self._key(path)}"
+
+    def uri(self, path: str) -> str:
+        return f"s3://{self._name(path)}"
+
+    def stat(self, path: str) -> Stat | None:
+        found = self._head(path)
+        return None if found is None else Stat(found["ContentLength"], found["ETag"].strip('"'))
+
+    def _head(self, path: str) -> Mapping[str, Any] | None:
+        with self._told(path):
+            try:
+                return self._s3.call_s3("head_object", Bucket=self.bucket, Key=self._key(path))
+            except FileNotFoundError:
+                return None
+
+    def read(self, path: str) -> bytes | None:
+        with self._told(path):
+            try:
+                return self._s3.cat_file(self._name(path), max_concurrency=1)  # or it asks for the size first
+            except FileNotFoundError:
+                return None
+
+    def write(self, path: str, content: bytes) -> None:
+        with self._told(path):
+            self._s3.pipe_file(self._name(path), content)
+
+    @contextmanager
+    def spool(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="ztf_in2p3_") as folder:
+            yield Path(folder)
+
+    def publish(self, file: Path, path: str, sha256: str) -> Stat:
+        with self._told(path):
+            self._s3.put_file(str(file), self._name(path), Metadata={_DIGEST: sha256})
+        found = self._head(path)
+        size = file.stat().st_size
+        if found is None or found["ContentLength"] != size or found.get("Metadata", {}).get(_DIGEST) != sha256:
+            return Stat(size, "")  # another writer was here since: nothing is known of what is there now
+        return Stat(size, found["ETag"].strip('"'))
+
+    @contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        with self.spool() as folder:
+            file = folder / path.rsplit("/", 1)[-1]
+            with self._told(path):
+                self._s3.get_file(self._name(path), str(file))
+            yield file
+
+    def list(self, folder: str, prefix: str = "") -> Mapping[str, Stat]:
+        root = f"{self.bucket}/{self.prefix}".strip("/") + "/"
+        with self._told(folder):
+            # Asked for what is below an empty folder, it would look in two more ways whether the folder is a file.
+            found = self._s3.find(self.bucket, prefix=f"{self._key(folder)}/{prefix}", detail=True)
+        return {
+            name.removeprefix(root): Stat(entry["size"], entry["ETag"].strip('"'))
+            for name, entry in found.items()
+            if entry["type"] == "file"
+        }
+
+    def folders(self, folder: str) -> Sequence[str]:
+        with self._told(folder):
+            try:
+                entries = self._s3.ls(self._name(folder), detail=True, refresh=True)
+            except FileNotFoundError:
+                return ()
+        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+
+    def remove(self, path: str) -> None:
+        with self._told(path):
+            self._s3.rm_file(self._name(path))
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """Sort the many errors of the layers below by what to do about them."""
+        try:
+            yield
+        except NoCredentialsError as error:
+            raise PermissionError(
+                f"{self.uri(path)}: no credentials found; put a profile in ~/.aws or set AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY"
+            ) from error
+        except PermissionError as error:
+            raise PermissionError(f"{self.uri(path)}: access denied ({error}); check the credentials") from error
+        except (HTTPClientError, NoConnection, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise TransientError(f"{self.uri(path)}: no answer ({error})") from error
+        except OSError as error:
+            status = _http_status(error)
+            if error.errno in _PASSING or status == 429 or status >= 500:
+                raise TransientError(f"{self.uri(path)}: the server is busy or failed ({error})") from error
+            raise
+
+
+@cache
+def _models() -> Any:
+    """What botocore knows of its services, read once a process: 0.2 s, which each store opened would cost again."""
+    return AioSession().get_component("data_loader")
+
+
+def _http_status(error: OSError) -> int:
+    """Status behind an error that s3fs translated; 0 if unknown."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return 0
+    return int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,81 @@
+"""Parquet files whose bytes depend on nothing but the table in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ztf_in2p3.errors import BadData
+
+ROWS_OF_A_GROUP = 1 << 17
+"""A reader of a few stars decodes at most so many."""
+
+
+_HOW: dict[str, Any] = {
+    "version": "2.6", "compression": "zstd", "compression_level": 3, "write_statistics": True, "store_schema": True
+}  # fmt: skip
+
+
+def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a table; equal tables give equal bytes, however they were put together in memory.
+
+    Parameters
+    ----------
+    table
+        Metadata of its fields (unit, description) and of its schema are kept.
+    metadata
+        Added to the schema's.
+    """
+    told = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (metadata or {}).items()}}
+    table = pa.table(
+        [_one_chunk(column) for column in table.columns],
+        schema=table.schema.with_metadata({key: told[key] for key in sorted(told)}),
+    )
+    pq.write_table(table, path, row_group_size=ROWS_OF_A_GROUP, **_HOW)
+
+
+def write_parts(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write a table that is longer than memory: tables of one schema, each a group of rows."""
+    with pq.ParquetWriter(path, schema, **_HOW) as file:
+        for part in parts:
+            file.write_table(part.cast(schema), row_group_size=ROWS_OF_A_GROUP)
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table, or some of its columns in the order asked for.
+
+    Raises
+    ------
+    BadData
+        The file is no Parquet file, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+            if missing:
+                raise BadData(f"{path}: no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}")
+            table = file.read() if columns is None else file.read(list(columns)).select(list(columns))
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise BadData(f"{path} cannot be read as Parquet ({error}); make or fetch it again") from error
+    return table
+
+
+def read_parts(path: Path) -> Iterator[pa.Table]:
+    """The groups of rows of a table, one after the other."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Without the traces of its history: chunks, and the order of entries in a dictionary."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type).combine_chunks().dictionary_encode().cast(kind)
+    return column.combine_chunks()

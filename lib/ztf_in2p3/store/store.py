@@ -1,0 +1,306 @@
+"""What has been made, and whether it still is what it was."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ztf_in2p3 import recipes
+from ztf_in2p3.errors import MissingProduct, TransientError
+from ztf_in2p3.products import Built, Kind, ProductRef
+from ztf_in2p3.store.backends import Files, Stat
+from ztf_in2p3.store.index import Row, group, index_path, read_index, write_index
+from ztf_in2p3.store.manifest import Manifest, Provenance, fingerprint, plain
+
+MANIFEST = "manifest.json"
+_AT_ONCE = 16
+"""Manifests read at the same time where an index lacks them."""
+_TRIES = 5
+"""Looks at a product that is being rewritten."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Products in one place; the only truth about what exists.
+
+    A product is there if its manifest is, and if the file is what the manifest says.  Writers
+    remove the old manifest, put the new file in place whole, and write the new manifest last;
+    so a reader at any moment, and a writer killed at any moment, leave the old product, none,
+    or the new one.  Until the new file is complete the old product stays: a remake that fails
+    takes nothing away.  Everything pickles and can be used from many processes at once.
+    """
+
+    files: Files
+    provenance: Provenance
+
+    def build(
+        self,
+        ref: ProductRef,
+        recipe: object | None,
+        inputs: Sequence[Built],
+        make: Callable[[Path], Mapping[str, Any] | None],
+    ) -> Built:
+        """The product made by this recipe of these inputs: found if it is there, else made.
+
+        Parameters
+        ----------
+        recipe
+            None for what is not computed here.
+        inputs
+            In a fixed order, which is part of the product's fingerprint.
+        make
+            Writes the file to the path it is given (a hard link to an existing file will do) and
+            returns small facts to note in the manifest.
+
+        Raises
+        ------
+        ValueError
+            The address belongs to another recipe, or `make` wrote nothing.
+        """
+        if recipe is not None and recipes.digest(recipe) != ref.recipe:
+            raise ValueError(
+                f"{ref.path} is no address of a product of {recipe}: its digest is {recipes.digest(recipe)}"
+            )
+        asked = fingerprint(ref.kind, recipe, inputs)
+        there = self._found(ref)
+        if there is not None and there.fingerprint == asked:
+            return there.built
+
+        started, wall, cpu = self.provenance.now(), self.provenance.wall(), self.provenance.cpu()
+        with self.files.spool() as folder:
+            file = folder / ref.file_name
+            about = plain(make(file) or {})
+            if file.is_symlink() or not file.is_file():
+                raise ValueError(
+                    f"{ref.label}: expected to be given the file {ref.file_name}, found none after making it"
+                )
+            made = Manifest(
+                ref, _sha256(file), file.stat().st_size, "", tuple(inputs),
+                None if recipe is None else recipes.canonical(recipe), asked,
+                self.provenance.package, self.provenance.git, self.provenance.host,
+                started, self.provenance.wall() - wall, self.provenance.cpu() - cpu, about,
+            )  # fmt: skip
+            self.files.remove(_manifest_path(ref))
+            stat = self.files.publish(file, _path(ref), made.sha256)
+            self._write(replace(made, stamp=stat.stamp))
+        return replace(made.built, found=False)
+
+    def find(self, ref: ProductRef) -> Built | None:
+        """The product at this address, whatever it was made of; None if there is none.
+
+        Size and stamp are compared with the manifest; the content only where the stamp differs.
+        """
+        there = self._found(ref)
+        return None if there is None else there.built
+
+    def require(self, ref: ProductRef) -> Built:
+        """As `find`, but raises MissingProduct."""
+        there = self.find(ref)
+        if there is None:
+            raise MissingProduct(f"{ref.label} is not in {self.uri(ref)}; run the flow that makes it first")
+        return there
+
+    @contextmanager
+    def open(self, product: Built | ProductRef) -> Iterator[Path]:
+        """A local file with the verified content of a product, unaffected by later writers.
+
+        Its name is the product's; it may be gone at the end.  Given a `Built`, the content is
+        exactly what was built.
+
+        Raises
+        ------
+        MissingProduct
+            It is not there, or is not what it was: it was damaged (then it counts as missing
+            from now on, and the next run makes it again) or made anew of other inputs.
+        """
+        with ExitStack() as stack:
+            yield self._verified(product, stack)
+
+    def list(self, kind: Kind, recipe: str | None = None, prefix: str = "") -> builtins.list[Built]:
+        """All products of a kind that are there, sorted; of one recipe, of data ids that start with the prefix.
+
+        One listing and one read a night (the index), however many products the night has.
+        """
+        listed = [
+            built
+            for one in (self.files.folders(kind) if recipe is None else [recipe])
+            for built in self._list(f"{kind}/{one}", prefix)
+        ]
+        return sorted(listed, key=lambda built: built.ref)
+
+    def remove(self, ref: ProductRef) -> None:
+        """Take a product away; that it is not there is no error."""
+        self.files.remove(_manifest_path(ref))
+        self.files.remove(_path(ref))
+
+    def verify(self, kind: Kind | None = None) -> builtins.list[str]:
+        """Hash every product (of one kind) and say what is wrong; empty if nothing is."""
+        return [problem for one in (Kind if kind is None else [kind]) for problem in self._problems(one)]
+
+    def manifest(self, ref: ProductRef) -> Manifest:
+        """What is noted about a product; MissingProduct if nothing is."""
+        there = self._manifest(ref)
+        if there is None:
+            raise MissingProduct(f"{ref.label} has no manifest in {self.uri(ref)}; run the flow that makes it first")
+        return there
+
+    def uri(self, ref: ProductRef) -> str:
+        return self.files.uri(_path(ref))
+
+    # --- one product
+
+    def _manifest(self, ref: ProductRef) -> Manifest | None:
+        there = _parsed(_manifest_path(ref), self.files.read(_manifest_path(ref)))
+        return there if there is not None and there.ref.file_name == ref.file_name else None
+
+    def _write(self, manifest: Manifest) -> None:
+        self.files.write(_manifest_path(manifest.ref), str(manifest).encode())
+
+    def _found(self, ref: ProductRef) -> Manifest | None:
+        there, stat = self._manifest(ref), self.files.stat(_path(ref))
+        if there is None or stat is None or stat.size != there.size:
+            return None
+        if stat.stamp == there.stamp:
+            return there
+        try:
+            with self.files.local(_path(ref)) as file:
+                if _sha256(file) != there.sha256:
+                    return None
+        except FileNotFoundError:
+            return None
+        with suppress(OSError, TransientError):  # only to spare the next reader the work
+            if self._manifest(ref) == there:
+                self._write(replace(there, stamp=stat.stamp))
+        return there
+
+    def _verified(self, product: Built | ProductRef, stack: ExitStack) -> Path:
+        ref, asked = (product.ref, product.sha256) if isinstance(product, Built) else (product, None)
+        file, found = self._local(ref, stack) if asked else (None, None)
+        if file is not None and found == asked:
+            return file
+        before = None
+        for _ in range(_TRIES):
+            there = self._manifest(ref)
+            if there is None:
+                raise MissingProduct(f"{ref.label} is not in {self.uri(ref)}; run the flow that makes it first")
+            if there == before:  # no writer was here: they remove the manifest first
+                with suppress(OSError):
+                    self.files.remove(_manifest_path(ref))
+                raise MissingProduct(
+                    f"{self.uri(ref)} was damaged: sha256 {found}, expected {there.sha256}; "
+                    "run the flow that makes it again"
+                )
+            file, found = self._local(ref, stack)
+            if file is not None and found == there.sha256:
+                if asked in (None, found):
+                    return file
+                raise MissingProduct(
+                    f"{self.uri(ref)} was made anew since it was looked up: sha256 {found}, expected {asked}; "
+                    "start this run again"
+                )
+            before = there
+        raise TransientError(f"{self.uri(ref)} is being rewritten faster than it can be read; try again")
+
+    def _local(self, ref: ProductRef, stack: ExitStack) -> tuple[Path | None, str | None]:
+        try:
+            file = stack.enter_context(self.files.local(_path(ref)))
+        except FileNotFoundError:
+            return None, None
+        return file, _sha256(file)
+
+    # --- many products
+
+    def _list(self, folder: str, prefix: str) -> builtins.list[Built]:
+        files = self.files.list(folder, _safe(prefix))
+        groups: dict[str, dict[str, Stat]] = {}
+        for path, stat in files.items():
+            data_id, _, name = path.removeprefix(f"{folder}/").rpartition("/")
+            if name == MANIFEST and data_id.startswith(prefix):
+                groups.setdefault(group(data_id), {})[path] = stat
+        return [
+            built
+            for name, listed in groups.items()
+            for there in self._indexed(index_path(folder, name), listed, f"{folder}/{prefix}")
+            if (built := self._as_listed(there, files.get(_path(there.ref)))) is not None
+        ]
+
+    def _as_listed(self, there: Manifest, stat: Stat | None) -> Built | None:
+        if stat == Stat(there.size, there.stamp):
+            return there.built
+        return None if stat is None else self.find(there.ref)
+
+    def _indexed(self, index: str, listed: Mapping[str, Stat], scope: str) -> Iterable[Manifest]:
+        """The manifests listed, from the index where it has them; it is brought up to date within the scope."""
+        known = read_index(self.files, index)
+        rows = {path: known[path] for path, stat in listed.items() if path in known and known[path].stat == stat}
+        manifests = {path: there for path, row in rows.items() if (there := _parsed(path, row.text.encode()))}
+        new = [path for path in listed if path not in manifests]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for path, content in zip(new, pool.map(self.files.read, new), strict=True):
+                there = _parsed(path, content)
+                if there is not None:
+                    manifests[path], rows[path] = there, Row(listed[path], str(there))
+        kept = {path: rows[path] for path in manifests}
+        kept |= {path: row for path, row in known.items() if not path.startswith(scope)}
+        if kept != known:
+            with suppress(OSError, TransientError):  # the index only spares work
+                write_index(self.files, index, kept)
+        return manifests.values()
+
+    def _problems(self, kind: Kind) -> Iterator[str]:
+        files = self.files.list(kind)
+        for path in sorted(files):
+            folder, _, name = path.rpartition("/")
+            if name != MANIFEST:
+                if f"{folder}/{MANIFEST}" not in files:
+                    yield f"{self.files.uri(path)} has no manifest, so is no product; remove it or make it again"
+                continue
+            there = _parsed(path, self.files.read(path))
+            if there is None:
+                yield f"{self.files.uri(path)} is no manifest of this place; make the product again"
+                continue
+            with ExitStack() as stack:
+                _, found = self._local(there.ref, stack)
+            if found != there.sha256:
+                yield (
+                    f"{self.uri(there.ref)} is not what its manifest says: sha256 {found or 'of nothing: no file'}, "
+                    f"expected {there.sha256}; make it again"
+                )
+
+
+def _parsed(path: str, content: bytes | None) -> Manifest | None:
+    """A manifest, if it is one and belongs where it lies."""
+    if content is None:
+        return None
+    try:
+        there = Manifest.parse(content.decode())
+        return there if _manifest_path(there.ref) == path else None
+    except ValueError:
+        return None
+
+
+def _path(ref: ProductRef) -> str:
+    if "/" in ref.file_name or ref.file_name == MANIFEST:
+        raise ValueError(f"{ref.file_name!r} cannot be the name of a product's file")
+    return _safe(ref.path)
+
+
+def _manifest_path(ref: ProductRef) -> str:
+    return _safe(f"{ref.address}/{MANIFEST}")
+
+
+def _safe(path: str) -> str:
+    if path.startswith("/") or "//" in path or {".", ".."} & set(path.split("/")):
+        raise ValueError(f"{path!r} would lead out of the store")
+    return path
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

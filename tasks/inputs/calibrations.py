@@ -1,0 +1,200 @@
+"""Which masters detrend an exposure, and what pockets were measured for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from tasks.quality import Verdicts
+from tasks.runtime.outcome import SetAside
+from tasks.runtime.reading import opened
+from ztf_in2p3.detrend.choice import Candidate, choose
+from ztf_in2p3.detrend.verdicts import GOOD, Ruling
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, Value, ccd_of, part_of, period_of
+from ztf_in2p3.recipes import QuadrantRecipe, digest
+from ztf_in2p3.sensor.pocket import EQUILIBRIUM, LAST_NIGHT_WITHOUT
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A calibration, what is thought of it, and why it serves."""
+
+    built: Built
+    quality: str = GOOD
+    verdict: Built | None = None
+    """What says so; None if nobody judged it."""
+
+    @property
+    def inputs(self) -> list[Built]:
+        return [self.built] if self.verdict is None else [self.built, self.verdict]
+
+    def cards(self, what: str, name: str, night: date) -> dict[str, tuple[Value, str]]:
+        """For the header of what it detrended; `what`: four letters, ``BIAS``."""
+        return {
+            f"{what}FILE": (self.built.ref.file_name, name),
+            f"{what}DAYS": (period_of(self.built.ref).distance(night), "nights between it and the exposure"),
+            f"{what}QUAL": (self.quality, f"quality of the {name}"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Masters that detrend one CCD exposure."""
+
+    bias: Chosen
+    flat: Chosen
+    focal_plane: Built
+    bad_pixels: Built | None = None
+    """Of the flat's filter and period; None: the archive's mask alone serves."""
+    fringes: Chosen | None = None
+    """None: they are left in the image."""
+    pocket: Chosen | None = None
+    """Measured; None: there was none yet, or the recipe does not ask for it."""
+
+    @property
+    def inputs(self) -> list[Built]:
+        of_pocket = self.pocket.inputs if self.pocket else []
+        return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps, *self.fringe_maps, *of_pocket]
+
+    @property
+    def maps(self) -> list[Built]:
+        return [] if self.bad_pixels is None else [self.bad_pixels]
+
+    @property
+    def fringe_maps(self) -> list[Built]:
+        return [] if self.fringes is None else [self.fringes.built]
+
+    def cards(self, night: date) -> dict[str, tuple[Value, str]]:
+        """For the header of what they detrended."""
+        return {
+            **self.bias.cards("BIAS", "master bias", night),
+            **self.flat.cards("FLAT", "master flat", night),
+            "BPIXFILE": (self.bad_pixels.ref.file_name if self.bad_pixels else "", "bad pixels of ours"),
+            **(self.fringes.cards("FRNG", "fringe maps", night) if self.fringes else {}),
+            **(self.pocket.cards("POCK", "pocket calibration", night) if self.pocket else {}),
+        }
+
+
+ByPeriod = dict[Period, Built]
+
+
+class Calibrations:
+    """The calibrations of a recipe that the store holds, asked for by exposure."""
+
+    def __init__(self, store: Store, recipe: QuadrantRecipe, said: Sequence[Ruling] | None = None) -> None:
+        """`said`: by an operator; None: what the operator's file says."""
+        self._recipe = recipe
+        self._bias = self._by_part(store.list(Kind.BIAS, digest(recipe.bias)))
+        self._flat = self._by_part(store.list(Kind.FLAT, digest(recipe.flat)))
+        self._focal_plane = self._by_part(store.list(Kind.FOCAL_PLANE, digest(recipe.focal_plane)))
+        maps = store.list(Kind.BAD_PIXELS, digest(recipe.bad_pixel_map)) if recipe.mask_bad_pixels else []
+        self._bad_pixels = self._by_part(maps)
+        fringes = store.list(Kind.FRINGE, digest(recipe.fringe_maps)) if recipe.fringes else []
+        self._fringes = self._by_part(fringes)
+        self._measures_pocket = recipe.sensor.pocket == EQUILIBRIUM
+        self._pocket = self._by_part(store.list(Kind.POCKET, digest(recipe.pocket)) if self._measures_pocket else [])
+        self._of_bias = Verdicts(store, recipe.bias_verdict, said)
+        self._of_flat = Verdicts(store, recipe.flat_verdict, said)
+
+    @staticmethod
+    def _by_part(masters: Iterable[Built]) -> dict[str, ByPeriod]:
+        """Calibrations by what they are of (``c03``, ``zg/c03``, ``zg``), then by period."""
+        found: dict[str, ByPeriod] = defaultdict(dict)
+        for master in masters:
+            found[part_of(master.ref)][period_of(master.ref)] = master
+        return found
+
+    def of(self, ccd: CcdExposure) -> Calibration:
+        """The best of each kind; the level of the focal plane and the bad pixels are those of the flat's own period.
+
+        Raises
+        ------
+        MissingProduct
+            There is none, or none good enough, within the recipe's tolerance.
+        """
+        c, filter = _part(ccd), ccd.exposure.filter
+        bias = self.bias(ccd)
+        flat = self._chosen("flat", self._flat.get(f"{filter}/{c}", {}), ccd, self._of_flat)
+        period, levels = period_of(flat.built.ref), self._focal_plane.get(str(filter), {})
+        if period not in levels:
+            raise MissingProduct(
+                f"{ccd}: {flat.built.ref.address} has no focal-plane level; run calibrate for its period"
+            )
+        bad_pixels = self._bad_pixels.get(f"{filter}/{c}", {}).get(period)
+        return Calibration(bias, flat, levels[period], bad_pixels, self._fringes_of(ccd), self.pocket(ccd))
+
+    def bias(self, ccd: CcdExposure) -> Chosen:
+        """As `of`, the bias alone."""
+        return self._chosen("bias", self._bias.get(_part(ccd), {}), ccd, self._of_bias)
+
+    def pocket(self, ccd: CcdExposure) -> Chosen | None:
+        """As `of`, the measured pockets alone; None if the exposure was before there were any, or needs none."""
+        if not self._measures_pocket or ccd.exposure.night <= LAST_NIGHT_WITHOUT:
+            return None
+        try:
+            return self._chosen("pocket", self._pocket.get(_part(ccd), {}), ccd)
+        except MissingProduct as error:
+            raise MissingProduct(f"{error}; pockets are measured by the flow pocket") from None
+
+    def _fringes_of(self, ccd: CcdExposure) -> Chosen | None:
+        """Only zi has them."""
+        filter = ccd.exposure.filter
+        if not (self._recipe.fringes and filter is Filter.ZI):
+            return None
+        return self._chosen("fringe maps", self._fringes.get(f"{filter}/c{ccd.ccdid:02d}", {}), ccd)
+
+    def _chosen(self, what: str, found: ByPeriod, ccd: CcdExposure, verdicts: Verdicts | None = None) -> Chosen:
+        """By the recipe's rule; calibrations of a kind that nobody judges are good."""
+        candidates = [
+            Candidate(period, *(verdicts.quality(built) if verdicts else ())) for period, built in found.items()
+        ]
+        try:
+            best = choose(
+                candidates,
+                ccd.exposure.night,
+                tolerance_days=self._recipe.tolerance_days,
+                rule=self._recipe.choice,
+                suspects=self._recipe.suspects,
+            )
+        except MissingProduct as error:
+            raise MissingProduct(f"{ccd}, {what}: {error}") from None
+        built = found[best.period]
+        return Chosen(built, best.quality, verdicts.of(built) if verdicts else None)
+
+
+def pockets_for(
+    frames: Mapping[Key, Sequence[Built]], calibrations: Calibrations
+) -> tuple[dict[Key, Chosen | None], list[SetAside]]:
+    """Measured pockets for groups of raw frames of one CCD each, chosen for the one in the middle; what has none."""
+    found: dict[Key, Chosen | None] = {}
+    aside = []
+    for key, raws in frames.items():
+        ccd = ccd_of(raws[len(raws) // 2].ref)
+        try:
+            found[key] = calibrations.pocket(ccd)
+        except MissingProduct as error:
+            aside.append(SetAside.because(f"{len(raws)} frames about {ccd}", error))
+    return found, aside
+
+
+def _part(ccd: CcdExposure) -> str:
+    return f"c{ccd.ccdid:02d}"
+
+
+def read_pockets(store: Store, chosen: Chosen | None) -> CcdPockets | None:
+    """Pockets as measured, if any were chosen."""
+    if chosen is None:
+        return None
+    with opened(store, [chosen.built]) as (path,):
+        return CcdPockets.of(read_table(path))

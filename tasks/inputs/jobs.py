@@ -1,0 +1,146 @@
+"""All that makes the products of one CCD exposure: its files, its masters, its stars."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from tasks.inputs.calibrations import Calibration, Calibrations
+from tasks.inputs.references import StarPartitions
+from tasks.inputs.selection import frames
+from tasks.runtime.outcome import SetAside
+from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.identifiers import CcdExposure, Exposure
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, Kind, ccd_of, quadrant_of
+from ztf_in2p3.recipes import QuadrantRecipe
+from ztf_in2p3.store import Store
+
+ByQuadrant = dict[int, Built]
+"""Products by qid."""
+
+
+@dataclass(frozen=True, slots=True)
+class CcdJob:
+    """A raw frame with what detrends it and what is measured on it."""
+
+    ccd: CcdExposure
+    raw: Built
+    headers: ByQuadrant
+    masks: ByQuadrant
+    calibration: Calibration
+    stars: list[Built] = field(default_factory=list)
+
+    @property
+    def placed(self) -> ByQuadrant:
+        """What says where on the sky the quadrants are."""
+        return self.headers
+
+    @property
+    def inputs(self) -> list[Built]:
+        """Of the detrended image; the stars come on top for a catalogue."""
+        return [self.raw, *self.headers.values(), *self.masks.values(), *self.calibration.inputs]
+
+
+@dataclass(frozen=True, slots=True)
+class ScienceJob:
+    """The archive's own science images of a CCD exposure."""
+
+    ccd: CcdExposure
+    images: ByQuadrant
+    masks: ByQuadrant
+    stars: list[Built] = field(default_factory=list)
+
+    @property
+    def placed(self) -> ByQuadrant:
+        return self.images
+
+    @property
+    def inputs(self) -> list[Built]:
+        return [*self.images.values(), *self.masks.values()]
+
+
+Job = TypeVar("Job", CcdJob, ScienceJob)
+
+
+def ccd_jobs(
+    store: Store, period: Period, recipe: QuadrantRecipe, **which: Collection
+) -> tuple[dict[Exposure, list[CcdJob]], list[SetAside]]:
+    """Exposures of a period that can be detrended, and what cannot, with the reason.
+
+    ``which``: filters and ccdids, as for `tasks.inputs.selection.frames`.
+    """
+    calibrations = Calibrations(store, recipe)
+    headers, aside = placed(frames(store, Kind.HEADER, period, **which))
+    masks = by_quadrant(frames(store, Kind.MASK, period, **which))
+    ready: dict[Exposure, list[CcdJob]] = defaultdict(list)
+    for raw in frames(store, Kind.RAW, period, **which):
+        ccd = ccd_of(raw.ref)
+        try:
+            if ccd not in headers:
+                raise BadData(
+                    f"{ccd}: no science header with a WCS for any of its quadrants; "
+                    "run the flow download again, or leave the exposure out"
+                )
+            job = CcdJob(ccd, raw, headers[ccd], masks.get(ccd, {}), calibrations.of(ccd))
+        except (BadData, MissingProduct) as error:
+            aside.append(SetAside.because(str(ccd), error))
+        else:
+            ready[ccd.exposure].append(job)
+    return dict(ready), aside
+
+
+def science_jobs(
+    store: Store, period: Period, **which: Collection
+) -> tuple[dict[Exposure, list[ScienceJob]], list[SetAside]]:
+    """The archive's science images of a period, each with its mask."""
+    images, aside = placed(frames(store, Kind.SCIENCE, period, **which))
+    masks = by_quadrant(frames(store, Kind.MASK, period, **which))
+    ready: dict[Exposure, list[ScienceJob]] = defaultdict(list)
+    for ccd, of_ccd in images.items():
+        with_mask = {qid: image for qid, image in of_ccd.items() if qid in masks.get(ccd, {})}
+        aside += [
+            SetAside(image.ref.file_name, "MissingProduct: its mask is not in the store; run the flow download again")
+            for qid, image in of_ccd.items()
+            if qid not in with_mask
+        ]
+        if with_mask:
+            job = ScienceJob(ccd, with_mask, {qid: masks[ccd][qid] for qid in with_mask})
+            ready[ccd.exposure].append(job)
+    return dict(ready), aside
+
+
+def with_stars(
+    ready: dict[Exposure, list[Job]], partitions: StarPartitions | None
+) -> tuple[dict[Exposure, list[Job]], list[SetAside]]:
+    """The same jobs, each with the reference stars around it, if there are any to look for."""
+    if partitions is None:
+        return ready, []
+    found: dict[Exposure, list[Job]] = defaultdict(list)
+    aside = []
+    for job in (job for jobs in ready.values() for job in jobs):
+        try:
+            stars = partitions.around(job.placed.values())
+        except MissingProduct as error:
+            aside.append(SetAside.because(str(job.ccd), error))
+        else:
+            found[job.ccd.exposure].append(replace(job, stars=stars))
+    return dict(found), aside
+
+
+def placed(files: Iterable[Built]) -> tuple[dict[CcdExposure, ByQuadrant], list[SetAside]]:
+    """Headers or images by CCD exposure and qid, without those that cannot place a star."""
+    seeing, blind = [], []
+    for file in files:
+        (seeing if file.about.get("wcs", True) else blind).append(file)
+    reason = "BadData: its header has no WCS (astrometry failed at the archive), so no star can be placed on it"
+    return by_quadrant(seeing), [SetAside(file.ref.file_name, reason) for file in blind]
+
+
+def by_quadrant(files: Iterable[Built]) -> dict[CcdExposure, ByQuadrant]:
+    found: dict[CcdExposure, ByQuadrant] = defaultdict(dict)
+    for file in files:
+        found[ccd_of(file.ref)][quadrant_of(file.ref).qid] = file
+    return dict(found)

@@ -1,0 +1,83 @@
+"""Which frames of the store belong together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from tasks.runtime.outcome import SetAside
+from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.identifiers import Filter, ImageType
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccdid_of, exposure_of
+from ztf_in2p3.store import Store
+
+T = TypeVar("T")
+
+
+def frames(
+    store: Store,
+    kind: Kind,
+    period: Period,
+    image_type: ImageType = ImageType.OBJECT,
+    *,
+    filters: Collection[Filter] | None = None,
+    ccdids: Collection[int] | None = None,
+    recipe: str = NO_RECIPE,
+) -> list[Built]:
+    """What the store holds of some nights, exposure by exposure in order of time: the archive's files, or what a
+    recipe (its digest) made of them."""
+    nights = [period.first + timedelta(days=day) for day in range((period.last - period.first).days + 1)]
+    return [
+        built
+        for night in nights
+        for built in sorted(store.list(kind, recipe, prefix=f"{night:%Y%m%d}"), key=lambda built: built.ref)
+        for exposure in [exposure_of(built.ref)]
+        if exposure.image_type is image_type
+        and (filters is None or exposure.filter in filters)
+        and (ccdids is None or ccdid_of(built.ref) in ccdids)
+    ]
+
+
+def lacking(frames_of: Mapping[str, Collection[Built]], period: Period) -> tuple[SetAside, ...]:
+    """Which sorts of calibration frames a period has none of."""
+    error = MissingProduct("the store has no such frames; run the flow download, or rely on another period's masters")
+    return tuple(
+        SetAside.because(f"{sort} frames of {period}", error) for sort, found in frames_of.items() if not found
+    )
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly chosen, the first and the last included."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(most - 1, 1))] for i in range(most)]
+
+
+def grouped(products: Iterable[Built], *keys: Callable[[ProductRef], Any]) -> dict[tuple[Any, ...], list[Built]]:
+    """Products by what their addresses say."""
+    found: dict[tuple[Any, ...], list[Built]] = defaultdict(list)
+    for product in products:
+        found[tuple(key(product.ref) for key in keys)].append(product)
+    return dict(sorted(found.items()))
+
+
+def by_ccd(raws: Iterable[Built], *, last_of_night: int = 0) -> dict[int, list[Built]]:
+    """Raw frames of each CCD; only the last ones of each night unless 0."""
+    nights: dict[int, dict[object, list[Built]]] = defaultdict(lambda: defaultdict(list))
+    for raw in raws:
+        nights[ccdid_of(raw.ref)][exposure_of(raw.ref).night].append(raw)
+    return {
+        ccdid: [raw for some in each.values() for raw in (some[-last_of_night:])]
+        for ccdid, each in sorted(nights.items())
+    }
+
+
+def by_led(raws: Iterable[Built]) -> dict[tuple[Filter, int, int], list[Built]]:
+    """Flat frames of each (filter, LED, CCD); the LED is what the file's own header said when it arrived."""
+    grouped: dict[tuple[Filter, int, int], list[Built]] = defaultdict(list)
+    for raw in raws:
+        grouped[exposure_of(raw.ref).filter, int(raw.about.get("led") or 0), ccdid_of(raw.ref)].append(raw)
+    return dict(sorted(grouped.items()))

@@ -1,0 +1,270 @@
+"""Which exposures have a target on them, where their pixels come from, and why others are left out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from tasks.inputs.jobs import CcdJob, ccd_jobs
+from tasks.inputs.references import StarPartitions
+from tasks.reduction import detrend
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.reading import opened
+from ztf_in2p3.archive.header import image_shape
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.stars import unit_vectors, wcs_of
+from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.image import Image
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import (
+    NO_RECIPE,
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    ccd_of,
+    exposure_of,
+    image_mask_ref,
+    image_ref,
+    quadrant_of,
+)
+from ztf_in2p3.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe, QuadrantRecipe
+from ztf_in2p3.scene.curve_table import Unused
+from ztf_in2p3.scene.images import ImageFile, find_images, image_facts, read_image
+from ztf_in2p3.scene.inputs import how_far_inside, why_not
+from ztf_in2p3.scene.target import Target
+from ztf_in2p3.store import Store
+
+Curve = tuple[Target, str]
+"""A target in one band."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A quadrant exposure, or an image from elsewhere, that targets are seen on."""
+
+    image: str
+    """Part of the data ids of what is made of it."""
+    band: str
+    about: Built
+    """What tells its header: the header itself, or the image."""
+    source: CcdJob | tuple[Built, ...]
+    """Raw frame and masters of this quadrant alone; or an image and its mask, if it has one."""
+    targets: tuple[Target, ...] = ()
+    stars: tuple[Built, ...] = field(default=(), compare=False)
+
+    @property
+    def label(self) -> str:
+        return self.image.removeprefix("image_").replace("/", " ")
+
+    @property
+    def mjd(self) -> float:
+        return _number(self.about.about, "mjd")
+
+    @property
+    def quadrant(self) -> Quadrant | None:
+        return quadrant_of(self.about.ref) if isinstance(self.source, CcdJob) else None
+
+    @property
+    def inputs(self) -> list[Built]:
+        return self.source.inputs if isinstance(self.source, CcdJob) else list(self.source)
+
+    def read(self, camera: Camera, recipe: QuadrantRecipe | None, store: Store) -> tuple[Image, fits.Header]:
+        """Its pixels, detrended on the fly where that is still to be done."""
+        if isinstance(self.source, CcdJob):
+            ((_, seen),) = detrend(self.source, camera, recipe or QuadrantRecipe(), store).items()
+            return seen
+        with opened(store, self.source) as paths:
+            return read_image(paths[0], paths[1] if len(paths) > 1 else None)
+
+
+def sights_of_survey(
+    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe
+) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
+    """Quadrant exposures of the store that have a target on them; and those that do, but are not used."""
+    near = [
+        (header, some)
+        for header in store.list(Kind.HEADER, NO_RECIPE)
+        if (some := [one for one in near_targets(header.about, targets) if exposure_of(header.ref).filter in one.bands])
+    ]
+    jobs, aside = _jobs([header for header, _ in near], store, recipe.stars.quadrant or QuadrantRecipe())
+    found = []
+    for header, some in near:
+        ccd, qid = ccd_of(header.ref), quadrant_of(header.ref).qid
+        job = jobs.get(str(ccd))
+        reason = aside.get(str(ccd), "MissingProduct: its raw frame is not in the store; run the flow download")
+        sight = _of_quadrant(job, qid) if job else Sight(header.ref.data_id, str(ccd.exposure.filter), header, ())
+        found.append((sight, tuple(some), "" if job else reason))
+    return _chosen(found, store, recipe)
+
+
+def sights_of_period(
+    store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Collection
+) -> tuple[dict[CcdExposure, list[Sight]], list[SetAside]]:
+    """Every quadrant exposure of a period, with the stars around it and no target; and what cannot be measured.
+
+    ``which``: filters and ccdids, as for `tasks.inputs.selection.frames`.
+    """
+    ready, aside = ccd_jobs(store, period, recipe.quadrant or QuadrantRecipe(), **which)
+    sights = [_of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)]
+    found, starless = with_reference(sights, store, recipe)
+    frames: dict[CcdExposure, list[Sight]] = defaultdict(list)
+    for sight in found:
+        frames[ccd_of(sight.about.ref)].append(sight)
+    return dict(frames), [*aside, *(SetAside(image, why) for image, why in starless.items())]
+
+
+def whole(sights: Sequence[Sight]) -> CcdJob:
+    """What detrends quadrants of one CCD exposure at once."""
+    jobs = [sight.source for sight in sights if isinstance(sight.source, CcdJob)]
+    headers = {qid: one for job in jobs for qid, one in job.headers.items()}
+    masks = {qid: one for job in jobs for qid, one in job.masks.items()}
+    return replace(jobs[0], headers=headers, masks=masks)
+
+
+def _of_quadrant(job: CcdJob, qid: int) -> Sight:
+    header = job.headers[qid]
+    masks = {qid: job.masks[qid]} if qid in job.masks else {}
+    filter = str(job.ccd.exposure.filter)
+    return Sight(header.ref.data_id, filter, header, replace(job, headers={qid: header}, masks=masks))
+
+
+def sights_of_images(
+    images: Iterable[Built], masks: Iterable[Built], store: Store, targets: Sequence[Target], recipe: LightCurveRecipe
+) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
+    """The same for images from elsewhere."""
+    mask_of = {mask.ref.data_id: mask for mask in masks}
+    found = []
+    for image in images:
+        band = str(image.about["band"])
+        some = tuple(one for one in near_targets(image.about, targets) if band in one.bands)
+        source = (image, *filter(None, [mask_of.get(image.ref.data_id)]))
+        found.append((Sight(image.ref.data_id, band, image, source), some, ""))
+    return _chosen(found, store, recipe)
+
+
+def _chosen(
+    found: Iterable[tuple[Sight, tuple[Target, ...], str]], store: Store, recipe: LightCurveRecipe
+) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
+    """Sights with the targets they serve; a reason for every other target that is on their pixels."""
+    sights, unused = [], defaultdict(list)
+    for sight, near, missing in found:
+        served = []
+        for target, inside in _inside(sight, near, store, recipe.stars.side):
+            reason = why_not(sight.about.about, sight.mjd, target, recipe) or missing
+            if inside < recipe.margin:
+                reason = reason or f"the target's stamp reaches {recipe.margin - inside:.1f} pixels too far to the edge"
+            if reason:
+                unused[target, sight.band].append(Unused(sight.image, sight.mjd, reason))
+            else:
+                served.append(target)
+        if served:
+            sights.append(replace(sight, targets=tuple(served)))
+    return sights, dict(unused)
+
+
+def _inside(sight: Sight, near: Sequence[Target], store: Store, side: int) -> list[tuple[Target, float]]:
+    """Targets on the pixels of an image, and how far their stamps are from its edge (pixels)."""
+    if not near:
+        return []
+    with opened(store, [sight.about]) as (path,):
+        header = fits.getheader(path) if sight.about.ref.kind is Kind.HEADER else _image_header(path)
+    try:
+        wcs, shape = wcs_of(header, sight.label), image_shape(header)
+    except BadData:
+        return [(target, 0.0) for target in near]  # `why_not` tells what is wrong with it
+    far = [(target, how_far_inside(wcs, shape or (0, 0), target)) for target in near]
+    return [(target, inside - side / 2) for target, inside in far if inside > 0]
+
+
+def _image_header(path: Path) -> fits.Header:
+    with fits.open(path) as hdus:
+        return next(hdu.header.copy() for hdu in hdus if hdu.header.get("NAXIS") == 2 or "ZNAXIS2" in hdu.header)
+
+
+def near_targets(about: Mapping[str, Value], targets: Sequence[Target]) -> list[Target]:
+    """Targets within the circle around an image; none if nothing tells where and when it is of."""
+    if not about.get("wcs", True) or about.get("mjd") is None:
+        return []
+    centre = unit_vectors(np.array(_number(about, "ra")), np.array(_number(about, "dec")))
+    places = unit_vectors(np.array([one.ra for one in targets]), np.array([one.dec for one in targets]))
+    chord = np.linalg.norm(places - centre, axis=-1)
+    reach = 2 * np.sin(np.deg2rad(float(about["radius"])) / 2)
+    return [target for target, distance in zip(targets, chord, strict=True) if distance <= reach]
+
+
+def _number(about: Mapping[str, Value], name: str) -> float:
+    return float(about[name] or 0.0)
+
+
+def _jobs(headers: Collection[Built], store: Store, recipe: QuadrantRecipe) -> tuple[dict[str, CcdJob], dict[str, str]]:
+    """What detrends the CCD exposures of some headers; reasons for those that cannot be; by the exposure's name."""
+    if not headers:
+        return {}, {}
+    ccds = {ccd_of(header.ref) for header in headers}
+    nights = [ccd.exposure.night for ccd in ccds]
+    which: dict[str, Collection] = {
+        "filters": {ccd.exposure.filter for ccd in ccds}, "ccdids": {ccd.ccdid for ccd in ccds}
+    }  # fmt: skip
+    ready, aside = ccd_jobs(store, Period(min(nights), max(nights)), recipe, **which)
+    jobs = {str(job.ccd): job for some in ready.values() for job in some}
+    return jobs, {one.what: one.reason for one in aside}
+
+
+def with_reference(
+    sights: Iterable[Sight], store: Store, recipe: PsfCatalogueRecipe
+) -> tuple[list[Sight], dict[str, str]]:
+    """Sights with the partitions of the reference catalogue around them; by image, why one has none."""
+    partitions = StarPartitions(store, recipe.reference, PhotometryRecipe())
+    found, missing = [], {}
+    for sight in sights:
+        try:
+            found.append(replace(sight, stars=tuple(partitions.around([sight.about]))))
+        except MissingProduct as error:
+            missing[sight.image] = f"MissingProduct: {error}"
+    return found, missing
+
+
+def import_images(folder: Path, targets: Sequence[Target], store: Store) -> Outcome:
+    """Bring those images of a folder into the store that a target may be on: links where they can be, else copies.
+
+    Raises
+    ------
+    ValueError
+        There is no such folder, or two images of one name in it.
+    """
+    images: dict[str, ImageFile] = {}
+    built, aside = [], []
+    for file in find_images(folder):
+        try:
+            facts = image_facts(file.path)
+        except BadData as error:
+            aside.append(SetAside.because(file.path.name, error))
+            continue
+        if near_targets(facts, targets):
+            if file.stem in images:
+                raise ValueError(f"{file.path} and {images[file.stem].path} have one name; rename one of them")
+            images[file.stem] = file
+            built.append(_imported(image_ref(file.stem, file.path.name), file.path, facts, store))
+            if file.mask is not None:
+                built.append(_imported(image_mask_ref(file.stem, file.mask.name), file.mask, {}, store))
+    return Outcome(built, aside)
+
+
+def _imported(ref: ProductRef, path: Path, facts: Mapping[str, Value], store: Store) -> Built:
+    def place(spool: Path) -> Mapping[str, Value]:
+        try:
+            os.link(path.resolve(), spool)
+        except OSError:  # another file system
+            shutil.copyfile(path, spool)
+        return facts
+
+    return store.build(ref, None, [], place)

@@ -1,0 +1,154 @@
+"""How tasks of this pipeline run: what is retried, what is shown, where it is computed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
+from prefect.runtime import task_run
+from prefect.states import Completed, Failed, State
+from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import quote
+
+from tasks.runtime import settings
+from tasks.runtime.engine import compute
+from tasks.runtime.outcome import Outcome, as_outcome, total
+from ztf_in2p3.errors import BadData, MissingProduct, TransientError
+from ztf_in2p3.products import Built, ProductRef
+from ztf_in2p3.store import Store
+
+RETRY = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=settings.retry_seconds()),
+    "retry_jitter_factor": 0.5,
+}
+"""Pauses double, with jitter, so that many tasks do not come back to a busy server at once."""
+
+
+LONGEST_PAUSE = 120.0
+"""Seconds.  Who asks for a longer one is left alone for the rest of this run."""
+
+
+PARSER_RACE = "AST constructor recursion depth mismatch"
+"""Of CPython 3.11 before 3.11.8, rarely (python/cpython#106905); NumPy parses when astropy writes."""
+
+
+async def is_transient(task: Task, run: object, state: State) -> bool:
+    """Try again what another attempt can cure, and nothing else, nor sooner than the other side asked for."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, TransientError) and (error.retry_after or 0.0) <= LONGEST_PAUSE
+
+
+def run_name() -> str:
+    """The label of a product, ``bias c03 20190401_20190430``, or what is done to an exposure."""
+    target = task_run.parameters["target"]
+    return label_of(target) if isinstance(target, ProductRef) else f"{task_run.task_name} {label_of(target)}"
+
+
+def label_of(target: object) -> str:
+    return getattr(target, "label", None) or str(target)
+
+
+def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worker: bool = True) -> Any:
+    """A Prefect task that returns products, made now or found in the store.
+
+    The store is the only cache: it compares the fingerprint asked for with the one in the
+    manifest, and the bytes with what the manifest says.  A second record of what exists, kept
+    by the orchestrator, would still say "done" after a file was deleted or overwritten.
+    Prefect only shows which of the two happened.
+
+    Parameters
+    ----------
+    make
+        Its first parameter is ``target``, which names the run.  Arguments and result are
+        pickled on the way to a worker process: references, never pixels.
+    in_worker
+        Computed by the running engine's processes, if there are any; False for what waits
+        for the network.
+    """
+    if make is None:
+        return functools.partial(product_task, in_worker=in_worker)
+
+    @functools.wraps(make)
+    def shown(*args: Any, **kwargs: Any) -> State:
+        try:
+            made = compute(make, *args, **kwargs) if in_worker else make(*args, **kwargs)
+        except (BadData, MissingProduct) as error:  # no traceback: nothing is wrong with the code
+            return Failed(message=f"{type(error).__name__}: {error}", data=error)
+        except SystemError as error:
+            if PARSER_RACE not in str(error):
+                raise
+            raise TransientError(f"two threads parsed at once, which confuses Python before 3.11.8: {error}") from error
+        return _state_of(made)
+
+    decorated = task(
+        shown,
+        name=make.__name__.replace("_", " "),
+        task_run_name=run_name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retry_condition_fn=is_transient,
+        **RETRY,
+    )
+    decorated.computes = make
+    return decorated
+
+
+def query_task(ask: Callable[..., Any]) -> Task:
+    """A Prefect task that only asks: never cached, since the answer may be another tomorrow."""
+    return task(
+        ask,
+        name=ask.__name__.replace("_", " "),
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retry_condition_fn=is_transient,
+        **RETRY,
+    )
+
+
+def _state_of(made: Built | Outcome) -> State:
+    """What the orchestrator shows of a task that came to its end."""
+    outcome = as_outcome("the task", made)
+    if outcome.set_aside:
+        reasons = "; ".join(f"{one.what}: {one.reason}" for one in outcome.set_aside)
+        return Completed(name="Incomplete", message=f"{outcome}: {reasons}", data=made)
+    if outcome.built and not outcome.n_made:
+        return Completed(name="Cached", message=str(outcome), data=made)
+    return Completed(message=str(outcome), data=made)
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A product task under way."""
+
+    label: str
+    future: PrefectFuture
+
+
+def launch(make: Task, target: object, *args: Any, **kwargs: Any) -> Launched:
+    """Start a product task.
+
+    Its arguments are quoted: the orchestrator would look through every one of the thousands of
+    references for futures, which took longer than finding the products.
+    """
+    quoted = {name: quote(value) for name, value in kwargs.items()}
+    return Launched(label_of(target), make.submit(target, *map(quote, args), **quoted))
+
+
+def tell_where(outcome: Outcome, store: Store) -> None:
+    """Log where what a person wants to look at is."""
+    for built in outcome.built:
+        get_run_logger().info("%s: %s", built.ref.label, store.uri(built.ref))
+
+
+def collect(launched: Iterable[Launched]) -> Outcome:
+    """Wait for tasks; what failed for a foreseen reason is set aside, anything else is raised."""
+    under_way = list(launched)  # all of them, before the first is waited for
+    results = [(one.label, one.future.result(raise_on_failure=False)) for one in under_way]
+    return total(as_outcome(label, result) for label, result in results)

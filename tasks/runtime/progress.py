@@ -1,0 +1,67 @@
+"""How far a flow has come: a bar in a terminal, a progress artifact in the orchestrator."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tasks.runtime.policies import Launched
+
+PAUSE_SECONDS = 2.0
+"""Between updates of the artifact: each is a request to the server."""
+
+
+class Arrivals:
+    """Counts files and bytes as they arrive, from any thread."""
+
+    def __init__(self, what: str, n_files: int, bar: Progress) -> None:
+        self._lock = threading.Lock()
+        self._n_files, self._n, self._bytes = n_files, 0, 0
+        self._bar, self._row = bar, bar.add_task(what, total=n_files, size="")
+        self._artifact = create_progress_artifact(0.0, key=f"{what}-progress", description=f"{n_files} files")
+        self._shown = time.monotonic()
+
+    def came(self, n_byte: int) -> None:
+        """Some of a file; negative for what has to come again."""
+        with self._lock:
+            self._bytes += n_byte
+            self._draw()
+
+    def file_done(self) -> None:
+        """One more file is in the store, downloaded now or before."""
+        with self._lock:
+            self._n += 1
+            self._draw()
+            if time.monotonic() - self._shown > PAUSE_SECONDS:
+                self.show()
+
+    def _draw(self) -> None:
+        self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB" if self._bytes else "")
+
+    def show(self) -> None:
+        self._shown = time.monotonic()
+        update_progress_artifact(self._artifact, 100.0 * self._n / max(self._n_files, 1))
+
+
+@contextmanager
+def arrivals(what: str, n_files: int) -> Iterator[Arrivals]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[size]}"))
+    with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
+        counted = Arrivals(what, n_files, bar)
+        yield counted
+        counted.show()
+
+
+def shown(what: str, under_way: Sequence[Launched]) -> Sequence[Launched]:
+    """Tasks, once all have come to their end."""
+    with arrivals(what, len(under_way)) as arrived:
+        for one in under_way:
+            one.future.wait()
+            arrived.file_done()
+    return under_way
