@@ -1,119 +1,64 @@
 """Command line: ``ztf <name> --help``, the same as ``python -m flows <name> --help``.
 
-A command talks to the Prefect server of ``PREFECT_API_URL``, or starts one on loopback for
-as long as it runs.
+A flow's command talks to the Prefect server of ``PREFECT_API_URL``, or starts one on loopback
+for as long as it runs.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
 import sys
-import tomllib
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Sequence
+from importlib.metadata import version
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, CycloptsError, Parameter
 
-from flows.cli.serve import serve
-from flows.cli.server import server, talking_to
+from flows.cli.commands import FLOWS, TOOLS
 from ztf_in2p3.errors import PipelineError
-from ztf_in2p3.recipes import recipe_from
 
-FLOWS = (
-    "download",
-    "pocket",
-    "calibrate",
-    "linearity",
-    "fringes",
-    "detrend",
-    "catalogue",
-    "science",
-    "detector",
-    "report",
-    "nightly",
-    "stars",
-    "foreign",
-    "starflat",
-    "psf",
-    "scene",
-    "ubercal",
-    "demo",
-    "real",
-)
-
-app = App(
-    name="ztf",
-    help="Calibration of the Zwicky Transient Facility, from raw frames to light curves.\n\n"
-    "serve: Prefect's server, a worker and all deployments on loopback, until interrupted.",
-    default_parameter=Parameter(consume_multiple=True, negative=()),
-    version_flags=[],
-)
+FAILED, MISTYPED = 1, 2
+"""Exit codes."""
 
 
-def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:
-    """A recipe from a TOML file whose tables are the nested recipes; what it leaves out keeps its default."""
-    path = Path(tokens[0].value)
-    try:
-        return recipe_from(type_, tomllib.loads(path.read_text()))
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+def application(asked: str | None = None) -> App:
+    """All commands, none of them imported.
 
-
-def command(name: str) -> Callable[..., None]:
-    """The flow of that name as a command with the same parameters."""
-    flow = getattr(importlib.import_module(f"flows.{name}"), name)
-
-    @functools.wraps(flow.fn)
-    def run(*args: Any, **kwargs: Any) -> None:
-        flow(*args, **kwargs)
-
-    signature = inspect.signature(flow.fn, eval_str=True)
-    from_file = Parameter(
-        converter=recipe_file,
-        accepts_keys=False,
-        n_tokens=1,
-        show_default=False,
-        help="TOML file, see deployments/recipes.",
+    Parameters
+    ----------
+    asked
+        The command whose own help is shown, not only the line that the table has of it.
+    """
+    app = App(
+        name="ztf",
+        help="Calibration of the Zwicky Transient Facility, from raw frames to light curves.",
+        default_parameter=Parameter(consume_multiple=True, negative=()),
+        version=lambda: f"ztf-in2p3 {version('ztf-in2p3')}",
     )
-    parameters = [
-        p.replace(annotation=Annotated[p.annotation, from_file]) if p.name == "recipe" else p
-        for p in signature.parameters.values()
-    ]
-    run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
+    places = {name: (f"flows.cli.flow_command:{name}", line) for name, line in FLOWS.items()} | TOOLS
+    for order, (name, (place, line)) in enumerate(places.items()):
+        app.command(place, name=name, help=None if name == asked else line, sort_key=order)
+    app.register_install_completion_command()
+    return app
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; 1 if it failed for a reason that its message tells."""
-    if arguments[:1] == ["serve"]:
-        return finish("serve", serve)
-    names = [name for name in FLOWS if name in arguments[:1]] or FLOWS  # only what is asked for is imported
-    for name in names:
-        app.command(command(name), name=name)
-    run, bound, _ = app.parse_args(arguments)
-    if run.__name__ not in FLOWS:  # help
-        run(*bound.args, **bound.kwargs)
-        return 0
+    """Run one command.
 
-    def reported() -> None:
-        with server() as api, talking_to(api):
-            run(*bound.args, **bound.kwargs)
-
-    return finish(run.__name__, reported)
-
-
-def finish(name: str, work: Callable[[], None]) -> int:
-    """Do it; what failed for a foreseen reason is told in a line, not as a traceback."""
+    Returns
+    -------
+    0; 1 if it failed for a reason that its message says; 2 if it was not understood, and nothing was started.
+    """
+    app = application(arguments[0] if arguments else None)
     try:
-        work()
+        run, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sys.stderr.write(f"ztf: {' '.join(str(error).split())}\n")
+        return MISTYPED
+    try:
+        code = run(*bound.args, **bound.kwargs)
     except (PipelineError, ValueError) as error:
-        sys.stderr.write(f"{name} failed: {error}\n")
-        return 1
-    return 0
+        sys.stderr.write(f"{' '.join(['ztf', *arguments[:1]])} failed: {error}\n")
+        return FAILED
+    return code if isinstance(code, int) else 0
 
 
 def run() -> None:

@@ -12,8 +12,10 @@ from flows.cli.server import SERVED_PORT, server, stop
 POOL = "ztf"
 
 
-def serve(home: Path | None = None, port: int = SERVED_PORT) -> None:
-    """Run what an operator's machine runs: the UI, the schedules, and a worker for them.
+def serve(*, home: Path | None = None, port: int = SERVED_PORT) -> None:
+    """Run Prefect's server, a worker and all deployments, until interrupted.
+
+    The pages, the schedules, and a worker for them: what an operator's machine runs.
 
     Parameters
     ----------

@@ -51,9 +51,12 @@ def test_a_recipe_file_with_an_unknown_number_is_refused(tmp_path):
 
 def test_serving_starts_everything_and_stops_cleanly(tmp_path):
     port = free_port()
-    command = f"from flows.cli.serve import serve; from pathlib import Path; serve(Path({str(tmp_path)!r}), {port})"
+    command = (
+        f"from flows.cli.serve import serve; from pathlib import Path; serve(home=Path({str(tmp_path)!r}), port={port})"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-    serving = subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, env=environment, start_new_session=True)
+    command = [sys.executable, "-m", "flows", "serve", "--home", str(tmp_path), "--port", str(port)]
+    serving = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         every = (ROOT / "prefect.yaml").read_text().count("entrypoint:")
         deployments = wait_for(port, "deployments/filter", lambda found: len(found) >= every)

@@ -1,0 +1,59 @@
+"""A flow as a command: the same parameters, a server to report to."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from flows.cli.commands import FLOWS
+from flows.cli.server import server, talking_to
+from ztf_in2p3.recipes import recipe_from
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+    """The command of each flow is an attribute of this module, made (and the flow imported) when it is asked for."""
+    if name not in FLOWS:
+        raise AttributeError(f"there is no flow {name}")
+    return command(name)
+
+
+def command(name: str) -> Callable[..., None]:
+    """The flow of that name as a command with the same parameters."""
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+
+    @functools.wraps(flow.fn)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with server() as api, talking_to(api):
+            flow(*args, **kwargs)
+
+    signature = inspect.signature(flow.fn, eval_str=True)
+    from_file = Parameter(
+        converter=recipe_file,
+        accepts_keys=False,
+        n_tokens=1,
+        show_default=False,
+        help="TOML file, see deployments/recipes.",
+    )
+    parameters = [
+        p.replace(annotation=Annotated[p.annotation, from_file]) if p.name == "recipe" else p
+        for p in signature.parameters.values()
+    ]
+    run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:
+    """A recipe from a TOML file whose tables are the nested recipes; what it leaves out keeps its default."""
+    path = Path(tokens[0].value)
+    try:
+        return recipe_from(type_, tomllib.loads(path.read_text()))
+    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
