@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ztf_in2p3.archive import metadata
 from ztf_in2p3.archive.credentials import Credentials
@@ -23,6 +24,8 @@ from ztf_in2p3.errors import PipelineError
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, Value
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +149,20 @@ class Irsa:
             if file.kind is Kind.RAW and file.ccd.exposure.image_type is ImageType.BIAS and file.ccd.exposure.field:
                 return self._fetch(file, _fieldless(file).path, spool, progress)
             raise
+
+    def log_in(self) -> None:
+        """Open a session, if there are credentials; otherwise the first request does.  Errors as `fetch`."""
+        self._patience.keep_trying(self._web.log_in, self._sleep)
+
+    def read(self, path: str, use: Callable[[Iterator[bytes]], T], params: Mapping[str, str] | None = None) -> T:
+        """What `use` makes of an answer's bytes as they come, unchecked; what it leaves is not transferred."""
+
+        def attempt() -> T:
+            with self._web.get(path, params) as answer:
+                return use(answer.chunks)
+
+        with self._slots:
+            return self._patience.keep_trying(attempt, self._sleep)
 
     def _fetch(
         self, file: ArchiveFile, path: str, spool: Path, progress: Callable[[int], None] | None

@@ -106,6 +106,10 @@ class LocalTree:
                 progress(spool.stat().st_size)
         return about
 
+    def path_of(self, file: ArchiveFile) -> Path:
+        """Where a file lies, under whichever of its names.  NotInArchive if it is not there."""
+        return self._source(file)
+
     def _files(self, kind: str, period: Period) -> Iterator[ArchiveFile]:
         for night in _nights(period):
             folder = self.root / kind / night_folder(night)

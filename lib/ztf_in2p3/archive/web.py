@@ -122,8 +122,7 @@ class Web:
         BadData
             Any other page in the place of data.
         """
-        if self._credentials and not self._logins:
-            self._log_in(0)
+        self.log_in()
         seen = self._logins
         try:
             response, answer = self._ask(path, params, chunk)
@@ -146,6 +145,11 @@ class Web:
                 ) from None
         with response:
             yield answer
+
+    def log_in(self) -> None:
+        """Open a session with the credentials, if there are any and none was opened yet."""
+        if self._credentials and not self._logins:
+            self._log_in(0)
 
     def _ask(self, path: str, params: Mapping[str, str] | None, size: int) -> tuple[requests.Response, Answer]:
         began = self._clock()

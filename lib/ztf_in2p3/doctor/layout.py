@@ -1,0 +1,126 @@
+"""Layout of a raw file: what HDUs there are, how large, in which form, with which sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.doctor.findings import Check, Result, differs, ok
+from ztf_in2p3.doctor.raw_file import RawFile
+from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure
+
+N_HDU = 1 + 2 * N_QUADRANT
+TELL_US = "send us the JSON report; until the reader knows this form, these frames cannot be reduced"
+AGAIN = "fetch the file again; if it comes the same, tell the archive"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawFrame:
+    """A raw file and what it should be."""
+
+    file: RawFile
+    ccd: CcdExposure
+    camera: Camera
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """(rows, columns) expected of an HDU."""
+        rows, columns = self.camera.shape
+        return rows, columns if index <= N_QUADRANT else self.camera.overscan_columns
+
+
+def hdus(frame: RawFrame) -> Result:
+    n, expected = len(frame.file.hdus), f"{N_HDU}: keywords, {N_QUADRANT} quadrants, {N_QUADRANT} overscans"
+    return ok(f"{n} HDUs", expected) if n == N_HDU else differs(f"{n} HDUs", expected, f"{AGAIN}; else {TELL_US}")
+
+
+def order(frame: RawFrame) -> Result:
+    """Quadrants before overscans, and names that are numbers in their order."""
+    widths = ["overscan" if hdu.shape[-1:] == (frame.camera.overscan_columns,) else "quadrant"
+              for hdu in frame.file.hdus[1:]]  # fmt: skip
+    names = [hdu.name for hdu in frame.file.hdus[1:]]
+    expected = f"keywords, {N_QUADRANT} quadrants by qid, then their overscans by qid"
+    if widths != ["quadrant"] * N_QUADRANT + ["overscan"] * N_QUADRANT and set(widths) == {"quadrant", "overscan"}:
+        return differs(", ".join(widths), expected, TELL_US)
+    numbers = {name for name in names if name.isdigit()}
+    misplaced = [f"HDU {k} is named {name!r}" for k, name in enumerate(names, 1) if name in numbers and int(name) != k]
+    if misplaced and len(numbers) == len(names):
+        return differs(", ".join(misplaced), expected, TELL_US)
+    return ok(f"quadrants, overscans; names {', '.join(name or '-' for name in names)}", expected)
+
+
+def amplifiers(frame: RawFrame) -> Result:
+    """AMP_ID of the quadrants counts from 0; where the overscans have one, theirs too."""
+    found = [hdu.header.get("AMP_ID") for hdu in frame.file.hdus[1:]]
+    expected = [*range(N_QUADRANT)] * 2
+    text = "AMP_ID " + " ".join("-" if number is None else f"{number}" for number in found)
+    same = all(number is None or number == want for number, want in zip(found, expected, strict=True))
+    wanted = "0 1 2 3 in HDUs 1 to 4 (AMP_ID = qid - 1), the same in 5 to 8"
+    return ok(text, wanted) if same else differs(text, wanted, TELL_US)
+
+
+def sizes(frame: RawFrame) -> Result:
+    right = f"{_size(frame.shape(1))} and {_size(frame.shape(N_HDU - 1))}"
+    expected = f"{right} (rows x columns, camera {frame.camera.name})"
+    wrong = [
+        f"HDU {index} is {_size(hdu.shape)}"
+        for index, hdu in enumerate(frame.file.hdus[1:], 1)
+        if hdu.shape != frame.shape(index)
+    ]
+    if wrong:
+        return differs(", ".join(wrong), expected, "name the camera the files are of (--camera); else " + TELL_US)
+    return ok(right, expected)
+
+
+def pixel_type(frame: RawFrame) -> Result:
+    found = [hdu.bitpix for hdu in frame.file.hdus[1:]]
+    expected = "BITPIX -32: 32-bit floats"
+    wrong = [f"HDU {k} has BITPIX {bitpix}" for k, bitpix in enumerate(found, 1) if bitpix != -32]
+    return differs(", ".join(wrong), expected, TELL_US) if wrong else ok("BITPIX -32 throughout", expected)
+
+
+def compression(frame: RawFrame) -> Result:
+    expected = "RICE_1, a row a tile"
+    wrong, ways = [], set()
+    for index, hdu in enumerate(frame.file.hdus[1:], 1):
+        ways.add(str(hdu.header.get("ZQUANTIZ", "NO_DITHER")).strip())
+        if not hdu.compression:
+            wrong.append(f"HDU {index} is not compressed")
+        elif hdu.compression != "RICE_1" or hdu.tile != (1, *hdu.shape[1:]):
+            wrong.append(f"HDU {index} has {hdu.compression} in tiles of {_size(hdu.tile)}")
+    if wrong:
+        return differs(", ".join(wrong), expected, "they can be read, four times slower; send us the JSON report")
+    return ok(f"RICE_1, a row a tile; {', '.join(sorted(ways))}", expected)
+
+
+def datasum_present(frame: RawFrame) -> Result:
+    without = [str(index) for index, hdu in enumerate(frame.file.hdus[1:], 1) if hdu.datasum is None]
+    expected = "DATASUM in each HDU with data"
+    if without:
+        found = f"none in HDU {', '.join(without)}"
+        return differs(found, expected, "flipped bytes will not be noticed: compare some files with the archive's")
+    return ok("in all HDUs with data", expected)
+
+
+def datasum_right(frame: RawFrame) -> Result:
+    wrong = [str(index) for index, hdu in enumerate(frame.file.hdus) if hdu.datasum is False]
+    expected = "data that add up to their DATASUM"
+    if wrong:
+        return differs(f"not in HDU {', '.join(wrong)}", expected, AGAIN)
+    n = sum(bool(hdu.datasum) for hdu in frame.file.hdus)
+    return ok(f"{n} of {n} add up", expected)
+
+
+CHECKS = (
+    Check("HDUs", hdus),
+    Check("HDU order", order, ("HDUs",)),
+    Check("sizes", sizes, ("HDUs", "HDU order")),
+    Check("AMP_ID", amplifiers, ("HDUs", "HDU order")),
+    Check("pixel type", pixel_type),
+    Check("compression", compression),
+    Check("DATASUM present", datasum_present),
+    Check("DATASUM right", datasum_right),
+)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "no image"

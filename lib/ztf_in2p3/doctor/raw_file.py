@@ -1,0 +1,81 @@
+"""A raw file as it is, without an opinion about how it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ztf_in2p3.rice import RiceImage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hdu:
+    """One HDU, as stored."""
+
+    header: fits.Header
+    """Cards as stored: those of a compressed image begin with Z."""
+    shape: tuple[int, ...]
+    """(rows, columns) of the image; () without one."""
+    bitpix: int
+    """Of the image, also where it is compressed."""
+    compression: str
+    """``RICE_1`` or the like; empty where it is not compressed."""
+    tile: tuple[int, ...]
+    """(rows, columns) of a compressed image's tiles."""
+    datasum: bool | None
+    """Whether the DATASUM is right; None without one."""
+    rice: RiceImage | None
+
+    @property
+    def name(self) -> str:
+        return str(self.header.get("EXTNAME", "")).strip()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawFile:
+    """HDUs of a raw file; pixels are read when asked for and never kept."""
+
+    path: Path
+    hdus: tuple[Hdu, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read all headers, and the data once for their sums.  What astropy raises on other files is passed on."""
+        with fits.open(path, memmap=False, disable_image_compression=True) as stored:
+            return cls(path, tuple(_hdu(hdu) for hdu in stored))
+
+    @property
+    def primary(self) -> fits.Header:
+        return self.hdus[0].header
+
+    def pixels(self, index: int) -> NDArray[np.float32]:
+        """Image of an HDU as stored, (row, column)."""
+        rice = self.hdus[index].rice
+        if rice is not None:
+            with self.path.open("rb") as file:
+                return rice.rows(file.fileno())
+        with fits.open(self.path, memmap=False) as hdus:
+            return np.array(hdus[index].data, dtype=np.float32)
+
+
+def _hdu(stored: Any) -> Hdu:
+    header = stored.header
+    compressed = bool(header.get("ZIMAGE", False))
+    z = "Z" if compressed else ""
+    axes = [int(header.get(f"{z}NAXIS{axis}", 0)) for axis in range(int(header.get(f"{z}NAXIS", 0)), 0, -1)]
+    image = compressed or stored.is_image
+    tile = tuple(int(header.get(f"ZTILE{axis}", 0)) for axis in range(len(axes), 0, -1)) if compressed else ()
+    return Hdu(
+        header.copy(),
+        tuple(axes) if image else (),
+        int(header.get(f"{z}BITPIX", 0)),
+        str(header.get("ZCMPTYPE", "")).strip() if compressed else "",
+        tile,
+        {0: False, 1: True}.get(stored.verify_datasum()),
+        RiceImage.of(stored) if compressed else None,
+    )

@@ -1,0 +1,197 @@
+"""The reference catalogue laid on a detrended image: orientation, offset, scatter, zero point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import sep
+from astropy.io import fits
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ztf_in2p3.catalogue.stars import Stars, reference_stars, wcs_of
+from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
+from ztf_in2p3.identifiers import Filter
+
+BAND = {Filter.ZG: (-0.05, 0.55), Filter.ZR: (0.05, -0.10), Filter.ZI: (0.15, -0.40)}
+"""m - G = constant + slope (BP - RP) to a tenth of a magnitude (Gaia DR3 documentation, section 5.5.1, linearised)."""
+MAX_OFFSET, MAX_SCATTER = 1.0, 0.4
+"""Pixels."""
+MAX_ZERO_POINT = 0.35
+"""Magnitudes: flat of one lamp, band of a table, aperture without correction."""
+_BRIGHTEST = 300
+_FLIPS = {"as stored": (False, False), "columns reversed": (True, False), "rows reversed": (False, True),
+          "columns and rows reversed": (True, True)}  # fmt: skip
+_THRESHOLD = 8.0
+"""Noise of a pixel."""
+_BIN = 3.0
+"""Pixels of the search for an offset."""
+_FEWEST = 5
+_SEND = "send us the JSON report before reducing"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """Peaks of an image; arrays (source,): pixels, ADU in the aperture."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    flux: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """Reference stars and sources of a quadrant, laid on each other."""
+
+    qid: int
+    n_star: int
+    """Reference stars tried."""
+    n_match: int
+    orientation: str
+    """Of the image beside its WCS; empty if no orientation brings stars and sources together."""
+    offset: tuple[float, float]
+    """Median of source - star, pixels."""
+    scatter: float
+    """Of one coordinate, standard deviation, pixels."""
+    zero_point: float
+    """Median of (magnitude of the star + 2.5 log10 flux), and of its header."""
+    magzp: float
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    """Places of the sources that match, pixels of the image as stored."""
+
+    @classmethod
+    def measure(
+        cls, qid: int, data: NDArray[np.float32], header: fits.Header, table: pa.Table, filter_: Filter
+    ) -> Self:
+        """Find sources and lay the reference stars on them.
+
+        Parameters
+        ----------
+        data : (row, column), ADU
+            NaN where there are no data.
+        table
+            Columns of `ztf_in2p3.tables.REFERENCE`.
+        """
+        shape = data.shape
+        mjd = float(header["OBSMJD"])
+        years = 2000 + (mjd - 51544.5) / 365.25 - 2016
+        stars = reference_stars(table, wcs_of(header, f"q{qid}"), shape, years=years, isolation_arcsec=8.0)
+        stars = stars.take(np.isfinite(stars.g_mag) & (stars.g_mag > 12.5))
+        stars = stars.take(np.argsort(stars.g_mag)[:_BRIGHTEST])  # type: ignore[arg-type]
+        sources = find_sources(data, float(header.get("SEEING", 2.2)))
+        return cls._laid(qid, stars, sources, header, filter_, shape)
+
+    @classmethod
+    def _laid(
+        cls, qid: int, stars: Stars, sources: Sources, header: fits.Header, filter_: Filter, shape: tuple[int, ...]
+    ) -> Self:
+        magzp = float(header["MAGZP"])
+        place, n_star = np.stack([stars.x, stars.y], axis=1), len(stars.x)
+        tried = {}
+        for name, flip in _FLIPS.items():
+            there = np.stack([_flipped(sources.x, flip[0], shape[1]), _flipped(sources.y, flip[1], shape[0])], axis=1)
+            tried[name] = (*_offset(place, there, reach=min(60.0, min(shape) / 6)), there)
+        best = max(tried, key=lambda name: tried[name][0])
+        count, shift, there = tried[best]
+        second = max(tried[name][0] for name in tried if name != best)
+        nothing = np.zeros(0)
+        if count < max(_FEWEST, 0.2 * n_star) or count < 1.5 * second:
+            return cls(qid, n_star, 0, "", (np.nan, np.nan), np.nan, np.nan, magzp, nothing, nothing)
+        distance, index = cKDTree(there).query(place + shift, distance_upper_bound=2 * _BIN)
+        near = np.isfinite(distance)
+        apart = there[index[near]] - place[near]
+        dx, dy = np.median(apart, axis=0)
+        scatter = 1.4826 * np.median(np.abs(apart - [dx, dy]))
+        constant, slope = BAND[filter_]
+        magnitude = stars.g_mag + constant + slope * (stars.bp_mag - stars.rp_mag)
+        used = stars.isolated[near] & (stars.g_mag[near] > 13.5)
+        source = index[near]
+        zero = magnitude[near] + 2.5 * np.log10(np.maximum(sources.flux[source], 1e-3))
+        zero_point = float(np.nanmedian(zero[used] if used.sum() >= _FEWEST else zero))
+        return cls(
+            qid, n_star, int(near.sum()), best, (float(dx), float(dy)), float(scatter), zero_point, magzp,
+            sources.x[source], sources.y[source],
+        )  # fmt: skip
+
+
+def find_sources(data: NDArray[np.float32], seeing: float) -> Sources:
+    """The brightest peaks of an image, with windowed centroids and the flux in an aperture of 2.5 times the seeing."""
+    bad = ~np.isfinite(data)
+    clean = np.ascontiguousarray(np.where(bad, np.nanmedian(data[::4, ::4]), data), dtype=np.float32)
+    background = sep.Background(clean, mask=bad, bw=64, bh=64)
+    clean -= background.back()
+    found = sep.extract(clean, _THRESHOLD, err=background.globalrms, mask=bad, minarea=4)
+    found = found[np.argsort(-found["flux"])[: 2 * _BRIGHTEST]]
+    x, y, _ = sep.winpos(clean, found["x"], found["y"], np.full(len(found), max(seeing, 1.2) / 2.355))
+    flux, _, _ = sep.sum_circle(clean, x, y, 2.5 * min(max(seeing, 1.2), 5.0))
+    return Sources(np.asarray(x, float), np.asarray(y, float), np.asarray(flux, float))
+
+
+def _flipped(pixel: NDArray[np.float64], flip: bool, n: int) -> NDArray[np.float64]:
+    return n - 1 - pixel if flip else pixel
+
+
+def _offset(place: NDArray, there: NDArray, reach: float) -> tuple[float, NDArray[np.float64]]:
+    """Most frequent offset from stars to sources within a reach, and how many pairs have it."""
+    if not len(place) or not len(there):
+        return 0, np.zeros(2)
+    pairs = cKDTree(place).query_ball_tree(cKDTree(there), reach * np.sqrt(2))
+    apart = np.concatenate([there[near] - place[star] for star, near in enumerate(pairs) if near] or [np.zeros((0, 2))])
+    edges = np.arange(-reach - _BIN, reach + 2 * _BIN, _BIN)
+    counts, _, _ = np.histogram2d(apart[:, 0], apart[:, 1], bins=(edges, edges))
+    # Four neighbouring bins together: a peak on an edge is not halved.
+    blocks = counts[:-1, :-1] + counts[1:, :-1] + counts[:-1, 1:] + counts[1:, 1:]
+    i, j = np.unravel_index(np.argmax(blocks), blocks.shape)
+    return float(blocks[i, j]), np.array([edges[i + 1], edges[j + 1]])
+
+
+Matches = list[Match]
+
+
+def orientation(matches: Matches) -> Result:
+    expected = "the pixel order of IPAC's science image: stars where the WCS says, in every quadrant"
+    lost = [match for match in matches if not match.orientation]
+    if lost:
+        found = ", ".join(f"q{match.qid}: of {match.n_star} stars none or few have a source" for match in lost)
+        remedy = "turned in any way, stars and sources stay apart: a wrong catalogue, WCS or frame, or clouds"
+        return failed(found, expected, f"{remedy}; {_SEND}")
+    if any(match.orientation != "as stored" for match in matches):
+        return differs(", ".join(f"q{m.qid} {m.orientation}" for m in matches), expected, _SEND)
+    return ok(", ".join(f"q{m.qid} {m.n_match} of {m.n_star} stars" for m in matches), expected)
+
+
+def offset(matches: Matches) -> Result:
+    words = ", ".join(f"q{m.qid} {m.offset[0]:+.2f} {m.offset[1]:+.2f}" for m in matches) + " pixels (x, y)"
+    expected = f"within {MAX_OFFSET:g} pixel of the WCS"
+    wrong = any(max(map(abs, match.offset)) > MAX_OFFSET for match in matches)
+    remedy = "a pixel counted from 1, a column dropped, a catalogue without its epoch? " + _SEND
+    return differs(words, expected, remedy) if wrong else ok(words, expected)
+
+
+def scatter(matches: Matches) -> Result:
+    words = ", ".join(f"q{match.qid} {match.scatter:.2f}" for match in matches) + " pixels"
+    expected = f"{MAX_SCATTER:g} pixels at most"
+    wrong = any(match.scatter > MAX_SCATTER for match in matches)
+    remedy = "the distortion of the WCS is read otherwise than it is meant, or the seeing was bad: " + _SEND
+    return differs(words, expected, remedy) if wrong else ok(words, expected)
+
+
+def zero_point(matches: Matches) -> Result:
+    apart = [match.zero_point - match.magzp for match in matches]
+    words = ", ".join(f"q{match.qid} {number:+.2f}" for match, number in zip(matches, apart, strict=True))
+    expected = f"MAGZP ({', '.join(f'{match.magzp:.2f}' for match in matches)}) within {MAX_ZERO_POINT:g} mag"
+    wrong = any(not abs(number) <= MAX_ZERO_POINT for number in apart)
+    remedy = "MAGZP means other units or another exposure time than we believe, or the flat another level: " + _SEND
+    return differs(f"{words} mag", expected, remedy) if wrong else ok(f"{words} mag from it", expected)
+
+
+CHECKS = (
+    Check("orientation", orientation),
+    Check("offset", offset, ("orientation",)),
+    Check("scatter", scatter, ("orientation",)),
+    Check("zero point", zero_point, ("orientation",)),
+)

@@ -1,0 +1,182 @@
+"""The archive's tables of a night: their columns, and the form of what stands in them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
+from ztf_in2p3.periods import Period
+
+COLUMNS = {
+    "raw": (
+        "infobits", "field", "ccdid", "fid", "filtercode", "nid", "expid", "itid", "imgtype", "imgtypecode",
+        "filefracday", "obsdate", "obsjd", "exptime", "ipac_gid", "seeing", "airmass", "moonillf", "moonesb", "telra",
+        "teldec", "ccdrot", "ipac_pub_date", "meta_id",
+    ),
+    "sci": (
+        "ra", "dec", "infobits", "field", "ccdid", "qid", "rcid", "fid", "filtercode", "pid", "nid", "expid", "itid",
+        "imgtype", "imgtypecode", "obsdate", "obsjd", "exptime", "filefracday", "seeing", "airmass", "moonillf",
+        "moonesb", "maglimit", "crpix1", "crpix2", "crval1", "crval2", "cd11", "cd12", "cd21", "cd22", "ra1", "dec1",
+        "ra2", "dec2", "ra3", "dec3", "ra4", "dec4", "ipac_pub_date", "ipac_gid", "meta_id",
+    ),
+}  # fmt: skip
+"""Documented by IRSA ("ZTF API Queries")."""
+
+_WHOLE = (r"-?\d+", "decimal whole number")
+_NUMBER = (r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", "decimal number")
+_FORMS: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("infobits", "field", "ccdid", "qid", "rcid", "fid", "nid", "expid", "itid", "ipac_gid", "pid"), _WHOLE
+    ),
+    **dict.fromkeys(("obsjd", "exptime", "ra", "dec", "crpix1", "crval1", "cd11", "maglimit"), _NUMBER),
+    "filefracday": (r"\d{14}", "14 digits YYYYMMDDFFFFFF"),
+    "filtercode": (r"z[gri]|bi|OO", "zg, zr, zi, bi or OO"),
+    "imgtypecode": (r"[obfdgcw]", "o, b, f or d"),
+    "ipac_pub_date": (r"\d{4}-\d\d-\d\d.*", "YYYY-MM-DD ..."),
+}
+_EMPTY = ("", "null")
+MAX_ODD = 0.2
+"""Fraction of a column's cells of another form; some odd rows are known of the archive, and set aside one by one."""
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Answer of the archive to a query for all columns."""
+
+    kind: str
+    """``raw`` or ``sci``."""
+    columns: list[str]
+    rows: list[dict[str, str]]
+
+    @classmethod
+    def parse(cls, kind: str, text: str) -> Self:
+        """Read a CSV table; rows of another length are left out of it."""
+        lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"))) if "".join(line).strip()]
+        titles = [title.strip().lower() for title in lines[0]] if lines else []
+        rows = [dict(zip(titles, map(str.strip, line), strict=True)) for line in lines[1:] if len(line) == len(titles)]
+        return cls(kind, titles, rows)
+
+    def ccd_exposures(self, period: Period) -> list[CcdExposure]:
+        """Rows that name a file whose night is in the period, sorted; others are left out."""
+        named = {ccd for row in self.rows if (ccd := _ccd_exposure(row)) is not None}
+        return sorted(ccd for ccd in named if ccd.exposure.night in period)
+
+
+def columns(table: Table) -> Result:
+    documented = COLUMNS[table.kind]
+    missing = [name for name in documented if name not in table.columns]
+    more = [name for name in table.columns if name not in documented]
+    expected = f"the {len(documented)} columns that IRSA documents"
+    if missing:
+        found = f"no {', '.join(missing)}" + (f"; new: {', '.join(more)}" if more else "")
+        return differs(found, expected, "has the archive renamed it? Send us the JSON report")
+    return ok(f"{len(table.columns)} columns" + (f", new: {', '.join(more)}" if more else ""), expected)
+
+
+def forms(table: Table) -> Result:
+    """Form of the cells, column by column; empty ones and "null" are unknown, whatever the column."""
+    wrong, expected, odd_rows = [], [], set()
+    for name in table.columns:
+        pattern, words = _FORMS.get(name, (r"(?s).*", ""))
+        cells = [(number, row[name]) for number, row in enumerate(table.rows) if row[name].lower() not in _EMPTY]
+        odd = [(number, cell) for number, cell in cells if not re.fullmatch(pattern, cell)]
+        if cells and len(odd) > MAX_ODD * len(cells):
+            wrong.append(f"{name} like {odd[0][1]!r}")
+            expected.append(f"{name} a {words}" if "number" in words else f"{name}: {words}")
+        elif odd:
+            odd_rows |= {number for number, _ in odd}
+    if wrong:
+        return differs(", ".join(wrong), "; ".join(expected), "send us the JSON report: rows would be lost")
+    aside = f", {len(odd_rows)} of them odd" if odd_rows else ""
+    return ok(f"{len(table.rows)} rows{aside}", "decimal numbers, dates and codes")
+
+
+def dates(table: Table) -> Result:
+    """Julian date of the rows beside the time in their names."""
+    apart = []
+    for row in table.rows:
+        ccd = _ccd_exposure(row)
+        if ccd is not None and re.fullmatch(_FORMS["obsjd"][0], row.get("obsjd", "")):
+            named = ccd.exposure.night.toordinal() + 1_721_424.5 + int(ccd.exposure.filefracday[8:]) / 1e6
+            apart.append(abs(float(row["obsjd"]) - named) * 86400)
+    expected = f"obsjd within {_SECONDS:g} s of filefracday"
+    if not apart:
+        return ok("nothing to compare", expected)
+    middle = sorted(apart)[len(apart) // 2]
+    text = f"{middle:.1f} s apart in the median"
+    return ok(text, expected) if middle < _SECONDS else differs(text, expected, "send us the JSON report")
+
+
+CHECKS = (Check("columns", columns), Check("forms", forms, ()), Check("dates", dates, ("columns", "forms")))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A CCD of a night, and one frame of each kind of it."""
+
+    bias: CcdExposure
+    flat: CcdExposure
+    science: CcdExposure
+
+
+def choose(listed: Sequence[CcdExposure], ccdid: int | None = None, filter_: str | None = None) -> Result:
+    """Smallest set of frames that can be detrended: of one CCD, flat and science frame in one filter.
+
+    Parameters
+    ----------
+    ccdid, filter_
+        To be chosen; the first that has all if None.
+    """
+    expected = "bias, flat and science frames of one CCD, the latter two in one filter"
+    if not listed:
+        remedy = "was the telescope closed? Name another night; if its files need an account, give one"
+        return failed("no frames of the night are listed", expected, remedy)
+    wanted = [ccd for ccd in listed if ccdid in (None, ccd.ccdid)]
+    for number in sorted({ccd.ccdid for ccd in wanted}):
+        biases = _frames(wanted, number, ImageType.BIAS)
+        for band in (Filter.ZR, Filter.ZG, Filter.ZI):
+            flats, objects = (_frames(wanted, number, kind, band) for kind in (ImageType.FLAT, ImageType.OBJECT))
+            if biases and flats and objects and filter_ in (None, band.value):
+                chosen = Chosen(biases[0], flats[0], objects[len(objects) // 2])
+                return ok(f"CCD {number}, {band}; {len(listed)} files listed", expected, value=chosen)
+    kinds = {kind.name.lower(): sum(c.exposure.image_type is kind for c in wanted) for kind in ImageType}
+    found = ", ".join(f"{number} {name}" for name, number in kinds.items() if number) or "none of this CCD"
+    return failed(f"no such set: {found}", expected, "name another night, --ccd or --filter")
+
+
+def _frames(
+    listed: Sequence[CcdExposure], ccdid: int, kind: ImageType, band: Filter | None = None
+) -> list[CcdExposure]:
+    """Frames of a kind of one CCD, in one filter if it matters."""
+    return [
+        ccd
+        for ccd in listed
+        if (ccd.ccdid, ccd.exposure.image_type) == (ccdid, kind) and band in (None, ccd.exposure.filter)
+    ]
+
+
+def _ccd_exposure(row: Mapping[str, str]) -> CcdExposure | None:
+    """File that a row names; None for a row that names none."""
+    try:
+        field = row["field"].lower()
+        exposure = Exposure(
+            row["filefracday"],
+            0 if field in _EMPTY else _whole(field),
+            Filter(row["filtercode"]),
+            ImageType(row["imgtypecode"]),
+        )
+        return CcdExposure(exposure, _whole(row["ccdid"]))
+    except (ValueError, KeyError):
+        return None
+
+
+def _whole(text: str) -> int:
+    """Decimal or hexadecimal."""
+    return int(text, 16) if text.lower().startswith("0x") else int(float(text))
