@@ -14,10 +14,9 @@ from tasks.inputs.calibrations import Calibrations, pockets_for
 from tasks.inputs.selection import by_ccd, by_led, frames, grouped, lacking
 from tasks.quality import judge_all
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import (
     Kind,
@@ -30,19 +29,15 @@ from ztf_in2p3.products import (
     led_flat_ref,
 )
 from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.store import Store
 
 
-@product_flow("calibrate")
+@product_flow("calibrate", without=("fields", "exposures"))
 def calibrate(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
-    filters: list[str] | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
 ) -> Outcome:
     """Make the master bias and flats of every CCD for one period, from the frames in the store.
 
@@ -61,12 +56,11 @@ def calibrate(
     period
         Nights that share the masters: 20190405, or 20190401_20190430.
     """
-    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
     quadrant = recipe.quadrant
-    common = {"camera": scope.camera, "store": products}
+    common = {"camera": scope.camera, "store": store}
 
-    biases = frames(products, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
-    flats = frames(products, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
+    biases = frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
+    flats = frames(store, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
     missing = lacking({"bias": biases, "flat": flats}, scope.period)
 
     bias_frames = by_ccd(biases, last_of_night=quadrant.bias.last_of_night)
@@ -78,7 +72,7 @@ def calibrate(
     of_ccd = {ccdid_of(one.ref): one for one in bias.built}
     bias += judge_all(bias.built, quadrant.bias_verdict, **common)
     flat_frames = by_led(flats)
-    pockets, without_pocket = pockets_for(flat_frames, Calibrations(products, quadrant))
+    pockets, without_pocket = pockets_for(flat_frames, Calibrations(store, quadrant))
     led_flats = collect(
         launch(
             make_led_flat,
@@ -106,7 +100,7 @@ def calibrate(
             focal_plane_ref(quadrant.focal_plane, scope.period, filter),
             ccds_of_filter,
             recipe=quadrant.focal_plane,
-            store=products,
+            store=store,
         )
         for (filter,), ccds_of_filter in grouped(ccd_flats.built, filter_of).items()
     )
@@ -124,4 +118,4 @@ def calibrate(
     )
 
     made = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
-    return made + list_calibrations(scope.period, quadrant, products) + Outcome(set_aside=(*missing, *without_pocket))
+    return made + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=(*missing, *without_pocket))

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from tasks.detector import detector_jobs, draw_detector_page, measure_detector
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from ztf_in2p3.products import detector_numbers_ref
 from ztf_in2p3.recipes import CatalogueRecipe, DetectorRecipe
+from ztf_in2p3.store import Store
 
 
 @product_flow("detector")
 def detector(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
-    filters: list[str] | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
 ) -> Outcome:
     """Look at the detector over a period: what is left of its effects, and what its calibrations say.
 
@@ -30,11 +25,9 @@ def detector(
     2. Measure on them what is left of offset and pocket, and the noise of the pixels, CCD by CCD.
     3. Draw the figures and write the page.
     """
-    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
     of_page = DetectorRecipe(recipe.quadrant)
 
-    which = {"filters": scope.filters, "ccdids": scope.ccdids}
-    ready, without_masters = detector_jobs(products, scope.period, of_page, **which)
+    ready, without_masters = detector_jobs(store, scope.period, of_page, **scope.which)
 
     numbers = collect(
         launch(
@@ -43,7 +36,7 @@ def detector(
             jobs,
             camera=scope.camera,
             recipe=of_page,
-            store=products,
+            store=store,
         )
         for ccdid, jobs in ready.items()
     )
@@ -51,4 +44,4 @@ def detector(
     aside = Outcome(set_aside=without_masters)
     if not numbers.built:
         return numbers + aside
-    return numbers + aside + draw_detector_page(scope.period, scope.camera, of_page, products, numbers.built)
+    return numbers + aside + draw_detector_page(scope.period, scope.camera, of_page, store, numbers.built)

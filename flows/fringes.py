@@ -5,25 +5,21 @@ from __future__ import annotations
 from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.products import Kind, ccdid_of, fringe_ref, sensor_figure_ref
 from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.store import Store
 
 
-@product_flow("fringes")
+@product_flow("fringes", without=("filters",))
 def fringes(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
 ) -> Outcome:
     """Make the fringe maps of every CCD from the zi exposures of a period.
 
@@ -39,11 +35,10 @@ def fringes(
     period
         Nights whose exposures the maps are made of: 20190405, or 20190401_20190430.
     """
-    scope, products = scope_of(period, camera, ccds, None), store_at(store)
     of_maps = recipe.quadrant.fringe_maps
-    common = {"camera": scope.camera, "recipe": of_maps, "store": products}
+    common = {"camera": scope.camera, "recipe": of_maps, "store": store}
 
-    ready, without_masters = fringed_jobs(products, scope.period, of_maps, scope.ccdids)
+    ready, without_masters = fringed_jobs(store, scope.period, of_maps, **scope.which | {"filters": [Filter.ZI]})
 
     maps = collect(
         launch(make_fringes, fringe_ref(of_maps, scope.period, Filter.ZI, ccdid), jobs, **common)
@@ -63,5 +58,5 @@ def fringes(
         for one in maps.of(Kind.FRINGE)
         for ccdid in [ccdid_of(one.ref)]
     )
-    made = maps + figures + list_calibrations(scope.period, recipe.quadrant, products)
+    made = maps + figures + list_calibrations(scope.period, recipe.quadrant, store)
     return made + Outcome(set_aside=without_masters)

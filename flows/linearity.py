@@ -7,26 +7,21 @@ from tasks.inputs.calibrations import Calibrations, pockets_for
 from tasks.inputs.selection import by_ccd, frames, lacking
 from tasks.linearity import draw_linearity, measure_linearity
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, bias_ref, ccdid_of, linearity_ref, sensor_figure_ref
 from ztf_in2p3.recipes import LinearityRecipe
+from ztf_in2p3.store import Store
 
 
-@product_flow("linearity")
+@product_flow("linearity", without=("fields", "exposures"))
 def linearity(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
-    filters: list[str] | None = None,
     recipe: LinearityRecipe = LinearityRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
 ) -> Outcome:
     """Measure the non-linearity of every readout channel, and compare it with the dated table.
 
@@ -38,18 +33,18 @@ def linearity(
     2. Measure the flats' levels and fit the responses, CCD by CCD.
     3. Draw them beside the table's.
     """
-    scope, products, quadrant = scope_of(period, camera, ccds, filters), store_at(store), recipe.quadrant
+    quadrant = recipe.quadrant
 
-    biases = frames(products, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
-    flats = frames(products, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
+    biases = frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
+    flats = frames(store, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
     missing = lacking({"bias": biases, "flat": flats}, scope.period)
     bias = collect(
-        launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, scope.camera, quadrant.bias, products)
+        launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, scope.camera, quadrant.bias, store)
         for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
     )
 
     of_ccd, flat_frames = {ccdid_of(one.ref): one for one in bias.built}, by_ccd(flats)
-    pockets, without_pocket = pockets_for(flat_frames, Calibrations(products, quadrant))
+    pockets, without_pocket = pockets_for(flat_frames, Calibrations(store, quadrant))
     measured = collect(
         launch(
             measure_linearity,
@@ -59,7 +54,7 @@ def linearity(
             pocket,
             camera=scope.camera,
             recipe=recipe,
-            store=products,
+            store=store,
         )
         for ccdid, pocket in pockets.items()
         if ccdid in of_ccd
@@ -71,7 +66,7 @@ def linearity(
             sensor_figure_ref(recipe, scope.period, f"linearity-c{ccdid_of(one.ref):02d}"),
             one,
             recipe,
-            products,
+            store,
         )
         for one in measured.built
     )

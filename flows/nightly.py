@@ -26,6 +26,8 @@ def nightly(
     camera: str = "ztf",
     ccds: list[int] | None = None,
     filters: list[str] | None = None,
+    fields: list[int] | None = None,
+    exposures: str | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
@@ -46,17 +48,18 @@ def nightly(
     """
     night = require_one(night or last_night())
     which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
+    chosen = {"fields": fields, "exposures": exposures}
     how = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
 
-    downloaded = download(night, store, archive=archive, reference=reference, **which, **how)
+    downloaded = download(night, store, archive=archive, reference=reference, **which, **chosen, **how)
 
     calibrated = calibrate(night, store, **which, **how)
 
-    measured = catalogue(night, store, **which, **how)
+    measured = catalogue(night, store, **which, **chosen, **how)
 
-    looked = detector(night, store, **which, **how)
+    looked = detector(night, store, **which, **chosen, **how)
 
-    scope, products = scope_of(night, camera, ccds, filters), store_at(store)
+    scope, products = scope_of(night, camera, ccds, filters, fields, exposures), store_at(store)
     done = downloaded + calibrated + measured + Outcome(looked.built)  # what it set aside, the catalogue did
-    jobs, _ = in_store(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
+    jobs, _ = in_store(products, scope.period, recipe, **scope.which)
     return done + draw_report(scope.period.first, scope.camera, recipe, products, jobs, done, truth)

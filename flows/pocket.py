@@ -6,25 +6,21 @@ from tasks.calibration import list_calibrations, make_bias
 from tasks.inputs.selection import by_ccd, frames, grouped
 from tasks.pocket import PLOTS, draw_pockets, fit_pockets, lit_exposures, profile_exposure
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, bias_ref, ccdid_of, pocket_ref, sensor_figure_ref
 from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.store import Store
 
 
-@product_flow("pocket")
+@product_flow("pocket", without=("filters",))
 def pocket(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
 ) -> Outcome:
     """Measure what the pocket of each amplifier holds behind each level, on the exposures of a period.
 
@@ -38,19 +34,19 @@ def pocket(
     5. Draw them.
     6. List the period's calibrations.
     """
-    scope, products, quadrant = scope_of(period, camera, ccds, None), store_at(store), recipe.quadrant
-    fitted = {"recipe": quadrant.pocket, "store": products}
+    quadrant = recipe.quadrant
+    fitted = {"recipe": quadrant.pocket, "store": store}
 
-    biases = frames(products, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
+    biases = frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
     bias = collect(
-        launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, scope.camera, quadrant.bias, products)
+        launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, scope.camera, quadrant.bias, store)
         for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
     )
 
-    lit, missing = lit_exposures(products, scope.period, quadrant, scope.ccdids)
+    lit, missing = lit_exposures(store, scope.period, quadrant, **scope.which)
 
     profiles = collect(
-        launch(profile_exposure, exposure, of_exposure, scope.camera, quadrant.pocket.profiles, products)
+        launch(profile_exposure, exposure, of_exposure, scope.camera, quadrant.pocket.profiles, store)
         for exposure, of_exposure in lit.items()
     )
 
@@ -74,4 +70,4 @@ def pocket(
         for name in PLOTS
     )
     made = bias + profiles + pockets + drawn
-    return made + list_calibrations(scope.period, quadrant, products) + Outcome(set_aside=missing)
+    return made + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=missing)

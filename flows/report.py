@@ -18,6 +18,8 @@ def report(
     camera: str = "ztf",
     ccds: list[int] | None = None,
     filters: list[str] | None = None,
+    fields: list[int] | None = None,
+    exposures: str | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
     truth: str | None = None,
     workers: int | None = None,
@@ -28,8 +30,9 @@ def report(
     1. Find what the store holds of the night, and what is missing.
     2. Draw the figures and write the page.
     """
-    scope, products = scope_of(require_one(night), camera, ccds, filters), store_at(store)
+    scope = scope_of(require_one(night), camera, ccds, filters, fields, exposures)
+    products = store_at(store)
 
-    jobs, there = in_store(products, scope.period, recipe, filters=scope.filters, ccdids=scope.ccdids)
+    jobs, there = in_store(products, scope.period, recipe, **scope.which)
 
     return draw_report(scope.period.first, scope.camera, recipe, products, jobs, there, truth)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tasks.curve_report import draw_curves
 from tasks.runtime.outcome import Outcome
+from tasks.runtime.parameters import chosen
 from tasks.runtime.product_flow import fail_above, product_flow
 from tasks.runtime.settings import store_at
 from tasks.scene_flow import fit_curves, measure_all, recipe_for, sights_of, targets_of
@@ -22,6 +23,8 @@ def scene(
     images: str | None = None,
     reference: str | None = None,
     camera: str = "ztf",
+    fields: list[int] | None = None,
+    exposures: str | None = None,
     recipe: LightCurveRecipe = LightCurveRecipe(),
     workers: int | None = None,
     max_set_aside: float = 0.2,
@@ -47,7 +50,7 @@ def scene(
     """
     products, wanted, recipe = store_at(store), targets_of(Path(targets), names), recipe_for(images, recipe)
 
-    sights, unused, imported = sights_of(products, wanted, recipe, images, reference)
+    sights, unused, imported = sights_of(products, wanted, recipe, images, reference, **chosen(fields, exposures))
 
     measured = measure_all(sights, camera_named(camera), recipe.stars, products)
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from tasks.runtime.outcome import Outcome, total
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
 from tasks.starflat import fit_sequences, nights_of
 from tasks.starflat_report import draw_starflats
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import SequenceRecipe
+from ztf_in2p3.store import Store
 
 
 @product_flow("starflat")
 def starflat(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
-    filters: list[str] | None = None,
     external: str | None = None,
     recipe: SequenceRecipe = SequenceRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
     truth: str | None = None,
 ) -> Outcome:
     """Fit the response of the camera to each night's exposures of a period, filter by filter.
@@ -42,17 +37,15 @@ def starflat(
     external
         Parquet file with star_id or source_id, mag and mag_e that holds the stars, of a recipe that is `anchored`.
     """
-    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
-
-    found = catalogues_of(products, scope.period, recipe.stars, filters=scope.filters, ccdids=scope.ccdids)
+    found = catalogues_of(store, scope.period, recipe.stars, **scope.which)
     sequences = nights_of(found)
 
     tables = total(
-        make_star_table(Period.of(night), filter, some, scope.camera, recipe.stars, products)
+        make_star_table(Period.of(night), filter, some, scope.camera, recipe.stars, store)
         for (night, filter), some in sequences.items()
     )
 
-    fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external)
+    fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, store, external)
 
-    drawn = draw_starflats(fitted, scope.camera, recipe, products, truth)
+    drawn = draw_starflats(fitted, scope.camera, recipe, store, truth)
     return tables + fitted + drawn

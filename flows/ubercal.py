@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from tasks.runtime.outcome import Outcome, total
-from tasks.runtime.parameters import scope_of
+from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
 from tasks.star_table import catalogues_of, make_star_table
 from tasks.survey_report import draw_surveys
 from tasks.ubercal import fit_surveys, lay_out
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import SurveyRecipe
+from ztf_in2p3.store import Store
 
 
 @product_flow("ubercal")
 def ubercal(
-    period: str,
-    store: str,
+    scope: Scope,
+    store: Store,
     *,
-    camera: str = "ztf",
-    ccds: list[int] | None = None,
-    filters: list[str] | None = None,
     external: str | None = None,
     hats: str | None = None,
     recipe: SurveyRecipe = SurveyRecipe(),
-    workers: int | None = None,
-    max_set_aside: float = 0.2,
 ) -> Outcome:
     """Fit the zero point of every quadrant of every exposure of a period, filter by filter, and its mean stars.
 
@@ -41,17 +36,14 @@ def ubercal(
     hats
         Folder for the mean stars of each filter as a HATS catalogue; not written if not given.
     """
-    scope, products = scope_of(period, camera, ccds, filters), store_at(store)
-
-    found = catalogues_of(products, scope.period, recipe.stars, filters=scope.filters, ccdids=scope.ccdids)
+    found = catalogues_of(store, scope.period, recipe.stars, **scope.which)
     tables = total(
-        make_star_table(scope.period, filter, some, scope.camera, recipe.stars, products)
-        for filter, some in found.items()
+        make_star_table(scope.period, filter, some, scope.camera, recipe.stars, store) for filter, some in found.items()
     )
 
-    fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, products, external=external)
+    fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, store, external=external)
 
-    drawn = draw_surveys(fitted, scope.camera, recipe, products, external=external is not None)
+    drawn = draw_surveys(fitted, scope.camera, recipe, store, external=external is not None)
     for stars in fitted.of(Kind.MEAN_STARS) if hats else ():
-        lay_out(stars, hats, products)
+        lay_out(stars, hats, store)
     return tables + fitted + drawn

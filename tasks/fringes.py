@@ -17,7 +17,7 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.figures.fringes import plot_fringes
 from ztf_in2p3.figures.style import png
-from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, ProductRef, Value, ccdid_of, fringe_amplitudes_ref, period_of
 from ztf_in2p3.recipes import FringeRecipe
@@ -32,10 +32,10 @@ Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
 
 
 def fringed_jobs(
-    store: Store, period: Period, recipe: FringeRecipe, ccdids: Collection[int]
+    store: Store, period: Period, recipe: FringeRecipe, **which: Collection
 ) -> tuple[dict[int, list[CcdJob]], list[SetAside]]:
     """The exposures of a period that show fringes, CCD by CCD: of many, some spread evenly over the period."""
-    ready, aside = ccd_jobs(store, period, recipe.exposures, filters=[Filter.ZI], ccdids=ccdids)
+    ready, aside = ccd_jobs(store, period, recipe.exposures, **which)
     of_ccd: dict[int, list[CcdJob]] = defaultdict(list)
     for job in (job for jobs in ready.values() for job in jobs):
         of_ccd[job.ccd.ccdid].append(job)

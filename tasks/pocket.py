@@ -58,13 +58,17 @@ class LitCcd:
 
 
 def lit_exposures(
-    store: Store, period: Period, recipe: QuadrantRecipe, ccdids: Collection[int]
+    store: Store, period: Period, recipe: QuadrantRecipe, **which: Collection
 ) -> tuple[dict[Exposure, list[LitCcd]], list[SetAside]]:
-    """Exposures of the sky and flats of nights that have pockets, spread evenly over them; and what is missing."""
+    """Exposures of the sky and flats of nights that have pockets, spread evenly over them; and what is missing.
+
+    ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`; the former two for flats.
+    """
+    of_flats = {name: values for name, values in which.items() if name in ("filters", "ccdids")}
     biases, aside = Calibrations(store, recipe), []
     ready: dict[Exposure, list[LitCcd]] = defaultdict(list)
-    for image_type in (ImageType.OBJECT, ImageType.FLAT):
-        raws = frames(store, Kind.RAW, period, image_type, ccdids=ccdids)
+    for image_type, chosen_by in ((ImageType.OBJECT, which), (ImageType.FLAT, of_flats)):
+        raws = frames(store, Kind.RAW, period, image_type, **chosen_by)
         exposures = sorted({exposure_of(raw.ref) for raw in raws})
         with_pocket = [exposure for exposure in exposures if exposure.night > LAST_NIGHT_WITHOUT]
         chosen = set(spread(with_pocket, recipe.pocket.fit.exposures))

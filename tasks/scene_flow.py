@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,12 +51,17 @@ def recipe_for(images: str | None, recipe: LightCurveRecipe) -> LightCurveRecipe
 
 
 def sights_of(
-    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe, images: str | None, reference: str | None
+    store: Store,
+    targets: Sequence[Target],
+    recipe: LightCurveRecipe,
+    images: str | None,
+    reference: str | None,
+    **which: Collection,
 ) -> tuple[list[Sight], dict[Curve, list[Unused]], Outcome]:
     """Exposures of the targets with the stars around them, those that are left out, and what was brought for them."""
     brought = Outcome()
     if images is None:
-        sights, unused = sights_of_survey(store, targets, recipe)
+        sights, unused = sights_of_survey(store, targets, recipe, **which)
     else:
         brought = import_images(Path(images), targets, store)
         sights, unused = sights_of_images(brought.of(Kind.IMAGE), brought.of(Kind.IMAGE_MASK), store, targets, recipe)

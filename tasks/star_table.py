@@ -164,8 +164,10 @@ def listed(period: Period, filter: Filter, made: Outcome, recipe: StarTableRecip
 def catalogues_of(
     store: Store, period: Period, recipe: StarTableRecipe, **which: Collection
 ) -> dict[Filter, list[Built]]:
-    """Catalogues of a period, by apertures or by the PSF, of each filter; ``which``: filters and ccdids, as for
-    `tasks.inputs.selection.frames`."""
+    """Catalogues of a period, by apertures or by the PSF, of each filter.
+
+    ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
+    """
     found: dict[Filter, list[Built]] = defaultdict(list)
     kind = Kind.PSF_CATALOGUE if recipe.psf else Kind.CATALOGUE
     for one in frames(store, kind, period, recipe=digest(recipe.measured), **which):

@@ -70,7 +70,7 @@ def ccd_jobs(
 ) -> tuple[dict[Exposure, list[CcdJob]], list[SetAside]]:
     """Exposures of a period that can be detrended, and what cannot, with the reason.
 
-    ``which``: filters and ccdids, as for `tasks.inputs.selection.frames`.
+    ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
     calibrations = Calibrations(store, recipe)
     headers, aside = placed(frames(store, Kind.HEADER, period, **which))

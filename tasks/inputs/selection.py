@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from tasks.runtime.outcome import SetAside
 from ztf_in2p3.errors import MissingProduct
-from ztf_in2p3.identifiers import Filter, ImageType
+from ztf_in2p3.exposure_list import ExposureList
+from ztf_in2p3.identifiers import Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccdid_of, exposure_of
+from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of
 from ztf_in2p3.store import Store
 
 T = TypeVar("T")
@@ -25,10 +26,12 @@ def frames(
     *,
     filters: Collection[Filter] | None = None,
     ccdids: Collection[int] | None = None,
+    fields: Collection[int] | None = None,
+    exposures: ExposureList | None = None,
     recipe: str = NO_RECIPE,
 ) -> list[Built]:
     """What the store holds of some nights, exposure by exposure in order of time: the archive's files, or what a
-    recipe (its digest) made of them."""
+    recipe (its digest) made of them; only of some filters, CCDs, fields, or of the exposures of an `ExposureList`."""
     nights = [period.first + timedelta(days=day) for day in range((period.last - period.first).days + 1)]
     return [
         built
@@ -38,6 +41,8 @@ def frames(
         if exposure.image_type is image_type
         and (filters is None or exposure.filter in filters)
         and (ccdids is None or ccdid_of(built.ref) in ccdids)
+        and (fields is None or exposure.field in fields)
+        and (exposures is None or ccd_of(built.ref) in exposures)
     ]
 
 
@@ -47,6 +52,26 @@ def lacking(frames_of: Mapping[str, Collection[Built]], period: Period) -> tuple
     return tuple(
         SetAside.because(f"{sort} frames of {period}", error) for sort, found in frames_of.items() if not found
     )
+
+
+def absent(listed: ExposureList | None, period: Period, found: Iterable[Exposure], place: str) -> tuple[SetAside, ...]:
+    """Exposures of a list, if there is one, that are not among those found at a place."""
+    known = {exposure.filefracday for exposure in found}
+    error = MissingProduct(
+        f"the list has it, but {place} has no such science exposure of these filters, CCDs and fields"
+    )
+    names = listed.names(period) if listed is not None else []
+    return tuple(SetAside.because(f"exposure {name}", error) for name in names if name not in known)
+
+
+def absent_from_store(
+    store: Store, period: Period, exposures: ExposureList | None = None, **which: Collection
+) -> tuple[SetAside, ...]:  # fmt: skip
+    """The same of the raw frames in the store; ``which`` as for `frames`."""
+    if exposures is None:
+        return ()
+    found = frames(store, Kind.RAW, period, exposures=exposures, **which)
+    return absent(exposures, period, (exposure_of(one.ref) for one in found), "the store")
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:

@@ -87,13 +87,19 @@ class Sight:
 
 
 def sights_of_survey(
-    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe
+    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe, **which: Collection
 ) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
-    """Quadrant exposures of the store that have a target on them; and those that do, but are not used."""
+    """Quadrant exposures of the store that have a target on them; and those that do, but are not used.
+
+    ``which``: fields and exposures that may be used, as for `tasks.inputs.selection.frames`.
+    """
     near = [
         (header, some)
         for header in store.list(Kind.HEADER, NO_RECIPE)
-        if (some := [one for one in near_targets(header.about, targets) if exposure_of(header.ref).filter in one.bands])
+        if _wanted(header, **which)
+        and (
+            some := [one for one in near_targets(header.about, targets) if exposure_of(header.ref).filter in one.bands]
+        )
     ]
     jobs, aside = _jobs([header for header, _ in near], store, recipe.stars.quadrant or QuadrantRecipe())
     found = []
@@ -106,12 +112,17 @@ def sights_of_survey(
     return _chosen(found, store, recipe)
 
 
+def _wanted(header: Built, fields: Collection[int] | None = None, exposures: Collection | None = None) -> bool:
+    ccd = ccd_of(header.ref)
+    return (fields is None or ccd.exposure.field in fields) and (exposures is None or ccd in exposures)
+
+
 def sights_of_period(
     store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Collection
 ) -> tuple[dict[CcdExposure, list[Sight]], list[SetAside]]:
     """Every quadrant exposure of a period, with the stars around it and no target; and what cannot be measured.
 
-    ``which``: filters and ccdids, as for `tasks.inputs.selection.frames`.
+    ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
     ready, aside = ccd_jobs(store, period, recipe.quadrant or QuadrantRecipe(), **which)
     sights = [_of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 from prefect import Flow, flow
@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 
 from tasks.runtime.engine import running
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import documented, meanings
+from tasks.runtime.parameters import contracted, documented, expanded, meanings
 from tasks.runtime.settings import cluster, cores
 from ztf_in2p3.errors import PipelineError
 from ztf_in2p3.recipes import recipe_from
@@ -33,27 +33,40 @@ class TooMuchSetAside(PipelineError):
     """So many inputs could not be used that something else must be wrong."""
 
 
-def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
+def product_flow(
+    name: str, *, without: Collection[str] = (), **defaults: Any
+) -> Callable[[Callable[..., Outcome]], Flow]:  # fmt: skip
     """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
 
-    The decorated function has the parameters ``workers`` (processes; 0: none; None: one a
-    core) and ``max_set_aside`` (fraction of the inputs above which the flow fails).  Where the operator names a
+    The decorated function takes a `Scope` and a `Store`, which stand for the parameters that flows share
+    (`tasks.runtime.parameters.SHARED`), or has the parameters ``workers`` (processes; 0: none; None: one a
+    core) and ``max_set_aside`` (fraction of the inputs above which the flow fails) itself.  Where the operator names a
     cluster, its workers compute instead of processes.
+
+    Parameters
+    ----------
+    without
+        Shared parameters that this flow does not have.
+    defaults
+        Of shared parameters, where this flow has others.
     """
 
     def decorate(function: Callable[..., Outcome]) -> Flow:
+        signature = expanded(inspect.signature(function, eval_str=True), without=without, defaults=defaults)
+
         @functools.wraps(function)
         def shown(*args: Any, **kwargs: Any) -> State:
-            given = inspect.signature(function).bind(*args, **kwargs)
+            given = signature.bind(*args, **kwargs)
             given.apply_defaults()
             workers = given.arguments["workers"]
             if workers is not None and workers < 0:
                 raise ValueError(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
+            arguments = contracted(function, given.arguments)  # before anything starts: it says what is mistyped
             began = time.monotonic()
             with running(cores() if workers is None else workers, cluster()) as engine:
                 if engine and engine.scheduler:
                     widen(CLUSTER_THREADS)
-                outcome = function(*args, **kwargs)
+                outcome = function(**arguments)
             peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
             get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
             show(name, outcome)
@@ -61,11 +74,10 @@ def product_flow(name: str) -> Callable[[Callable[..., Outcome]], Flow]:
             return Completed(message=str(outcome), data=outcome)
 
         # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
-        types = inspect.get_annotations(function, eval_str=True)
+        types = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
         if of_recipe := types.get("recipe"):
             types["recipe"] = Annotated[of_recipe, BeforeValidator(functools.partial(as_recipe, of_recipe))]
-        shown.__doc__ = documented(function)
-        signature = inspect.signature(function)
+        shown.__doc__ = documented(inspect.getdoc(function) or "", signature.parameters)
         shown.__signature__ = signature.replace(
             parameters=[one.replace(annotation=types[one.name]) for one in signature.parameters.values()],
             return_annotation=State,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, date, datetime
 
 import pytest
@@ -11,12 +12,14 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.nightly import nightly
 from flows.science import science
+from tasks.inputs.selection import frames
 from tasks.runtime import parameters
 from tasks.runtime.parameters import last_night, scope_of
-from tests.flows.night import NIGHT, Calls, digests
+from tests.flows.night import NIGHT, Calls, digests, opened
 from ztf_in2p3.camera import TINY, ZTF
 from ztf_in2p3.identifiers import SKY_FILTERS, Filter
 from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind, ccd_of, exposure_of
 from ztf_in2p3.recipes import CatalogueRecipe, recipe_from
 
 
@@ -40,6 +43,46 @@ WRONG = [
     ({"period": "20190430_20190401"}, "ends 2019-04-01, before it starts 2019-04-30"),
     ({"workers": -1}, "workers.*-1"),
 ]
+
+
+UNKNOWN = [
+    ({"fields": []}, "fields: none given"),
+    ({"exposures": "no such list"}, "exposures: no such list cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), UNKNOWN)
+def test_a_choice_of_exposures_that_is_none_is_named(changed, message):
+    with pytest.raises(ValueError, match=message):
+        scope_of("20190405", "tiny", None, None, **changed)
+
+
+def test_flows_that_choose_exposures_take_fields_and_a_list():
+    """The shared parameters, in one order, before the flow's own."""
+    first = [
+        "period",
+        "store",
+        "camera",
+        "ccds",
+        "filters",
+        "fields",
+        "exposures",
+        "recipe",
+        "workers",
+        "max_set_aside",
+    ]
+    assert list(inspect.signature(catalogue.fn).parameters) == first
+    assert not {"fields", "exposures"} & set(inspect.signature(calibrate.fn).parameters)
+
+
+def test_only_the_exposures_wanted_are_measured(store, survey, tmp_path):
+    raws = frames(opened(store), Kind.RAW, Period.parse(NIGHT))
+    name = exposure_of(raws[0].ref).filefracday
+    (tmp_path / "list.csv").write_text(f"filefracday,ccdid\n{name},3\n20190405999999,\n")
+    how = survey.scope | {"max_set_aside": 0.5}
+    outcome = catalogue(NIGHT, str(store), exposures=str(tmp_path / "list.csv"), **how)
+    assert [str(ccd_of(one.ref)) for one in outcome.built] == [str(ccd_of(raws[0].ref))]
+    assert [one.what for one in outcome.set_aside] == ["exposure 20190405999999"]
 
 
 @pytest.mark.parametrize(("changed", "message"), WRONG)

@@ -4,8 +4,9 @@ from datetime import date
 
 import pytest
 
-from tasks.inputs.selection import by_ccd, by_led, frames, grouped, lacking
+from tasks.inputs.selection import absent_from_store, by_ccd, by_led, frames, grouped, lacking
 from tests.tasks.shelf import exposure, period
+from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.identifiers import Filter, ImageType
 from ztf_in2p3.products import Kind, ccdid_of, exposure_of, filter_of, flat_ref
 from ztf_in2p3.recipes import FlatRecipe
@@ -83,3 +84,16 @@ def test_what_a_period_has_none_of_is_named_with_the_remedy(shelf):
     (aside,) = lacking({"bias": some, "flat": []}, period("20190405"))
     assert aside.what == "flat frames of 20190405_20190405"
     assert "run the flow download" in aside.reason
+
+
+def test_frames_are_chosen_by_field_and_by_a_list(shelf):
+    for number, ccdid in ((1, 3), (1, 6), (2, 3), (3, 3)):
+        shelf.raw(exposure(number), ccdid)
+    night, store = period("20190405"), shelf.store
+    assert frames(store, Kind.RAW, night, fields=[655]) == []
+    assert numbers(frames(store, Kind.RAW, night, fields=[600, 655])) == [1, 1, 2, 3]
+    listed = ExposureList({("20190405000001", 6), ("20190405000003", None), ("20190405000009", None)})
+    assert numbers(frames(store, Kind.RAW, night, exposures=listed)) == [1, 3]
+    (missing,) = absent_from_store(store, night, exposures=listed)
+    assert missing.what == "exposure 20190405000009"
+    assert absent_from_store(store, night) == ()
