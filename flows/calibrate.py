@@ -32,7 +32,7 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("calibrate", without=("fields", "exposures"))
+@product_flow("calibrate", needs="bias and flat frames", after="download", without=("fields", "exposures"))
 def calibrate(
     scope: Scope,
     store: Store,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.inputs.jobs import ccd_jobs, with_stars
+from tasks.inputs.jobs import asked_in, ccd_jobs, with_stars
 from tasks.inputs.references import star_partitions
 from tasks.inputs.selection import absent_from_store
 from tasks.reduction import catalogue_exposure
@@ -14,7 +14,12 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("catalogue")
+@product_flow(
+    "catalogue",
+    needs="exposures of the sky with science headers, masters and reference stars",
+    after="download and calibrate",
+    counted=True,
+)
 def catalogue(
     scope: Scope,
     store: Store,
@@ -34,4 +39,5 @@ def catalogue(
         launch(catalogue_exposure, exposure, jobs, camera=scope.camera, recipe=recipe, store=store)
         for exposure, jobs in ready.items()
     )
-    return made + Outcome(set_aside=(*missing, *without_masters, *without_stars))
+    asked = asked_in(store, scope.period, **scope.which)
+    return made + Outcome(set_aside=(*missing, *without_masters, *without_stars), asked=asked)

@@ -12,7 +12,7 @@ from ztf_in2p3.recipes import CatalogueRecipe, DetectorRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("detector")
+@product_flow("detector", needs="exposures of the sky with masters", after="download and calibrate")
 def detector(
     scope: Scope,
     store: Store,

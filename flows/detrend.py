@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.inputs.jobs import ccd_jobs
+from tasks.inputs.jobs import asked_in, ccd_jobs
 from tasks.inputs.selection import absent_from_store
 from tasks.reduction import detrend_exposure
 from tasks.runtime.outcome import Outcome
@@ -13,7 +13,12 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("detrend")
+@product_flow(
+    "detrend",
+    needs="exposures of the sky with science headers and masters",
+    after="download and calibrate",
+    counted=True,
+)
 def detrend(
     scope: Scope,
     store: Store,
@@ -34,4 +39,5 @@ def detrend(
         launch(detrend_exposure, exposure, jobs, camera=scope.camera, recipe=recipe.quadrant, store=store)
         for exposure, jobs in ready.items()
     )
-    return made + Outcome(set_aside=(*missing, *without_masters))
+    asked = asked_in(store, scope.period, **scope.which)
+    return made + Outcome(set_aside=(*missing, *without_masters), asked=asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.archive import fetch_all, fetch_stars_around, find_frames
+from tasks.archive import NO_FRAMES, asked_of, fetch_all, fetch_stars_around, find_frames
 from tasks.inputs.references import circles
 from tasks.inputs.selection import absent, frames
 from tasks.runtime.outcome import Outcome
@@ -51,4 +51,4 @@ def download(
     places = circles(headers, recipe.photometry)
     missing = absent(scope.exposures, scope.period, wanted, "the archive")
     stars = fetch_stars_around(places, reference, recipe.reference, store)
-    return files + stars + Outcome(set_aside=missing)
+    return files + stars + Outcome(set_aside=missing, asked=asked_of(wanted), note="" if wanted else NO_FRAMES)

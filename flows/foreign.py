@@ -11,7 +11,7 @@ from tasks.star_table import import_table, listed
 from ztf_in2p3.recipes import StarTableRecipe
 
 
-@product_flow("foreign")
+@product_flow("foreign", needs="measurements in the table")
 def foreign(
     table: str,
     period: str,

@@ -14,7 +14,12 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("fringes", without=("filters",))
+@product_flow(
+    "fringes",
+    needs="zi exposures with science headers and masters",
+    after="download and calibrate",
+    without=("filters",),
+)
 def fringes(
     scope: Scope,
     store: Store,

@@ -16,7 +16,12 @@ from ztf_in2p3.recipes import LinearityRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("linearity", without=("fields", "exposures"))
+@product_flow(
+    "linearity",
+    needs="bias frames, and flats of several exposure times,",
+    after="download",
+    without=("fields", "exposures"),
+)
 def linearity(
     scope: Scope,
     store: Store,

@@ -6,17 +6,20 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.detector import detector
 from flows.download import download
+from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step
 from tasks.report import draw_report, in_store
+from tasks.runtime.naming import scheduled_night
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import last_night, require_one, scope_of
+from tasks.runtime.parameters import require_one, scope_of
 from tasks.runtime.product_flow import product_flow
-from tasks.runtime.settings import store_at
+from tasks.runtime.settings import archive_at, store_at
 from ztf_in2p3.archive import IRSA_ADDRESS
 from ztf_in2p3.archive.reference import GAIA_ADDRESS
+from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import CatalogueRecipe
 
 
-@product_flow("nightly")
+@product_flow("nightly", counted=True)
 def nightly(
     store: str,
     night: str | None = None,
@@ -29,37 +32,56 @@ def nightly(
     fields: list[int] | None = None,
     exposures: str | None = None,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    look_back: int | None = None,
     workers: int | None = None,
     max_set_aside: float = 0.2,
     truth: str | None = None,
 ) -> Outcome:
-    """Reduce a night.
+    """Reduce a night, and those before it that were missed or of which the archive has more by now.
 
-    1. Download its frames, science headers, masks and the reference stars around them.
-    2. Make its master calibrations.
-    3. Measure the stars on every exposure.
-    4. Look at what is left of the detector's effects.
-    5. Draw its report, which links the detector's page.
+    It fails where the night's report says FAIL; a night on which the telescope did not open is complete.
+
+    1. Reduce the nights before it that are not done.
+    2. Download its frames, science headers, masks and the reference stars around them.
+    3. Make its master calibrations.
+    4. Measure the stars on every exposure.
+    5. Look at what is left of the detector's effects.
+    6. Draw its report, which links the detector's page.
 
     Parameters
     ----------
     night
-        UT date, 20190405; the last complete one if not given, which is what a schedule wants.
+        UT date, 20190405; if not given, which is what a schedule wants, the last complete one at the time for which
+        the run was scheduled, however late it begins.
+    look_back
+        Nights before it to complete; if not given 3 where no night is given, else none.
+    max_set_aside
+        Fraction of the CCD exposures, in all, of a CCD or of a filter, that may lack a catalogue.
     """
-    night = require_one(night or last_night())
+    scope = scope_of(require_one(night or scheduled_night()), camera, ccds, filters, fields, exposures)
+    products = store_at(store)
     which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
+    outside = {"archive": archive, "reference": reference}
     chosen = {"fields": fields, "exposures": exposures}
     how = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
 
-    downloaded = download(night, store, archive=archive, reference=reference, **which, **chosen, **how)
+    earlier = nights_before(scope.period.first, look_back, 0 if night else LOOK_BACK)
+    for missed in nights_to_do(earlier, archive_at(archive), products, scope, recipe, truth):
+        again = {"look_back": 0, "workers": workers, "max_set_aside": max_set_aside, "truth": truth}
+        step(nightly, store, f"{missed:%Y%m%d}", **outside, **which, **chosen, **again)
 
-    calibrated = calibrate(night, store, **which, **how)
+    night = f"{scope.period.first:%Y%m%d}"
+    downloaded = download(night, store, **outside, **which, **chosen, **how)
 
-    measured = catalogue(night, store, **which, **chosen, **how)
+    calibrated = step(calibrate, night, store, **which, **how) if downloaded.of(Kind.RAW) else Outcome()
+    if not downloaded.asked:
+        return downloaded + calibrated + Outcome(note=CLOSED)
 
-    looked = detector(night, store, **which, **chosen, **how)
+    measured = step(catalogue, night, store, **which, **chosen, **how)
 
-    scope, products = scope_of(night, camera, ccds, filters, fields, exposures), store_at(store)
+    looked = step(detector, night, store, **which, **chosen, **how)
+
     done = downloaded + calibrated + measured + Outcome(looked.built)  # what it set aside, the catalogue did
     jobs, _ = in_store(products, scope.period, recipe, **scope.which)
-    return done + draw_report(scope.period.first, scope.camera, recipe, products, jobs, done, truth)
+    drawn = draw_report(scope.period.first, scope.camera, recipe, products, jobs, done, truth, tolerated=max_set_aside)
+    return done + drawn + require_page(drawn)

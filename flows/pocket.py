@@ -15,7 +15,7 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("pocket", without=("filters",))
+@product_flow("pocket", needs="exposures of the sky, flats and bias frames", after="download", without=("filters",))
 def pocket(
     scope: Scope,
     store: Store,

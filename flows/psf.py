@@ -13,7 +13,11 @@ from ztf_in2p3.recipes import PsfCatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("psf")
+@product_flow(
+    "psf",
+    needs="exposures of the sky with science headers, masters and reference stars",
+    after="download and calibrate",
+)
 def psf(
     scope: Scope,
     store: Store,

@@ -6,7 +6,7 @@ from flows.science import science
 from tasks.growth import draw_growth, pairs
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import scope_of
-from tasks.runtime.policies import collect, launch, tell_where
+from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import store_at
 from ztf_in2p3.products import Kind
@@ -47,5 +47,4 @@ def real(
         launch(draw_growth, target, catalogue, image, recipe, products)
         for target, catalogue, image in pairs(catalogues, images, night, recipe)
     )
-    tell_where(drawn, products)
     return measured + drawn

@@ -10,7 +10,7 @@ from tasks.runtime.settings import store_at
 from ztf_in2p3.recipes import CatalogueRecipe
 
 
-@product_flow("report")
+@product_flow("report", needs="exposures of the sky", after="download, calibrate and catalogue")
 def report(
     night: str,
     store: str,
@@ -35,4 +35,6 @@ def report(
 
     jobs, there = in_store(products, scope.period, recipe, **scope.which)
 
-    return draw_report(scope.period.first, scope.camera, recipe, products, jobs, there, truth)
+    if there == Outcome():  # then there is no page of it either
+        return there
+    return draw_report(scope.period.first, scope.camera, recipe, products, jobs, there, truth, tolerated=max_set_aside)

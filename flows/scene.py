@@ -14,7 +14,7 @@ from ztf_in2p3.camera import camera_named
 from ztf_in2p3.recipes import LightCurveRecipe
 
 
-@product_flow("scene")
+@product_flow("scene", needs="exposures of the targets", after="download and calibrate")
 def scene(
     store: str,
     targets: str = "deployments/targets.toml",

@@ -20,7 +20,7 @@ from ztf_in2p3.recipes import ScienceCatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("science")
+@product_flow("science", needs="science images")
 def science(
     scope: Scope,
     store: Store,

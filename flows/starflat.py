@@ -14,7 +14,9 @@ from ztf_in2p3.recipes import SequenceRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("starflat")
+@product_flow(
+    "starflat", needs="aperture catalogues, or those of the PSF if the recipe says so,", after="catalogue (or psf)"
+)
 def starflat(
     scope: Scope,
     store: Store,

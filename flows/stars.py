@@ -10,7 +10,9 @@ from ztf_in2p3.recipes import StarTableRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("stars")
+@product_flow(
+    "stars", needs="aperture catalogues, or those of the PSF if the recipe says so,", after="catalogue (or psf)"
+)
 def stars(
     scope: Scope,
     store: Store,

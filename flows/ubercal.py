@@ -13,7 +13,9 @@ from ztf_in2p3.recipes import SurveyRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("ubercal")
+@product_flow(
+    "ubercal", needs="aperture catalogues, or those of the PSF if the recipe says so,", after="catalogue (or psf)"
+)
 def ubercal(
     scope: Scope,
     store: Store,

@@ -10,13 +10,16 @@ from tasks.runtime.progress import Arrivals, arrivals
 from ztf_in2p3.archive import Archive
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.reference import Cone, ReferenceCatalogue
-from ztf_in2p3.identifiers import Exposure, Filter, ImageType
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, Kind, ProductRef, reference_ref
 from ztf_in2p3.recipes import ReferenceRecipe
 from ztf_in2p3.store import Store
 
 FilesOfExposure = dict[Exposure, list[ArchiveFile]]
+
+NO_FRAMES = "the archive has no such frames"
+"""What a download says that ended well with nothing."""
 
 
 @query_task
@@ -48,6 +51,12 @@ def science_files(
     for ccd, qid in archive.sciences(period, filters=filters, ccdids=ccdids):
         found.setdefault(ccd.exposure, []).extend(ArchiveFile(kind, ccd, qid) for kind in kinds)
     return found
+
+
+def asked_of(wanted: FilesOfExposure) -> set[CcdExposure]:
+    """CCD exposures of the sky among the files of an archive: each should have a catalogue."""
+    files = (file for files in wanted.values() for file in files)
+    return {file.ccd for file in files if file.ccd.exposure.image_type is ImageType.OBJECT}
 
 
 @product_task(in_worker=False)

@@ -157,6 +157,8 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
         for kind, of_kind in kinds.items()
         for master in store.list(kind, digest(of_kind), prefix=f"{period}/")
     ]
+    if not there:
+        return Outcome()
     target = calibrations_ref(recipe.calibrations, period)
     return collect([launch(write_calibrations, target, there, recipe=recipe.calibrations, store=store)])
 

@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import as_input, opened
 from tasks.scene_flow import figures_of
 from ztf_in2p3.figures.scene import ScenePixels, plot_curve_stars, plot_light_curve, plot_scene
@@ -86,7 +86,6 @@ def draw_curves(
         made = collect(pictures)
         show_curve(curve[0], made, store)
         drawn += made
-    tell_where(drawn, store)
     return drawn
 
 

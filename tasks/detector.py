@@ -16,7 +16,7 @@ from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.selection import spread
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
-from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.ccd_master import CcdMaster
@@ -168,7 +168,6 @@ def draw_detector_page(
     create_markdown_artifact(
         render_markdown(report), key=f"detector-{camera.name}", description=f"{report.title}: {report.verdict_text}"
     )
-    tell_where(page, store)
     return drawn + page
 
 

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.inputs.selection import grouped, spread
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from tasks.starflat_report import picture_of
 from ztf_in2p3.figures import psf
@@ -60,7 +60,6 @@ def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, sto
         made = collect(launched)
         show_psfs(filter, period, made.built, store)
         drawn += made
-    tell_where(drawn, store)
     return drawn
 
 

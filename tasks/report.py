@@ -14,15 +14,15 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks import figures
 from tasks.figures import draw_figure
-from tasks.inputs.jobs import CcdJob, ccd_jobs
+from tasks.inputs.jobs import CcdJob, asked_in, ccd_jobs
 from tasks.inputs.selection import grouped
 from tasks.runtime.outcome import Outcome, SetAside
-from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import MissingProduct
-from ztf_in2p3.figures.page import Aside, Link, ProductCount, Report, render_html, render_markdown
+from ztf_in2p3.figures.page import FAIL, Aside, Link, ProductCount, Report, render_html, render_markdown
 from ztf_in2p3.figures.pictures import Picture
-from ztf_in2p3.figures.quality import quality_checks, summarise_night
+from ztf_in2p3.figures.quality import MAX_SET_ASIDE, quality_checks, summarise_night
 from ztf_in2p3.figures.residuals import RESIDUALS, residuals
 from ztf_in2p3.figures.simulated import aperture_truth
 from ztf_in2p3.figures.summary import join, quadrant_summary
@@ -84,6 +84,7 @@ def write_page(
     camera: Camera,
     outcome: Outcome,
     detector: Sequence[Built],
+    tolerated: float,
     recipe: ReportRecipe,
     store: Store,
 ) -> Built:
@@ -93,11 +94,11 @@ def write_page(
     """
 
     def make(spool: Path) -> Mapping[str, Value]:
-        report = report_of(drawn, numbers, night, camera, outcome, detector, store)
+        report = report_of(drawn, numbers, night, camera, outcome, detector, tolerated, store)
         spool.write_text(render_html(report), encoding="utf-8")
         return {"verdict": report.verdict, "verdict_text": report.verdict_text}
 
-    return store.build(target, recipe, [*drawn, *numbers, *detector, _as_input(target, outcome)], make)
+    return store.build(target, recipe, [*drawn, *numbers, *detector, _as_input(target, outcome, tolerated)], make)
 
 
 def in_store(
@@ -114,7 +115,7 @@ def in_store(
     ]
     used = {built.ref: built for job in jobs for built in (*job.inputs, *job.stars)}
     there = (*used.values(), *(catalogue for catalogue in catalogues if catalogue))
-    return jobs, Outcome(there, (*aside, *missing))
+    return jobs, Outcome(there, (*aside, *missing), asked_in(store, period, **which))
 
 
 def draw_report(
@@ -125,6 +126,8 @@ def draw_report(
     jobs: Sequence[CcdJob],
     outcome: Outcome,
     truth: str | None = None,
+    *,
+    tolerated: float = MAX_SET_ASIDE,
 ) -> Outcome:
     """Numbers, figures and page of a night, in the store and among the orchestrator's artifacts.
 
@@ -136,6 +139,8 @@ def draw_report(
         Products of the night, its catalogues among them, and what was set aside.
     truth
         Folder of a simulated survey to compare with.
+    tolerated
+        Fraction of the CCD exposures that may lack a catalogue on a night that is good.
     """
     of_report = ReportRecipe(recipe, truth_digest(truth))
     catalogues = sorted(outcome.of(Kind.CATALOGUE), key=lambda built: built.ref)
@@ -152,14 +157,19 @@ def draw_report(
         launch(draw_figure, figure_ref(of_report, night, name), inputs, draw, camera=camera, truth=truth, **common)
         for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
     )
-    shown = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night))
+    shown = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night), tolerated)
     page = collect([launch(write_page, report_ref(of_report, night), *shown, **common)])
     try:
         show_page(report_of(*shown, store))
     except MissingProduct as error:  # a figure was damaged since it was drawn: the next run draws it again
         page += Outcome(set_aside=[SetAside.because("the night's report", error)])
-    tell_where(page, store)
-    return numbers + drawn + page
+    return numbers + drawn + page + Outcome(failure=failure_of(page, store))
+
+
+def failure_of(page: Outcome, store: Store) -> str:
+    """The verdict of a page that says FAIL, and where the page is; empty for a good one, or none."""
+    failed = [built for built in page.of(Kind.REPORT) if built.about.get("verdict") == FAIL]
+    return "; ".join(f"{one.ref.label}: {one.about.get('verdict_text')} See {store.uri(one.ref)}" for one in failed)
 
 
 def show_page(report: Report) -> None:
@@ -210,12 +220,16 @@ def report_of(
     camera: Camera,
     outcome: Outcome,
     detector: Sequence[Built],
+    tolerated: float,
     store: Store,
 ) -> Report:
     """What the page shows."""
     quadrants, *compared = tables(store, numbers)
     n_made, n_aside = len(outcome.built), len(outcome.set_aside)
-    summary = summarise_night(night, camera, quadrants, *compared, n_made=n_made, n_set_aside=n_aside)
+    summary = summarise_night(
+        night, camera, quadrants, *compared, n_made=n_made, n_set_aside=n_aside,
+        completeness=outcome.completeness if outcome.asked else None, tolerated=tolerated,
+    )  # fmt: skip
     counts = {kind: len(outcome.of(kind)) for kind in Kind}
     return Report(
         night,
@@ -247,7 +261,8 @@ def truth_digest(truth: str | None) -> str:
     return hashlib.sha256((Path(truth) / PLAN).read_bytes()).hexdigest()[:10] if truth else ""
 
 
-def _as_input(target: ProductRef, outcome: Outcome) -> Built:
-    told = json.dumps([[str(one.ref.kind) for one in outcome.built], [[a.what, a.reason] for a in outcome.set_aside]])
+def _as_input(target: ProductRef, outcome: Outcome, tolerated: float) -> Built:
+    counted = [str(one.ref.kind) for one in outcome.built], [[a.what, a.reason] for a in outcome.set_aside]
+    told = json.dumps([*counted, sorted(map(str, outcome.asked)), tolerated])
     ref = ProductRef(Kind.REPORT, NO_RECIPE, f"{target.data_id}/outcome", "outcome.json")
     return Built(ref, hashlib.sha256(told.encode()).hexdigest(), len(told))

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.inputs.selection import grouped
 from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures import starflat
@@ -118,7 +118,6 @@ def draw_starflats(
         parameters = [one for one in sequences.get((filter, period), ()) if one.ref.kind is Kind.STARFLAT]
         show_starflat(filter, period, parameters, made.built, store)
         drawn += made
-    tell_where(drawn, store)
     return drawn
 
 

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.inputs.selection import grouped
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.policies import collect, launch, product_task, tell_where
+from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.style import png
 from ztf_in2p3.figures.ubercal import (
@@ -92,7 +92,6 @@ def draw_surveys(
             if one.ref.kind is Kind.ZERO_POINTS:
                 show_survey(one, made.built, store)
         drawn += made
-    tell_where(drawn, store)
     return drawn
 
 

@@ -12,9 +12,9 @@ from tasks.inputs.references import StarPartitions
 from tasks.inputs.selection import frames
 from tasks.runtime.outcome import SetAside
 from ztf_in2p3.errors import BadData, MissingProduct
-from ztf_in2p3.identifiers import CcdExposure, Exposure
+from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, CcdExposure, Exposure, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, ccd_of, quadrant_of
+from ztf_in2p3.products import Built, Kind, ccd_of, ccdid_of, exposure_of, quadrant_of
 from ztf_in2p3.recipes import QuadrantRecipe
 from ztf_in2p3.store import Store
 
@@ -73,7 +73,9 @@ def ccd_jobs(
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
     calibrations = Calibrations(store, recipe)
-    headers, aside = placed(frames(store, Kind.HEADER, period, **which))
+    files = frames(store, Kind.HEADER, period, **which)
+    headers, aside = placed(files)
+    known = by_quadrant(files)
     masks = by_quadrant(frames(store, Kind.MASK, period, **which))
     ready: dict[Exposure, list[CcdJob]] = defaultdict(list)
     for raw in frames(store, Kind.RAW, period, **which):
@@ -89,7 +91,36 @@ def ccd_jobs(
             aside.append(SetAside.because(str(ccd), error))
         else:
             ready[ccd.exposure].append(job)
+            aside += without_header(ccd, known[ccd])
     return dict(ready), aside
+
+
+def without_header(ccd: CcdExposure, headers: ByQuadrant) -> list[SetAside]:
+    """The quadrants of a CCD exposure that are not reduced, since the store knows nothing of their astrometry."""
+    reason = "MissingProduct: no science header of it in the store, so it is not reduced; run the flow download again"
+    return [SetAside(f"{ccd}_q{qid}", reason) for qid in range(1, N_QUADRANT + 1) if qid not in headers]
+
+
+def asked_in(store: Store, period: Period, **which: Collection) -> set[CcdExposure]:
+    """CCD exposures of the sky that should have a catalogue, whatever of their files is in the store.
+
+    Of every exposure of which the store has any file: each CCD that was asked for by number, else each of which the
+    store has any frame of the period.
+    """
+    ccdids, listed = set(which.get("ccdids") or ()), which.get("exposures")
+    others = {name: values for name, values in which.items() if name != "ccdids"}
+    files = [
+        built
+        for kind in (Kind.RAW, Kind.HEADER, Kind.MASK)
+        for built in frames(store, kind, period, ccdids=ccdids or None, **others)
+    ]
+    if not ccdids or len(ccdids) == N_CCD:
+        ccdids = {ccdid_of(built.ref) for built in files}
+        for image_type in (ImageType.BIAS, ImageType.FLAT):
+            ccdids |= {ccdid_of(built.ref) for built in frames(store, Kind.RAW, period, image_type)}
+    exposures = {exposure_of(built.ref) for built in files}
+    asked = {CcdExposure(exposure, ccdid) for exposure in exposures for ccdid in ccdids}
+    return asked if listed is None else {ccd for ccd in asked if ccd in listed}
 
 
 def science_jobs(

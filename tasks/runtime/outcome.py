@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from ztf_in2p3.errors import BadData, MissingProduct, PipelineError, TransientError
-from ztf_in2p3.products import Built, Kind
+from ztf_in2p3.figures.completeness import Completeness
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.products import Built, Kind, ccd_of
 
 T = TypeVar("T")
+
+_NAMES = re.compile(
+    r"(ztf(in2p3)?_)?\d{14}(_\d{6}_[a-z]{2})?(_c\d\d)?(_[obfd](?![a-z]))?(_q\d)?|(?<!\d)\d{8}(?!\d)|"
+    r"(?<![a-z0-9])c\d\d(?!\d)|(?<![a-z0-9])q\d(?!\d)"
+)
+"""What in a reason says which data it is about: exposure, CCD, quadrant, night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +32,61 @@ class SetAside:
     def because(cls, what: str, error: BaseException) -> Self:
         return cls(what, f"{type(error).__name__}: {error}")
 
+    @property
+    def kind(self) -> str:
+        """The reason without the names of the data: alike for all that were skipped for the same cause."""
+        return _NAMES.sub("*", self.reason.replace(self.what, "*"))
+
 
 class Outcome:
     """Partial failure is data: what there is, and what there is not.
 
     No dataclass, because the orchestrator looks through those for futures, product by product.
+
+    Parameters
+    ----------
+    built
+        Products, made now or found.
+    set_aside
+        Inputs that could not be used, each reason once.
+    asked
+        CCD exposures that should have a catalogue (or detrended images), whatever became of them; empty where
+        that is not what was asked for.
+    note
+        How it ended, where the counts alone do not tell.
+    failure
+        Why the result is not good although it was made: the verdict of its page; empty if it is good.
     """
 
-    __slots__ = ("built", "set_aside")
+    __slots__ = ("asked", "built", "failure", "note", "set_aside")
 
-    def __init__(self, built: Iterable[Built] = (), set_aside: Iterable[SetAside] = ()) -> None:
+    def __init__(
+        self,
+        built: Iterable[Built] = (),
+        set_aside: Iterable[SetAside] = (),
+        asked: Iterable[CcdExposure] = (),
+        note: str = "",
+        failure: str = "",
+    ) -> None:
         self.built = tuple(built)
-        self.set_aside = tuple(set_aside)
+        self.set_aside = tuple(dict.fromkeys(set_aside))
+        self.asked = frozenset(asked)
+        self.note, self.failure = note, failure
+
+    def _values(self) -> tuple[object, ...]:
+        return self.built, self.set_aside, self.asked, self.note, self.failure
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Outcome) and (self.built, self.set_aside) == (other.built, other.set_aside)
+        return isinstance(other, Outcome) and self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash((self.built, self.set_aside))
+        return hash(self._values())
 
     def __repr__(self) -> str:
         return f"Outcome({self.built!r}, {self.set_aside!r})"
 
     def __add__(self, other: Outcome) -> Outcome:
-        return Outcome(self.built + other.built, self.set_aside + other.set_aside)
+        return total([self, other])
 
     def of(self, *kinds: Kind) -> list[Built]:
         """The products of some kinds."""
@@ -60,8 +100,15 @@ class Outcome:
     def n_found(self) -> int:
         return sum(built.found for built in self.built)
 
+    @property
+    def completeness(self) -> Completeness:
+        """Which CCD exposures have what was asked for."""
+        measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT)
+        return Completeness.of(self.asked, {ccd_of(built.ref) for built in measured})
+
     def __str__(self) -> str:
-        return f"{self.n_made} made, {self.n_found} cached, {len(self.set_aside)} set aside"
+        counts = f"{self.n_made} made, {self.n_found} cached, {len(self.set_aside)} set aside"
+        return f"{counts}; {self.note}" if self.note else counts
 
     def table(self) -> list[dict[str, object]]:
         """One row a kind of product: how many were made, how many found."""
@@ -74,7 +121,14 @@ class Outcome:
 
 
 def total(outcomes: Iterable[Outcome]) -> Outcome:
-    return sum(outcomes, Outcome())
+    parts = list(outcomes)
+    return Outcome(
+        (built for part in parts for built in part.built),
+        (aside for part in parts for aside in part.set_aside),
+        (ccd for part in parts for ccd in part.asked),
+        "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
+        "; ".join(dict.fromkeys(part.failure for part in parts if part.failure)),
+    )
 
 
 def attempt(parts: Iterable[T], make: Callable[[T], Built], name: Callable[[T], str] = str) -> Outcome:

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,6 @@ def require_one(night: str) -> str:
     return night
 
 
-def last_night() -> str:
-    """The last complete night: observing at Palomar ends before 14 h UT."""
-    return f"{(now() - timedelta(hours=14)).date():%Y%m%d}"
+def last_night(at: datetime | None = None) -> str:
+    """The last complete night at a time, now if not given: observing at Palomar ends before 14 h UT."""
+    return f"{((at or now()).astimezone(UTC) - timedelta(hours=14)).date():%Y%m%d}"

@@ -9,19 +9,21 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 from prefect import Flow, flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect.states import Completed, State
+from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BeforeValidator
 
 from tasks.runtime.engine import running
+from tasks.runtime.naming import run_name, subject_of, tag_run
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import contracted, documented, expanded, meanings
-from tasks.runtime.settings import cluster, cores
-from ztf_in2p3.errors import PipelineError
+from tasks.runtime.presentation import NAMED, each_line_once, show, skipped_lines
+from tasks.runtime.settings import cluster, cores, store_at
+from ztf_in2p3.errors import MissingProduct, PipelineError
 from ztf_in2p3.recipes import recipe_from
+from ztf_in2p3.store import Store
 
 THREADS = 8
 """Tasks under way at once: enough to keep the workers busy and the archive's few connections used."""
@@ -33,9 +35,27 @@ class TooMuchSetAside(PipelineError):
     """So many inputs could not be used that something else must be wrong."""
 
 
+class NothingFound(TooMuchSetAside, MissingProduct):
+    """A flow that has nothing to work on, or could use nothing of it."""
+
+
+class VerdictFailed(PipelineError):
+    """Everything ran, and the page says that the result is not good."""
+
+
+OUTSIDE = ("archive", "images", "table")
+"""Parameters that name data outside the store, where they are given: the store may be a new one."""
+
+
 def product_flow(
-    name: str, *, without: Collection[str] = (), **defaults: Any
-) -> Callable[[Callable[..., Outcome]], Flow]:  # fmt: skip
+    name: str,
+    *,
+    needs: str = "",
+    after: str = "",
+    counted: bool = False,
+    without: Collection[str] = (),
+    **defaults: Any,
+) -> Callable[[Callable[..., Outcome]], Flow]:
     """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
 
     The decorated function takes a `Scope` and a `Store`, which stand for the parameters that flows share
@@ -45,6 +65,12 @@ def product_flow(
 
     Parameters
     ----------
+    needs
+        What it works on, in words: without any product of it the flow fails.  Empty for a flow that may find nothing.
+    after
+        Flows to run first, which make that; the flow then reads a store that must exist, and never creates it.
+    counted
+        The CCD exposures it was asked for decide whether it fails, not all its inputs.
     without
         Shared parameters that this flow does not have.
     defaults
@@ -56,21 +82,36 @@ def product_flow(
 
         @functools.wraps(function)
         def shown(*args: Any, **kwargs: Any) -> State:
-            given = signature.bind(*args, **kwargs)
-            given.apply_defaults()
-            workers = given.arguments["workers"]
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            workers = given["workers"]
             if workers is not None and workers < 0:
                 raise ValueError(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
-            arguments = contracted(function, given.arguments)  # before anything starts: it says what is mistyped
+            arguments = contracted(function, given)  # before anything starts: it says what is mistyped
             began = time.monotonic()
-            with running(cores() if workers is None else workers, cluster()) as engine:
-                if engine and engine.scheduler:
-                    widen(CLUSTER_THREADS)
-                outcome = function(**arguments)
-            peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
-            get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
-            show(name, outcome)
-            fail_above(given.arguments["max_set_aside"], outcome)
+            store = store_at(given["store"]) if "store" in given else None
+            tag_run(given)
+            try:
+                if store is not None:
+                    require_place(store, f"run the flow {after} first" if after and not from_outside(given) else "")
+                with each_line_once(), running(cores() if workers is None else workers, cluster()) as engine:
+                    if engine and engine.scheduler:
+                        widen(CLUSTER_THREADS)
+                    outcome = function(**arguments)
+                    show(name, subject_of(given), outcome, store, counted=counted)
+                peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
+                get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
+                if needs and not outcome.built and not (outcome.set_aside and given["max_set_aside"] >= 1):
+                    raise nothing_found(needs, after, given, outcome)
+                if outcome.failure:
+                    raise VerdictFailed(outcome.failure)
+                if counted:
+                    fail_incomplete(given["max_set_aside"], outcome)
+                if not counted or given.get("exposures"):  # some of the list may be known nowhere
+                    fail_above(given["max_set_aside"], outcome)
+            except PipelineError as error:  # no traceback: nothing is wrong with the code
+                return Failed(message=f"{type(error).__name__}: {error}", data=error)
             return Completed(message=str(outcome), data=outcome)
 
         # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
@@ -83,7 +124,9 @@ def product_flow(
             return_annotation=State,
         )
         shown.__annotations__ = types | {"return": State}
-        made = flow(shown, name=name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False)
+        made = flow(
+            shown, name=name, flow_run_name=run_name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False
+        )
         for parameter, text in meanings(shown.__doc__).items():  # it reads docstrings of another style only
             made.parameters.properties[parameter]["description"] = text
         return made
@@ -124,24 +167,62 @@ def as_recipe(kind: type, value: object) -> object:
         raise ValueError(str(error)) from None
 
 
-def show(name: str, outcome: Outcome) -> None:
-    """Leave a summary in the log and among the orchestrator's artifacts."""
-    logger = get_run_logger()
-    for one in outcome.set_aside:
-        logger.warning("set aside %s: %s", one.what, one.reason)
-    rows = [f"| {row['product']} | {row['made']} | {row['cached']} |" for row in outcome.table()]
-    aside = [f"| {one.what} | {one.reason} |" for one in outcome.set_aside]
-    text = ["# " + str(outcome), "", "| product | made | cached |", "|---|---|---|", *rows]
-    if aside:
-        text += ["", "## Set aside", "", "| input | reason |", "|---|---|", *aside]
-    create_markdown_artifact("\n".join(text), key=f"{name}-summary", description=str(outcome))
+def from_outside(given: Mapping[str, Any]) -> bool:
+    """Whether the arguments of a flow name data outside the store."""
+    return any(given.get(name) for name in OUTSIDE)
+
+
+def require_place(store: Store, remedy: str = "") -> None:
+    """Refuse a store that is not there, where the flow reads it (`remedy`: what would make it), or cannot be made.
+
+    Raises
+    ------
+    MissingProduct
+        A folder or bucket is lacking.
+    """
+    lacking = store.files.absence() if remedy else store.files.obstacle()
+    if lacking:
+        raise MissingProduct(
+            f"no store at {store.files.uri('')}: {lacking}; is the address mistyped? else {remedy or 'make it'}"
+        )
+
+
+def nothing_found(needs: str, after: str, given: Mapping[str, Any], outcome: Outcome) -> NothingFound:
+    """The error of a flow that made nothing: what was looked for, where, and which flow comes first."""
+    where = [f"{name} {given[name]}" for name in ("store", *OUTSIDE) if given.get(name)]
+    which = [subject_of(given)]
+    which += [f"{name} {' '.join(map(str, given[name]))}" for name in ("ccds", "filters") if given.get(name)]
+    remedy = f"; run the flow {after} first" if after else "; look at the address and at what lies there"
+    reasons = "; ".join(skipped_lines(outcome.set_aside)[:NAMED])
+    unusable = f"; none of {len(outcome.set_aside)} inputs could be used: {reasons}" if reasons else ""
+    return NothingFound(
+        f"nothing for {', '.join(filter(None, which))} in {', '.join(where)}: {needs} were looked for{remedy}{unusable}"
+    )
+
+
+def fail_incomplete(fraction: float, outcome: Outcome) -> None:
+    """Fail where more than a fraction of the CCD exposures asked for lacks its result, in all, of a CCD, of a filter.
+
+    A hundred good files do not make up for a lost CCD.
+    """
+    lacking = outcome.completeness.exceeding(fraction)
+    if lacking:
+        raise TooMuchSetAside(
+            f"CCD exposures without result, {'; '.join(map(str, lacking))}: more than the fraction {fraction} that is "
+            f"tolerated{first_reason(outcome)}"
+        )
 
 
 def fail_above(fraction: float, outcome: Outcome) -> None:
+    """Fail where more than a fraction of the inputs was set aside."""
     n_aside, n_all = len(outcome.set_aside), len(outcome.built) + len(outcome.set_aside)
     if n_aside > fraction * n_all:
-        first = outcome.set_aside[0]
         raise TooMuchSetAside(
-            f"{n_aside} of {n_all} inputs were set aside, more than the fraction {fraction} that is tolerated; "
-            f"the first: {first.what}: {first.reason}"
+            f"{n_aside} of {n_all} inputs were set aside, more than the fraction {fraction} that is tolerated"
+            f"{first_reason(outcome)}"
         )
+
+
+def first_reason(outcome: Outcome) -> str:
+    """The end of a message about many inputs; empty if there is no reason to give."""
+    return "".join(f"; the first: {aside.what}: {aside.reason}" for aside in outcome.set_aside[:1])

@@ -15,7 +15,7 @@ _SAMPLED = 8
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of a master with its predecessor."""
+    """How far a master has moved from its predecessor."""
 
     quality: str
     """"good" or "suspect"."""
@@ -37,12 +37,12 @@ def compare(
     Parameters
     ----------
     old
-        None for the first of its kind, which nothing speaks against.
+        None for the first of its kind: it is good if every quadrant of it has data.
     sigma
         Threshold, in standard deviations of the difference of the two.
     most_moved
-        Largest share of moved pixels of a good master.  At 6 sigma chance moves 2 in 10^9, so any
-        share of that size is a change of the detector or a spoilt frame.
+        Largest share of moved pixels of a good master, and of pixels without data of a quadrant of the first.
+        At 6 sigma chance moves 2 in 10^9, so any share of that size is a change of the detector or a spoilt frame.
     floor
         Standard deviation, in the masters' unit, that is added to each pixel's error: what the detector
         itself changes by from one master to the next.
@@ -53,7 +53,7 @@ def compare(
         Masters of two CCDs.
     """
     if old is None:
-        return Comparison(GOOD, "", 0.0, 0.0)
+        return _first(new, most_moved)
     if new.ccdid != old.ccdid:
         raise ValueError(f"master of CCD {new.ccdid} compared with one of CCD {old.ccdid}")
     n_moved, n_known, n_lost, shifts = 0, 0, 0, []
@@ -71,7 +71,9 @@ def compare(
         with np.errstate(invalid="ignore"):
             n_moved += int((known & (difference**2 > allowed)).sum())
     n_pixel = n_known + n_lost
-    moved = (n_moved + n_lost) / n_pixel if n_pixel else 1.0
+    if not n_pixel:  # the one before had no data, so there is nothing to compare with
+        return _first(new, most_moved)
+    moved = (n_moved + n_lost) / n_pixel
     shift = float(np.median(np.concatenate(shifts))) if n_known else float("nan")
     if moved <= most_moved:
         return Comparison(GOOD, "", moved, shift)
@@ -80,3 +82,14 @@ def compare(
         f"({n_lost} have no data any more), {100 * most_moved:g} % are allowed; median shift {shift:.4g}"
     )
     return Comparison(SUSPECT, reason, moved, shift)
+
+
+def _first(master: CcdMaster, most_lost: float) -> Comparison:
+    """A master that has no predecessor speaks for itself only by having data: a dead quadrant is no reference."""
+    lost = {qid: float(np.mean(~np.isfinite(plane))) for qid, plane in sorted(master.data.items())}
+    dead = {qid: share for qid, share in lost.items() if share > most_lost}
+    if not dead:
+        return Comparison(GOOD, "", 0.0, 0.0)
+    shares = ", ".join(f"{100 * share:.3g} % of quadrant {qid}" for qid, share in dead.items())
+    reason = f"the first of its kind, and {shares} have no data; {100 * most_lost:g} % of a quadrant are allowed"
+    return Comparison(SUSPECT, reason, float(np.mean(list(lost.values()))), float("nan"))

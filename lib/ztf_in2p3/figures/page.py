@@ -19,6 +19,9 @@ MARKDOWN_BYTES = 1_000_000
 MOST_ASIDE = 50
 """Inputs set aside that a page names; the others are counted."""
 
+OK, FAIL = "OK", "FAIL"
+"""Verdicts."""
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
 
@@ -86,7 +89,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        return "FAIL" if any(check.ok is False for check in self.checks) else "OK"
+        return FAIL if any(check.ok is False for check in self.checks) else OK
 
     @property
     def verdict_text(self) -> str:

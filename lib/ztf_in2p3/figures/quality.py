@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.figures.completeness import Completeness, Share, worst
 from ztf_in2p3.figures.residuals import OUTLIER, Scatter, bright_and_faint, residual_map, scatter
 from ztf_in2p3.figures.summary import exposure_summary, finite_median, numbers
 
@@ -22,7 +24,7 @@ the ZTF Science Data System's explanatory supplement)."""
 MIN_STARS = 10
 """Per quadrant and exposure, median: fewer do not tell whether the pointing or the astrometry is right."""
 MAX_SET_ASIDE = 0.2
-"""Fraction of the products; the flows' own limit."""
+"""Largest fraction of the CCD exposures without catalogue, in all, of a CCD, of a filter; the flows' default."""
 MAX_BIAS_MMAG = 1.0
 """Of the mean flux residual of bright stars, or 4 standard errors where that is more: a calibration for cosmology
 must not lose a millimagnitude here."""
@@ -51,6 +53,10 @@ class NightSummary:
     faint: Scatter | None
     map_chi2: float
     """Of the residuals over the focal plane, per cell."""
+    completeness: Completeness | None = None
+    """Which CCD exposures have a catalogue; None where it is not known which should."""
+    tolerated: float = MAX_SET_ASIDE
+    """Fraction of them that may lack it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,8 @@ def summarise_night(
     *,
     n_made: int = 0,
     n_set_aside: int = 0,
+    completeness: Completeness | None = None,
+    tolerated: float = MAX_SET_ASIDE,
 ) -> NightSummary:
     """Quality figures of a night.
 
@@ -88,6 +96,10 @@ def summarise_night(
         Columns of `ztf_in2p3.figures.residuals.RESIDUALS`, where the truth is known.
     n_made, n_set_aside
         Products there are (made or found), and inputs set aside.
+    completeness
+        CCD exposures that should have a catalogue, and how many have none.
+    tolerated
+        Fraction of them that may have none.
     """
     exposures = exposure_summary(quadrants)
     bright, faint = (scatter(part) for part in bright_and_faint(residuals)) if residuals is not None else (None, None)
@@ -104,6 +116,8 @@ def summarise_night(
         bright=bright,
         faint=faint,
         map_chi2=residual_map(residuals, camera).chi2_per_cell if residuals is not None else float("nan"),
+        completeness=completeness,
+        tolerated=tolerated,
     )
 
 
@@ -121,7 +135,7 @@ def quality_checks(night: NightSummary) -> list[Check]:
             f"at least {MIN_STARS}",
             _known(night.stars_per_quadrant, night.stars_per_quadrant >= MIN_STARS),
         ),
-        _below("inputs set aside", 100 * night.set_aside, 100 * MAX_SET_ASIDE, "%", ".1f"),
+        *_completeness_checks(night),
     ]
     if night.bright is not None and night.faint is not None:
         checks += _truth_checks(night.bright, night.faint, night.map_chi2)
@@ -129,6 +143,29 @@ def quality_checks(night: NightSummary) -> list[Check]:
 
 
 # --- small parts
+
+
+def _completeness_checks(night: NightSummary) -> list[Check]:
+    """What was asked for decides where it is known: a lost CCD is few of the inputs, and a whole CCD."""
+    if night.completeness is None:
+        return [_below("inputs set aside", 100 * night.set_aside, 100 * night.tolerated, "%", ".1f")]
+    known = night.completeness
+    return [
+        _lacking("CCD exposures without catalogue", known.all, night.tolerated),
+        _lacking("the same, worst CCD", _failing(known.ccds, night.tolerated), night.tolerated),
+        _lacking("the same, worst filter", _failing(known.filters, night.tolerated), night.tolerated),
+        Check("inputs set aside", _text(100 * night.set_aside, "%", ".1f"), "", None),
+    ]
+
+
+def _failing(shares: Sequence[Share], tolerated: float) -> Share | None:
+    return worst([share for share in shares if share.exceeds(tolerated)] or shares)
+
+
+def _lacking(name: str, share: Share | None, tolerated: float) -> Check:
+    if share is None or not share.n_asked:
+        return Check(name, "-", f"at most {100 * tolerated:g} %", None)
+    return Check(name, str(share), f"at most {100 * tolerated:g} %", not share.exceeds(tolerated))
 
 
 def _truth_checks(bright: Scatter, faint: Scatter, map_chi2: float) -> list[Check]:

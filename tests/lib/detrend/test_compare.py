@@ -62,3 +62,21 @@ def test_a_pixel_that_never_had_data_is_not_lost():
         one.data[1][:50] = np.nan
     found = compare(new, old)
     assert (found.quality, found.moved) == ("good", 0.0)
+
+
+@pytest.mark.parametrize("dead", [[2], list(QIDS)], ids=["a quadrant", "the whole CCD"])
+def test_the_first_of_its_kind_is_suspect_if_a_quadrant_has_no_data(dead):
+    first = master(1)
+    for qid in dead:
+        first.data[qid][:] = np.nan
+    found = compare(first)
+    assert found.quality == "suspect"
+    assert all(f"100 % of quadrant {qid}" in found.reason for qid in dead)
+    assert found.moved == pytest.approx(len(dead) / len(QIDS))
+
+
+def test_after_a_master_without_data_a_good_one_is_good():
+    empty = master(1)
+    for plane in empty.data.values():
+        plane[:] = np.nan
+    assert compare(master(2), empty).quality == "good"

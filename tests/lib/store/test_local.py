@@ -37,10 +37,41 @@ def test_a_path_and_a_file_url_are_one_place(tmp_path):
     assert built(open_store(place.as_uri(), PROVENANCE)).found
 
 
-@pytest.mark.parametrize("url", ["", "  ", "http://host/store", "s3:///prefix", "file://host/store", "s3://b/p?x=1"])
+NO_PLACES = [
+    "", "  ", "http://host/store", "s3:///prefix", "file://host/store", "s3://b/p?x=1", "s3:/bucket/x", "s3:bucket",
+    "file:/data/ztf", "irods:/zone/x", "s3://bucket/a#b", "/data/a#b", "file:///data/x?y", "~nobody-of-that-name/ztf",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NO_PLACES)
 def test_what_is_no_place_is_told_so(url):
-    with pytest.raises(ValueError, match="expected a path, file:///path or s3://bucket/prefix"):
+    with pytest.raises(ValueError, match="is no place for a store"):
         open_store(url, PROVENANCE)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    built(open_store("~/ztf", PROVENANCE), maker=Maker())
+    assert built(open_store(str(tmp_path / "ztf"), PROVENANCE)).found
+
+
+def test_a_colon_in_the_name_of_a_folder_makes_no_url_of_it(tmp_path):
+    place = tmp_path / "night:2" / "x"
+    assert open_store(str(place), PROVENANCE).files.uri("a") == f"{place.as_uri()}/a"
+
+
+def test_what_is_lacking_of_a_place_is_said_and_nothing_is_created(tmp_path):
+    file, place = tmp_path / "file", tmp_path / "not here"
+    file.write_text("")
+    assert "is a file" in open_store(str(file), PROVENANCE).files.absence()
+    assert "is a file" in open_store(str(file), PROVENANCE).files.obstacle()
+    store = open_store(str(place), PROVENANCE)
+    assert str(place) in store.files.absence()
+    assert store.files.obstacle() == ""
+    assert store.list(Kind.RAW) == []
+    assert not place.exists()
+    built(store, maker=Maker())
+    assert store.files.absence() == ""
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated():

@@ -29,6 +29,12 @@ class Files(Protocol):
     def uri(self, path: str) -> str:
         """Name of a file for a person or another program."""
 
+    def absence(self) -> str:
+        """What is lacking of the place itself (``there is no folder /data/ztf``); empty if it is there."""
+
+    def obstacle(self) -> str:
+        """Why the place cannot be created by writing to it; empty if it is there, or can be."""
+
     def stat(self, path: str) -> Stat | None:
         """None if there is no such file."""
 

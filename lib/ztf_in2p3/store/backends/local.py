@@ -31,6 +31,16 @@ class LocalFiles:
     def uri(self, path: str) -> str:
         return (self.root / path).as_uri()
 
+    def absence(self) -> str:
+        with _told():
+            if self.root.is_dir():
+                return ""
+            return self.obstacle() or f"there is no folder {self.root}"
+
+    def obstacle(self) -> str:
+        with _told():
+            return f"{self.root} is a file, not a folder" if self.root.is_file() else ""
+
     def stat(self, path: str) -> Stat | None:
         with _told():
             try:

@@ -66,6 +66,17 @@ class S3Files:
     def uri(self, path: str) -> str:
         return f"s3://{self._name(path)}"
 
+    def absence(self) -> str:
+        with self._told(""):
+            try:
+                self._s3.call_s3("head_bucket", Bucket=self.bucket)
+            except FileNotFoundError:
+                return f"there is no bucket {self.bucket}"
+        return ""
+
+    def obstacle(self) -> str:
+        return self.absence()  # a bucket is made by whoever pays for it, never by writing to it
+
     def stat(self, path: str) -> Stat | None:
         found = self._head(path)
         return None if found is None else Stat(found["ContentLength"], found["ETag"].strip('"'))

@@ -1,0 +1,105 @@
+"""Which nights a nightly run has to do, and how its steps end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, timedelta
+from typing import Any
+
+from prefect import Flow
+from prefect.logging import get_run_logger
+
+from tasks.archive import FilesOfExposure, asked_of, find_frames
+from tasks.report import truth_digest
+from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.parameters import Scope
+from ztf_in2p3.archive import Archive
+from ztf_in2p3.errors import PipelineError, TransientError
+from ztf_in2p3.figures.page import FAIL
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import NO_RECIPE, Kind, report_ref
+from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
+from ztf_in2p3.store import Store
+
+LOOK_BACK = 3
+"""Nights before the last one that a scheduled run looks at again: a long week-end without power or network."""
+
+CLOSED = "the archive has no exposures of the sky of this night: the telescope did not open, or they are not there yet"
+
+
+def nights_before(night: date, count: int | None, default: int) -> list[date]:
+    """The nights before one, the oldest first: each master is compared with the good one before it."""
+    chosen = default if count is None else count
+    if chosen < 0:
+        raise ValueError(f"look_back: {chosen}; a number of nights before the last one, 0 for none")
+    return [night - timedelta(days=back) for back in range(chosen, 0, -1)]
+
+
+def nights_to_do(
+    nights: Collection[date],
+    archive: Archive,
+    store: Store,
+    scope: Scope,
+    recipe: CatalogueRecipe,
+    truth: str | None = None,
+) -> list[date]:
+    """Earlier nights that are not done as the archive has them now, each logged with the reason.
+
+    A question to the archive and a listing of the store for each night, and nothing more where all is done.
+    """
+    found = []
+    for night in nights:
+        wanted = scope.selected(find_frames(archive, Period.of(night), scope.filters, scope.ccdids))
+        reason = to_do(night, wanted, store, ReportRecipe(recipe, truth_digest(truth)))
+        get_run_logger().info("looking back at %s: %s", f"{night:%Y%m%d}", reason or "nothing to do")
+        if reason:
+            found.append(night)
+    return found
+
+
+def to_do(night: date, wanted: FilesOfExposure, store: Store, recipe: ReportRecipe) -> str:
+    """Why a night has to be reduced (again); empty if there is no reason.
+
+    Parameters
+    ----------
+    wanted
+        Files of the night that the archive has.
+    recipe
+        Of the night's report.
+    """
+    files = [file for files in wanted.values() for file in files]
+    here = {
+        built.ref
+        for kind in {file.ref.kind for file in files}
+        for built in store.list(kind, NO_RECIPE, prefix=f"{night:%Y%m%d}")
+    }
+    new = sum(file.ref not in here for file in files)
+    page = store.find(report_ref(recipe, night))
+    if new:
+        return f"{new} of the archive's {len(files)} files are not in the store"
+    if page is None:
+        return "it has no report" if asked_of(wanted) else ""
+    return "its report says FAIL" if page.about.get("verdict") == FAIL else ""
+
+
+def step(flow: Flow, *args: Any, **kwargs: Any) -> Outcome:
+    """Run a flow as a step of another, which goes on where it fails for a reason of the data.
+
+    Raises
+    ------
+    TransientError
+        The store or the archive does not answer: the next step would not get further.
+    """
+    result = flow(*args, **kwargs, return_state=True).result(raise_on_failure=False)
+    if isinstance(result, PipelineError) and not isinstance(result, TransientError):
+        return Outcome(set_aside=[SetAside.because(flow.name, result)])
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def require_page(drawn: Outcome) -> Outcome:
+    """What to add to a night whose report could not be drawn: without its verdict it is not good."""
+    if drawn.of(Kind.REPORT):
+        return Outcome()
+    return Outcome(failure="the night has no report; the reason is among what was set aside")
