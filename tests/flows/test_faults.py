@@ -15,7 +15,6 @@ from prefect.client.orchestration import get_client
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
-from flows.nightly import nightly
 from tasks.runtime.product_flow import TooMuchSetAside
 from tests.flows.night import NIGHT, PLAN, artifacts, digests, flow_runs, opened, polling, task_runs
 from ztf_in2p3.archive import AccessDenied, NotInArchive
@@ -170,11 +169,6 @@ def test_an_empty_answer_is_a_night_without_frames(served, asked, tmp_path):
     outcome = download(NIGHT, str(tmp_path), **asked)
     assert (outcome.built, outcome.set_aside) == ((), ())
     assert digests(tmp_path) == {}
-
-
-def test_a_night_without_frames_says_what_is_missing(served, asked, tmp_path):
-    with pytest.raises(TooMuchSetAside, match=r"bias frames of 20190406_20190406: .*run the flow download"):
-        nightly(str(tmp_path), "20190406", **asked)
 
 
 USER, PASSWORD = "astronomer@example.org", "s&cret/pass wörd%41"
