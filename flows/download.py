@@ -24,11 +24,12 @@ def download(
     archive: str = IRSA_ADDRESS,
     reference: str = GAIA_ADDRESS,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    refresh: bool = False,
 ) -> Outcome:
     """Bring a period's frames, science headers, masks and reference stars into the store.
 
     1. Ask the archive which frames there are.
-    2. Fetch those the store lacks, exposure by exposure.
+    2. Fetch those the store lacks, or of which the archive lists another edition by now, exposure by exposure.
     3. Fetch the reference stars around the exposures.
 
     Parameters
@@ -37,14 +38,14 @@ def download(
         Folder or s3://bucket/prefix that receives the files.
     recipe
         Every number the products depend on; here, which reference catalogue.
-    workers
-        Processes that compute; the network needs none.
+    refresh
+        Ask the archive for the size and date of every file that is here already, and fetch again what differs.
     """
     source = archive_at(archive)
 
     wanted = scope.selected(find_frames(source, scope.period, scope.filters, scope.ccdids))
 
-    files = fetch_all(wanted, source, store)
+    files = fetch_all(wanted, source, store, refresh=refresh)
 
     # Of the store's headers, not of this run's: an exposure of which one file fails has the others.
     headers = frames(store, Kind.HEADER, scope.period, **scope.which)

@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
-from tasks.runtime.outcome import Outcome, attempt
+from prefect.logging import get_run_logger
+
+from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.policies import collect, launch, product_task, query_task
 from tasks.runtime.progress import Arrivals, arrivals
 from ztf_in2p3.archive import Archive
+from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import Skipped
 from ztf_in2p3.archive.reference import Cone, ReferenceCatalogue
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, ProductRef, reference_ref
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, reference_ref
 from ztf_in2p3.recipes import ReferenceRecipe
 from ztf_in2p3.store import Store
-
-FilesOfExposure = dict[Exposure, list[ArchiveFile]]
 
 NO_FRAMES = "the archive has no such frames"
 """What a download says that ended well with nothing."""
 
 
 @query_task
-def find_frames(
-    archive: Archive, period: Period, filters: Collection[Filter], ccdids: Collection[int]
-) -> FilesOfExposure:
+def find_frames(archive: Archive, period: Period, filters: Collection[Filter], ccdids: Collection[int]) -> ArchiveFiles:
     """Everything the reduction of a period needs: bias, flats, exposures with their headers and masks."""
-    found = science_files(archive, period, filters, ccdids, Kind.HEADER, Kind.MASK)
+    quadrants = archive.sciences(period, filters=filters, ccdids=ccdids)
     biases = archive.raws(period, ImageType.BIAS, ccdids=ccdids)
     flats = archive.raws(period, ImageType.FLAT, filters=filters, ccdids=ccdids)
     objects = archive.raws(period, ImageType.OBJECT, filters=filters, ccdids=ccdids)
-    for ccd in (*biases, *flats, *objects):
-        found.setdefault(ccd.exposure, []).append(ArchiveFile(Kind.RAW, ccd))
-    return found
+    files = ArchiveFiles.of_quadrants(quadrants, Kind.HEADER, Kind.MASK)
+    for raws in (biases, flats, objects):
+        files = files.with_those_of(ArchiveFiles.of_raws(raws))
+    return files
 
 
 @query_task
 def find_science_images(
     archive: Archive, period: Period, filters: Collection[Filter], ccdids: Collection[int]
-) -> FilesOfExposure:
+) -> ArchiveFiles:
     """The archive's own science images of a period, with their masks."""
-    return science_files(archive, period, filters, ccdids, Kind.SCIENCE, Kind.MASK)
+    return ArchiveFiles.of_quadrants(archive.sciences(period, filters=filters, ccdids=ccdids), Kind.SCIENCE, Kind.MASK)
 
 
-def science_files(
-    archive: Archive, period: Period, filters: Collection[Filter], ccdids: Collection[int], *kinds: Kind
-) -> FilesOfExposure:
-    found: FilesOfExposure = {}
-    for ccd, qid in archive.sciences(period, filters=filters, ccdids=ccdids):
-        found.setdefault(ccd.exposure, []).extend(ArchiveFile(kind, ccd, qid) for kind in kinds)
-    return found
+def outdated(wanted: ArchiveFiles, here: Mapping[ProductRef, Built]) -> list[ArchiveFile]:
+    """Files in the store of which the archive now lists another edition than when they came.
+
+    What its list says is compared with what it said then (of a table: pid, quality and astrometry of the image; of a
+    tree: size and date of the file), so that it costs no question a file.
+    """
+    return [
+        file
+        for file, listed in wanted.versions.items()
+        if file.ref in here and _is_other_edition(listed, here[file.ref])
+    ]
 
 
-def asked_of(wanted: FilesOfExposure) -> set[CcdExposure]:
+def _is_other_edition(listed: str, built: Built) -> bool:
+    """Whether an edition differs from the one that came.  That of a tree and that of a table are not compared."""
+    noted = str(built.about.get("listed") or "")
+    return noted.partition(" ")[0] == listed.partition(" ")[0] and noted != listed
+
+
+def asked_of(wanted: ArchiveFiles) -> set[CcdExposure]:
     """CCD exposures of the sky among the files of an archive: each should have a catalogue."""
     files = (file for files in wanted.values() for file in files)
     return {file.ccd for file in files if file.ccd.exposure.image_type is ImageType.OBJECT}
@@ -62,15 +74,35 @@ def asked_of(wanted: FilesOfExposure) -> set[CcdExposure]:
 @product_task(in_worker=False)
 def fetch(
     target: Exposure,
-    files: Sequence[ArchiveFile],
+    files: Mapping[ArchiveFile, str],
     archive: Archive,
     store: Store,
     arrived: Arrivals,
+    refresh: bool = False,
 ) -> Outcome:
-    """Bring the files of an exposure that the store lacks."""
+    """Bring the files of an exposure that the store lacks, or has in another edition than the archive.
+
+    Parameters
+    ----------
+    files
+        Each with the edition that the archive lists, empty if it does not say.
+    refresh
+        Ask the archive for the size and date of every file that is here already, and compare them too.
+    """
 
     def bring(file: ArchiveFile) -> Built:
-        built = store.build(file.ref, None, [], lambda spool: archive.fetch(file, spool, arrived.came))
+        listed = files[file]
+
+        def is_outdated(built: Built) -> bool:
+            changed = _is_other_edition(listed, built) or (refresh and not archive.state(file).is_that_of(built.about))
+            if changed:
+                get_run_logger().info("%s changed in the archive since it came: fetched again", file)
+            return changed
+
+        def fetch_to(path: Path) -> dict[str, Value]:
+            return archive.fetch(file, path, arrived.came) | ({"listed": listed} if listed else {})
+
+        built = store.build(file.ref, None, [], fetch_to, is_outdated)
         arrived.file_done()
         return built
 
@@ -85,10 +117,20 @@ def fetch_stars(
     return store.build(target, recipe, [], lambda spool: catalogue.fetch(order, pixel, spool))
 
 
-def fetch_all(wanted: FilesOfExposure, archive: Archive, store: Store) -> Outcome:
-    """Bring the files of many exposures, showing how far it has come."""
-    with arrivals("download", sum(len(files) for files in wanted.values())) as arrived:
-        return collect(launch(fetch, exposure, files, archive, store, arrived) for exposure, files in wanted.items())
+def fetch_all(wanted: ArchiveFiles, archive: Archive, store: Store, *, refresh: bool = False) -> Outcome:
+    """Bring the files of many exposures, showing how far it has come.  Refresh as for `fetch`."""
+    files_of = {exposure: {file: wanted.versions.get(file, "") for file in files} for exposure, files in wanted.items()}
+    with arrivals("download", sum(map(len, files_of.values()))) as arrived:
+        brought = collect(
+            launch(fetch, exposure, files, archive, store, arrived, refresh) for exposure, files in files_of.items()
+        )
+    return brought + Outcome(set_aside=map(_not_listed, wanted.skipped))
+
+
+def _not_listed(group: Skipped) -> SetAside:
+    """Entries of an archive's list that could not be used, as inputs that were set aside."""
+    shown = f"; nothing is fetched for them (e.g. {'; '.join(group.examples)})" if group.examples else ""
+    return SetAside(group.label, f"BadData: {group.reason}{shown}")
 
 
 def fetch_stars_around(

@@ -9,11 +9,12 @@ from typing import Any
 from prefect import Flow
 from prefect.logging import get_run_logger
 
-from tasks.archive import FilesOfExposure, asked_of, find_frames
+from tasks.archive import asked_of, find_frames, outdated
 from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.parameters import Scope
 from ztf_in2p3.archive import Archive
+from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.errors import PipelineError, TransientError
 from ztf_in2p3.figures.page import FAIL
 from ztf_in2p3.periods import Period
@@ -57,7 +58,7 @@ def nights_to_do(
     return found
 
 
-def to_do(night: date, wanted: FilesOfExposure, store: Store, recipe: ReportRecipe) -> str:
+def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe) -> str:
     """Why a night has to be reduced (again); empty if there is no reason.
 
     Parameters
@@ -69,7 +70,7 @@ def to_do(night: date, wanted: FilesOfExposure, store: Store, recipe: ReportReci
     """
     files = [file for files in wanted.values() for file in files]
     here = {
-        built.ref
+        built.ref: built
         for kind in {file.ref.kind for file in files}
         for built in store.list(kind, NO_RECIPE, prefix=f"{night:%Y%m%d}")
     }
@@ -77,6 +78,8 @@ def to_do(night: date, wanted: FilesOfExposure, store: Store, recipe: ReportReci
     page = store.find(report_ref(recipe, night))
     if new:
         return f"{new} of the archive's {len(files)} files are not in the store"
+    if changed := len(outdated(wanted, here)):
+        return f"the archive made {changed} of its {len(files)} files again since they came"
     if page is None:
         return "it has no report" if asked_of(wanted) else ""
     return "its report says FAIL" if page.about.get("verdict") == FAIL else ""

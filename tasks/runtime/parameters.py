@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.runtime.settings import now, store_at
-from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.camera import Camera, camera_named
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.exposure_list import ExposureList
-from ztf_in2p3.identifiers import N_CCD, SKY_FILTERS, CcdExposure, Exposure, Filter, ImageType
+from ztf_in2p3.identifiers import N_CCD, SKY_FILTERS, CcdExposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.store import Store
 
@@ -75,10 +75,9 @@ class Scope:
         chosen = {"filters": self.filters, "ccdids": self.ccdids, "fields": self.fields, "exposures": self.exposures}
         return {name: values for name, values in chosen.items() if values is not None}
 
-    def selected(self, files: Mapping[Exposure, Sequence[ArchiveFile]]) -> dict[Exposure, list[ArchiveFile]]:
+    def selected(self, files: ArchiveFiles) -> ArchiveFiles:
         """Files of the archive without those of science exposures that are not wanted; calibration frames all stay."""
-        kept = {exposure: [file for file in some if self._wants(file.ccd)] for exposure, some in files.items()}
-        return {exposure: some for exposure, some in kept.items() if some}
+        return files.chosen(self._wants)
 
     def _wants(self, ccd: CcdExposure) -> bool:
         return ccd.exposure.image_type is not ImageType.OBJECT or (

@@ -69,8 +69,13 @@ def scratch() -> Path:
 
 
 def archive_at(location: str) -> Archive:
-    """The archive, with the account of ``IRSA_USER`` and ``IRSA_PASSWORD``, else of the netrc file, else with none."""
-    return open_archive(location, _credentials(location), proxies=getproxies())
+    """The archive, with the account of ``IRSA_USER`` and ``IRSA_PASSWORD``, else of the netrc file, else with none.
+
+    Proxies and their exceptions are those of the environment (``https_proxy``, ``no_proxy``), and so are certificates
+    of an institute's own (``REQUESTS_CA_BUNDLE``).
+    """
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return open_archive(location, _credentials(location), proxies=getproxies(), ca_bundle=bundle or None)
 
 
 def _credentials(location: str) -> Credentials | None:

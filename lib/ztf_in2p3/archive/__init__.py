@@ -11,6 +11,7 @@ from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.errors import AccessDenied, Damaged, NotInArchive, NotYetPublic
 from ztf_in2p3.archive.irsa import IRSA_ADDRESS, Irsa
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import FileState, Listing, Skipped
 from ztf_in2p3.archive.local import LocalTree
 from ztf_in2p3.archive.patience import Patience
 from ztf_in2p3.archive.web import Timeouts
@@ -25,11 +26,14 @@ __all__ = [
     "ArchiveFile",
     "Credentials",
     "Damaged",
+    "FileState",
     "Irsa",
+    "Listing",
     "LocalTree",
     "NotInArchive",
     "NotYetPublic",
     "Patience",
+    "Skipped",
     "Timeouts",
     "open_archive",
 ]
@@ -45,15 +49,17 @@ class Archive(Protocol):
         *,
         filters: Iterable[Filter] | None = None,
         ccdids: Iterable[int] | None = None,
-    ) -> list[CcdExposure]: ...
+    ) -> Listing[CcdExposure]: ...
 
     def sciences(
         self, period: Period, *, filters: Iterable[Filter] | None = None, ccdids: Iterable[int] | None = None
-    ) -> list[tuple[CcdExposure, int]]: ...
+    ) -> Listing[tuple[CcdExposure, int]]: ...
 
     def fetch(
         self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None
     ) -> dict[str, Value]: ...
+
+    def state(self, file: ArchiveFile) -> FileState: ...
 
 
 def open_archive(location: str, credentials: Credentials | None = None, **options: Any) -> Irsa | LocalTree:

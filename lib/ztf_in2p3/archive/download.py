@@ -10,6 +10,7 @@ from ztf_in2p3.archive.check import check, check_header
 from ztf_in2p3.archive.errors import Damaged
 from ztf_in2p3.archive.header import BLOCK, read_until_end, write_header
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import FileState
 from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.archive.web import CHUNK, Web
 from ztf_in2p3.errors import BadData, PipelineError, TransientError
@@ -46,7 +47,7 @@ class Transfer:
 
         try:
             with whole_or_absent(self._spool) as part, self._web.get(self._path, chunk=self._chunk) as answer:
-                return self._receive(counted(answer.chunks), part)
+                return self._receive(counted(answer.chunks), part) | FileState(answer.length, answer.date).about
         except Damaged as error:
             self._take_back(received)
             again = digest.digest() in self._seen

@@ -16,11 +16,15 @@ from typing import TypeVar
 from ztf_in2p3.archive import metadata
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.download import Transfer
+from ztf_in2p3.archive.duplicates import Listed, without_contradictions
 from ztf_in2p3.archive.errors import NotInArchive, NotYetPublic
+from ztf_in2p3.archive.header import BLOCK
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import FileState, Listing, Skipped
+from ztf_in2p3.archive.numbers import is_empty
 from ztf_in2p3.archive.patience import Patience
 from ztf_in2p3.archive.web import Timeouts, Web
-from ztf_in2p3.errors import PipelineError
+from ztf_in2p3.errors import PipelineError, TransientError
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, Value
@@ -54,7 +58,10 @@ class Irsa:
     sleep, clock
         To wait, and to measure how long a transfer takes (seconds).
     proxies
-        As `requests` takes them, e.g. ``{"https": "http://host:3128"}``.
+        As `urllib.request.getproxies` gives them, e.g. ``{"https": "http://host:3128", "no": "localhost"}``; this
+        machine itself is never reached through one.
+    ca_bundle
+        File or folder of certificates to trust instead of the usual ones.
     """
 
     def __init__(
@@ -68,14 +75,17 @@ class Irsa:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         proxies: Mapping[str, str] | None = None,
+        ca_bundle: str | None = None,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency {concurrency}: at least one request at a time")
         self._again = functools.partial(
             Irsa, address, concurrency=concurrency, timeouts=timeouts, patience=patience, sleep=sleep, clock=clock,
-            proxies=proxies,
+            proxies=proxies, ca_bundle=ca_bundle,
         )  # fmt: skip
-        self._web = Web(address, credentials, timeouts, clock, connections=concurrency, proxies=proxies)
+        self._web = Web(
+            address, credentials, timeouts, clock, connections=concurrency, proxies=proxies, ca_bundle=ca_bundle
+        )
         self._credentials = credentials
         self._patience = patience
         self._sleep = sleep
@@ -94,31 +104,33 @@ class Irsa:
         *,
         filters: Iterable[Filter] | None = None,
         ccdids: Iterable[int] | None = None,
-    ) -> list[CcdExposure]:
-        """Raw files of one type whose night is in the period, sorted.
+    ) -> Listing[CcdExposure]:
+        """Raw files of one type whose night is in the period, sorted, and the rows that could not be understood.
 
         Raises
         ------
         TransientError
             No usable answer for now.
         BadData
-            The archive objects to the query, or its table is not what it should be.
+            The archive objects to the query, its table lacks an indispensable column, or most of its rows cannot be
+            understood.
         """
         where = [
             f"imgtypecode='{image_type.value}'",
             *metadata.one_of("filtercode", filters),
             *metadata.one_of("ccdid", ccdids),
         ]
-        found = {metadata.ccd_exposure(row) for row in self._search("raw", period, where)}
-        return sorted(ccd for ccd in found if ccd.exposure.night in period)
+        entries, skipped, versions = self._entries("raw", period, where)
+        return Listing.of([ccd for ccd, _ in entries], skipped, {ccd: text for (ccd, _), text in versions.items()})
 
     def sciences(
         self, period: Period, *, filters: Iterable[Filter] | None = None, ccdids: Iterable[int] | None = None
-    ) -> list[tuple[CcdExposure, int]]:
-        """CCD exposures and quadrants that have a science image, sorted.  Errors as `raws`."""
+    ) -> Listing[tuple[CcdExposure, int]]:
+        """CCD exposures and quadrants that have a science image, sorted.  Skipped rows and errors as `raws`."""
         where = [*metadata.one_of("filtercode", filters), *metadata.one_of("ccdid", ccdids)]
-        found = {(metadata.ccd_exposure(row), metadata.quadrant(row).qid) for row in self._search("sci", period, where)}
-        return sorted((ccd, qid) for ccd, qid in found if ccd.exposure.night in period)
+        entries, skipped, versions = self._entries("sci", period, where)
+        quadrants = [(ccd, qid) for ccd, qid in entries if qid is not None]
+        return Listing.of(quadrants, skipped, {(ccd, qid): text for (ccd, qid), text in versions.items() if qid})
 
     def fetch(self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
         """Download a file to `spool`, whole and checked, or leave nothing there.
@@ -131,7 +143,7 @@ class Irsa:
 
         Returns
         -------
-        What is worth knowing of it: `ztf_in2p3.archive.check.check`.
+        What is worth knowing of it: `ztf_in2p3.archive.check.check`, and its state in the archive: `FileState.about`.
 
         Raises
         ------
@@ -142,12 +154,29 @@ class Irsa:
         BadData
             Damaged in the archive itself, or not what its name says.
         """
+        return self._at_its_place(file, lambda path: self._fetch(file, path, spool, progress))
+
+    def state(self, file: ArchiveFile) -> FileState:
+        """Size and date of a file as the archive has it now; its content is not transferred.  Errors as `fetch`."""
+
+        def ask(path: str) -> FileState:
+            def attempt() -> FileState:
+                with self._web.get(f"{DATA_PATH}/{path}", chunk=BLOCK) as answer:
+                    return FileState(answer.length, answer.date)
+
+            with self._slots:
+                return self._patience.keep_trying(attempt, self._sleep)
+
+        return self._at_its_place(file, ask)
+
+    def _at_its_place(self, file: ArchiveFile, ask: Callable[[str], T]) -> T:
+        """The answer to a question about a file, under whichever of its names the archive keeps it."""
         try:
-            return self._fetch(file, file.path, spool, progress)
+            return ask(file.path)
         except NotInArchive:
             # A few bias frames carry a field in the metadata and in their names; most have none.
             if file.kind is Kind.RAW and file.ccd.exposure.image_type is ImageType.BIAS and file.ccd.exposure.field:
-                return self._fetch(file, _fieldless(file).path, spool, progress)
+                return ask(_fieldless(file).path)
             raise
 
     def log_in(self) -> None:
@@ -182,44 +211,79 @@ class Irsa:
         try:
             rows = [
                 row
-                for row in self._search(table, Period.of(e.night), where, ("ipac_pub_date",), quiet=True)
-                if row["filefracday"] == e.filefracday
+                for answer in self._search(table, Period.of(e.night), where, ("ipac_pub_date",), quiet=True)
+                for row in answer.rows
+                if metadata.is_of(row, e.filefracday)
             ]
         except PipelineError:
             return NotInArchive(f"{error}, and why could not be found out; try again another day")
         if not rows:
             return NotInArchive(f"{error}, nor do its tables list it; check the name, or give credentials to see more")
-        when = next((row["ipac_pub_date"] for row in rows if row["ipac_pub_date"]), "")
+        dates = (row.get("ipac_pub_date", "") for row in rows)
+        when = next((text for text in dates if not is_empty(text)), "")
         told = f"it is to be public from {when}" if when else "its tables do not say when it will be public"
         return NotYetPublic(
             f"{error}, though its tables list it: {told}; wait until then, or give credentials that may see it"
         )
 
+    def _entries(
+        self, table: str, period: Period, where: Sequence[str]
+    ) -> tuple[list[Listed], list[Skipped], dict[Listed, str]]:
+        """Files that a table lists of a period's nights, the rows set aside, and the version of each file."""
+        what = f"rows of the archive's {table} table"
+        versions: dict[Listed, str] = {}
+        skipped: list[Skipped] = []
+        for answer in self._search(table, period, where, metadata.VERSION_COLUMNS[table]):
+            items, odd = metadata.understood(answer, _MEANING[table], what, self._web.base)
+            skipped += odd
+            for (ccd, qid), row in items:
+                if ccd.exposure.night in period:
+                    text = metadata.version(row, table)
+                    versions[ccd, qid] = min(versions.get((ccd, qid), text), text)
+        entries, contradicted = without_contradictions(versions, what)
+        return entries, skipped + contradicted, {entry: versions[entry] for entry in entries}
+
     def _search(
         self, table: str, period: Period, where: Sequence[str], more: tuple[str, ...] = (), *, quiet: bool = False
-    ) -> Iterator[dict[str, str]]:
-        columns = (*metadata.COLUMNS[table], *more)
+    ) -> Iterator[metadata.Table]:
+        required = metadata.COLUMNS[table]
         n_row = 0
         for within in metadata.spans(period):
-            params = {"WHERE": " AND ".join([*within, *where]), "COLUMNS": ",".join(columns), "ct": "csv"}
-            for row in self._query(f"{SEARCH_PATH}/{table}", params, columns):
-                n_row += 1
-                yield row
+            params = {"WHERE": " AND ".join([*within, *where]), "COLUMNS": ",".join((*required, *more)), "ct": "csv"}
+            answer = self._query(table, params, required, more)
+            n_row += len(answer.rows)
+            yield answer
         if not n_row and self._credentials and not quiet:
             logger.warning(
                 "%s: no %s rows in %s for user %s; a wrong password looks the same: should there be some, check it",
                 self._web.base, table, period, self._credentials.user,
             )  # fmt: skip
 
-    def _query(self, path: str, params: Mapping[str, str], columns: Sequence[str]) -> list[dict[str, str]]:
-        name = f"{self._web.base}{path}"
+    def _query(
+        self, table: str, params: Mapping[str, str], required: Sequence[str], optional: Sequence[str]
+    ) -> metadata.Table:
+        path = f"{SEARCH_PATH}/{table}"
+        bodies: set[bytes] = set()
 
-        def attempt() -> list[dict[str, str]]:
+        def attempt() -> metadata.Table:
             with self._web.get(path, params) as answer:
-                return metadata.read_rows(b"".join(answer.chunks), columns, name)
+                body = b"".join(answer.chunks)
+            what = f"rows of the archive's {table} table"
+            rows = metadata.read_table(body, required, optional, what, f"{self._web.base}{path}")
+            if rows.cut_off and body not in bodies:  # the same table twice is the archive's own
+                bodies.add(body)
+                raise TransientError(rows.cut_off)
+            return rows
 
         with self._slots:
             return self._patience.keep_trying(attempt, self._sleep)
+
+
+def _raw_entry(row: metadata.Row) -> Listed:
+    return metadata.ccd_exposure(row), None
+
+
+_MEANING: dict[str, Callable[[metadata.Row], Listed]] = {"raw": _raw_entry, "sci": metadata.quadrant_exposure}
 
 
 def _fieldless(file: ArchiveFile) -> ArchiveFile:

@@ -7,28 +7,28 @@ not matter.  Science headers may be there with their images, compressed or not, 
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from astropy.io import fits
 
 from ztf_in2p3.archive.check import check, check_header, first_image
 from ztf_in2p3.archive.errors import Damaged, NotInArchive
 from ztf_in2p3.archive.header import write_header
-from ztf_in2p3.archive.layout import ArchiveFile, night_folder
+from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import FileState, Listing
+from ztf_in2p3.archive.scan import files_of, require_root, unreadable
 from ztf_in2p3.archive.spool import whole_or_absent
-from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.errors import TransientError
 from ztf_in2p3.identifiers import CcdExposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, Value
 
-_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EHOSTDOWN}
-"""Moods of a network file system."""
+Item = TypeVar("Item")
 
 
 class LocalTree:
@@ -36,8 +36,7 @@ class LocalTree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if not root.is_dir():
-            raise NotInArchive(f"{root} is no directory; expected one that holds raw/YYYY/MMDD/ and sci/YYYY/MMDD/")
+        require_root(root)
 
     def __repr__(self) -> str:
         return f"LocalTree({str(self.root)!r})"
@@ -49,23 +48,35 @@ class LocalTree:
         *,
         filters: Iterable[Filter] | None = None,
         ccdids: Iterable[int] | None = None,
-    ) -> list[CcdExposure]:
-        """Raw files of one type whose night is in the period, sorted."""
+    ) -> Listing[CcdExposure]:
+        """Raw files of one type whose night is in the period, sorted, and folders that could not be looked at.
+
+        Raises
+        ------
+        TransientError
+            The file system did not answer.
+        """
         wanted = _wanted(filters, ccdids)
-        found = {file.ccd for file in self._files("raw", period) if file.kind is Kind.RAW}
-        return sorted(ccd for ccd in found if ccd.exposure.image_type is image_type and wanted(ccd))
+        files, skipped = files_of(self.root, "raw", period)
+        entries = {
+            file.ccd: entry
+            for file, entry in files.items()
+            if file.ccd.exposure.image_type is image_type and wanted(file.ccd)
+        }
+        return Listing.of(sorted(entries), skipped, _versions(entries))
 
     def sciences(
         self, period: Period, *, filters: Iterable[Filter] | None = None, ccdids: Iterable[int] | None = None
-    ) -> list[tuple[CcdExposure, int]]:
-        """CCD exposures and quadrants that have a science image or at least its header, sorted."""
+    ) -> Listing[tuple[CcdExposure, int]]:
+        """CCD exposures and quadrants that have a science image or at least its header, sorted.  As `raws`."""
         wanted = _wanted(filters, ccdids)
-        found = {
-            (file.ccd, file.qid)
-            for file in self._files("sci", period)
+        files, skipped = files_of(self.root, "sci", period)
+        entries = {
+            (file.ccd, file.qid): entry
+            for file, entry in files.items()
             if file.kind in (Kind.SCIENCE, Kind.HEADER) and file.qid is not None and wanted(file.ccd)
         }
-        return sorted(found)
+        return Listing.of(sorted(entries), skipped, _versions(entries))
 
     def fetch(self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
         """Link a file to `spool` once it is checked (or copy it, across file systems).
@@ -80,7 +91,7 @@ class LocalTree:
 
         Returns
         -------
-        What is worth knowing of it: `ztf_in2p3.archive.check.check`.
+        What is worth knowing of it: `ztf_in2p3.archive.check.check`, and its state in the tree: `FileState.about`.
 
         Raises
         ------
@@ -93,6 +104,7 @@ class LocalTree:
         """
         with _typed(self.root, file):
             source = self._source(file)
+            state = FileState.of(source.stat())
             if file.kind is Kind.HEADER:
                 with whole_or_absent(spool) as part:
                     header = _header(source)
@@ -104,24 +116,21 @@ class LocalTree:
                     _place(source, part)
             if progress:
                 progress(spool.stat().st_size)
-        return about
+        return about | state.about
+
+    def state(self, file: ArchiveFile) -> FileState:
+        """Size and date of a file as it is now.  Errors as `fetch`."""
+        with _typed(self.root, file):
+            return FileState.of(self._source(file).stat())
 
     def path_of(self, file: ArchiveFile) -> Path:
         """Where a file lies, under whichever of its names.  NotInArchive if it is not there."""
         return self._source(file)
 
-    def _files(self, kind: str, period: Period) -> Iterator[ArchiveFile]:
-        for night in _nights(period):
-            folder = self.root / kind / night_folder(night)
-            for path in folder.glob("*/*.fits*"):
-                try:
-                    yield ArchiveFile.parse(_plain(path.relative_to(self.root).as_posix()))
-                except ValueError:
-                    continue  # a stranger
-
     def _source(self, file: ArchiveFile) -> Path:
         names = [str(file), file.path]
-        names += [f"{name}.fz" for name in names if not name.endswith(".fz")]
+        names += [name.removesuffix(".fz") if name.endswith(".fz") else f"{name}.fz" for name in names]
+        names = list(dict.fromkeys(names))
         for name in names:
             path = self.root / name
             if path.is_file():
@@ -134,14 +143,13 @@ def _or_else(names: list[str]) -> str:
     return f"nor {', nor '.join(others)}"
 
 
-def _plain(path: str) -> str:
-    """Name without the mark of tile compression, which raw files always bear."""
-    return path if path.startswith("raw/") else path.removesuffix(".fz")
-
-
-def _nights(period: Period) -> Iterator[date]:
-    for day in range((period.last - period.first).days + 1):
-        yield period.first + timedelta(days=day)
+def _versions(entries: Mapping[Item, os.DirEntry[str]]) -> dict[Item, str]:
+    """Size and date of the files, which change when they are made again; a file that does not tell has none."""
+    versions: dict[Item, str] = {}
+    for item, entry in entries.items():
+        with suppress(OSError):  # asked for itself, it will say what is wrong
+            versions[item] = f"file {FileState.of(entry.stat())}"
+    return versions
 
 
 def _wanted(filters: Iterable[Filter] | None, ccdids: Iterable[int] | None) -> Callable[[CcdExposure], bool]:
@@ -177,15 +185,7 @@ def _typed(root: Path, file: ArchiveFile) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise NotInArchive(f"{error.filename} vanished while {file} was read") from error
-    except PermissionError as error:
-        raise BadData(
-            f"{error.filename}: not allowed ({error.strerror}); ask the owner of {root} to let you read"
-        ) from error
     except OSError as error:
         if error.errno is None:  # astropy's, about the content
             raise Damaged(f"{root / str(file)}: cannot be read ({error}); fetch it again") from error
-        if error.errno in _PASSING:
-            raise TransientError(
-                f"{root / str(file)}: {error.strerror}; the file system may recover, try again"
-            ) from error
-        raise
+        raise unreadable(Path(error.filename or root / str(file)), error) from error

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.errors import AccessDenied, NotInArchive
+from ztf_in2p3.archive.http import HttpClient, is_loopback
 from ztf_in2p3.archive.patience import retry_after
 from ztf_in2p3.errors import BadData, TransientError
 
@@ -37,7 +37,6 @@ _SOON_OVER = re.compile(
     r"maintenance|temporar|unavailable|try (again|later)|overload|too many|busy|time[d -]*out|gateway", re.IGNORECASE
 )
 _LOGIN_PAGE = re.compile(r"josso_(username|password)|/signon/login", re.IGNORECASE)
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,8 @@ class Answer:
 
     length: int | None
     """Bytes announced."""
+    date: str
+    """When the file was last changed, in the server's words; empty if it does not say."""
     chunks: Iterator[bytes]
     """TransientError while iterating, if the connection breaks or the body ends early."""
 
@@ -77,25 +78,18 @@ class Web:
         *,
         connections: int = 4,
         proxies: Mapping[str, str] | None = None,
+        ca_bundle: str | None = None,
     ) -> None:
         parts = urlsplit(base)
         if parts.username or parts.password:
             raise ValueError("an archive's address must not hold a user name or password: pass them as credentials")
-        if credentials and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        if credentials and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise ValueError(f"{base}: credentials would travel in clear text; use https://")
         self.base = base.rstrip("/") + "/"
         self._credentials = credentials
         self._timeouts = timeouts
         self._clock = clock
-        self._session = requests.Session()
-        # Nothing from the environment: it would also send the password of ~/.netrc with every request.
-        self._session.trust_env = False
-        self._session.proxies.update(proxies or {})
-        # Compressed transfers would make the announced length meaningless.
-        self._session.headers["Accept-Encoding"] = "identity"
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._http = HttpClient(self.base, connections=connections, proxies=proxies, ca_bundle=ca_bundle)
         self._logging_in = threading.Lock()
         self._logins = 0
 
@@ -155,23 +149,36 @@ class Web:
         began = self._clock()
         name = f"{self.base}{path}"
         response = self._send("GET", name, params=params)
+        foreign = self._http.is_foreign(response.url)
+        if foreign:
+            name = f"{name} (redirected to {urlsplit(response.url).hostname})"
         try:
             chunks = self._chunks(response, name, began, size)
-            self._understand_status(response, name)
+            self._understand_status(response, name, foreign=foreign)
             first = next(chunks, b"")
             if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
+                if foreign:  # whose words they are nobody knows, so they are not shown
+                    raise BadData(f"{name}: a page of text came in the place of data; open the address in a browser")
                 self._understand_page(first, chunks, name)
         except BaseException:
             response.close()
             raise
-        return response, Answer(_length(response), _chain(first, chunks))
+        return response, Answer(_length(response), response.headers.get("Last-Modified", ""), _chain(first, chunks))
 
-    def _send(self, method: str, url: str, **what: object) -> requests.Response:
-        timeout = (self._timeouts.connect, self._timeouts.read)
+    def _send(self, method: str, url: str, **what: Any) -> requests.Response:
         try:
-            return self._session.request(method, url, stream=True, timeout=timeout, **what)
+            return self._http.request(method, url, (self._timeouts.connect, self._timeouts.read), **what)
+        except requests.exceptions.InvalidProxyURL:
+            raise ValueError(f"{url}: the proxy's address is none; correct http_proxy or https_proxy") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
             raise ValueError(f"{url} is no address of a web archive; expected one like https://host") from None
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise TransientError(f"{url}: no answer ({self._clean(str(error))}); try again later") from None
+            raise BadData(
+                f"{url}: nobody whom we trust vouches for the server's certificate; if that is right (an institute's "
+                "own authority), set REQUESTS_CA_BUNDLE to the file with its certificate"
+            ) from None
         except requests.RequestException as error:
             raise TransientError(f"{url}: no answer ({self._clean(str(error))}); try again later") from None
 
@@ -193,11 +200,13 @@ class Web:
         if expected is not None and received != expected:
             raise TransientError(f"{name}: {received} bytes came, but {expected} were announced; try again")
 
-    def _understand_status(self, response: requests.Response, name: str) -> None:
+    def _understand_status(self, response: requests.Response, name: str, *, foreign: bool) -> None:
         status = response.status_code
         if status == 404:
             raise NotInArchive(f"{name}: the archive has no such file (404)")
         if status in (401, 403):
+            if foreign:
+                raise AccessDenied(f"{name}: access denied there ({status}); our session is the archive's own only")
             if self._credentials:
                 raise _LoginWanted
             raise AccessDenied(f"{name}: access denied ({status}); give user name and password of an IRSA account")
@@ -237,13 +246,13 @@ class Web:
         with self._logging_in:
             if self._logins != seen:
                 return
-            self._session.cookies.clear()
+            self._http.cookies.clear()
             url = urljoin(self.base, LOGIN_PATH)
             form = {"josso_cmd": "login", "josso_username": who.user, "josso_password": who.password}
             response = self._send("POST", url, data=form, allow_redirects=False)
             for _ in range(5):  # followed by hand, so that the form is sent nowhere else
                 target = response.headers.get("Location") if response.is_redirect else None
-                if not target or urlsplit(urljoin(url, target)).netloc != urlsplit(url).netloc:
+                if not target or self._http.is_foreign(urljoin(url, target)):
                     break
                 response.close()
                 url = urljoin(url, target)
@@ -263,7 +272,7 @@ class Web:
             raise AccessDenied(
                 f"{url}: the login of user {who.user} was refused ({response.status_code}); check name and password"
             )
-        if not self._session.cookies:
+        if not self._http.cookies:
             words = self._words(b"".join(self._chunks(response, url, self._clock(), CHUNK)))
             said = f"{url}: no session was opened for user {who.user}: {words[:QUOTED]!r}"
             if _SOON_OVER.search(words):

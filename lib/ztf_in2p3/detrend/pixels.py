@@ -6,16 +6,18 @@ bit (nothing is fused or reordered).  Arrays are (row, column).
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
-from ztf_in2p3.compiled import compiled
 from ztf_in2p3.image import MaskBit
 
 _SATURATED, _NAN, _DEAD = (np.uint16(bit) for bit in (MaskBit.SATURATED, MaskBit.NAN, MaskBit.DEAD))
 _ZERO, _ONE, _INFINITE = np.float32(0), np.float32(1), np.float32(np.inf)
 
+_jit = numba.njit(cache=True, error_model="numpy")
 
-@compiled
+
+@_jit
 def to_light(pixels, offset, a, b, bias, full, ceiling, mask):  # type: ignore[no-untyped-def]
     """Raw ADU become linear ADU over offset (row,) and bias, in place: x / (a x^2 + b x + 1) - bias.
 
@@ -31,7 +33,7 @@ def to_light(pixels, offset, a, b, bias, full, ceiling, mask):  # type: ignore[n
         _mark_above(row, full, mask[r])
 
 
-@compiled
+@_jit
 def _mark_above(row, limit, mask):  # type: ignore[no-untyped-def]
     """Mark as saturated what reaches the limit: few rows have such pixels, so they are counted first."""
     n = 0
@@ -43,7 +45,7 @@ def _mark_above(row, limit, mask):  # type: ignore[no-untyped-def]
                 mask[i] |= _SATURATED
 
 
-@compiled
+@_jit
 def to_image(light, variance, mask, bias_variance, flat, flat_variance, factor, read, per_adu, least):  # type: ignore[no-untyped-def]
     """Light becomes the image, in place, and its variance is written.
 
@@ -69,7 +71,7 @@ def to_image(light, variance, mask, bias_variance, flat, flat_variance, factor, 
                     mask[r, i] |= _NAN if alive else _NAN | _DEAD
 
 
-@compiled
+@_jit
 def count_bits(mask, n):  # type: ignore[no-untyped-def]
     """Pixels that have each of the first n bits of a mask set."""
     counts = np.zeros(n, np.int64)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 
-from ztf_in2p3.compiled import compiled
-
-_jit = compiled(fastmath={"contract", "nsz", "arcp"})
+_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 
 
 @_jit

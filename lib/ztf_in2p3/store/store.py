@@ -45,6 +45,7 @@ class Store:
         recipe: object | None,
         inputs: Sequence[Built],
         make: Callable[[Path], Mapping[str, Any] | None],
+        is_outdated: Callable[[Built], bool] | None = None,
     ) -> Built:
         """The product made by this recipe of these inputs: found if it is there, else made.
 
@@ -57,6 +58,9 @@ class Store:
         make
             Writes the file to the path it is given (a hard link to an existing file will do) and
             returns small facts to note in the manifest.
+        is_outdated
+            Asked of a product that is there, whether it is to be made again all the same: for what came from outside
+            and may have changed there.
 
         Raises
         ------
@@ -69,7 +73,7 @@ class Store:
             )
         asked = fingerprint(ref.kind, recipe, inputs)
         there = self._found(ref)
-        if there is not None and there.fingerprint == asked:
+        if there is not None and there.fingerprint == asked and not (is_outdated and is_outdated(there.built)):
             return there.built
 
         started, wall, cpu = self.provenance.now(), self.provenance.wall(), self.provenance.cpu()

@@ -41,6 +41,11 @@ def compress(root, file):
     path.unlink()
 
 
+def of_content(about):
+    """What is known of a file's content, without the state of the file that held it."""
+    return {key: value for key, value in about.items() if not key.startswith("archive_")}
+
+
 def test_a_file_is_linked_not_copied(own, tmp_path):
     own.fetch(RAW, tmp_path / "spool")
     assert (tmp_path / "spool").samefile(own.root / RAW.path)
@@ -73,7 +78,10 @@ def test_a_compressed_tree_serves_all_the_same(own, tmp_path):
     compress(own.root, MASK)
 
     assert own.sciences(NIGHT) == [(CCD, 1)]
-    assert {file: own.fetch(file, tmp_path / "spool") for file in (SCIENCE, HEADER)} == plain
+    packed = {file: own.fetch(file, tmp_path / "spool") for file in (SCIENCE, HEADER)}
+    assert {file: of_content(about) for file, about in packed.items()} == {
+        file: of_content(about) for file, about in plain.items()
+    }
     compressed_header = fits.getheader(tmp_path / "spool")
     assert {key: compressed_header[key] for key in plain_header if key in science_header(SKY, 1)} == {
         key: plain_header[key] for key in plain_header if key in science_header(SKY, 1)
@@ -104,7 +112,7 @@ def test_a_tree_may_hold_headers_only(own, tmp_path, how):
         alone.write_text(bare.tostring(padding=True))
 
     assert own.sciences(NIGHT) == [(CCD, 1)]
-    assert own.fetch(HEADER, tmp_path / "again") == expected
+    assert of_content(own.fetch(HEADER, tmp_path / "again")) == of_content(expected)
     with pytest.raises(NotInArchive, match=r"sciimg\.fits"):
         own.fetch(SCIENCE, tmp_path / "image")
 
@@ -130,7 +138,7 @@ def test_a_damaged_file_is_bad_data_and_leaves_nothing(own, tmp_path, file):
 @pytest.mark.parametrize(
     ("number", "error", "words"),
     [(errno.EIO, TransientError, "try again"), (errno.ESTALE, TransientError, "try again"),
-     (errno.EACCES, BadData, "not allowed")],
+     (errno.EACCES, BadData, "cannot be read")],
 )  # fmt: skip
 def test_the_moods_of_a_file_system_are_told_apart(own, tmp_path, monkeypatch, number, error, words):
     def fail(*_, **__):

@@ -28,9 +28,10 @@ from typing import Self
 
 from ztf_in2p3.simulate.server.answers import Answers
 from ztf_in2p3.simulate.server.faults import Fault, Injected
+from ztf_in2p3.simulate.server.quirks import USUAL, Quirk, Quirks
 from ztf_in2p3.simulate.server.tables import ArchiveTables
 
-__all__ = ["Fault", "Injected", "IrsaLookalike", "Seen"]
+__all__ = ["Fault", "Injected", "IrsaLookalike", "Quirk", "Quirks", "Seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class IrsaLookalike:
     today
         Files whose `ipac_pub_date` lies later are listed, and not found unless a user asks.
         None: everything is public by now.
+    quirks
+        Oddities of the tables, which the real archive's have too.  None: none.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class IrsaLookalike:
         private: Collection[str] = (),
         users: Mapping[str, str] | None = None,
         today: date | None = None,
+        quirks: Quirks | None = USUAL,
     ) -> None:
         self.tree = tree.resolve()
         self.private = tuple(private)
@@ -84,7 +88,7 @@ class IrsaLookalike:
         """Largest number of data requests that were under way at a time."""
         self.under_way = 0
         """Data requests being answered now."""
-        self.tables = ArchiveTables(self.tree / "meta", self.is_private)
+        self.tables = ArchiveTables(self.tree / "meta", self.is_private, quirks)
         self.closing = threading.Event()
         self._faults = list(faults)
         self._sessions: dict[str, str | None] = {}

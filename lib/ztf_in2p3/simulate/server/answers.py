@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -113,7 +114,8 @@ class Answers(BaseHTTPRequestHandler):
         )
         if not (inside and shown and file.is_file()):
             return _page("<html><body><h1>404 Not Found</h1></body></html>", status=404)
-        return Reply(file.read_bytes(), "application/fits")
+        changed = {"Last-Modified": formatdate(file.stat().st_mtime, usegmt=True)}
+        return Reply(file.read_bytes(), "application/fits", headers=changed)
 
     def _send(self, reply: Reply, struck: Injected | None) -> None:
         fault = struck.fault if struck else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 import sqlite3
@@ -12,8 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from ztf_in2p3.simulate.server.quirks import Quirks, plain
+
 _TEXT = {"filtercode", "imgtype", "imgtypecode", "obsdate", "ipac_pub_date", "telra", "teldec"}
 _CORNERS = tuple(f"{axis}{k}" for k in range(1, 5) for axis in ("ra", "dec"))
+_ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d)")
 _TAP_TABLE = re.compile(r"\bztf\.ztf_current_meta_(raw|sci)\b", re.IGNORECASE)
 
 
@@ -24,9 +26,10 @@ class Refused(Exception):
 class ArchiveTables:
     """`meta/raw.csv` and `meta/sci.csv`, read again whenever they have changed."""
 
-    def __init__(self, meta: Path, is_private: Callable[[str], bool]) -> None:
+    def __init__(self, meta: Path, is_private: Callable[[str], bool], quirks: Quirks | None) -> None:
         self._files = {kind: meta / f"{kind}.csv" for kind in ("raw", "sci")}
         self._is_private = is_private
+        self._quirks = quirks
         self._lock = threading.Lock()
         self._stamps: list[tuple[int, int]] = []
         self._columns: dict[str, list[str]] = {}
@@ -52,7 +55,7 @@ class ArchiveTables:
                 raise Refused("POS is required in the absence of WHERE")
             table = kind if everything else f"public_{kind}"
             sql = f"SELECT {', '.join(names)} FROM {table} WHERE {' AND '.join(conditions)}"
-            return _csv(names, _select(database, sql))
+            return self._csv(names, _select(database, sql), sql)
 
     def tap(self, sql: str, *, everything: bool) -> str:
         """CSV answer to a synchronous TAP query."""
@@ -62,7 +65,11 @@ class ArchiveTables:
                 raise Refused("only SELECT is allowed")
             sql = _TAP_TABLE.sub(lambda found: ("" if everything else "public_") + found[1].lower(), sql)
             cursor = _select(database, sql)
-            return _csv([column[0] for column in cursor.description], cursor)
+            return self._csv([column[0] for column in cursor.description], cursor, sql)
+
+    def _csv(self, names: list[str], cursor: sqlite3.Cursor, question: str) -> str:
+        rows = [["" if cell is None else str(cell) for cell in row] for row in cursor]
+        return plain(names, rows) if self._quirks is None else self._quirks.answer(names, rows, question)
 
     def public_from(self, path: str) -> date | None:
         """`ipac_pub_date` of a file; None for one not listed, or without."""
@@ -93,10 +100,11 @@ class ArchiveTables:
             database.execute(f"CREATE VIEW public_{kind} AS SELECT * FROM {kind} WHERE is_public(path_)")
             marks = ", ".join("?" * (len(names) + 1))
             for row in rows[1:]:
-                named = dict(zip(names, row, strict=True))
+                cells = [*row, *[""] * len(names)][: len(names)]  # a line of the file may be as odd as an answer's
+                named = dict(zip(names, cells, strict=True))
                 path = path_of(kind, named)
-                database.execute(f"INSERT INTO {kind} VALUES ({marks})", [*(cell or None for cell in row), path])
-                if named.get("ipac_pub_date"):
+                database.execute(f"INSERT INTO {kind} VALUES ({marks})", [*(cell or None for cell in cells), path])
+                if _ISO_DATE.match(named.get("ipac_pub_date", "")):
                     self._public_from[_stem(path)] = date.fromisoformat(named["ipac_pub_date"][:10])
         database.commit()
         database.execute("PRAGMA query_only = ON")
@@ -104,11 +112,18 @@ class ArchiveTables:
 
 
 def path_of(kind: str, row: Mapping[str, str]) -> str:
-    """Where a row's raw file or science image lies below the tree (IRSA: "Building data product URLs")."""
+    """Where a row's raw file or science image lies below the tree (IRSA: "Building data product URLs").
+
+    Empty for a row whose numbers are none: no file belongs to it.
+    """
     day = row["filefracday"]
-    stem = f"{day[:4]}/{day[4:8]}/{day[8:]}/ztf_{day}_{int(row['field'] or 0):06d}_{row['filtercode']}"
-    stem = f"{kind}/{stem}_c{int(row['ccdid']):02d}_{row['imgtypecode']}"
-    return f"{stem}.fits.fz" if kind == "raw" else f"{stem}_q{int(row['qid'])}_sciimg.fits"
+    try:
+        field, ccdid, qid = (int(row.get(column) or 0) for column in ("field", "ccdid", "qid"))
+    except ValueError:
+        return ""
+    stem = f"{day[:4]}/{day[4:8]}/{day[8:]}/ztf_{day}_{field:06d}_{row['filtercode']}"
+    stem = f"{kind}/{stem}_c{ccdid:02d}_{row['imgtypecode']}"
+    return f"{stem}.fits.fz" if kind == "raw" else f"{stem}_q{qid}_sciimg.fits"
 
 
 def _stem(path: str) -> str:
@@ -126,14 +141,6 @@ def _select(database: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
         return database.execute(sql)
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise Refused(f"SQL error: {error}") from error
-
-
-def _csv(names: Sequence[str], rows: sqlite3.Cursor) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(names)
-    table.writerows([["" if cell is None else cell for cell in row] for row in rows])
-    return text.getvalue()
 
 
 def _overlap_condition(query: Mapping[str, str], known: Sequence[str], kind: str) -> str:
