@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
-import numba
 import numpy as np
 from astropy.io import fits
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from ztf_in2p3.compiled import compiled
 
 _DITHERS = {"NO_DITHER": 0, "SUBTRACTIVE_DITHER_1": 1, "SUBTRACTIVE_DITHER_2": 2}
 _N_RANDOM = 10_000
@@ -187,7 +188,7 @@ _leading_zeros: Any = intrinsic(_count_leading_zeros)
 """Of a uint64 that is not 0."""
 
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+_jit = compiled(nogil=True, boundscheck=False)
 
 
 @_jit

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.catalogue.mesh import Mesh, cell_statistics
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.errors import BadData
 
 _MIN_PIXELS = 50
@@ -85,7 +85,7 @@ def mask_sources(shape: tuple[int, int], x: NDArray, y: NDArray, flux: NDArray, 
     return masked
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _mask_discs(masked, x, y, radius):  # type: ignore[no-untyped-def]
     rows, columns = masked.shape
     for star in range(len(x)):

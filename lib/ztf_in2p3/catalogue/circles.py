@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, error_model="numpy")
+from ztf_in2p3.compiled import compiled
 
 
-@_jit
+@compiled
 def _corner(x, y, wide, high, radius):  # type: ignore[no-untyped-def]
     """Area of a disc around the origin within a rectangle in the first quadrant whose near corner is (x, y).
 
@@ -36,7 +35,7 @@ def _corner(x, y, wide, high, radius):  # type: ignore[no-untyped-def]
     return (first - x) * high + below - y * (last - first)
 
 
-@_jit
+@compiled
 def _small_angle(sine):  # type: ignore[no-untyped-def]
     """Arc sine of up to a quarter of a turn; below 0.25 by its series, which is right to 2e-11."""
     if sine > 0.25:
@@ -46,7 +45,7 @@ def _small_angle(sine):  # type: ignore[no-untyped-def]
     return sine * (1 + s2 * (1 / 6 + s2 * (3 / 40 + s2 * (5 / 112 + s2 * series))))
 
 
-@_jit
+@compiled
 def covered(x, y, radius):  # type: ignore[no-untyped-def]
     """Area of a disc around the origin within the pixel, a unit square, around (x, y)."""
     x, y = abs(x), abs(y)
@@ -66,13 +65,13 @@ def covered(x, y, radius):  # type: ignore[no-untyped-def]
     return area
 
 
-@_jit
+@compiled
 def _is_unknown(data, variance, bad, row, column):  # type: ignore[no-untyped-def]
     finite = (abs(data[row, column]) < np.inf) & (abs(variance[row, column]) < np.inf)
     return bad[row, column] or not finite
 
 
-@_jit
+@compiled
 def _from_neighbours(data, variance, bad, row, column):  # type: ignore[no-untyped-def]
     """Data and variance as the mean of the good ones of eight neighbours, which weigh as the inverse square of their
     distance; 0 without any."""
@@ -89,13 +88,13 @@ def _from_neighbours(data, variance, bad, row, column):  # type: ignore[no-untyp
     return value / weight, noise / weight
 
 
-@_jit
+@compiled
 def _reach(centre, radius, pixels):  # type: ignore[no-untyped-def]
     """First pixel along an axis that a circle may touch, and the one after the last."""
     return max(0, math.ceil(centre - radius - 0.5)), min(pixels, math.floor(centre + radius + 0.5) + 1)
 
 
-@_jit
+@compiled
 def circle_bits(mask, x, y, radius):  # type: ignore[no-untyped-def]
     """Bits of all pixels (row, column) that a circle around each star (star,) touches, or-ed."""
     bits = np.zeros(len(x), np.uint16)
@@ -112,7 +111,7 @@ def circle_bits(mask, x, y, radius):  # type: ignore[no-untyped-def]
     return bits
 
 
-@_jit
+@compiled
 def circle_sums(data, variance, bad, x, y, radii):  # type: ignore[no-untyped-def]
     """Sums over circles around stars.
 

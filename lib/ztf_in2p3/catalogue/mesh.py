@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.errors import BadData
 
 CLIP = 3.0
@@ -138,7 +138,7 @@ def _edges(n_pixel: int, n_cell: int) -> list[int]:
 
 _UNKNOWN = np.float32(np.nan)
 # Sums may be reordered, so that they go through vector registers.
-_jit = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+_jit = compiled(fastmath={"reassoc", "contract"})
 
 
 @_jit

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.catalogue.background import Background
 from ztf_in2p3.catalogue.circles import covered
 from ztf_in2p3.catalogue.mesh import CLIP, Mesh, cell_statistics
+from ztf_in2p3.compiled import compiled
 
 LAGS = 4
 """Neighbours along a row whose correlation is measured: a pocket forgets a third or more in each pixel."""
@@ -120,7 +120,7 @@ def row_correlation(above: NDArray, ignored: NDArray[np.bool_], rms: NDArray[np.
         return np.nan_to_num(covariance[1:] / covariance[0], nan=0.0, posinf=0.0, neginf=0.0)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _pair_sums(above, ignored, rms, lags):  # type: ignore[no-untyped-def]
     """Number of pairs of pixels 0, 1, ... `lags` columns apart, and sums of their products in units of the noise."""
     rows, columns = above.shape

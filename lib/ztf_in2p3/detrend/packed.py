@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ztf_in2p3.compiled import compiled
 
 STEPS = 16
 """Of the data, per standard deviation of their noise: they add 1/55 of it."""
@@ -98,7 +99,7 @@ class PackedVariance:
         return (self.codes[key].astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _unpack(codes, zero, step, plane):  # type: ignore[no-untyped-def]
     """Fill a plane; whether it has escapes."""
     n = 0

@@ -6,18 +6,16 @@ bit (nothing is fused or reordered).  Arrays are (row, column).
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.image import MaskBit
 
 _SATURATED, _NAN, _DEAD = (np.uint16(bit) for bit in (MaskBit.SATURATED, MaskBit.NAN, MaskBit.DEAD))
 _ZERO, _ONE, _INFINITE = np.float32(0), np.float32(1), np.float32(np.inf)
 
-_jit = numba.njit(cache=True, error_model="numpy")
 
-
-@_jit
+@compiled
 def to_light(pixels, offset, a, b, bias, full, ceiling, mask):  # type: ignore[no-untyped-def]
     """Raw ADU become linear ADU over offset (row,) and bias, in place: x / (a x^2 + b x + 1) - bias.
 
@@ -33,7 +31,7 @@ def to_light(pixels, offset, a, b, bias, full, ceiling, mask):  # type: ignore[n
         _mark_above(row, full, mask[r])
 
 
-@_jit
+@compiled
 def _mark_above(row, limit, mask):  # type: ignore[no-untyped-def]
     """Mark as saturated what reaches the limit: few rows have such pixels, so they are counted first."""
     n = 0
@@ -45,7 +43,7 @@ def _mark_above(row, limit, mask):  # type: ignore[no-untyped-def]
                 mask[i] |= _SATURATED
 
 
-@_jit
+@compiled
 def to_image(light, variance, mask, bias_variance, flat, flat_variance, factor, read, per_adu, least):  # type: ignore[no-untyped-def]
     """Light becomes the image, in place, and its variance is written.
 
@@ -71,7 +69,7 @@ def to_image(light, variance, mask, bias_variance, flat, flat_variance, factor, 
                     mask[r, i] |= _NAN if alive else _NAN | _DEAD
 
 
-@_jit
+@compiled
 def count_bits(mask, n):  # type: ignore[no-untyped-def]
     """Pixels that have each of the first n bits of a mask set."""
     counts = np.zeros(n, np.int64)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr
+
+from ztf_in2p3.compiled import compiled
 
 _BLOCK = 256
 """Pixels whose frames are combined at a time, so that they stay in the processor's cache."""
@@ -173,7 +174,7 @@ def _network(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _combine(frames, lower, upper, clip, averaged, median, count, scatter):  # type: ignore[no-untyped-def]
     """Clipped median (or mean, if averaged), frames kept and, if there is room for it, their sample variance.
 
@@ -219,7 +220,7 @@ def _combine(frames, lower, upper, clip, averaged, median, count, scatter):  # t
                 scatter[start + p] = _variance(lines, p, first[p], kept[p])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _mean_and_deviation(lines, n, mean, deviation, width):  # type: ignore[no-untyped-def]
     """Of the first n values of each pixel, summed one by one: a pairwise sum would depend on how many are missing."""
     mean[:], deviation[:] = 0.0, 0.0
@@ -238,7 +239,7 @@ def _mean_and_deviation(lines, n, mean, deviation, width):  # type: ignore[no-un
         deviation[p] = np.sqrt(deviation[p] / max(n[p], 1))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _median(lines, p, first, n):  # type: ignore[no-untyped-def]
     """Of n ordered values of a pixel from the first on; NaN where there is none."""
     if n == 0:
@@ -247,7 +248,7 @@ def _median(lines, p, first, n):  # type: ignore[no-untyped-def]
     return low if n % 2 == 1 else (low + high) * np.float32(0.5)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _mean(lines, p, first, n):  # type: ignore[no-untyped-def]
     """Of n ordered values of a pixel from the first on; NaN where there is none."""
     total = 0.0
@@ -256,7 +257,7 @@ def _mean(lines, p, first, n):  # type: ignore[no-untyped-def]
     return np.float32(total / n) if n else np.float32(np.nan)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _variance(lines, p, first, n):  # type: ignore[no-untyped-def]
     """Sample variance of n ordered values of a pixel from the first on; NaN where there are fewer than two."""
     if n < 2:

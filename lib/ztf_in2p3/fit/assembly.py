@@ -6,14 +6,12 @@ import functools
 import operator
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.fit.model import Coarse, Floats, Model, Parts
-
-_jit = numba.njit(cache=True, error_model="numpy")
 
 DENSE = 3000
 """Largest matrix kept with all its zeros: 72 MB, factored in about a second."""
@@ -96,7 +94,7 @@ def _batches(first: NDArray, per_row: int, every: int) -> Iterator[NDArray[np.in
     yield from np.split(stars, np.flatnonzero(np.diff(batch)) + 1)
 
 
-@_jit
+@compiled
 def _gather(rows, coarse_index, coarse_value, begin, end, work, touched):  # type: ignore[no-untyped-def]
     """Sum of weight * design over a star's rows, in `work`; which shapes it touches, in `touched`."""
     _, index, value, weight, kept = rows
@@ -121,7 +119,7 @@ def _gather(rows, coarse_index, coarse_value, begin, end, work, touched):  # typ
     return n_touched, total
 
 
-@_jit
+@compiled
 def _row_design(rows, coarse_index, coarse_value, i, at, design):  # type: ignore[no-untyped-def]
     """How many shapes a row touches; which, in `at`, and with what, in `design`."""
     _, index, value, _, _ = rows
@@ -137,7 +135,7 @@ def _row_design(rows, coarse_index, coarse_value, i, at, design):  # type: ignor
     return k
 
 
-@_jit
+@compiled
 def _longest(first):  # type: ignore[no-untyped-def]
     longest = 1
     for s in range(len(first) - 1):
@@ -145,7 +143,7 @@ def _longest(first):  # type: ignore[no-untyped-def]
     return longest
 
 
-@_jit
+@compiled
 def _add_dense(rows, anchor, coarse_index, coarse_value, every, out):  # type: ignore[no-untyped-def]
     first, index, _, weight, kept = rows
     n_entry = index.shape[1] * coarse_index.shape[1]
@@ -172,7 +170,7 @@ def _add_dense(rows, anchor, coarse_index, coarse_value, every, out):  # type: i
                 out[at[a], at[a]] += w * design[a] * design[a] / 2
 
 
-@_jit
+@compiled
 def _add_transposed(out):  # type: ignore[no-untyped-def]
     for j in range(len(out)):
         for k in range(j):
@@ -181,7 +179,7 @@ def _add_transposed(out):  # type: ignore[no-untyped-def]
         out[j, j] *= 2
 
 
-@_jit
+@compiled
 def _entries(rows, anchor, coarse_index, coarse_value, size, stars):  # type: ignore[no-untyped-def]
     """Upper triangle as row, column and entry; equal positions are still to be added up."""
     first, index, _, weight, kept = rows

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.fit.model import Model, Parts
 
-_jit = numba.njit(cache=True)
+_jit = compiled(error_model="python")
 
 
 def star_components(model: Model) -> NDArray[np.int64]:

@@ -13,10 +13,11 @@ each star's mean out of whatever the rest of the model says: S p = A^T W (A p - 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+from ztf_in2p3.compiled import compiled
+
+_jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 
 @_jit

@@ -10,13 +10,11 @@ the parameters still suffer from all outliers, and twice as many in each that fo
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.fit.kernels import modelled_row
 from ztf_in2p3.fit.model import Floats, Model, Parts, changing
-
-_jit = numba.njit(cache=True, error_model="numpy")
 
 TIE = 1e-6
 """Relative difference of pulls below which the first of a star's rows counts as the worst."""
@@ -37,7 +35,7 @@ def reject_in(parts: Parts, p: Floats, clip: float, steps: int = LONG_ENOUGH) ->
     return changed
 
 
-@_jit
+@compiled
 def _reject(rows, anchor, anchor_mag, set_aside, y, p, clip, steps):  # type: ignore[no-untyped-def]
     first, index, value, weight, kept = rows
     longest = 1
@@ -61,7 +59,7 @@ def _reject(rows, anchor, anchor_mag, set_aside, y, p, clip, steps):  # type: ig
     return changed
 
 
-@_jit
+@compiled
 def _step(r, n, weight, kept, begin, anchor, anchor_mag, clip):  # type: ignore[no-untyped-def]
     total, moment = anchor, anchor * anchor_mag
     for i in range(n):

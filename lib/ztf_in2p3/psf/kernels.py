@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+from ztf_in2p3.compiled import compiled
+
+_jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 NODES = np.polynomial.legendre.leggauss(3)[0] / 2
 NODE_WEIGHTS = np.polynomial.legendre.leggauss(3)[1] / 2

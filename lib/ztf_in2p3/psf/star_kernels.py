@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.psf.kernels import draw_psf, spline_weights
 
-_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+_jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 
 @_jit

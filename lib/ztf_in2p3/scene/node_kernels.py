@@ -1,7 +1,6 @@
 """The galaxy's nodes drawn in an exposure, compiled; one thread.
 
-Names as in `ztf_in2p3.psf.kernels`.  The cache of compiled code knows this file's date only: touch it when
-`ztf_in2p3.psf.kernels` changes.
+Names as in `ztf_in2p3.psf.kernels`.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.psf.kernels import moffat_norm, moffat_pixel, spline_weights
 
-_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+_jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 CELLS = 4
 """Cells of a galaxy table per pixel: aliases of a PSF of 2 pixels FWHM stay below 1e-5 of it."""

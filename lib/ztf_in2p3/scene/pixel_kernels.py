@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+from ztf_in2p3.compiled import compiled
+
+_jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 
 @_jit

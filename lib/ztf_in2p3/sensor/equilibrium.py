@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ztf_in2p3.compiled import compiled
 
 _PER_OCTAVE = 64
 """Nodes of the table in each doubling of the level; straight in between."""
@@ -68,7 +69,7 @@ class Equilibrium:
         return shown
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _recover(light, left, backwards, charge):  # type: ignore[no-untyped-def]
     n_row, n_column = light.shape
     held = np.empty(n_column + 2, np.float32)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, spline_filter
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.image import BAD, Image
 
 CLIP = 3.5
@@ -25,8 +25,6 @@ _MANY, _BAND, _EVERY = 20_000, 8, 4
 _BAD = np.uint16(BAD)
 _PAD = 12
 """Cells added around a map before it is made a spline; of what is wrong at their end, 5e-6 arrive at the map's."""
-
-_jit = numba.njit(cache=True, error_model="numpy")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +119,7 @@ def _middle_of_three(level: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(np.minimum(before, after), np.minimum(np.maximum(before, after), level))
 
 
-@_jit
+@compiled
 def _rough_levels(data, mask, size, level):  # type: ignore[no-untyped-def]
     """Median of every second pixel of two rows of a cell, of those that are good."""
     step = max(1, size // 2)
@@ -145,7 +143,7 @@ def _rough_levels(data, mask, size, level):  # type: ignore[no-untyped-def]
     return level
 
 
-@_jit
+@compiled
 def _clipped_means(data, variance, mask, level, size, mean, error, bright):  # type: ignore[no-untyped-def]
     """Mean, its standard error and the number of pixels that are too bright, of each cell."""
     limit = np.float32(CLIP * CLIP)
@@ -169,7 +167,7 @@ def _clipped_means(data, variance, mask, level, size, mean, error, bright):  # t
                 error[j, i] = np.sqrt(noise) / np.float32(n)
 
 
-@_jit
+@compiled
 def _subtract(data, nodes, weights):  # type: ignore[no-untyped-def]
     """The spline of the nodes, row by row: first its nodes along the row, then its pixels."""
     size = weights.shape[1]

@@ -13,10 +13,10 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.errors import BadData
 
 TABLE = Path(__file__).with_name("linearity.csv")
@@ -92,7 +92,7 @@ def _table() -> dict[int, list[tuple[date, Linearity]]]:
     return {rcid: sorted(rows, key=lambda epoch: epoch[0]) for rcid, rows in epochs.items()}
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def _over_offset(pixels, offset, a, b):  # type: ignore[no-untyped-def]
     """Operation by operation `linearise`, so bit for bit its result."""
     for r in range(len(pixels)):

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from ztf_in2p3.compiled import compiled
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.sensor.equilibrium import NODES
 from ztf_in2p3.sensor.pocket_function import PocketFunction, spline_basis
@@ -143,7 +143,7 @@ def _compare(
     return left, (excess - profiles.start * response[profiles.block]) / profiles.start_error, response
 
 
-@numba.njit(cache=True)
+@compiled(error_model="python")
 def _release(grid, charge, warmth, level, columns):  # type: ignore[no-untyped-def]
     """o_j of each profile, (profile, column), for charges at the levels of a grid and their factors (profile,)."""
     shown = np.empty((len(level), columns))

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ztf_in2p3.compiled import compiled
 
 _LANES = 256
 """Rows in lockstep."""
@@ -109,7 +110,7 @@ _E0, _E1, _E2, _E3, _E4, _E5 = _EXP2
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
 # Products may be fused with sums; nothing else that would lose NaN.
-_jit = numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+_jit = compiled(fastmath={"contract"})
 
 
 @_jit
