@@ -58,5 +58,5 @@ bench: $(READY)
 	  $(BIN)/python -m benchmarks.$$each $$with || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .grimp_cache
 	find lib tasks flows tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +  # with the compiled kernels

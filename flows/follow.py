@@ -9,10 +9,10 @@ from flows.download import download
 from flows.scene import scene
 from tasks.follow import light_curve_recipe, supernova_nights, tolerant
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.settings import ROOT
 from tasks.simulation import simulate
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.simulate.exposures import NightPlan
+from ztf_in2p3.simulate.follow import TARGETS
 
 
 def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: CatalogueRecipe, **how: Any) -> Outcome:
@@ -43,7 +43,7 @@ def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: Catalogue
     )  # fmt: skip
 
     measured = scene(
-        store, str(ROOT / "deployments/targets.toml"), names=["supernova"], recipe=light_curve_recipe(recipe),
+        store, str(TARGETS), names=["supernova"], recipe=light_curve_recipe(recipe),
         truth=folder, **how,
     )  # fmt: skip
     return brought + measured

@@ -8,7 +8,7 @@ from tasks.curve_report import draw_curves
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import chosen
 from tasks.runtime.product_flow import fail_above, product_flow
-from tasks.runtime.settings import store_at
+from tasks.runtime.settings import deployments, store_at
 from tasks.scene_flow import fit_curves, measure_all, recipe_for, sights_of, targets_of
 from ztf_in2p3.camera import camera_named
 from ztf_in2p3.recipes import LightCurveRecipe
@@ -17,7 +17,7 @@ from ztf_in2p3.recipes import LightCurveRecipe
 @product_flow("scene", needs="exposures of the targets", after="download and calibrate")
 def scene(
     store: str,
-    targets: str = "deployments/targets.toml",
+    targets: str | None = None,
     *,
     names: list[str] | None = None,
     images: str | None = None,
@@ -40,7 +40,7 @@ def scene(
     Parameters
     ----------
     targets
-        TOML file of the targets: where they are, when they may shine.
+        TOML file of the targets: where they are, when they may shine; targets.toml of the deployments if not given.
     names
         Of the targets to do; all of the file if not given.
     images
@@ -48,7 +48,8 @@ def scene(
     reference
         Folder or s3://bucket/prefix of the reference catalogue, for stars that the store lacks.
     """
-    products, wanted, recipe = store_at(store), targets_of(Path(targets), names), recipe_for(images, recipe)
+    file = Path(targets) if targets else deployments() / "targets.toml"
+    products, wanted, recipe = store_at(store), targets_of(file, names), recipe_for(images, recipe)
 
     sights, unused, imported = sights_of(products, wanted, recipe, images, reference, **chosen(fields, exposures))
 

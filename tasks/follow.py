@@ -21,7 +21,7 @@ TOLERANCE_DAYS = 150
 
 
 def supernova_nights(plan: NightPlan) -> tuple[list[NightPlan], int]:
-    """Nights of the supernova of `deployments/targets.toml`, detrended with the flats of `plan`, and its CCD."""
+    """Nights of the supernova of `ztf_in2p3/simulate/targets.toml`, detrended with the flats of `plan`, and its CCD."""
     how = {"n_quiet": N_QUIET, "n_active": N_ACTIVE, "peak": 18.0, "host": 17.0}
     _, nights, _ = follow.follow(plan, FIRST, filters=FILTERS, **how)  # type: ignore[arg-type]
     return nights, follow.QUADRANT.ccdid

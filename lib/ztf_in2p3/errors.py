@@ -31,5 +31,9 @@ class MissingProduct(PipelineError):
     """Something an earlier flow makes is not there: run that flow first."""
 
 
+class MissingExtra(PipelineError):
+    """A package of an extra is not installed; the message names the extra."""
+
+
 def _transient(kind: type[TransientError], message: str, retry_after: float | None) -> TransientError:
     return kind(message, retry_after=retry_after)

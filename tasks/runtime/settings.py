@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
+import logging
 import os
 import socket
 import subprocess
@@ -13,6 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
 
 from ztf_in2p3.archive import Archive, Credentials, open_archive
 from ztf_in2p3.detrend.verdicts import Ruling, rulings
@@ -41,21 +47,28 @@ def now() -> datetime:
 
 
 @functools.cache
-def _git_version() -> str:
+def code_commit() -> str:
+    """Commit that a wheel was built from, else that of this project's checkout; "unknown" where there is neither."""
+    if importlib.util.find_spec("ztf_in2p3._build"):
+        return str(importlib.import_module("ztf_in2p3._build").COMMIT)
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
-        )
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
+            return "unknown"  # an installation inside of another project's checkout
+        return _git("describe", "--always", "--dirty")
     except (OSError, subprocess.SubprocessError):
         return "unknown"  # an installation without its history still works, and its manifests say so
-    return found.stdout.strip()
+
+
+def _git(*words: str) -> str:
+    run = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
+    return run.stdout.strip()
 
 
 def provenance() -> Provenance:
     """Who makes the products of this process."""
     return Provenance(
         package=version("ztf-in2p3"),
-        git=_git_version(),
+        git=code_commit(),
         host=socket.gethostname(),
         now=now,
         wall=time.monotonic,
@@ -91,9 +104,37 @@ def store_at(url: str) -> Store:
     return open_store(url, provenance())
 
 
+def deployments() -> Path:
+    """Folder of what an operator edits: ``ZTF_DEPLOYMENTS``, else ./deployments, else the defaults of the package.
+
+    Raises
+    ------
+    ValueError
+        ``ZTF_DEPLOYMENTS`` names no folder.
+    """
+    chosen = os.environ.get("ZTF_DEPLOYMENTS")
+    if chosen and not Path(chosen).is_dir():
+        raise ValueError(f"ZTF_DEPLOYMENTS is {chosen!r}, which is no folder; make it, or unset the variable")
+    packaged = Path(__file__).parents[1] / "deployments"  # of a wheel; a checkout has it at its root
+    candidates = [Path(chosen)] if chosen else [Path("deployments"), packaged, ROOT / "deployments"]
+    folder = next((path.absolute() for path in candidates if path.is_dir()), packaged)
+    _log_once(folder)
+    return folder
+
+
+@functools.cache
+def _log_once(folder: Path) -> None:
+    """Say in the log of the process, or of the flow that runs, whose verdicts and targets count."""
+    try:
+        logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
+    except MissingContextError:
+        logger = get_logger("deployments")
+    logger.info("deployments: %s", folder)
+
+
 def operators_rulings() -> tuple[Ruling, ...]:
-    """What an operator decided about master calibrations (``ZTF_VERDICTS``, else deployments/verdicts.toml)."""
-    path = Path(os.environ.get("ZTF_VERDICTS", ROOT / "deployments" / "verdicts.toml"))
+    """Rulings of the operator about master calibrations, in verdicts.toml of `deployments`."""
+    path = deployments() / "verdicts.toml"
     try:
         return rulings(path.read_text(encoding="utf-8")) if path.is_file() else ()
     except ValueError as error:  # of TOML too

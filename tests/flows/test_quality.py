@@ -63,7 +63,7 @@ def bias_for(store, night, recipe=RECIPE) -> str:
 def say(tmp_path, monkeypatch):
     def write(*words: str) -> None:
         (tmp_path / "verdicts.toml").write_text("".join(words))
-        monkeypatch.setenv("ZTF_VERDICTS", str(tmp_path / "verdicts.toml"))
+        monkeypatch.setenv("ZTF_DEPLOYMENTS", str(tmp_path))
 
     return write
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tasks.follow import TOLERANCE_DAYS, supernova_nights
-from tasks.runtime.settings import ROOT
 from tasks.simulation import demonstration_of
 from ztf_in2p3.periods import Period
 from ztf_in2p3.scene.target import read_targets
+from ztf_in2p3.simulate.follow import TARGETS
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_a_part_meets_only_its_own_nights(shown, followed):
 
 
 def test_the_target_of_the_file_is_the_supernova(followed):
-    target = next(one for one in read_targets(ROOT / "deployments/targets.toml") if one.name == "supernova")
+    target = next(one for one in read_targets(TARGETS) if one.name == "supernova")
     (one,) = followed[0].sky.supernovae
     off = np.hypot((target.ra - one.ra) * np.cos(np.deg2rad(one.dec)), target.dec - one.dec) * 3600
     assert 0.1 < off < 0.5  # arcsec: as a search would give its place

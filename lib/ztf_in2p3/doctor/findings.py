@@ -73,7 +73,7 @@ class Finding:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots too, `Check[Subject](...)` fails in Python 3.11
 class Check(Generic[T]):
     """A check of one fact about a subject."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from ztf_in2p3.simulate.nights import Pointing, sky_night
 from ztf_in2p3.simulate.seeds import generator
 from ztf_in2p3.simulate.wcs import centre_pixel, deproject, project
 
+TARGETS = Path(__file__).with_name("targets.toml")
+"""File of the demonstration's target, as an operator would write it."""
 FIELD = 801
 """Number of the field, which no other survey of the simulator uses."""
 DEC = 33.0

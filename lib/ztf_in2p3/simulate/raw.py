@@ -14,11 +14,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import fitsio
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztf_in2p3.errors import MissingExtra
 from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure, Quadrant
 from ztf_in2p3.simulate.chain import amplifier, collected_charge, expected_charge, read_out
 from ztf_in2p3.simulate.exposures import NightPlan
@@ -44,11 +44,23 @@ def read_out_ccd(plan: NightPlan, ccd: CcdExposure) -> dict[int, Readout]:
     return readouts
 
 
+def _cfitsio() -> Any:
+    """The package fitsio, which nothing else needs: it is GPL, and compiles CFITSIO where it has no wheel."""
+    try:
+        import fitsio
+    except ImportError:
+        raise MissingExtra(
+            "raw files are simulated with fitsio, which is not installed: pip install 'ztf-in2p3[simulate]'"
+        ) from None
+    return fitsio
+
+
 def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int, Readout]) -> None:
     """Write the raw file of a CCD from what its amplifiers read.
 
     By CFITSIO, where such files mostly come from: other code than what reads them, and much faster than astropy.
     """
+    fitsio = _cfitsio()
     how = {"compress": "RICE", "qlevel": FRACTIONS, "qmethod": fitsio.SUBTRACTIVE_DITHER_1, "dither_seed": 1}
     if plan.effects.digitisation:
         how |= {"qlevel": WHOLE_ADU, "qmethod": None}

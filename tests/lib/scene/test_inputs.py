@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -194,8 +195,16 @@ def test_a_file_of_targets_says_what_is_wrong_with_it(tmp_path, text, message):
     assert str(path) in str(error.value)
 
 
-def test_the_targets_of_the_repository_can_be_read():
-    assert read_targets(Path(__file__).parents[3] / "deployments/targets.toml")[0].name == "supernova"
+def test_the_operators_file_is_empty_and_its_example_can_be_read(tmp_path):
+    text = (Path(__file__).parents[3] / "deployments/targets.toml").read_text()
+    example = [re.split(r" {4,}", line.removeprefix("# "))[0] for line in text.splitlines()]
+    start = example.index("[[target]]")
+    path = tmp_path / "targets.toml"
+    path.write_text("\n".join(example[start:]))
+    assert [target.name for target in read_targets(path)] == ["ZTF18abc"]
+    path.write_text(text)
+    with pytest.raises(ValueError, match="no target"):
+        read_targets(path)
 
 
 def test_a_cutout_of_any_camera_is_read(tmp_path):
