@@ -3,6 +3,7 @@
 # make real    the aperture catalogue of a real quadrant, and its growth curve beside the archive's
 # make serve   Prefect's server, a worker and all deployments on loopback, until Ctrl-C
 # make test    every test          make check   style, types, layers          make bench   speed and memory
+# make wheel-check   the package as a user installs it, without this checkout
 # make setup   only the virtual environment, with exactly the versions of constraints.txt
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ export OPENBLAS_NUM_THREADS = 1
 # Images of containers often forbid Python to keep what it compiled: every process would compile Prefect again, for 5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo real serve test check bench clean
+.PHONY: setup demo real serve test check bench wheel-check clean
 
 setup: $(READY)
 
@@ -50,6 +51,32 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
+
+# What a user gets: a wheel, installed without this checkout, the library alone and with the application.
+wheel-check: export PREFECT_HOME = $(CURDIR)/build/wheel/prefect
+wheel-check: $(READY)
+	rm -rf build/wheel && mkdir -p build/wheel/empty
+	$(BIN)/uv build --quiet --wheel --out-dir build/wheel .
+	for extras in '' '[app,simulate]'; do \
+	  $(PYTHON) -m venv --clear build/wheel/venv && \
+	  $(BIN)/uv pip install --quiet --python build/wheel/venv/bin/python --constraint constraints.txt \
+	    "ztf-in2p3$$extras @ file://$$(ls $(CURDIR)/build/wheel/*.whl)" && \
+	  (cd build/wheel/empty && PATH=$(CURDIR)/build/wheel/venv/bin:$$PATH sh -ec "$$WHEEL_CHECK" $$extras) || exit 1; \
+	done
+
+define WHEEL_CHECK
+python -c 'import pkgutil, ztf_in2p3; [__import__(m.name) for m in pkgutil.walk_packages(ztf_in2p3.__path__, "ztf_in2p3.")]'
+python -c 'from ztf_in2p3 import _build; print("built from", _build.COMMIT)'
+python -c 'import importlib.util as u; print("prefect:", bool(u.find_spec("prefect")), " fitsio:", bool(u.find_spec("fitsio")))'
+command -v python
+if python -c 'import prefect' 2>/dev/null; then
+  ztf --version
+  ztf --help
+  if ztf calibrate --store store --period 20190405_20190405 >log 2>&1; then cat log; exit 1; fi  # an empty store
+  cat log
+fi
+endef
+export WHEEL_CHECK
 
 # Each says at its top what it measures, and how to ask for more.
 bench: $(READY)

@@ -167,6 +167,7 @@ def test_the_log_says_which_folder_counts(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("ZTF_DEPLOYMENTS", str(tmp_path))
     logger = get_logger("deployments")
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
     caplog.set_level(logging.INFO, logger.name)
     settings.deployments()
     settings.deployments()
