@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.archive import NO_FRAMES, asked_of, fetch_all, fetch_stars_around, find_frames
+from tasks.archive import NO_FRAMES, asked_of, fetch_all, fetch_stars_around, find_frames, reference_for
 from tasks.inputs.references import circles
 from tasks.inputs.selection import absent, frames
 from tasks.runtime.outcome import Outcome
@@ -29,13 +29,17 @@ def download(
     """Bring a period's frames, science headers, masks and reference stars into the store.
 
     1. Ask the archive which frames there are.
-    2. Fetch those the store lacks, or of which the archive lists another edition by now, exposure by exposure.
-    3. Fetch the reference stars around the exposures.
+    2. Open the reference catalogue and check it.
+    3. Fetch the frames that the store lacks, or of which the archive lists another edition by now, by exposure.
+    4. Fetch the reference stars around the exposures.
 
     Parameters
     ----------
     store
         Folder or s3://bucket/prefix that receives the files.
+    reference
+        Folder, s3://bucket/prefix or https://host/path of the reference stars, a HATS catalogue or collection of them:
+        `ztf reference import` makes one of any table of stars.
     recipe
         Every number the products depend on; here, which reference catalogue.
     refresh
@@ -45,11 +49,13 @@ def download(
 
     wanted = scope.selected(find_frames(source, scope.period, scope.filters, scope.ccdids))
 
+    catalogue = reference_for(wanted, reference, recipe.reference)
+
     files = fetch_all(wanted, source, store, refresh=refresh)
 
     # Of the store's headers, not of this run's: an exposure of which one file fails has the others.
     headers = frames(store, Kind.HEADER, scope.period, **scope.which)
     places = circles(headers, recipe.photometry)
     missing = absent(scope.exposures, scope.period, wanted, "the archive")
-    stars = fetch_stars_around(places, reference, recipe.reference, store)
+    stars = fetch_stars_around(places, catalogue, recipe.reference, store)
     return files + stars + Outcome(set_aside=missing, asked=asked_of(wanted), note="" if wanted else NO_FRAMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.archive import fetch_all, fetch_stars_around, find_science_images
+from tasks.archive import fetch_all, fetch_stars_around, find_science_images, reference_for
 from tasks.inputs.jobs import science_jobs, with_stars
 from tasks.inputs.references import circles, star_partitions
 from tasks.inputs.selection import absent, frames
@@ -38,16 +38,17 @@ def science(
     Parameters
     ----------
     reference
-        Folder or s3://bucket/prefix of the reference catalogue; sources are detected if not given.
+        Folder, s3://bucket/prefix or https://host/path of the reference catalogue; sources are detected if not given.
     """
     source = archive_at(archive)
     recipe = recipe if reference else replace(recipe, reference=None)
 
     wanted = scope.selected(find_science_images(source, scope.period, scope.filters, scope.ccdids))
+    catalogue = reference_for(wanted, reference, recipe.reference)
     images = fetch_all(wanted, source, store)
 
     places = circles(frames(store, Kind.SCIENCE, scope.period, **scope.which), recipe.photometry)
-    stars = fetch_stars_around(places, reference, recipe.reference, store)
+    stars = fetch_stars_around(places, catalogue, recipe.reference, store)
 
     with_mask, without_mask = science_jobs(store, scope.period, **scope.which)
     ready, without_stars = with_stars(with_mask, star_partitions(store, recipe.reference, recipe.photometry))

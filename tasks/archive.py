@@ -23,6 +23,8 @@ from ztf_in2p3.store import Store
 
 NO_FRAMES = "the archive has no such frames"
 """What a download says that ended well with nothing."""
+DROPPED = {"repeated": "the star is listed already", "unusable": "no identifier or no place"}
+"""Why rows of the reference catalogue are left out, by the name under which they are counted."""
 
 
 @query_task
@@ -133,14 +135,40 @@ def _not_listed(group: Skipped) -> SetAside:
     return SetAside(group.label, f"BadData: {group.reason}{shown}")
 
 
+def reference_for(
+    wanted: ArchiveFiles, location: str | None, recipe: ReferenceRecipe | None
+) -> ReferenceCatalogue | None:
+    """The reference catalogue, opened and checked before anything is fetched; None where no image needs its stars."""
+    images = {Kind.HEADER, Kind.SCIENCE}
+    needed = any(file.kind in images for files in wanted.values() for file in files)
+    return open_reference(location, recipe) if needed and location is not None and recipe is not None else None
+
+
+@query_task
+def open_reference(location: str, recipe: ReferenceRecipe) -> ReferenceCatalogue:
+    """Find a reference catalogue, and look whether its columns, places and epoch are those expected."""
+    return ReferenceCatalogue.open(location, epoch=recipe.epoch)
+
+
 def fetch_stars_around(
-    places: Collection[Cone], location: str | None, recipe: ReferenceRecipe | None, store: Store
+    places: Collection[Cone], catalogue: ReferenceCatalogue | None, recipe: ReferenceRecipe | None, store: Store
 ) -> Outcome:
     """Bring the partitions of a reference catalogue, if there is one, that touch some circles."""
-    if not places or location is None or recipe is None:
+    if not places or catalogue is None or recipe is None:
         return Outcome()
-    catalogue = ReferenceCatalogue.open(location)
     touched = sorted({pixel for circle in places for pixel in catalogue.partitions(*circle)})
-    return collect(
+    if not touched:
+        ra, dec, _ = next(iter(places))
+        reason = f"no stars around RA {ra:.3f}, Dec {dec:.3f} deg or any other image; is it of this part of the sky?"
+        return Outcome(set_aside=[SetAside(catalogue.location, reason)])
+    brought = collect(
         launch(fetch_stars, reference_ref(recipe, *pixel), *pixel, catalogue, recipe, store) for pixel in touched
     )
+    for reason, meaning in DROPPED.items():
+        counts = [int(count) for built in brought.built if (count := built.about.get(reason))]
+        if counts:
+            get_run_logger().info(
+                "reference stars: %d rows in %d of %d partitions dropped: %s",
+                sum(counts), len(counts), len(touched), meaning,
+            )  # fmt: skip
+    return brought

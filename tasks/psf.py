@@ -16,7 +16,7 @@ from tasks.runtime.outcome import Outcome, SetAside, total
 from tasks.runtime.policies import product_task
 from tasks.runtime.reading import as_input, opened
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.catalogue.reference import stars_within
+from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.star_table import pixels_touched
 from ztf_in2p3.catalogue.stars import Stars, cone, reference_stars, wcs_of
 from ztf_in2p3.errors import BadData, MissingProduct
@@ -117,7 +117,7 @@ class _Look:
         beyond = PROPER_MOTION_ARCSEC + recipe.isolation_arcsec + recipe.side * scale
         around = cone([exposure.wcs], shape, beyond_arcsec=beyond)
         with opened(self.store, self.sight.stars) as paths:
-            table = pa.concat_tables(stars_within(read_table(path), *around) for path in paths)
+            table = stars_around(map(read_table, paths), *around)
         years = 2000.0 + (exposure.mjd - 51544.5) / 365.25 - recipe.reference.epoch
         return reference_stars(
             table, exposure.wcs, shape, years=years, isolation_arcsec=recipe.isolation_arcsec,

@@ -16,7 +16,7 @@ from tasks.runtime.policies import product_task
 from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, file_metadata, join_quadrants, summary
-from ztf_in2p3.catalogue.reference import stars_within
+from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.science_image import read_mask, science_image
 from ztf_in2p3.catalogue.stars import cone, wcs_of
 from ztf_in2p3.detrend.bad_pixels import read_masks
@@ -161,4 +161,4 @@ def read_stars(
         beyond_arcsec=recipe.isolation_arcsec + PROPER_MOTION_ARCSEC,
     )
     with opened(store, job.stars) as paths:
-        return pa.concat_tables(stars_within(read_table(path), *around) for path in paths)
+        return stars_around(map(read_table, paths), *around)

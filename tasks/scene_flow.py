@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.archive import fetch_stars_around
+from tasks.archive import fetch_stars_around, open_reference
 from tasks.inputs.references import circle_around
 from tasks.inputs.targets import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
 from tasks.psf import measure_quadrants, measure_stamps
@@ -60,13 +60,14 @@ def sights_of(
 ) -> tuple[list[Sight], dict[Curve, list[Unused]], Outcome]:
     """Exposures of the targets with the stars around them, those that are left out, and what was brought for them."""
     brought = Outcome()
+    catalogue = open_reference(reference, recipe.stars.reference) if reference else None
     if images is None:
         sights, unused = sights_of_survey(store, targets, recipe, **which)
     else:
         brought = import_images(Path(images), targets, store)
         sights, unused = sights_of_images(brought.of(Kind.IMAGE), brought.of(Kind.IMAGE_MASK), store, targets, recipe)
     places = [circle_around([sight.about], PhotometryRecipe()) for sight in sights]
-    brought += fetch_stars_around(places, reference, recipe.stars.reference, store)
+    brought += fetch_stars_around(places, catalogue, recipe.stars.reference, store)
     ready, starless = with_reference(sights, store, recipe.stars)
     for sight in sights:
         if sight.image in starless:

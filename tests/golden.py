@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from tests.lib.sensor.test_pocket_calibration import CCD, PERIOD, seen
+from ztf_in2p3.archive.reference import ReferenceCatalogue
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue
 from ztf_in2p3.catalogue.science_image import read_mask
@@ -49,8 +50,10 @@ def numbers_of(tree: Path) -> dict[str, dict[str, object]]:
     masks = {1: read_mask(tree / files.mask_path(ccd, 1))}
     (raw,) = paths[ImageType.OBJECT]
     image, header = detrend_ccd(raw, bias, flat, level, headers, masks, TINY, of_quadrant)[1]
-    parts = sorted((tree / "reference").rglob("Npix=*.parquet"))
-    stars = max((read_table(part) for part in parts), key=lambda table: table.num_rows)
+    known, part = ReferenceCatalogue.open(str(tree / "reference")), tree / "partition.parquet"
+    each = [(order, int(pixel)) for order, pixels in known.pixels.items() for pixel in pixels]
+    known.fetch(*max(each, key=lambda place: known.fetch(*place, part)["stars"]), part)
+    stars = read_table(part)
     catalogue = aperture_catalogue(image, header, stars, ccd, 1, TINY, RECIPE.photometry)
 
     pockets = measure_pockets(seen(), CCD, PERIOD, of_quadrant.pocket)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ztf_in2p3.archive.reference import Cone, ReferenceCatalogue, enclosing_cone
+from ztf_in2p3.archive.cones import Cone, enclosing_cone, pixels_touching
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.identifiers import Exposure
 from ztf_in2p3.products import Built, Kind, exposure_of
@@ -56,9 +56,8 @@ class StarPartitions:
         MissingProduct
             If there is none.
         """
-        known = ReferenceCatalogue("", self._pixels, {})
         headers = list(headers)
-        touched = known.partitions(*circle_around(headers, self._photometry))
+        touched = pixels_touching(self._pixels, circle_around(headers, self._photometry))
         if not touched:
             raise MissingProduct(
                 f"{headers[0].ref.file_name}: no reference stars around it in the store; run the flow download for it"

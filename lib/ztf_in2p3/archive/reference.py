@@ -1,45 +1,45 @@
-"""Stars of a reference catalogue that is cut along HEALPix pixels.
-
-The layout is that of HATS catalogues (Caplar et al. 2025, "Using LSDB to enable large-scale
-catalog distribution, cross-matching, and analytics"): ``partition_info.csv`` lists order and
-pixel (nested scheme) of each partition, whose stars are in
-``dataset/Norder=k/Dir=d/Npix=n.parquet`` with d = n // 10000 * 10000.
-"""
+"""Stars of a reference catalogue that is cut along HEALPix pixels: HATS, in a folder, a bucket or on the web."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy import units
-from astropy_healpix import HEALPix
-from botocore.exceptions import BotoCoreError, NoCredentialsError
 from numpy.typing import NDArray
 
 from ztf_in2p3 import tables
-from ztf_in2p3.archive.errors import NotInArchive
+from ztf_in2p3.archive import hats_layout
+from ztf_in2p3.archive.cones import Cone, enclosing_cone, pixels_touching
+from ztf_in2p3.archive.errors import AccessDenied, NotInArchive
+from ztf_in2p3.archive.hats_layout import partition_path
+from ztf_in2p3.archive.reference_stars import (
+    EPOCH,
+    check_columns,
+    check_sample,
+    check_stars,
+    opened_table,
+    usable_stars,
+)
 from ztf_in2p3.archive.spool import whole_or_absent
-from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.archive.storage import FolderStorage, Storage, storage_at
+from ztf_in2p3.errors import BadData
 from ztf_in2p3.products import Value
 from ztf_in2p3.store.parquet import write_table
 
-GAIA_ADDRESS = "s3://stpubdata/gaia/gaia_dr3/public/hats"
+__all__ = ["GAIA_ADDRESS", "Cone", "ReferenceCatalogue", "enclosing_cone", "partition_path"]
+
+GAIA_ADDRESS = "s3://stpubdata/gaia/gaia_dr3/public/hats/gaia"
 """Public copy of Gaia DR3, read without an account."""
 
-Cone = tuple[float, float, float]
-"""On the sky: right ascension, declination, radius, in degrees."""
+T = TypeVar("T")
 
-_EDGE_STEPS = 16
-"""Points along each edge of a pixel at which its distance from a cone is measured."""
+MAX_PARTITIONS_TRIED = 8
+"""Partitions looked for, where files are not at hand, before a catalogue without any counts as an incomplete copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,174 +48,141 @@ class ReferenceCatalogue:
 
     location: str
     pixels: dict[int, NDArray[np.int64]]
-    """Of the partitions, sorted, by order."""
+    """Pixels of the partitions, sorted, by order."""
     options: dict[str, Any]
-    """Of the file system (fsspec)."""
+    """Options of the storage: `ztf_in2p3.archive.storage.storage_at`."""
+    suffix: str = ".parquet"
+    """End of the partitions' names; ``/`` where each is a folder of files."""
+    epoch: float | None = None
+    """Julian year that the positions must be of; None: any."""
 
     @classmethod
-    def open(cls, location: str, **options: Any) -> Self:
-        """Read the list of partitions.
+    def open(cls, location: str, *, epoch: float | None = None, **options: Any) -> Self:
+        """Find a catalogue, read the list of its partitions and look whether its stars are what they should be.
+
+        The columns' names and types, and places and epoch of some stars, are those of the first partition with stars.
 
         Parameters
         ----------
         location
-            A directory or an ``s3://`` address.
+            A folder, or an ``s3://`` or ``http(s)://`` address, of a catalogue or of a collection of catalogues.
+        epoch
+            Julian year that the positions must be of, where the catalogue tells (column ``ref_epoch``).
         options
-            Of fsspec's file system; S3 is asked anonymously unless they say otherwise.
+            Options of the storage: `ztf_in2p3.archive.storage.storage_at`.
 
         Raises
         ------
         NotInArchive
             No catalogue there.
+        AccessDenied
+            It may not be read.
         BadData
-            Its list of partitions lacks a column or is empty.
+            It is something else: a single table, a table of another kind, columns missing or of other types, pixels in
+            ring ordering, another epoch.
         TransientError
             The storage did not answer.
+        ValueError
+            No such address can exist.
         """
-        if location.startswith("s3://"):
-            options = {"anon": True, **options}
-        address = f"{location.rstrip('/')}/partition_info.csv"
-        with _opened(address, options) as stream:
-            text = stream.read().decode("utf-8-sig")
-        return cls(location.rstrip("/"), _partitions(text, address), options)
+        storage = storage_at(location, **options)
+        try:
+            pixels = hats_layout.partitions(storage)
+        except (NotInArchive, AccessDenied) as error:
+            location = hats_layout.main_table(storage, location) or ""
+            if not location:
+                raise hats_layout.nothing_at(storage, storage.address("").rstrip("/"), error) from error
+            storage = storage_at(location, **options)
+            pixels = hats_layout.partitions(storage)
+        suffix = hats_layout.table_properties(storage).get("hats_npix_suffix", ".parquet")
+        catalogue = cls(location.rstrip("/"), pixels, options, suffix, epoch)
+        catalogue._check(storage)
+        return catalogue
 
     def partitions(self, ra: float, dec: float, radius_deg: float) -> list[tuple[int, int]]:
-        """(order, pixel) of the partitions that touch a cone, sorted.
-
-        A pixel touches if it holds the centre, or if its boundary comes as close as the radius.
-        The distance is measured at points along the boundary and half their spacing is added, so
-        no partition is missed; one beyond the cone by less than that (1/32 of an edge) may be
-        listed too.
-
-        Parameters
-        ----------
-        ra, dec, radius_deg
-            Degrees; ra of any turn.
-        """
-        if not (-90 <= dec <= 90 and radius_deg >= 0 and np.isfinite(ra)):
-            raise ValueError(f"no cone of radius {radius_deg} deg around RA {ra}, Dec {dec}")
-        centre = _direction(np.radians(ra), np.radians(dec))
-        touched = []
-        for order, pixels in sorted(self.pixels.items()):
-            grid = HEALPix(nside=2**order, order="nested")
-            near = pixels[self._may_touch(grid, pixels, centre, radius_deg)]
-            inside = int(grid.lonlat_to_healpix(ra * units.deg, dec * units.deg))
-            for pixel in near.tolist():
-                if pixel == inside or _boundary_distance(grid, pixel, centre) <= radius_deg:
-                    touched.append((order, pixel))
-        return touched
+        """(order, pixel) of the partitions that touch a cone (degrees), sorted: `pixels_touching`."""
+        return pixels_touching(self.pixels, (ra, dec, radius_deg))
 
     def fetch(self, order: int, pixel: int, spool: Path) -> dict[str, Value]:
         """Write the stars of a partition to `spool`, sorted by identifier: `ztf_in2p3.tables.REFERENCE`.
 
         Returns
         -------
-        order, pixel, and the number of stars.
+        order, pixel, the number of stars, and of rows dropped: ``repeated`` for a star that is there already,
+        ``unusable`` without identifier or place.
 
         Raises
         ------
-        NotInArchive
-            No such partition.
+        NotInArchive, AccessDenied
+            No such partition, or it may not be read.
         BadData
-            A column is missing or of another kind, or the file cannot be read.
+            A column is missing or of another kind, the file cannot be read, or its stars are somewhere else.
         TransientError
             The storage did not answer.
         """
-        address = f"{self.location}/{partition_path(order, pixel)}"
-        with _opened(address, self.options) as stream:
-            stars = _read_columns(stream, address).sort_by("source_id")
+        storage = storage_at(self.location, **self.options)
+
+        def read(file: pq.ParquetFile, address: str) -> pa.Table:
+            check_columns(file.schema_arrow, address)
+            names = [column.name for column in tables.REFERENCE]
+            rows = file.read(names + ([EPOCH] if EPOCH in file.schema_arrow.names else []))
+            check_stars(rows, order, pixel, self.epoch, address)
+            return rows
+
+        parts = self._each_file(storage, order, pixel, read)
+        try:
+            stars, dropped = usable_stars(parts)
+        except pa.ArrowException as error:
+            address = storage.address(partition_path(order, pixel, ""))
+            raise BadData(f"{address}: values do not fit their columns ({error}); import the table anew") from error
         with whole_or_absent(spool) as part:
             write_table(part, stars)  # from where is not written: equal stars make equal files
-        return {"order": order, "pixel": pixel, "stars": stars.num_rows}
+        return {"order": order, "pixel": pixel, "stars": stars.num_rows, **dropped}
 
-    @staticmethod
-    def _may_touch(grid: HEALPix, pixels: NDArray[np.int64], centre: NDArray, radius_deg: float) -> NDArray[np.bool_]:
-        """Quick choice by the distance of the pixels' centres."""
-        lon, lat = grid.healpix_to_lonlat(pixels)
-        return _distance(_direction(lon.rad, lat.rad), centre) <= radius_deg + _largest_radius(grid)
+    def _check(self, storage: Storage) -> None:
+        """Look at the first partition that has stars; empty ones are checked for their columns only."""
+        each = [(order, pixel) for order, pixels in self.pixels.items() for pixel in pixels.tolist()]
+        if not isinstance(storage, FolderStorage):
+            each = each[:MAX_PARTITIONS_TRIED]
+        absent: NotInArchive | None = None
+        checked = False
+        for order, pixel in each:
 
+            def look(file: pq.ParquetFile, address: str, order: int = order, pixel: int = pixel) -> int:
+                check_columns(file.schema_arrow, address)
+                check_sample(file, order, pixel, self.epoch, address)
+                return int(file.metadata.num_rows)
 
-def enclosing_cone(cones: Sequence[Cone]) -> Cone:
-    """A cone that holds some others that lie near each other; not always the smallest one."""
-    ra, dec, radius = np.transpose(cones)
-    directions = _direction(np.radians(ra), np.radians(dec))
-    centre = directions.mean(axis=0)
-    centre /= np.linalg.norm(centre)
-    reach = float((_distance(directions, centre) + radius).max())
-    return float(np.degrees(np.arctan2(centre[1], centre[0])) % 360), float(np.degrees(np.arcsin(centre[2]))), reach
+            try:
+                if sum(self._each_file(storage, order, pixel, look)):
+                    return
+                checked = True
+            except NotInArchive as error:  # a copy of a part of the sky lists partitions that it does not have
+                absent = error
+        if absent and not checked:
+            raise NotInArchive(f"{self.location}: none of the {len(each)} partitions looked for is there: {absent}")
 
+    def _each_file(self, storage: Storage, order: int, pixel: int, look: Callable[[pq.ParquetFile, str], T]) -> list[T]:
+        """What is found in the file of a partition, or in each file of its folder."""
 
-def partition_path(order: int, pixel: int) -> str:
-    return f"dataset/Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}.parquet"
+        def looked_at(path: str) -> T:
+            address = storage.address(path)
+            with storage.open(path) as stream, opened_table(stream, address) as file:
+                return look(file, address)
 
-
-def _partitions(text: str, address: str) -> dict[int, NDArray[np.int64]]:
-    rows = csv.DictReader(io.StringIO(text))
-    missing = {"Norder", "Npix"} - set(rows.fieldnames or ())
-    if missing:
-        raise BadData(f"{address}: no column {', '.join(sorted(missing))}; it has {', '.join(rows.fieldnames or ())}")
-    by_order: dict[int, list[int]] = {}
-    try:
-        for row in rows:
-            by_order.setdefault(int(row["Norder"]), []).append(int(row["Npix"]))
-    except (ValueError, TypeError) as error:
-        raise BadData(f"{address}, line {rows.line_num}: {error}; expected whole numbers Norder and Npix") from error
-    if not by_order:
-        raise BadData(f"{address} lists no partition; is this a whole copy of the catalogue?")
-    return {order: np.array(sorted(pixels), dtype=np.int64) for order, pixels in by_order.items()}
-
-
-def _read_columns(stream: Any, address: str) -> pa.Table:
-    try:
-        file = pq.ParquetFile(stream, pre_buffer=True)
-        names = [column.name for column in tables.REFERENCE]
-        missing = [name for name in names if name not in file.schema_arrow.names]
-        if missing:
-            raise BadData(
-                f"{address}: no column {', '.join(missing)}; is this a copy of Gaia DR3 with all its columns?"
-            )
-        return file.read(names).select(names).cast(tables.schema_of(tables.REFERENCE))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BadData(f"{address} cannot be read as a table of stars: {error}; fetch the partition again") from error
-
-
-@contextmanager
-def _opened(address: str, options: dict[str, Any]) -> Iterator[Any]:
-    try:
-        with fsspec.open(address, "rb", **options) as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise NotInArchive(f"{address} is not there; expected a HATS catalogue with this file") from error
-    except (PermissionError, NoCredentialsError) as error:
-        raise BadData(f"{address}: not allowed to read it ({error}); give the storage's credentials") from error
-    except (OSError, BotoCoreError) as error:
-        raise TransientError(f"{address}: the storage did not answer ({error}); try again") from error
-
-
-def _direction(lon: NDArray | float, lat: NDArray | float) -> NDArray:
-    """Unit vectors, (..., 3), of directions in radians."""
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat) + 0 * np.asarray(lon)], axis=-1)
-
-
-def _distance(directions: NDArray, centre: NDArray) -> NDArray:
-    """Degrees.  By the chord: an arc cosine would lose small angles."""
-    return np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(directions - centre, axis=-1) / 2, 0, 1)))
-
-
-def _largest_radius(grid: HEALPix) -> float:
-    """Degrees; no pixel of the grid reaches further from its centre.
-
-    The furthest corner lies at 0.82 times the square root of a pixel's area at order 0, and at
-    1.04 times at order 6, where the factor has converged (measured over all pixels).
-    """
-    return 1.1 * float(grid.pixel_resolution.to_value(units.deg))
-
-
-def _boundary_distance(grid: HEALPix, pixel: int, centre: NDArray) -> float:
-    """Degrees; a lower bound of the distance between a cone's centre and the boundary of a pixel."""
-    lon, lat = grid.boundaries_lonlat([pixel], _EDGE_STEPS)
-    points = _direction(lon.rad[0], lat.rad[0])
-    spacing = _distance(points, np.roll(points, 1, axis=0)).max()
-    # Between two neighbours no point of the edge is further from the nearer one than half of them are apart
-    # (the edges are a little curved: one part in fifty is granted, and far more than is ever needed).
-    return float(_distance(points, centre).min() - 0.51 * spacing)
+        single = partition_path(order, pixel, ".parquet" if self.suffix == "/" else self.suffix)
+        if self.suffix != "/":
+            try:
+                return [looked_at(single)]
+            except (NotInArchive, AccessDenied) as error:  # S3 refuses what is not there to who may not list
+                refused = error
+            try:
+                paths = hats_layout.partition_files(storage, order, pixel)
+            except NotInArchive as error:
+                raise error if isinstance(refused, NotInArchive) else refused from None
+            return [looked_at(path) for path in paths]
+        try:
+            paths = hats_layout.partition_files(storage, order, pixel)
+        except NotInArchive:
+            paths = [single]
+        return [looked_at(path) for path in paths]

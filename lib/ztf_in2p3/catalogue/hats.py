@@ -2,14 +2,17 @@
 
 Hierarchical Adaptive Tiling Scheme (Caplar et al. 2025, "Using LSDB to enable large-scale catalog distribution,
 cross-matching, and analytics"): ``dataset/Norder=k/Dir=d/Npix=n.parquet`` with d = n // 10000 * 10000, each sorted by
-``_healpix_29``, the pixel of order 29; ``partition_info.csv`` lists them and ``hats.properties`` says what they hold.
+``_healpix_29``, the pixel of order 29; ``partition_info.csv`` lists them, ``hats.properties`` says what they hold and
+``dataset/_common_metadata`` what columns they have.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +22,31 @@ from astropy import units
 from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 
-from ztf_in2p3.archive.reference import partition_path
+from ztf_in2p3.archive.hats_layout import partition_path
+from ztf_in2p3.store.parquet import ROWS_OF_A_GROUP, read_parts
 
 INDEX = "_healpix_29"
 FINEST = 29
 ROWS = 1_000_000
-"""Of a file, at most, where the order allows."""
+"""Largest number of rows of a file, where the order allows."""
+ROWS_IN_MEMORY = 4_000_000
+"""Largest number of rows sorted at once; more go to disk first, by pixel."""
+_ORDERS_AT_ONCE = 3
+"""By which tables that are longer than memory are divided: into 64 files open at the same time."""
+
+Part = tuple[int, pa.Table]
+"""Order, and all rows of some pixels of it."""
 
 
-def write_hats(parts: Iterable[pa.Table], folder: Path, *, name: str, order: int) -> int:
+def write_hats(
+    parts: Iterable[pa.Table],
+    folder: Path,
+    *,
+    name: str,
+    order: int,
+    max_rows: int | None = None,
+    tidy: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> int:
     """Lay out a catalogue; returns how many rows it has.
 
     Parameters
@@ -38,65 +57,109 @@ def write_hats(parts: Iterable[pa.Table], folder: Path, *, name: str, order: int
     folder
         Made anew; what was there is removed once the new one is complete.
     name
-        Of the collection.
+        Name of the collection.
     order
-        HEALPix order of the files, nested; a file is split by one order at a time while it has more than `ROWS`.
+        HEALPix order of the files, nested; a file is split by one order at a time while it has more than `max_rows`.
+    max_rows
+        `ROWS` if not given.
+    tidy
+        Applied to all rows of whole pixels, with the column `INDEX`, before they are written; it may take rows away.
 
     Raises
     ------
     ValueError
         The folder holds something that is no such catalogue.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "hats.properties").exists():
+    folder = folder.absolute()
+    if folder.exists() and not (folder.is_dir() and _may_replace(folder)):
         raise ValueError(f"{folder} holds something else than a HATS catalogue; name another folder, or empty it")
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    rows = _split(parts, fresh, order)
-    _finish(fresh, rows, name)
+    rows: Counter[tuple[int, int]] = Counter()
+    schema = pa.schema([])
+    try:
+        for of_order, table in _whole_pixels((_indexed(part) for part in parts), fresh / "pieces"):
+            tidied = tidy(table)
+            schema = tidied.schema
+            rows.update(_write_pixels(tidied.sort_by(INDEX), fresh, max(order, of_order), max_rows or ROWS))
+        shutil.rmtree(fresh / "pieces", ignore_errors=True)
+        _finish(fresh, rows, schema, name, max_rows or ROWS)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return sum(rows.values())
 
 
-def _split(parts: Iterable[pa.Table], folder: Path, order: int) -> Counter[tuple[int, int]]:
-    """Rows of each file, by order and pixel."""
-    rows: Counter[tuple[int, int]] = Counter()
-    pieces: dict[int, int] = {}
-    for part in parts:
-        index = healpix_29(np.asarray(part["ra"].to_numpy(), float), np.asarray(part["dec"].to_numpy(), float))
-        known = np.flatnonzero(index >= 0)
-        table = part.take(pa.array(known)).add_column(0, INDEX, pa.array(index[known]))
-        pixel = index[known] >> 2 * (FINEST - order)
-        for one in np.unique(pixel):
-            number = pieces[int(one)] = pieces.get(int(one), -1) + 1
-            path = folder / "pieces" / f"{one}" / f"{number:06d}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table.filter(pa.array(pixel == one)), path)
-    for one in sorted(pieces):
-        table = pq.read_table(folder / "pieces" / f"{one}")
-        rows.update(_write(table.sort_by(INDEX), folder, order, one))
-    shutil.rmtree(folder / "pieces", ignore_errors=True)
-    return rows
+def _may_replace(folder: Path) -> bool:
+    return not any(folder.iterdir()) or (folder / "hats.properties").exists()
 
 
-def _write(table: pa.Table, folder: Path, order: int, pixel: int) -> dict[tuple[int, int], int]:
-    """One file, or four of the next order and so on; `table` sorted by index."""
-    if table.num_rows > ROWS and order < FINEST:
-        cuts = [((4 * pixel + k) << 2 * (FINEST - order - 1)) for k in range(5)]
-        at = np.searchsorted(table[INDEX].to_numpy(), cuts)
-        found: dict[tuple[int, int], int] = {}
-        for k in range(4):
-            if at[k + 1] > at[k]:
-                found |= _write(table.slice(at[k], at[k + 1] - at[k]), folder, order + 1, 4 * pixel + k)
-        return found
-    path = folder / partition_path(order, pixel)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
-    return {(order, pixel): table.num_rows}
+def _indexed(part: pa.Table) -> pa.Table:
+    """Rows that have a position, with their pixel of order 29."""
+    index = healpix_29(np.asarray(part["ra"].to_numpy(), float), np.asarray(part["dec"].to_numpy(), float))
+    known = np.flatnonzero(index >= 0)
+    return part.take(pa.array(known)).add_column(0, INDEX, pa.array(index[known]))
 
 
-def _finish(folder: Path, rows: Counter[tuple[int, int]], name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _whole_pixels(parts: Iterable[pa.Table], scratch: Path, order: int | None = None) -> Iterator[Part]:
+    """Rows in tables that fit into memory, each with all rows of some pixels.
+
+    Parameters
+    ----------
+    order
+        Order of the pixel that the rows are from; None: from anywhere.
+    """
+    waiting, held, n_row = iter(parts), [], 0
+    for part in waiting:
+        held.append(part)
+        n_row += part.num_rows
+        if n_row > ROWS_IN_MEMORY and order != FINEST:
+            break
+    else:
+        if held:
+            yield order or 0, pa.concat_tables(held)
+        return
+    finer = 0 if order is None else min(order + _ORDERS_AT_ONCE, FINEST)
+    for path in _scattered(chain(held, waiting), scratch, finer):
+        yield from _whole_pixels(read_parts(path), path.with_suffix(""), finer)
+        path.unlink()
+
+
+def _scattered(parts: Iterable[pa.Table], scratch: Path, order: int) -> list[Path]:
+    """A file of each pixel of an order, in the order of the pixels."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        writers: dict[int, pq.ParquetWriter] = {}
+        for part in parts:
+            pixels = part[INDEX].to_numpy() >> 2 * (FINEST - order)
+            for pixel in np.unique(pixels).tolist():
+                if pixel not in writers:
+                    writers[pixel] = stack.enter_context(pq.ParquetWriter(scratch / f"{pixel}.parquet", part.schema))
+                writers[pixel].write_table(part.filter(pa.array(pixels == pixel)))
+    return [scratch / f"{pixel}.parquet" for pixel in sorted(writers)]
+
+
+def _write_pixels(table: pa.Table, folder: Path, order: int, max_rows: int) -> dict[tuple[int, int], int]:
+    """A file of each pixel of an order, or several finer ones; `table` sorted by index."""
+    pixels, first = np.unique(table[INDEX].to_numpy() >> 2 * (FINEST - order), return_index=True)
+    written: dict[tuple[int, int], int] = {}
+    for pixel, begin, end in zip(pixels.tolist(), first, [*first[1:], table.num_rows], strict=True):
+        rows = table.slice(begin, end - begin)
+        if rows.num_rows > max_rows and order < FINEST:
+            written |= _write_pixels(rows, folder, order + 1, max_rows)
+            continue
+        path = folder / partition_path(order, pixel)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, path, compression="zstd", row_group_size=ROWS_OF_A_GROUP)
+        written[order, pixel] = rows.num_rows
+    return written
+
+
+def _finish(folder: Path, rows: Counter[tuple[int, int]], schema: pa.Schema, name: str, max_rows: int) -> None:
+    (folder / "dataset").mkdir(parents=True, exist_ok=True)
+    pq.write_metadata(schema.remove_metadata(), folder / "dataset" / "_common_metadata")
     lines = ["Norder,Npix,num_rows", *(f"{order},{pixel},{n}" for (order, pixel), n in sorted(rows.items()))]
     (folder / "partition_info.csv").write_text("\n".join(lines) + "\n")
     properties = {
@@ -107,7 +170,7 @@ def _finish(folder: Path, rows: Counter[tuple[int, int]], name: str) -> None:
         "hats_col_dec": "dec",
         "hats_col_healpix": INDEX,
         "hats_col_healpix_order": FINEST,
-        "hats_max_rows": ROWS,
+        "hats_max_rows": max_rows,
         "hats_order": max((order for order, _ in rows), default=0),
         "hats_npix_suffix": ".parquet",
         "obs_regime": "Optical",

@@ -3,7 +3,7 @@
 raw/YYYY/MMDD/FFFFFF/ztf_..._cCC_T.fits.fz          raw files
 sci/YYYY/MMDD/FFFFFF/ztf_..._cCC_o_qQ_sciimg.fits   the archive's science images and their masks (mskimg)
 meta/raw.csv, meta/sci.csv                          its tables
-reference/                                          the catalogue of stars (HATS)
+reference/                                          the catalogue of stars (HATS), in its collection
 truth/plan.json, truth/ztf_..._cCC_o.parquet        the plans, and the stars of each CCD exposure
 """
 
@@ -161,7 +161,7 @@ def _write_tables(plans: Sequence[NightPlan], folder: Path) -> None:
         write_rows(folder / "meta/raw.csv", RAW_COLUMNS, [row for plan in plans for row in raw_rows(plan)])
     if not (folder / "meta/sci.csv").exists():
         write_rows(folder / "meta/sci.csv", SCIENCE_COLUMNS, [row for plan in plans for row in science_rows(plan)])
-    if not (folder / "reference/properties").exists():
+    if not (folder / "reference/collection.properties").exists():
         cones = [cone for plan in plans for cone in reference_cones(plan)]
         write_reference(plans[0].sky, folder / "reference", cones)
 

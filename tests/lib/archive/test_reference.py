@@ -1,137 +1,137 @@
-"""Reference stars: no partition with a star of the cone is missed, and only our columns are read."""
+"""Reference stars: the catalogue is found and checked wherever it is, and each star comes once."""
 
 from __future__ import annotations
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy import units
-from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.bucket import client_of, s3_service
+from tests.bucket import client_of, know_only, s3_service
 from ztf_in2p3 import tables
-from ztf_in2p3.archive.errors import NotInArchive
-from ztf_in2p3.archive.reference import ReferenceCatalogue, enclosing_cone, partition_path
+from ztf_in2p3.archive import storage
+from ztf_in2p3.archive.errors import AccessDenied, NotInArchive
+from ztf_in2p3.archive.patience import Patience
+from ztf_in2p3.archive.reference import ReferenceCatalogue, partition_path
 from ztf_in2p3.errors import BadData, TransientError
 from ztf_in2p3.store.parquet import read_table
 
-MIXED = {2: np.arange(0, 150), 3: np.arange(600, 700), 4: np.arange(2800, 3072)}
-"""A whole sky whose partitions are of three sizes: 150 / 4^2, 100 / 4^3, 272 / 4^4 of a base pixel's parts."""
+ORDER, PIXEL = 6, 20_017
+HASTY = {"patience": Patience(tries=1, first_wait=0)}
 
 
-def catalogue(pixels):
-    return ReferenceCatalogue("nowhere", {order: np.asarray(some) for order, some in pixels.items()}, {})
-
-
-def partition_of(pixels, ra, dec):
-    """Slow and obvious: the one partition that a position is in."""
-    (found,) = [
-        (order, int(pixel))
-        for order, some in pixels.items()
-        for pixel in HEALPix(2**order, "nested").lonlat_to_healpix(
-            np.atleast_1d(ra) * units.deg, np.atleast_1d(dec) * units.deg
-        )
-        if pixel in some
-    ]
-    return found
-
-
-cones = st.tuples(
-    st.floats(-360, 720),
-    st.one_of(st.floats(-90, 90), st.sampled_from([-90.0, 90.0, 0.0, 41.8103])),
-    st.floats(0.001, 20),
-)
-
-
-@given(cone=cones, bearing=st.floats(0, 360), part=st.one_of(st.floats(0, 0.9999), st.just(0.9999)))
-def test_a_star_of_the_cone_is_in_one_of_its_partitions(cone, bearing, part):
-    ra, dec, radius = cone
-    star = SkyCoord(ra, dec, unit="deg").directional_offset_by(bearing * units.deg, part * radius * units.deg)
-    assert partition_of(MIXED, star.ra.deg, star.dec.deg) in catalogue(MIXED).partitions(ra, dec, radius)
-
-
-def test_the_mixed_sky_is_whole():
-    assert sum(len(pixels) / (12 * 4**order) for order, pixels in MIXED.items()) == 1
-
-
-@pytest.mark.parametrize(
-    ("ra", "dec"), [(0.0, 0.0), (359.9999, 10.0), (45.0, 89.99), (123.0, -90.0), (57.99, 35.75), (45.0, 41.81)]
-)
-def test_hardly_a_partition_is_listed_in_vain(ra, dec):
-    """Partitions that hold none of 200 000 points of the cone must lie within 1/32 of an edge beyond it."""
-    order, radius = 6, 1.0
-    grid = HEALPix(2**order, "nested")
-    rng = np.random.default_rng(20190405)
-    bearing, distance = rng.uniform(0, 360, 200_000), radius * np.sqrt(rng.uniform(0, 1, 200_000))
-    bearing[:20_000], distance[:20_000] = (
-        np.linspace(0, 360, 20_000),
-        radius,
-    )  # the rim, where a corner may just reach in
-    points = SkyCoord(ra, dec, unit="deg").directional_offset_by(bearing * units.deg, distance * units.deg)
-    hit = set(grid.lonlat_to_healpix(points.ra, points.dec).tolist())
-
-    found = {pixel for _, pixel in catalogue({order: np.arange(grid.npix)}).partitions(ra, dec, radius)}
-    margin = float(grid.pixel_resolution.to_value("deg")) / 16
-    wider = SkyCoord(ra, dec, unit="deg").directional_offset_by(
-        bearing * units.deg, distance * (1 + margin / radius) * units.deg
-    )
-    assert hit <= found
-    assert found <= hit | set(grid.lonlat_to_healpix(wider.ra, wider.dec).tolist())
-
-
-def test_a_cone_larger_than_the_sky_touches_every_partition():
-    assert len(catalogue(MIXED).partitions(10, 20, 180)) == sum(map(len, MIXED.values()))
-
-
-def test_turns_of_the_circle_do_not_matter():
-    sky = catalogue(MIXED)
-    assert sky.partitions(-0.3, 12, 2) == sky.partitions(359.7, 12, 2)
-
-
-@pytest.mark.parametrize("cone", [(0, 91, 1), (0, 0, -1), (float("nan"), 0, 1)])
-def test_no_such_cone(cone):
-    with pytest.raises(ValueError, match="no cone"):
-        catalogue(MIXED).partitions(*cone)
-
-
-# --- files
-
-
-def stars(n=500):
+def stars(n=500, *, scheme="nested", **columns):
+    """Stars of one pixel, in no order; beside our columns one of no interest."""
     rng = np.random.default_rng(3)
+    lon, lat = HEALPix(2**ORDER, scheme).healpix_to_lonlat(np.full(n, PIXEL), *rng.uniform(0.01, 0.99, (2, n)))
     table = {
         "solution_id": rng.integers(0, 9, n),
         "source_id": rng.permutation(n) + 4_000_000_000_000_000_000,
-        "ra": rng.uniform(0, 5, n),
-        "dec": rng.uniform(0, 5, n),
+        "ra": lon.to_value(units.deg),
+        "dec": lat.to_value(units.deg),
     }
     for name in ("parallax", "pmra", "pmdec", "phot_g_mean_mag", "phot_bp_mean_mag", "phot_rp_mean_mag"):
         table[name] = rng.normal(15, 1, n)
-    return pa.table(table)
+    return pa.table(table | columns)
 
 
-def write_catalogue(root, table, order=1, pixel=20_017, info="Norder,Npix\n1,20017\n"):
-    path = root / partition_path(order, pixel)
-    path.parent.mkdir(parents=True)
-    pq.write_table(table, path)
-    (root / "partition_info.csv").write_text(info)
+def write_catalogue(root, table, *, info=f"Norder,Npix\n{ORDER},{PIXEL}\n", parts=1, properties=""):
+    """A catalogue of one partition: a file, or a folder of several."""
+    path = root / partition_path(ORDER, PIXEL)
+    if parts == 1:
+        path.parent.mkdir(parents=True)
+        pq.write_table(table, path)
+    else:
+        path.with_suffix("").mkdir(parents=True)
+        step = -(-len(table) // parts)
+        for k in range(parts):
+            pq.write_table(table.slice(k * step, step), path.with_suffix("") / f"part{k}.snappy.parquet")
+    if info:
+        (root / "partition_info.csv").write_text(info)
+    (root / "hats.properties").write_text(f"# a catalogue\nobs_collection=test\n{properties}\n")
     return root
 
 
-@pytest.mark.parametrize("info", ["Norder,Npix\n1,20017\n", "Norder,Dir,Npix\n1,20000,20017\n"])
+def fetched(source, folder, order=ORDER, pixel=PIXEL):
+    folder.mkdir(exist_ok=True)
+    about = source.fetch(order, pixel, folder / "spool")
+    return about, read_table(folder / "spool")
+
+
+@contextmanager
+def web_server(root, handler=http.server.SimpleHTTPRequestHandler):
+    class Quiet(handler):
+        def log_message(self, *_):
+            """Nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(root)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class InPieces(http.server.SimpleHTTPRequestHandler):
+    """Hands out ranges of bytes, as real servers do and Python's own does not."""
+
+    def do_GET(self):
+        asked, path = self.headers.get("Range"), Path(self.translate_path(self.path))
+        if not asked or not path.is_file():
+            super().do_GET()
+            return
+        content = path.read_bytes()
+        first, last = (int(n) for n in re.fullmatch(r"bytes=(\d+)-(\d+)", asked).groups())
+        piece = content[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(piece) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(piece)))
+        self.end_headers()
+        self.wfile.write(piece)
+
+
+def answering(status, body=b"", *, only="", headers=()):
+    """A server that gives one answer to everything (below a path that contains `only`)."""
+
+    class Stubborn(InPieces):
+        def do_GET(self):
+            if only not in self.path:
+                super().do_GET()
+                return
+            self.send_response(status)
+            for name, value in (*headers, ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Stubborn
+
+
+# --- what comes out of a partition
+
+
+@pytest.mark.parametrize("info", [f"Norder,Npix\n{ORDER},{PIXEL}\n", f"Norder,Dir,Npix\n{ORDER},20000,{PIXEL}\n"])
 def test_our_columns_come_in_our_types_sorted(tmp_path, info):
     table = stars()
     source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", table, info=info)))
-    assert (tmp_path / "cat/dataset/Norder=1/Dir=20000/Npix=20017.parquet").is_file()
+    assert (tmp_path / "cat/dataset/Norder=6/Dir=20000/Npix=20017.parquet").is_file()
 
-    about = source.fetch(1, 20_017, tmp_path / "spool")
+    about, found = fetched(source, tmp_path / "out")
 
-    found = read_table(tmp_path / "spool")
-    assert about == {"order": 1, "pixel": 20_017, "stars": 500}
+    assert about == {"order": ORDER, "pixel": PIXEL, "stars": 500}
     assert found.schema.equals(tables.schema_of(tables.REFERENCE), check_metadata=False)
     assert found.schema.field("pmra").metadata[b"unit"] == b"mas / yr"
     expected = table.sort_by("source_id")
@@ -139,87 +139,293 @@ def test_our_columns_come_in_our_types_sorted(tmp_path, info):
     np.testing.assert_allclose(
         found["phot_g_mean_mag"], expected["phot_g_mean_mag"], rtol=6e-8
     )  # half of float32's step
-    assert [one.name for one in tmp_path.iterdir() if one.name != "cat"] == ["spool"]
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["spool"]
 
 
-def test_the_same_stars_give_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_star_that_is_listed_twice_comes_once_and_rows_without_a_place_do_not_come(tmp_path, parts):
     table = stars()
+    ra = np.where(np.arange(500) < 7, np.nan, table["ra"].to_numpy())
+    table = table.set_column(2, "ra", pa.array(ra))
+    nameless = table.slice(400, 3).set_column(1, "source_id", pa.array([None] * 3, pa.int64()))
+    rows = pa.concat_tables([table, table.slice(100, 300), nameless])
+    rows = rows.take(np.random.default_rng(1).permutation(len(rows)))
+    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", rows, parts=parts)))
+
+    about, found = fetched(source, tmp_path / "out")
+
+    assert about == {"order": ORDER, "pixel": PIXEL, "stars": 493, "repeated": 300, "unusable": 10}
+    assert found["source_id"].to_pylist() == sorted(table["source_id"].to_pylist()[7:])
+
+
+def test_the_same_stars_give_the_same_bytes_in_whatever_order_and_files(tmp_path):
+    table = pa.concat_tables([stars(), stars().set_column(4, "parallax", pa.array(np.zeros(500)))])  # twice, and unlike
     shuffled = table.take(np.random.default_rng(1).permutation(len(table)))
-    for name, one in (("a", table), ("b", shuffled)):
-        source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / name / "cat", one)))
-        source.fetch(1, 20_017, tmp_path / name / "spool")
-    a, b = (read_table(tmp_path / name / "spool") for name in "ab")
-    assert a.equals(b)
+    for name, rows, parts in (("a", table, 1), ("b", shuffled, 2)):
+        source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / f"cat {name}", rows, parts=parts)))
+        fetched(source, tmp_path / name)
+    assert (tmp_path / "a/spool").read_bytes() == (tmp_path / "b/spool").read_bytes()
 
 
-def test_a_missing_column_is_named(tmp_path):
-    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars().drop_columns(["pmra", "ra"]))))
-    with pytest.raises(BadData, match="no column ra, pmra"):
-        source.fetch(1, 20_017, tmp_path / "spool")
-    assert not (tmp_path / "spool").exists()
+def test_an_empty_partition_has_no_stars(tmp_path):
+    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars().slice(0, 0))))
+    about, found = fetched(source, tmp_path / "out")
+    assert about["stars"] == found.num_rows == 0
 
 
-def test_a_column_of_another_kind_is_refused(tmp_path):
-    words = stars().drop_columns(["ra"]).append_column("ra", pa.array(["east"] * 500))
-    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", words)))
-    with pytest.raises(BadData, match="east"):
-        source.fetch(1, 20_017, tmp_path / "spool")
+# --- where a catalogue is found
 
 
-def test_a_partition_that_is_no_parquet_file_is_bad_data(tmp_path):
-    root = write_catalogue(tmp_path / "cat", stars())
-    (root / partition_path(1, 20_017)).write_text("not a table")
-    with pytest.raises(BadData, match="Npix=20017"):
-        ReferenceCatalogue.open(str(root)).fetch(1, 20_017, tmp_path / "spool")
+def laid_out(folder, *, form, parts, info=True):
+    """Address below `folder` of a catalogue, or of the collection that it is the main table of."""
+    suffix = "hats_npix_suffix=/" if parts > 1 else "hats_npix_suffix=.parquet"
+    text = {} if info else {"info": ""}
+    write_catalogue(folder / "hats/gaia", stars(), parts=parts, properties=suffix, **text)
+    (folder / "hats/collection.properties").write_text("obs_collection=gaia\nhats_primary_table_url = gaia\n")
+    return "hats" if form == "collection" else "hats/gaia"
 
 
-def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(NotInArchive, match="partition_info"):
-        ReferenceCatalogue.open(str(tmp_path / "nowhere"))
-    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars())))
-    with pytest.raises(NotInArchive, match="Npix=7"):
-        source.fetch(1, 7, tmp_path / "spool")
+@pytest.mark.parametrize("info", [True, False], ids=["listed", "unlisted"])
+@pytest.mark.parametrize("parts", [1, 2], ids=["file", "folder"])
+@pytest.mark.parametrize("form", ["catalogue", "collection"])
+def test_a_catalogue_in_a_folder(tmp_path, form, parts, info):
+    place = laid_out(tmp_path, form=form, parts=parts, info=info)
+    for location in (f"{tmp_path}/{place}", f"{tmp_path}/{place}/", f"file://{tmp_path}/{place}"):
+        source = ReferenceCatalogue.open(location)
+        assert source.pixels[ORDER].tolist() == [PIXEL]
+    assert fetched(source, tmp_path / "out")[0]["stars"] == 500
 
 
-@pytest.mark.parametrize(
-    ("info", "words"), [("order,pixel\n1,2\n", "no column Norder, Npix"), ("Norder,Npix\n", "lists no partition"),
-                        ("Norder,Npix\n1,two\n", "line 2")],
-)  # fmt: skip
-def test_a_list_of_partitions_that_makes_no_sense_is_refused(tmp_path, info, words):
-    with pytest.raises(BadData, match=words):
-        ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars(), info=info)))
+@pytest.mark.parametrize("handler", [http.server.SimpleHTTPRequestHandler, InPieces], ids=["whole", "pieces"])
+@pytest.mark.parametrize(("form", "parts"), [("catalogue", 1), ("collection", 2)])
+def test_a_catalogue_on_the_web(tmp_path, handler, form, parts):
+    place = laid_out(tmp_path / "www", form=form, parts=parts)
+    with web_server(tmp_path / "www", handler) as address:
+        _, found = fetched(ReferenceCatalogue.open(f"{address}/{place}", **HASTY), tmp_path / "web")
+    assert found.equals(fetched(ReferenceCatalogue.open(f"{tmp_path}/www/{place}"), tmp_path / "local")[1])
+
+
+def test_a_web_server_without_lists_of_files_tells_them_by_the_metadata_of_all(tmp_path):
+    place = laid_out(tmp_path / "www", form="catalogue", parts=2, info=False)
+    dataset = tmp_path / "www" / place / "dataset"
+    collected = []
+    for path in sorted(dataset.rglob("*.parquet")):
+        collected.append(pq.read_metadata(path))
+        collected[-1].set_file_path(str(path.relative_to(dataset)))
+    pq.write_metadata(pq.read_schema(path), dataset / "_metadata", collected)
+
+    class Listless(InPieces):
+        def list_directory(self, path):
+            self.send_error(403)
+
+    with web_server(tmp_path / "www", Listless) as address:
+        source = ReferenceCatalogue.open(f"{address}/{place}", **HASTY)
+        assert fetched(source, tmp_path / "out")[0]["stars"] == 500
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    """A bucket with a catalogue of files, and a collection whose partition is a folder."""
+    folder = tmp_path_factory.mktemp("bucket")
+    laid_out(folder / "one", form="collection", parts=2)
+    laid_out(folder / "two", form="collection", parts=1, info=False)
+    with s3_service() as address:
+        s3 = client_of(address)
+        s3.create_bucket(Bucket="stars", ACL="public-read")
+        for path in folder.rglob("*"):
+            if path.is_file():
+                s3.upload_file(str(path), "stars", str(path.relative_to(folder)), ExtraArgs={"ACL": "public-read"})
+        yield address
+
+
+@pytest.mark.parametrize("place", ["one/hats", "one/hats/gaia", "two/hats/gaia"])
+@pytest.mark.parametrize("credentials", [True, False])
+def test_a_catalogue_in_a_bucket(tmp_path, bucket, monkeypatch, place, credentials):
+    know_only(bucket, monkeypatch)
+    if not credentials:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    storage._has_credentials.cache_clear()
+    source = ReferenceCatalogue.open(f"s3://stars/{place}")
+    about, _ = fetched(source, tmp_path / "out")
+    assert about["stars"] == 500
+    with pytest.raises(NotInArchive):
+        source.fetch(ORDER, 8, tmp_path / "absent")
+
+
+def test_what_is_not_in_a_bucket_is_named(bucket, monkeypatch):
+    know_only(bucket, monkeypatch)
+    storage._has_credentials.cache_clear()
+    with pytest.raises(NotInArchive, match="no such bucket"):
+        ReferenceCatalogue.open("s3://nobodys/hats")
+    with pytest.raises(NotInArchive, match="s3://stars/nowhere"):
+        ReferenceCatalogue.open("s3://stars/nowhere")
+    with pytest.raises(BadData, match=r"ztf reference import s3://stars/gaia\.parquet"):
+        ReferenceCatalogue.open("s3://stars/gaia.parquet")
+
+
+# --- what goes wrong
 
 
 def test_a_storage_that_does_not_answer_may_answer_later():
     quick = {"config_kwargs": {"retries": {"max_attempts": 1}, "connect_timeout": 1}}
     with pytest.raises(TransientError, match="did not answer"):
-        ReferenceCatalogue.open("s3://bucket/cat", endpoint_url="http://127.0.0.1:9", **quick)
+        ReferenceCatalogue.open("s3://bucket/cat", anon=True, endpoint_url="http://127.0.0.1:9", **quick)
+    with pytest.raises(TransientError, match="no answer"):
+        ReferenceCatalogue.open("http://127.0.0.1:9/cat", **HASTY)
 
 
-def test_a_catalogue_in_a_bucket_is_read_like_one_on_disk(tmp_path):
+PAGE = b"<html><body>Please accept the cookies</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("handler", "error", "words"),
+    [
+        (answering(403), AccessDenied, "not allowed"),
+        (answering(404), NotInArchive, "partition_info.csv"),
+        (answering(503), TransientError, "busy or down"),
+        (answering(429, headers=[("Retry-After", "7")]), TransientError, "429"),
+        (answering(200, PAGE), BadData, "accept the cookies"),
+        (answering(503, only=".parquet"), TransientError, "Npix=20017.parquet"),
+        (answering(403, only=".parquet"), AccessDenied, "Npix=20017.parquet"),
+        (answering(404, only="Npix="), NotInArchive, "Npix=20017"),
+        (answering(200, PAGE, only=".parquet"), BadData, "page of text"),
+    ],
+    ids=["403", "404", "503", "429", "page", "partition 503", "partition 403", "partition 404", "partition page"],
+)
+def test_a_servers_refusals_are_told_apart(tmp_path, handler, error, words):
+    place = laid_out(tmp_path, form="catalogue", parts=1)
+    with web_server(tmp_path, handler) as address, pytest.raises(error, match=words) as raised:
+        ReferenceCatalogue.open(f"{address}/{place}", **HASTY)
+    assert isinstance(raised.value, TransientError) == (error is TransientError)
+
+
+def test_a_server_that_is_busy_once_is_asked_again(tmp_path):
+    place, asked = laid_out(tmp_path, form="catalogue", parts=1), []
+
+    class Busy(InPieces):
+        def do_GET(self):
+            asked.append(self.path)
+            return self.send_error(503) if len(asked) % 2 else super().do_GET()
+
+    with web_server(tmp_path, Busy) as address:
+        source = ReferenceCatalogue.open(f"{address}/{place}", patience=Patience(first_wait=0))
+        assert fetched(source, tmp_path / "out")[0]["stars"] == 500
+
+
+@pytest.mark.parametrize("name", ["gaia.parquet", "gaia.fits", "gaia.dat"])
+def test_a_single_table_is_told_what_to_do_with_it(tmp_path, name):
+    pq.write_table(stars(), tmp_path / name)
+    with pytest.raises(BadData, match=f"single table.*ztf reference import {tmp_path / name} FOLDER"):
+        ReferenceCatalogue.open(str(tmp_path / name))
+
+
+def test_a_folder_with_a_table_in_it_is_told_what_to_do_with_the_table(tmp_path):
+    pq.write_table(stars(), tmp_path / "gaia.parquet")
+    with pytest.raises(NotInArchive, match=f"ztf reference import {tmp_path}/gaia.parquet FOLDER"):
+        ReferenceCatalogue.open(str(tmp_path))
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(NotInArchive, match=r"nowhere.*partition_info"):
+        ReferenceCatalogue.open(str(tmp_path / "nowhere"))
+    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars())))
+    with pytest.raises(NotInArchive, match="Npix=7"):
+        source.fetch(ORDER, 7, tmp_path / "spool")
+    shutil.rmtree(tmp_path / "cat/dataset")
+    with pytest.raises(NotInArchive, match="none of the 1 partitions"):
+        ReferenceCatalogue.open(str(tmp_path / "cat"))
+
+
+def test_a_copy_of_a_part_of_the_sky_is_good_enough(tmp_path):
+    info = f"Norder,Npix\n6,3\n6,4\n{ORDER},{PIXEL}\n7,1\n"
+    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars(), info=info)))
+    assert fetched(source, tmp_path / "out")[0]["stars"] == 500
+
+
+@pytest.mark.parametrize("location", ["", "  ", "s3:/bucket/x", "s3://", "gs://bucket/x", "http://", "file:/x"])
+def test_addresses_that_cannot_exist_are_refused(location):
+    with pytest.raises(ValueError, match="expected a folder, s3://bucket/prefix"):
+        ReferenceCatalogue.open(location)
+
+
+BROKEN = {
+    "no column": (stars().drop_columns(["pmra", "ra"]), "no column ra; no column pmra"),
+    "text": (stars(ra=["east"] * 500), "ra is of type string, expected float64"),
+    "single precision": (stars(dec=np.zeros(500, np.float32)), "dec is of type float, expected float64"),
+    "identifiers as numbers with a point": (stars(source_id=np.arange(500.0)), "source_id is of type double"),
+    "magnitudes as text": (stars(phot_g_mean_mag=["15"] * 500), "phot_g_mean_mag is of type string"),
+    "ring ordering": (stars(scheme="ring"), "ring ordering"),
+    "radians": (stars(ra=np.full(500, 0.3), dec=np.full(500, 0.1)), "degrees"),
+    "epoch": (stars(ref_epoch=np.full(500, 2015.5)), "epoch 2015.5, expected 2016"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_cannot_be_the_catalogue_is_refused_when_it_is_opened(tmp_path, kind):
+    table, words = BROKEN[kind]
+    root = str(write_catalogue(tmp_path / "cat", table))
+    with pytest.raises(BadData, match=words):
+        ReferenceCatalogue.open(root, epoch=2016.0)
+    # The same where only this partition is so.
+    source = ReferenceCatalogue(root, {ORDER: np.array([PIXEL])}, {}, epoch=2016.0)
+    with pytest.raises(BadData, match=words):
+        source.fetch(ORDER, PIXEL, tmp_path / "spool")
+    assert not (tmp_path / "spool").exists()
+
+
+def test_identifiers_beyond_a_signed_number_are_refused_not_wrapped(tmp_path):
+    table = stars(source_id=np.arange(500, dtype=np.uint64) + np.uint64(2**63))
+    source = ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", table)))
+    with pytest.raises(BadData, match="do not fit"):
+        source.fetch(ORDER, PIXEL, tmp_path / "spool")
+
+
+DAMAGE = {
+    "no Parquet": (lambda content: b"not a table", "Npix=20017"),
+    "a page": (lambda content: b"<html>Log in first</html>", "page of text, '<html>Log in first"),
+    "truncated": (lambda content: content[: len(content) // 2], "breaks off after"),
+    "nothing": (lambda content: b"", "empty"),
+    "zeros in the middle": (lambda content: content[:400] + bytes(9000) + content[9400:], "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_partition_is_bad_data(tmp_path, kind):
+    damage, words = DAMAGE[kind]
     root = write_catalogue(tmp_path / "cat", stars())
-    with s3_service() as address:
-        s3 = client_of(address)
-        s3.create_bucket(Bucket="stars")
-        for path in root.rglob("*.*"):
-            if path.is_file():
-                s3.upload_file(str(path), "stars", f"hats/{path.relative_to(root)}")
-        remote = ReferenceCatalogue.open(
-            "s3://stars/hats", endpoint_url=address, anon=False, key="any", secret="any", skip_instance_cache=True
-        )
-        remote.fetch(1, 20_017, tmp_path / "remote")
-        with pytest.raises(NotInArchive):
-            remote.fetch(1, 8, tmp_path / "absent")
-    ReferenceCatalogue.open(str(root)).fetch(1, 20_017, tmp_path / "local")
-    assert read_table(tmp_path / "remote").equals(read_table(tmp_path / "local"))
+    path = root / partition_path(ORDER, PIXEL)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BadData, match=words):
+        ReferenceCatalogue(str(root), {ORDER: np.array([PIXEL])}, {}).fetch(ORDER, PIXEL, tmp_path / "spool")
 
 
-@given(st.lists(st.tuples(st.floats(-180, 540), st.floats(-89, 89)), min_size=1, max_size=4), st.floats(0.01, 1))
-def test_an_enclosing_cone_holds_every_one(centres, radius):
-    # Cones that lie near each other: the others are moved to within a degree or so of the first.
-    ra_0, dec_0 = centres[0]
-    near = [(ra_0 + ra % 1, float(np.clip(dec_0 + dec % 1, -90, 90)), radius) for ra, dec in centres]
-    ra, dec, reach = enclosing_cone(near)
-    each = SkyCoord([(one[0], one[1]) for one in near], unit="deg")
-    apart = SkyCoord(ra * units.deg, dec * units.deg).separation(each).deg
-    assert (apart + radius <= reach + 1e-9).all()
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ("order,pixel\n1,2\n", "no column Norder, Npix"),
+        ("Norder,Npix\n", "lists no partition"),
+        ("Norder,Npix\n1,two\n", "line 2"),
+        ("Norder,Npix\n1,48\n", "no pixel 48 of order 1"),
+        ("<html></html>", "page of text"),
+    ],
+)
+def test_a_list_of_partitions_that_makes_no_sense_is_refused(tmp_path, info, words):
+    with pytest.raises(BadData, match=words):
+        ReferenceCatalogue.open(str(write_catalogue(tmp_path / "cat", stars(), info=info)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("obs_collection=gaia\n", "no hats_primary_table_url in it, it has obs_collection"),
+                        ("hats_primary_table_url=elsewhere\n", "elsewhere")],
+)  # fmt: skip
+def test_a_collection_that_leads_nowhere_is_refused(tmp_path, text, words):
+    (tmp_path / "collection.properties").write_text(text)
+    with pytest.raises(BadData, match=words):
+        ReferenceCatalogue.open(str(tmp_path))
+
+
+def test_a_table_of_something_else_is_refused(tmp_path):
+    root = write_catalogue(tmp_path / "cat", stars(), properties="dataproduct_type=margin")
+    with pytest.raises(BadData, match="kind margin"):
+        ReferenceCatalogue.open(str(root))

@@ -5,7 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ztf_in2p3.archive.reference import ReferenceCatalogue, partition_path
+from ztf_in2p3.archive.cones import pixels_touching
+from ztf_in2p3.archive.hats_layout import partition_path, partitions
+from ztf_in2p3.archive.storage import storage_at
 from ztf_in2p3.catalogue import hats
 
 N = 3000
@@ -46,8 +48,7 @@ def test_every_star_is_in_the_file_of_its_pixel(parts, tmp_path, monkeypatch, mo
 
 def test_the_reader_of_reference_catalogues_finds_the_stars_around_a_place(parts, tmp_path):
     hats.write_hats(parts, tmp_path / "stars", name="test", order=4)
-    known = ReferenceCatalogue.open(str(tmp_path / "stars"))
-    touched = known.partitions(0.5, 10.0, 1.0)
+    touched = pixels_touching(partitions(storage_at(str(tmp_path / "stars"))), (0.5, 10.0, 1.0))
     files = [tmp_path / "stars" / partition_path(order, pixel) for order, pixel in touched]
     found = pa.concat_tables(pq.ParquetFile(path).read() for path in files)
     table = pa.concat_tables(parts)
