@@ -29,6 +29,7 @@ FLOWS = {
 
 TOOLS = {
     "serve": ("flows.cli.serve:serve", "Run Prefect's server, a worker and all deployments, until interrupted."),
+    "reference": ("flows.cli.reference:app", "Lay out tables of stars as reference catalogues."),
 }
 """Commands that are no flows.
 

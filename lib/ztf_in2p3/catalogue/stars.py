@@ -98,7 +98,7 @@ def unit_vectors(ra: NDArray, dec: NDArray) -> NDArray[np.float64]:
 
 
 def at_epoch(
-    ra: NDArray, dec: NDArray, pmra: NDArray, pmdec: NDArray, years: float
+    ra: NDArray, dec: NDArray, pmra: NDArray, pmdec: NDArray, years: float | NDArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positions after a number of Julian years of proper motion, degrees.
 
