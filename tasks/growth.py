@@ -7,12 +7,12 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow.compute as pc
-from astropy.io import fits
 
 from tasks.runtime.policies import product_task
-from ztf_in2p3.archive.check import first_image
+from ztf_in2p3.cards import required_number
 from ztf_in2p3.figures.growth import growth_curve, plot_growth_curve, published_growth_curve
 from ztf_in2p3.figures.style import save_png
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.products import Built, ProductRef, Value, ccd_of, figure_ref, quadrant_of
 from ztf_in2p3.recipes import ScienceCatalogueRecipe
 from ztf_in2p3.store import Store
@@ -38,10 +38,10 @@ def draw_growth(
     def make(spool: Path) -> Mapping[str, Value]:
         with store.open(catalogue) as path:
             table = read_table(path)
-        with store.open(image) as path, fits.open(path) as hdus:
-            header = hdus[first_image(hdus)].header
+        with store.open(image) as path:
+            header = read_header(path)
         stars = table.filter(pc.equal(table["qid"], quadrant_of(image.ref).qid))
-        curve = growth_curve(stars, zero_point=float(header["MAGZP"]))
+        curve = growth_curve(stars, zero_point=required_number(header, "MAGZP", image.ref.file_name, "the zero point"))
         published = published_growth_curve(header)
         save_png(plot_growth_curve({"measured": curve}, published, title=image.ref.file_name), spool)
         found = zip(curve.diameter, curve.difference, strict=True)

@@ -1,36 +1,37 @@
 """One raw file: the four quadrants of one CCD in one exposure, and their overscans.
 
 Nine HDUs (ZTF Science Data System explanatory supplement; public reader ztfimg): a primary one
-of keywords, quadrants 1 to 4, their overscans in the same order.  Pixels are float32, RICE
-compressed in tiles of one row, so any range of rows decodes alone, and costs no more than its share.
+of keywords, quadrants 1 to 4, their overscans; AMP_ID decides where they stand in another order.
+Pixels are float32, RICE compressed in tiles of one row, so any range of rows decodes alone, and costs no more than its
+share.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
-from zlib import error as ZlibError
+from typing import BinaryIO, Self
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException  # what a broken RICE tile raises
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.cards import describe, integer, number
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import Hdu, decoding, read_hdus, read_pixels, require_decodable
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, CcdExposure
+from ztf_in2p3.raw_layout import RawLayout
 from ztf_in2p3.rice import RiceImage
 
-N_HDU = 1 + 2 * N_QUADRANT
+FIRST_MJD, LAST_MJD = 50_000, 90_000
+"""Years 1995 to 2105: a date beyond is none."""
 _MJD_ZERO = date(1858, 11, 17)
 _FETCH = "fetch it again, or reject the exposure"
-_UNDECODABLE = (OSError, ValueError, TypeError, IndexError, KeyError, RuntimeError, ZlibError, CfitsioException)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +44,11 @@ class RawCcd:
     header: fits.Header
     """Of the primary HDU: the exposure's keywords."""
     _file: BinaryIO
+    _hdus: tuple[Hdu, ...]
+    _places: tuple[int, ...]
+    """HDUs of quadrants 1 to 4, then of their overscans."""
     _images: tuple[RiceImage | None, ...]
-    """By HDU - 1; None where astropy must read it."""
+    """As `_places`; None where astropy must read it."""
     _amplifiers: tuple[tuple[float | None, float | None], ...]
     """GAIN and READNOI of the quadrants, if above 0."""
 
@@ -61,26 +65,20 @@ class RawCcd:
         ------
         BadData
             No FITS file, or truncated; not nine HDUs; of another shape than the camera's; of
-            another CCD than asked for, or of none.
+            another CCD than asked for, or of none; or nothing says which quadrant is which.
         """
-        file = path.open("rb")
-        try:
-            _check_start(path, file.read(80))
-            file.seek(0)
-            # Without a memory map: mapped pages of hundreds of open frames would count as our memory.
-            with _bad_data(path, "cannot be read as FITS"):
-                hdus = fits.open(file, memmap=False, disable_image_compression=True)
-                n_hdu = len(hdus)
-                _check_layout(path, hdus, n_hdu, camera)
-                images = tuple(RiceImage.of(hdu) for hdu in hdus[1:])
-                amplifiers = tuple(
-                    (_positive(hdu, hdus[0], "GAIN"), _positive(hdu, hdus[0], "READNOI"))
-                    for hdu in hdus[1 : 1 + N_QUADRANT]
-                )
-                return cls(path, camera, _ccdid(path, hdus, ccdid), hdus[0].header, file, images, amplifiers)
-        except BaseException:
-            file.close()
-            raise
+        hdus = read_hdus(path)
+        layout = RawLayout.of(hdus, str(path))
+        _check_shapes(path, hdus, layout, camera)
+        primary = hdus[0].header
+        places = (*layout.quadrants, *layout.overscans)
+        amplifiers = tuple(
+            (_positive(hdus[index].header, primary, "GAIN"), _positive(hdus[index].header, primary, "READNOI"))
+            for index in layout.quadrants
+        )
+        images = tuple(RiceImage.of(hdus[index]) for index in places)
+        ccd = _ccdid(path, hdus, ccdid)
+        return cls(path, camera, ccd, primary, path.open("rb"), hdus, places, images, amplifiers)
 
     def __enter__(self) -> Self:
         return self
@@ -95,10 +93,13 @@ class RawCcd:
     def mjd(self) -> float:
         """UTC of the exposure's start, modified Julian date."""
         for keyword, zero in (("OBSMJD", 0.0), ("OBSJD", 2_400_000.5)):
-            value = _number(self.header.get(keyword))
-            if value is not None:
+            value = number(self.header, keyword)
+            if value is not None and FIRST_MJD <= value - zero <= LAST_MJD:
                 return value - zero
-        raise BadData(f"{self.path}: neither OBSMJD nor OBSJD in the primary header; {_FETCH}")
+        raise BadData(
+            f"{self.path}: {describe(self.header, 'OBSMJD')} and {describe(self.header, 'OBSJD')}; expected the date "
+            f"of the exposure, MJD {FIRST_MJD} to {LAST_MJD}; {_FETCH}"
+        )
 
     @property
     def night(self) -> date:
@@ -108,7 +109,7 @@ class RawCcd:
     @property
     def led(self) -> int:
         """Flat-field LED that shone (`ILUM_LED`); 0 if none did."""
-        return int(_number(self.header.get("ILUM_LED")) or 0)
+        return integer(self.header, "ILUM_LED") or 0
 
     def gain(self, qid: int) -> float:
         """Electrons per ADU of a quadrant; the camera's nominal one if the file has none above 0."""
@@ -128,13 +129,15 @@ class RawCcd:
         """Overscan of a quadrant as stored: (row, 30 columns), ADU."""
         return self._section(N_QUADRANT + _index(qid), slice(None))
 
-    def _section(self, index: int, rows: slice, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        image = self._images[index - 1]
-        with _bad_data(self.path, f"HDU {index} cannot be decoded"):
-            if image is not None and rows.step in (None, 1):
+    def _section(self, place: int, rows: slice, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        index, image = self._places[place - 1], self._images[place - 1]
+        hdu = self._hdus[index]
+        require_decodable(hdu, f"{self.path}, HDU {index}")
+        if image is None or rows.step not in (None, 1):
+            pixels = np.asarray(read_pixels(self.path, index, hdu)[rows], dtype=np.float32)
+        else:
+            with decoding(str(self.path), f"HDU {index} cannot be decoded"):
                 return image.rows(self._file.fileno(), rows, out)
-            with fits.open(self.path, memmap=False) as hdus:
-                pixels = np.asarray(hdus[index].section[rows], dtype=np.float32)
         if out is None:
             return pixels
         out[...] = pixels
@@ -147,73 +150,27 @@ def _index(qid: int) -> int:
     return qid
 
 
-def _number(value: Any) -> float | None:
-    """A card's value if it is a finite number, also one written as text."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-@contextmanager
-def _bad_data(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except _UNDECODABLE as error:
-        raise BadData(f"{path}: {what} ({type(error).__name__}: {error}); {_FETCH}") from error
-
-
-def _compressed(hdu: Any) -> bool:
-    return isinstance(hdu, fits.BinTableHDU) and bool(hdu.header.get("ZIMAGE", False))
-
-
-def _shape(hdu: Any) -> tuple[int, ...]:
-    """Of the image; () if it is none."""
-    if _compressed(hdu):
-        return tuple(hdu.header[f"ZNAXIS{axis}"] for axis in range(hdu.header["ZNAXIS"], 0, -1))
-    return tuple(hdu.shape) if hdu.is_image else ()
-
-
-def _positive(hdu: Any, primary: Any, keyword: str) -> float | None:
-    value = _number(hdu.header.get(keyword, primary.header.get(keyword)))
+def _positive(header: fits.Header, primary: fits.Header, keyword: str) -> float | None:
+    value = number(header if keyword in header else primary, keyword)
     return value if value is not None and value > 0 else None
 
 
-def _check_start(path: Path, start: bytes) -> None:
-    if start.startswith(b"SIMPLE  ="):
-        return
-    found = "nothing" if not start else "a web page" if start.lstrip()[:1] == b"<" else f"{start[:12]!r}"
-    raise BadData(f"{path}: not a FITS file: it starts with {found} instead of SIMPLE; {_FETCH}")
-
-
-def _check_layout(path: Path, hdus: fits.HDUList, n_hdu: int, camera: Camera) -> None:
-    if n_hdu != N_HDU:
-        raise BadData(
-            f"{path}: {n_hdu} HDUs found, {N_HDU} expected (keywords, {N_QUADRANT} quadrants, "
-            f"{N_QUADRANT} overscans); {_FETCH}"
-        )
-    size = path.stat().st_size
-    needed = max(info["datLoc"] + info["datSpan"] for info in (hdus.fileinfo(i) for i in range(n_hdu)))
-    if size < needed:
-        raise BadData(f"{path}: truncated, {size} bytes found of {needed}; {_FETCH}")
+def _check_shapes(path: Path, hdus: Sequence[Hdu], layout: RawLayout, camera: Camera) -> None:
     rows, columns = camera.shape
-    for index in range(1, n_hdu):
-        expected = (rows, columns) if index <= N_QUADRANT else (rows, camera.overscan_columns)
-        found = _shape(hdus[index])
-        if found != expected:
-            raise BadData(
-                f"{path}: HDU {index} has shape {found}, expected {expected} (rows, columns) for camera "
-                f"{camera.name!r}; is this its raw file?"
-            )
+    for places, width in ((layout.quadrants, columns), (layout.overscans, camera.overscan_columns)):
+        for index in places:
+            if hdus[index].shape != (rows, width):
+                raise BadData(
+                    f"{path}: HDU {index} has shape {hdus[index].shape}, expected {(rows, width)} (rows, columns) for "
+                    f"camera {camera.name!r}; is this its raw file?"
+                )
 
 
-def _ccdid(path: Path, hdus: fits.HDUList, asked: int | None) -> int:
-    """CCD of the file: the quadrants' CCD_ID, else the primary header's, else the file's name."""
-    said = {_number(hdu.header.get("CCD_ID", hdus[0].header.get("CCD_ID"))) for hdu in hdus[1 : 1 + N_QUADRANT]}
-    numbers = sorted(ccd for ccd in said if ccd is not None) or _named(path, asked)
+def _ccdid(path: Path, hdus: Sequence[Hdu], asked: int | None) -> int:
+    """CCD of the file: the CCD_ID of quadrants and overscans, else the primary header's, else the file's name."""
+    headers = [hdu.header if "CCD_ID" in hdu.header else hdus[0].header for hdu in hdus[1:]]
+    ids = {integer(header, "CCD_ID") for header in headers}
+    numbers = sorted(ccd for ccd in ids if ccd is not None) or _named(path, asked)
     found = " and ".join(f"{ccd:g}" for ccd in numbers) or "none"
     ccdid = numbers[0] if len(numbers) == 1 else 0
     if ccdid not in range(1, N_CCD + 1):
@@ -223,7 +180,7 @@ def _ccdid(path: Path, hdus: fits.HDUList, asked: int | None) -> int:
     return int(ccdid)
 
 
-def _named(path: Path, asked: int | None) -> list[float]:
+def _named(path: Path, asked: int | None) -> list[int]:
     try:
         return [CcdExposure.parse(path.name.split(".")[0]).ccdid]
     except ValueError:

@@ -24,7 +24,9 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from ztf_in2p3.cards import integer, number, text
 from ztf_in2p3.compiled import compiled
+from ztf_in2p3.hdus import Hdu, hdu_of
 
 _DITHERS = {"NO_DITHER": 0, "SUBTRACTIVE_DITHER_1": 1, "SUBTRACTIVE_DITHER_2": 2}
 _N_RANDOM = 10_000
@@ -56,34 +58,40 @@ class RiceImage:
         return self._fields.names or ()
 
     @classmethod
-    def of(cls, hdu: Any) -> Self | None:
-        """Of an HDU opened with `disable_image_compression`; None if it is of another kind."""
+    def of(cls, stored: Any) -> Self | None:
+        """Of an HDU of `ztf_in2p3.hdus`, or of astropy's if it was opened with `disable_image_compression`.
+
+        None if its pixels are coded or scaled in another way.
+        """
+        hdu = stored if isinstance(stored, Hdu) else _sized(stored)
         header = hdu.header
-        if not isinstance(hdu, fits.BinTableHDU) or not header.get("ZIMAGE", False):
+        if not hdu.compressed or len(hdu.shape) != 2 or hdu.bitpix != -32:
             return None
-        settings = {header[f"ZNAME{i}"]: header[f"ZVAL{i}"] for i in range(1, 10) if f"ZNAME{i}" in header}
-        names = hdu.columns.dtype.names or ()
+        settings = {text(header, f"ZNAME{i}"): integer(header, f"ZVAL{i}") for i in range(1, 10)}
+        fields = _table_fields(header)
+        blank_key = "ZBLANK" if "ZBLANK" in header else "BLANK"
         ours = (
-            header.get("ZCMPTYPE") == "RICE_1"
-            and (header.get("ZBITPIX"), header.get("ZNAXIS")) == (-32, 2)
-            and (header.get("ZTILE1"), header.get("ZTILE2")) == (header["ZNAXIS1"], 1)
+            text(header, "ZCMPTYPE") == "RICE_1"
+            and (integer(header, "ZTILE1") or hdu.shape[1], integer(header, "ZTILE2") or 1) == (hdu.shape[1], 1)
             and (settings.get("BLOCKSIZE"), settings.get("BYTEPIX")) == (32, 4)
-            and header.get("ZQUANTIZ", "NO_DITHER") in _DITHERS
-            and {"COMPRESSED_DATA", "ZSCALE", "ZZERO"} <= set(names) <= {*_COLUMNS}
-            and header.get("ZMASKCMP") is None
+            and (text(header, "ZQUANTIZ") or "NO_DITHER") in _DITHERS
+            and "ZMASKCMP" not in header
+            and all(number(header, key) in (None, unit) for key, unit in (("BSCALE", 1), ("BZERO", 0)))
         )
-        if not ours:
+        if not ours or fields is None or fields.itemsize != integer(header, "NAXIS1"):
             return None
-        start = hdu.fileinfo()["datLoc"]
+        if blank_key in header and integer(header, blank_key) is None:
+            return None
+        heap = integer(header, "THEAP") or fields.itemsize * hdu.shape[0]
         return cls(
-            (header["ZNAXIS2"], header["ZNAXIS1"]),
-            hdu.columns.dtype.newbyteorder(">"),
-            start,
-            start + header.get("THEAP", header["NAXIS1"] * header["NAXIS2"]),
-            header["PCOUNT"],
-            _DITHERS[header.get("ZQUANTIZ", "NO_DITHER")],
-            header.get("ZDITHER0", 0),
-            header.get("ZBLANK", header.get("BLANK")),
+            (hdu.shape[0], hdu.shape[1]),
+            fields,
+            hdu.start,
+            hdu.start + heap,
+            hdu.size - heap,
+            _DITHERS[text(header, "ZQUANTIZ") or "NO_DITHER"],
+            integer(header, "ZDITHER0") or 0,
+            integer(header, blank_key),
         )
 
     def rows(self, descriptor: int, rows: slice = slice(None), out: NDArray[np.float32] | None = None) -> NDArray:
@@ -149,6 +157,28 @@ class RiceImage:
 
 
 _COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA", "ZSCALE", "ZZERO", "ZBLANK")
+
+
+_TYPES = {"P": "(2,)>i4", "Q": "(2,)>i8", "D": ">f8", "E": ">f4", "J": ">i4"}
+
+
+def _sized(hdu: Any) -> Hdu:
+    return hdu_of(hdu.header, hdu.fileinfo()["datLoc"], "image")
+
+
+def _table_fields(header: fits.Header) -> np.dtype | None:
+    """Of a row of the table of tiles; None if it has columns that we do not know."""
+    fields: list[tuple[str, str]] = []
+    for k in range(1, (integer(header, "TFIELDS") or 0) + 1):
+        name, form = text(header, f"TTYPE{k}") or "", (text(header, f"TFORM{k}") or "").lstrip("1")
+        if name not in _COLUMNS or form[:1] not in _TYPES or name in (field[0] for field in fields):
+            return None
+        if (form[:1] in "PQ") != name.endswith("_DATA"):
+            return None
+        fields.append((name, _TYPES[form[:1]]))
+    if not {"COMPRESSED_DATA", "ZSCALE", "ZZERO"} <= {field[0] for field in fields}:
+        return None
+    return np.dtype(fields)
 
 
 def _read(descriptor: int, size: int, at: int, zeros: int = 0) -> bytearray:

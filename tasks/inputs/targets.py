@@ -17,10 +17,11 @@ from tasks.inputs.references import StarPartitions
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.reading import opened
-from ztf_in2p3.archive.header import image_shape
+from ztf_in2p3.astrometry import image_shape
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.stars import unit_vectors, wcs_of
 from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import CcdExposure, Quadrant
 from ztf_in2p3.image import Image
 from ztf_in2p3.periods import Period
@@ -187,18 +188,13 @@ def _inside(sight: Sight, near: Sequence[Target], store: Store, side: int) -> li
     if not near:
         return []
     with opened(store, [sight.about]) as (path,):
-        header = fits.getheader(path) if sight.about.ref.kind is Kind.HEADER else _image_header(path)
+        header = read_header(path)
     try:
         wcs, shape = wcs_of(header, sight.label), image_shape(header)
     except BadData:
         return [(target, 0.0) for target in near]  # `why_not` tells what is wrong with it
     far = [(target, how_far_inside(wcs, shape or (0, 0), target)) for target in near]
     return [(target, inside - side / 2) for target, inside in far if inside > 0]
-
-
-def _image_header(path: Path) -> fits.Header:
-    with fits.open(path) as hdus:
-        return next(hdu.header.copy() for hdu in hdus if hdu.header.get("NAXIS") == 2 or "ZNAXIS2" in hdu.header)
 
 
 def near_targets(about: Mapping[str, Value], targets: Sequence[Target]) -> list[Target]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import struct
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
 
 from ztf_in2p3.archive.errors import Damaged
-from ztf_in2p3.archive.header import BLOCK, about_image, number, read_until_end
+from ztf_in2p3.archive.header import about_image, read_until_end
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.cards import describe, integer, number, text
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import BLOCK, Hdu, hdu_of, read_hdus, read_pixels
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, Value
+from ztf_in2p3.raw_layout import RawLayout
 from ztf_in2p3.rice import RiceImage
 
 RAW_HDUS = 9
@@ -63,10 +67,9 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
     """
     name = name or str(path)
     _require_whole(path, name)
-    with fits.open(path, memmap=False, disable_image_compression=True) as stored:
-        _require_sums(stored, name)
-        if file.kind is Kind.RAW:
-            return _check_raw(path, stored, file, name)
+    _require_sums(path, name)
+    if file.kind is Kind.RAW:
+        return _check_raw(path, file, name)
     with fits.open(path, memmap=False) as hdus:
         return _check_image(hdus, file, name)
 
@@ -97,25 +100,36 @@ def _require_whole(path: Path, name: str) -> None:
         while position < size or not position:
             stream.seek(position)
             blocks = iter(functools.partial(stream.read, BLOCK), b"")
-            header = read_until_end(blocks, f"{name}, byte {position}" if position else name, first=not position)
-            position = stream.tell() + header.data_size_padded
+            where = f"{name}, byte {position}" if position else name
+            header = read_until_end(blocks, where, first=not position)
+            try:
+                position = hdu_of(header, stream.tell(), where).end
+            except BadData as error:  # sizes that cannot be: more likely flipped bytes than so written
+                raise Damaged(str(error)) from error
     if position != size:
         raise Damaged(
             f"{name}: {size} bytes, but its headers announce {position}; fetch it again", short=position > size
         )
 
 
-def _require_sums(stored: fits.HDUList, name: str) -> None:
+def _require_sums(path: Path, name: str) -> None:
     """DATASUM of each HDU that has one, over the bytes as stored (compressed where they are)."""
-    for index, hdu in enumerate(stored):
-        if hdu.verify_datasum() == 0:
-            raise Damaged(
-                f"{name}: the data of HDU {index} do not add up to its DATASUM, {hdu.header['DATASUM']}; fetch it again"
-            )
+    with warnings.catch_warnings(), fits.open(path, memmap=False, disable_image_compression=True) as stored:
+        warnings.simplefilter("ignore")  # of cards that nobody asks for
+        for index in range(len(stored)):
+            with _decoding(index, name):
+                matches = stored[index].verify_datasum() != 0
+            if not matches:
+                raise Damaged(
+                    f"{name}: the data of HDU {index} do not add up to its DATASUM, "
+                    f"{text(stored[index].header, 'DATASUM')}; fetch it again"
+                )
 
 
-def _check_raw(path: Path, hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
-    if len(hdus) < RAW_HDUS and "OBSMJD" in hdus[0].header and hdus[0].header["NAXIS"] == 0:
+def _check_raw(path: Path, file: ArchiveFile, name: str) -> dict[str, Value]:
+    hdus = read_hdus(path, name)
+    primary = hdus[0].header
+    if len(hdus) < RAW_HDUS and "OBSMJD" in primary and not hdus[0].shape:
         # A raw file's beginning.  Where an HDU ends nothing in the bytes says that more should follow.
         raise Damaged(f"{name}: ends after {len(hdus)} of its {RAW_HDUS} HDUs; fetch it again", short=True)
     if len(hdus) != RAW_HDUS:
@@ -123,29 +137,38 @@ def _check_raw(path: Path, hdus: fits.HDUList, file: ArchiveFile, name: str) -> 
             f"{name}: {len(hdus)} HDUs, but a raw file has {RAW_HDUS} (primary, four quadrants, four overscans); "
             f"is this {file}?"
         )
-    shapes = _raw_shapes(path, hdus, name)
-    quadrants, overscans = shapes[:4], shapes[4:]
-    if len(set(quadrants)) != 1 or len(set(overscans)) != 1 or quadrants[0][0] != overscans[0][0]:
-        raise BadData(
-            f"{name}: quadrants of (rows, columns) {quadrants} and overscans of {overscans}, but all quadrants must be "
-            "alike, all overscans too, with as many rows; set the exposure aside"
-        )
-    primary = hdus[0].header
-    kind = str(primary.get("IMGTYPE", "")).strip().lower()
+    RawLayout.of(hdus, name)
+    _decode_all(path, hdus, name)
+    kind = (text(primary, "IMGTYPE") or "").lower()
     expected = file.ccd.exposure.image_type
     if _IMAGE_TYPES.get(kind, expected) is not expected:
         raise BadData(f"{name}: IMGTYPE = {kind!r}, but its name says {expected.name.lower()}; set the exposure aside")
-    for index in range(1, 5):
+    for index in range(1, RAW_HDUS):
         _require_card(hdus[index].header, "CCD_ID", file.ccd.ccdid, name)
     mjd = number(primary, "OBSMJD")
     if mjd is None:
-        raise BadData(f"{name}: no OBSMJD in the primary header, so nothing says when it was taken; set it aside")
+        raise BadData(
+            f"{name}: no OBSMJD in the primary header ({describe(primary, 'OBSMJD')}), so nothing says when it was "
+            "taken; set it aside"
+        )
     return {
         "mjd": mjd,
         "exptime": number(primary, "EXPTIME"),
-        "led": int(number(primary, "ILUM_LED") or 0),
+        "led": integer(primary, "ILUM_LED") or 0,
         "imgtype": kind or None,
     }
+
+
+def _decode_all(path: Path, hdus: Sequence[Hdu], name: str) -> None:
+    """Every pixel once; a plane at a time in memory."""
+    with path.open("rb") as file:
+        for index, hdu in enumerate(hdus[1:], start=1):
+            with _decoding(index, name):
+                image = RiceImage.of(hdu)
+                if image is None:
+                    read_pixels(path, index, hdu, name)
+                else:
+                    image.rows(file.fileno())
 
 
 def _check_image(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
@@ -165,19 +188,6 @@ def _check_image(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, 
         _require_quadrant(header, file, name)
         return {}
     return check_header(header, file, name)
-
-
-def _raw_shapes(path: Path, stored: fits.HDUList, name: str) -> list[tuple[int, ...]]:
-    """Shapes of a raw file's images, each decoded once."""
-    images = [image for hdu in stored[1:] if (image := RiceImage.of(hdu)) is not None]
-    if len(images) < len(stored) - 1:  # compressed in another way, or not at all
-        with fits.open(path, memmap=False) as hdus:
-            return [_decoded_shape(hdus, index, name) for index in range(1, len(hdus))]
-    with path.open("rb") as file:
-        for index, image in enumerate(images, start=1):
-            with _decoding(index, name):
-                image.rows(file.fileno())
-    return [image.shape for image in images]
 
 
 def _decoded_shape(hdus: fits.HDUList, index: int, name: str) -> tuple[int, ...]:

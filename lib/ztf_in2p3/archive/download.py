@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ztf_in2p3.archive.check import check, check_header
 from ztf_in2p3.archive.errors import Damaged
-from ztf_in2p3.archive.header import BLOCK, read_until_end, write_header
+from ztf_in2p3.archive.header import read_until_end, write_header
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import FileState
 from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.archive.web import CHUNK, Web
 from ztf_in2p3.errors import BadData, PipelineError, TransientError
+from ztf_in2p3.hdus import BLOCK
 from ztf_in2p3.products import Kind, Value
 
 

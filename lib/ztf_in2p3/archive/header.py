@@ -15,24 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from ztf_in2p3.archive.errors import Damaged
+from ztf_in2p3.astrometry import image_shape, read_wcs
+from ztf_in2p3.cards import CARD, integer, number, parse_cards
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import BLOCK, LONGEST_HEADER
 from ztf_in2p3.products import Value
-
-BLOCK = 2880
-"""Bytes; a FITS file is a whole number of them."""
-
-CARD = 80
-LONGEST = 200 * BLOCK
-"""Bytes; a header still without an END card here is none.  IPAC's science headers are 8 blocks long."""
-
-_ASTROMETRY = (
-    "WCSAXES", "CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "CROTA", "CD1_", "CD2_", "PC1_", "PC2_", "PV1_", "PV2_",
-    "A_", "B_", "AP_", "BP_", "LONPOLE", "LATPOLE", "RADESYS", "EQUINOX",
-)  # fmt: skip
-_REFERENCE_POINT = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
 
 _RENAMED = {"NAXIS": "ZNAXIS", "NAXIS1": "ZNAXIS1", "NAXIS2": "ZNAXIS2", "CHECKSUM": "ZHECKSUM", "DATASUM": "ZDATASUM"}
 
@@ -62,8 +51,8 @@ def read_until_end(chunks: Iterable[bytes], name: str, *, first: bool = True) ->
             if block == 0:
                 _require_start(seen, name, first)
             if has_end(seen[block : block + BLOCK]):
-                return parse(seen[: block + BLOCK], name)
-        if len(seen) > LONGEST:
+                return parse_cards(seen[: block + BLOCK])
+        if len(seen) > LONGEST_HEADER:
             raise Damaged(f"{name}: no END card within the first {len(seen)} bytes; this is not a FITS header")
     _require_start(seen, name, first)
     raise Damaged(f"{name}: ends after {len(seen)} bytes, within its header; fetch it again", short=True)
@@ -81,13 +70,6 @@ def _require_start(start: bytes, name: str, first: bool) -> None:
 
 def has_end(block: bytes) -> bool:
     return any(block[i : i + CARD].rstrip() == b"END" for i in range(0, BLOCK, CARD))
-
-
-def parse(text: bytes, name: str) -> fits.Header:
-    try:
-        return fits.Header.fromstring(text.decode("ascii"))
-    except (ValueError, fits.VerifyError) as error:
-        raise Damaged(f"{name}: its header cannot be read ({error}); fetch it again") from error
 
 
 def without_pixels(header: fits.Header) -> fits.Header:
@@ -111,34 +93,24 @@ def write_header(path: Path, header: fits.Header) -> None:
     path.write_bytes(without_pixels(header).tostring(sep="", endcard=True, padding=True).encode("ascii"))
 
 
-def image_shape(header: fits.Header) -> tuple[int, int] | None:
-    """Rows and columns of the image, whether its pixels are there or not."""
-    for prefix in ("Z", ""):
-        columns, rows = header.get(f"{prefix}NAXIS1"), header.get(f"{prefix}NAXIS2")
-        if columns and rows:
-            return int(rows), int(columns)
-    return None
-
-
 def about_image(header: fits.Header) -> dict[str, Value]:
     """What is worth knowing of a science image before reading it; None where the header is silent.
 
     Returns
     -------
     mjd (UTC, days), exptime (s), airmass, seeing (FWHM, pixels), maglimit (mag), infobits;
-    wcs: whether the header has an astrometric solution; with it ra, dec (deg): centre of the
+    wcs: whether the header has an astrometric solution that can be used; with it ra, dec (deg): centre of the
     image, and radius (deg) of the circle around it that holds the corners.
     """
     centre = _centre(header)
     ra, dec, radius = centre or (None, None, None)
-    infobits = number(header, "INFOBITS")
     return {
         "mjd": number(header, "OBSMJD"),
         "exptime": number(header, "EXPTIME"),
         "airmass": number(header, "AIRMASS"),
         "seeing": number(header, "SEEING"),
         "maglimit": number(header, "MAGLIM"),
-        "infobits": None if infobits is None else int(infobits),
+        "infobits": integer(header, "INFOBITS"),
         "wcs": centre is not None,
         "ra": ra,
         "dec": dec,
@@ -146,33 +118,17 @@ def about_image(header: fits.Header) -> dict[str, Value]:
     }
 
 
-def number(header: fits.Header, key: str) -> float | None:
-    """A card's value; None if it is absent, blank or not finite.  BadData if it is a word."""
-    value = header.get(key)
-    if value is None or isinstance(value, fits.card.Undefined) or str(value).strip() == "":
-        return None
-    try:
-        return float(value) if np.isfinite(float(value)) else None
-    except ValueError:
-        raise BadData(f"card {key} = {value!r} is no number; set the file aside or mend its header") from None
-
-
 def _centre(header: fits.Header) -> tuple[float, float, float] | None:
     """RA, Dec and radius of the circle around the image (deg); None without a usable WCS."""
     shape = image_shape(header)
-    if shape is None or not all(isinstance(header.get(key), (int, float)) for key in _REFERENCE_POINT):
+    if shape is None:
         return None
     rows, columns = shape
     x = np.array([columns / 2, 0.5, columns + 0.5, 0.5, columns + 0.5])
     y = np.array([rows / 2, 0.5, 0.5, rows + 0.5, rows + 0.5])
-    # Of the astrometry alone: astropy looks through all cards several times, and warns of NAXIS = 0.
-    astrometry = fits.Header([card for card in header.cards if card.keyword.startswith(_ASTROMETRY)])
     try:
-        wcs = WCS(astrometry, naxis=2, fix=False)
-        if not wcs.has_celestial:
-            return None
-        lon, lat = np.radians(wcs.wcs_pix2world(x, y, 1))
-    except (ValueError, KeyError):  # astropy's WcsError is a ValueError: a solution that cannot be used is none
+        lon, lat = np.radians(read_wcs(header, "header").wcs_pix2world(x, y, 1))
+    except (BadData, ValueError):  # a solution that does not reach the corners is none
         return None
     if not np.all(np.isfinite([lon, lat])):
         return None

@@ -14,16 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from astropy.io import fits
-
-from ztf_in2p3.archive.check import check, check_header, first_image
+from ztf_in2p3.archive.check import check, check_header
 from ztf_in2p3.archive.errors import Damaged, NotInArchive
 from ztf_in2p3.archive.header import write_header
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import FileState, Listing
 from ztf_in2p3.archive.scan import files_of, require_root, unreadable
 from ztf_in2p3.archive.spool import whole_or_absent
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import CcdExposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, Value
@@ -107,7 +106,7 @@ class LocalTree:
             state = FileState.of(source.stat())
             if file.kind is Kind.HEADER:
                 with whole_or_absent(spool) as part:
-                    header = _header(source)
+                    header = read_header(source)
                     about = check_header(header, file, str(source))
                     write_header(part, header)
             else:
@@ -158,13 +157,6 @@ def _wanted(filters: Iterable[Filter] | None, ccdids: Iterable[int] | None) -> C
     return lambda ccd: (
         (some_filters is None or ccd.exposure.filter in some_filters) and (some_ccds is None or ccd.ccdid in some_ccds)
     )
-
-
-def _header(source: Path) -> fits.Header:
-    """Of the first image, or of the first HDU where a file holds a header only."""
-    with fits.open(source, memmap=False) as hdus:
-        index = first_image(hdus)
-        return hdus[index or 0].header.copy()
 
 
 def _place(source: Path, part: Path) -> None:

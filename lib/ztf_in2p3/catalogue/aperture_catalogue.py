@@ -12,6 +12,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.cards import describe, integer, number, required_number
 from ztf_in2p3.catalogue.airmass import airmass
 from ztf_in2p3.catalogue.apertures import Apertures, aperture_photometry, bits_within, fill_bad_pixels
 from ztf_in2p3.catalogue.background import Background, mask_sources, measure_background
@@ -21,6 +22,7 @@ from ztf_in2p3.catalogue.sky_noise import measure_noise
 from ztf_in2p3.catalogue.star_table import pixels_touched
 from ztf_in2p3.catalogue.stars import Stars, is_inside, is_isolated, reference_stars, wcs_of
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.frames import FIRST_MJD, LAST_MJD
 from ztf_in2p3.identifiers import CcdExposure, Quadrant
 from ztf_in2p3.image import Image, MaskBit, is_bad
 from ztf_in2p3.products import Value
@@ -37,6 +39,7 @@ _BEYOND = 50.0
 """Pixels around the image whose stars are masked too: they send their wings into it.  Left in the sky of a
 quadrant of 256 x 240 pixels, they made it 0.005 to 0.01 ADU too bright, twice what all others leave."""
 
+SECONDS_PER_DAY = 86400
 DETECTED = -1
 """`star_id` of a detected source."""
 
@@ -81,7 +84,7 @@ def aperture_catalogue(
     name = f"{ccd}_q{qid}"
     _check(image, header, ccd, qid, camera, name)
     wcs = wcs_of(header, name)
-    mjd = float(header["OBSMJD"])
+    mjd = required_number(header, "OBSMJD", name, "the date (MJD)")
     try:
         bad = is_bad(image.mask) | ~np.isfinite(image.data) | ~np.isfinite(image.variance)
         data = np.ascontiguousarray(image.data, dtype=np.float32)
@@ -94,7 +97,7 @@ def aperture_catalogue(
         inside = is_inside(around.x, around.y, data.shape)
         on_image, beyond = around.take(inside), around.take(~inside)
         background, measured = measure_stars(data, image.variance, bad, on_image, beyond, recipe)
-        middle = mjd + float(header.get("EXPTIME", 0.0)) / 2 / 86400
+        middle = mjd + exposure_time(header, name) / 2 / SECONDS_PER_DAY
         air = airmass(on_image.ra, on_image.dec, middle) if len(on_image.ra) else np.zeros(0)
     except BadData as error:
         raise BadData(f"{name}: {error}") from error
@@ -192,14 +195,40 @@ def _check(image: Image, header: fits.Header, ccd: CcdExposure, qid: int, camera
             f"{name}: the image has {image.data.shape} pixels, a quadrant of camera {camera.name!r} {camera.shape}; "
             "check which camera the run is for"
         )
-    if "OBSMJD" not in header:
-        raise BadData(f"{name}: the header has no OBSMJD, the date; fetch the header again, or leave the quadrant out")
-    found = int(header.get("CCDID", ccd.ccdid)), int(header.get("QID", qid))
+    mjd = required_number(header, "OBSMJD", name, "the date (MJD)")
+    if not FIRST_MJD <= mjd <= LAST_MJD:
+        raise BadData(f"{name}: OBSMJD is {mjd}, no date of this survey; fetch the header again")
+    found = _identity(header, "CCDID", ccd.ccdid), _identity(header, "QID", qid)
     if found != (ccd.ccdid, qid):
         raise BadData(
             f"{name}: the header is that of CCD {found[0]} qid {found[1]}; expected CCD {ccd.ccdid} qid {qid}: "
             "fetch the header again"
         )
+
+
+def quality_bits(header: fits.Header) -> int | None:
+    """INFOBITS; 0 for an image without such a card, None where it cannot be read."""
+    bits = integer(header, "INFOBITS") if "INFOBITS" in header else 0
+    return bits if bits is not None and 0 <= bits < 2**31 else None
+
+
+def exposure_time(header: fits.Header, name: str) -> float:
+    """Seconds, of EXPTIME or else EXPOSURE; 0 for an image with neither card."""
+    if "EXPTIME" not in header and "EXPOSURE" not in header:
+        return 0.0
+    for key in ("EXPTIME", "EXPOSURE"):
+        seconds = number(header, key)
+        if seconds is not None and 0 <= seconds <= SECONDS_PER_DAY:
+            return seconds
+    raise BadData(
+        f"{name}: {describe(header, 'EXPTIME')} and {describe(header, 'EXPOSURE')}; expected the exposure time in "
+        "seconds, without which the air mass is not known: fetch the header again"
+    )
+
+
+def _identity(header: fits.Header, key: str, expected: int) -> int:
+    value = integer(header, key)
+    return expected if value is None else value
 
 
 def _detected_stars(
@@ -235,12 +264,15 @@ def _common_columns(ccd: CcdExposure, qid: int, header: fits.Header, n_star: int
         "ccd": ccd.ccdid,
         "qid": qid,
         "rcid": Quadrant(ccd.ccdid, qid).rcid,
-        "mjd": float(header["OBSMJD"]),
-        "seeing": float(header.get("SEEING", np.nan)),
-        "infobits": int(header.get("INFOBITS", 0)),
+        "mjd": required_number(header, "OBSMJD", str(ccd)),
+        "seeing": np.nan if (seeing := number(header, "SEEING")) is None else seeing,
     }
+    # Unknown bits are null, which no selection of good quadrants takes for a good one.
+    infobits = pa.array([quality_bits(header)] * n_star, pa.int32())
     filters = pa.DictionaryArray.from_arrays(np.zeros(n_star, dtype=np.int8), pa.array([str(exposure.filter)]))
-    return {name: np.full(n_star, value) for name, value in same.items()} | {"filter": filters}
+    return {name: np.full(n_star, value) for name, value in same.items()} | {
+        "filter": filters, "infobits": infobits,
+    }  # fmt: skip
 
 
 def _sky_columns(stars: Stars, background: Background, camera: Camera, quadrant: Quadrant) -> dict[str, object]:

@@ -8,9 +8,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztf_in2p3.astrometry import read_wcs
+from ztf_in2p3.cards import required_number
 from ztf_in2p3.catalogue.apertures import poisson_variance
-from ztf_in2p3.catalogue.stars import wcs_of
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import image_header, read_hdus, read_pixels
 from ztf_in2p3.image import Image, MaskBit
 
 
@@ -40,14 +42,14 @@ def science_image(science: Path, mask: Path) -> tuple[Image, fits.Header]:
             f"{mask.name}: a mask of {bits.shape} pixels for a science image {science.name} of {data.shape}; "
             "expected the same: fetch both again"
         )
-    missing = [card for card in ("GAIN", "READNOI", "OBSMJD") if card not in header]
-    if missing:
-        raise BadData(f"{science.name}: the header lacks {', '.join(missing)}; fetch the file again")
-    wcs_of(header, science.name)
+    gain = required_number(header, "GAIN", science.name, "electrons per ADU", positive=True)
+    read_noise = required_number(header, "READNOI", science.name, "electrons", positive=True)
+    required_number(header, "OBSMJD", science.name, "the date (MJD)")
+    read_wcs(header, science.name)
     pixels = np.ascontiguousarray(data, dtype=np.float32)
     flags = bits
     flags[~np.isfinite(pixels)] |= np.uint16(MaskBit.NAN)
-    variance = poisson_variance(pixels, float(header["GAIN"]), float(header["READNOI"]))
+    variance = poisson_variance(pixels, gain, read_noise)
     return Image(pixels, variance, flags), header
 
 
@@ -59,13 +61,13 @@ def read_mask(path: Path) -> NDArray[np.uint16]:
 def _plane(path: Path, expected: str, *, kind: str) -> tuple[NDArray, fits.Header]:
     """The only image of a file."""
     try:
-        with fits.open(path, memmap=False) as hdus:
-            images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
-            if len(images) != 1:
-                raise BadData(f"{path.name}: {len(images)} images of two axes; expected {expected}")
-            pixels, header = images[0].data, images[0].header.copy()
-    except (OSError, TypeError, ValueError) as error:  # what astropy raises on foreign or cut files
+        hdus = read_hdus(path, path.name)
+    except (BadData, FileNotFoundError) as error:
         raise BadData(f"{path.name}: not readable as FITS ({error}); expected {expected}: fetch it again") from error
+    images = [index for index, hdu in enumerate(hdus) if len(hdu.shape) == 2]
+    if len(images) != 1:
+        raise BadData(f"{path.name}: {len(images)} images of two axes; expected {expected}")
+    pixels = read_pixels(path, images[0], hdus[images[0]], path.name)
     if pixels.dtype.kind not in kind:
         raise BadData(f"{path.name}: pixels of type {pixels.dtype.name}; expected {expected}")
-    return pixels, header
+    return pixels, image_header(hdus[images[0]])

@@ -28,6 +28,9 @@ _LEADING_ORDER, _LEADING_BIT = 12, 35
 Correction = Callable[[pa.Table], NDArray[np.float64]]
 """From a catalogue (rcid, x, y, colour) to magnitudes to subtract; NaN where unknown."""
 
+UNKNOWN_BITS = 0x7FFFFFFF
+"""Stands for an INFOBITS that nobody could read: every bit that could speak against a quadrant."""
+
 
 def pixel_of(star_id: ArrayLike, order: int) -> NDArray[np.int64]:
     """Nested HEALPix pixel of stars known by Gaia's source_id; order up to 12."""
@@ -123,7 +126,8 @@ def _measurements(
         signal = flux / error
         mag = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
         mag_e = np.where(flux > 0, MMAG / 1000 / signal, np.nan)
-    whole = {name: here[name].to_numpy() for name in ("field", "infobits", "flags", "isolated")}
+    whole = {name: here[name].to_numpy() for name in ("field", "flags", "isolated")}
+    whole["infobits"] = here["infobits"].fill_null(UNKNOWN_BITS).to_numpy()
     tests = {
         "fields": np.isin(whole["field"], recipe.fields) if recipe.fields else np.ones(len(mag), bool),
         "infobits": (whole["infobits"] & recipe.infobits) == 0,

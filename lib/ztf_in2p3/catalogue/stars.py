@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self
@@ -10,15 +9,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ztf_in2p3.astrometry import read_wcs, sky_to_pixels
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.tables import REFERENCE
-
-_NO_ASTROMETRY = 1 << 12
-"""Bit of INFOBITS: the archive could not calibrate the astrometry."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,33 +39,8 @@ class Stars:
 
 
 def wcs_of(header: fits.Header, name: str) -> WCS:
-    """World coordinates of an image.
-
-    Raises
-    ------
-    BadData
-        The header has none, or the archive says that they are not calibrated.
-    """
-    missing = [card for card in ("CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2") if card not in header]
-    if missing:
-        raise BadData(
-            f"{name}: the header has no world coordinates (missing {', '.join(missing)}); expected the archive's "
-            "science header with its TPV solution: fetch the header again, or leave the quadrant out"
-        )
-    if int(header.get("INFOBITS", 0)) & _NO_ASTROMETRY:
-        raise BadData(
-            f"{name}: bit 12 of INFOBITS ({header['INFOBITS']}) says that the astrometry was not calibrated; "
-            "leave the quadrant out"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(header, naxis=2, fix=False)
-    if not wcs.has_celestial:
-        raise BadData(
-            f"{name}: CTYPE1 {header['CTYPE1']!r} and CTYPE2 {header['CTYPE2']!r} are no position on the sky; "
-            "expected RA---TPV and DEC--TPV: fetch the header again, or leave the quadrant out"
-        )
-    return wcs
+    """World coordinates of an image, see `ztf_in2p3.astrometry.read_wcs`."""
+    return read_wcs(header, name)
 
 
 def cone(wcs: Sequence[WCS], shape: tuple[int, int], beyond_arcsec: float) -> tuple[float, float, float]:
@@ -160,7 +132,7 @@ def on_image(
                           & (np.abs(y - (rows - 1) / 2) < rows / 2 + rim_y))  # fmt: skip
     if not near.size:
         return near, np.zeros(0), np.zeros(0)
-    x, y = wcs.all_world2pix(ra[near], dec[near], 0)
+    x, y = sky_to_pixels(wcs, ra[near], dec[near])
     inside = is_inside(x, y, shape, margin=margin)
     return near[inside], x[inside], y[inside]
 

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ztf_in2p3.cards import number, text
 from ztf_in2p3.image import is_bad
 
 _TICKS_MMAG = (-100, -30, -20, -10, 0, 10, 20, 30, 100, 300, 1000)
@@ -91,10 +92,9 @@ def published_growth_curve(header: fits.Header, *, reference_diameter: float = 1
     APCORi = PSF magnitude - aperture magnitude, for the diameters FIXAPERS; empty if the header has none.
     For comparison alone: nothing is measured with it.
     """
-    if "FIXAPERS" not in header:
-        return {}
-    diameters = [float(text) for text in header["FIXAPERS"].split(",")]
-    corrections = {d: header.get(f"APCOR{i}") for i, d in enumerate(diameters, start=1)}
+    listed = (text(header, "FIXAPERS") or "").split(",")
+    diameters = [number({"diameter": diameter}, "diameter") for diameter in listed]
+    corrections = {d: number(header, f"APCOR{i}") for i, d in enumerate(diameters, start=1) if d is not None}
     reference = corrections.get(reference_diameter)
     if reference is None:
         return {}

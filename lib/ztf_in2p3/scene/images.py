@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
-from ztf_in2p3.archive.header import about_image, number
+from ztf_in2p3.archive.header import about_image
+from ztf_in2p3.cards import integer, number, required_number, text
 from ztf_in2p3.catalogue.science_image import science_image
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import Hdu, image_header, read_hdus, read_pixels
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.products import Value
@@ -68,8 +71,8 @@ def image_facts(path: Path) -> dict[str, Value]:
 def band_of(header: fits.Header) -> str | None:
     """Filter code of ZTF's images (FILTERID 1, 2, 3, or FILTER ending in g, r, i); other cameras' FILTER as it is."""
     codes = {str(filter.fid): str(filter) for filter in Filter if filter is not Filter.BIAS}
-    ours = codes.get(str(header.get("FILTERID", "")).strip())
-    name = str(header.get("FILTER", "")).strip()
+    ours = codes.get(str(integer(header, "FILTERID")))
+    name = text(header, "FILTER") or ""
     if ours is None and name.upper().startswith("ZTF"):
         ours = next((code for code in codes.values() if code[-1] == name[-1]), None)
     return ours or name or None
@@ -86,12 +89,10 @@ def read_image(path: Path, mask: Path | None) -> tuple[Image, fits.Header]:
         A file is unreadable, shapes differ, or the header lacks what is needed.
     """
     header = _header(path)
-    if mask is not None and "READNOI" in header:
+    if mask is not None and number(header, "READNOI") is not None:
         return science_image(path, mask)
     data, bits = _pixels(path), _mask_plane(path, mask)
-    gain = number(header, "GAIN")
-    if gain is None or gain <= 0:
-        raise BadData(f"{path.name}: GAIN is {header.get('GAIN')!r}; expected electrons per unit of the pixels, over 0")
+    gain = required_number(header, "GAIN", path.name, "electrons per unit of the pixels", positive=True)
     if bits is not None and bits.shape != data.shape:
         raise BadData(f"{path.name}: a mask of {bits.shape} pixels for an image of {data.shape}; expected the same")
     flags = np.zeros(data.shape, np.uint16)
@@ -106,41 +107,37 @@ def read_image(path: Path, mask: Path | None) -> tuple[Image, fits.Header]:
     return Image(data, variance.astype(np.float32), flags), header
 
 
-def _open(path: Path) -> fits.HDUList:
-    try:
-        return fits.open(path, memmap=False)
-    except (OSError, TypeError, ValueError) as error:
-        raise BadData(f"{path.name}: not readable as FITS ({error}); fetch it again, or take it away") from error
-
-
-def _first(hdus: fits.HDUList, path: Path) -> fits.PrimaryHDU:
-    for hdu in hdus:
-        if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.name not in PLANES:
-            return hdu
+def _first(hdus: Sequence[Hdu], path: Path) -> int:
+    for index, hdu in enumerate(hdus):
+        if len(hdu.shape) == 2 and hdu.name not in PLANES:
+            return index
     raise BadData(f"{path.name}: no image of two axes; expected a science image")
 
 
 def _header(path: Path) -> fits.Header:
     """Of the first image; the date in OBSMJD whatever the camera calls it."""
-    with _open(path) as hdus:
-        hdu = _first(hdus, path)
-        header = hdu.header.copy()
-        if hdu is not hdus[0]:  # date and filter may stand in the primary header alone
-            header.extend(hdus[0].header, unique=True, strip=True)
-    if "OBSMJD" not in header and "MJD-OBS" in header:
-        header["OBSMJD"] = header["MJD-OBS"]
+    hdus = read_hdus(path, path.name)
+    first = _first(hdus, path)
+    header = image_header(hdus[first]).copy()
+    if first:  # date and filter may stand in the primary header alone
+        header.extend(hdus[0].header, unique=True, strip=True)
+    if "OBSMJD" not in header and (mjd := number(header, "MJD-OBS")) is not None:
+        header["OBSMJD"] = mjd
     return header
 
 
-def _pixels(path: Path) -> np.ndarray:
-    with _open(path) as hdus:
-        return np.ascontiguousarray(_first(hdus, path).data, np.float32)
+def _pixels(path: Path) -> NDArray:
+    hdus = read_hdus(path, path.name)
+    first = _first(hdus, path)
+    return np.ascontiguousarray(read_pixels(path, first, hdus[first], path.name), np.float32)
 
 
-def _mask_plane(path: Path, mask: Path | None) -> np.ndarray | None:
+def _mask_plane(path: Path, mask: Path | None) -> NDArray | None:
     if mask is not None:
-        with _open(mask) as hdus:
-            return np.asarray(_first(hdus, mask).data)
-    with _open(path) as hdus:
-        found = next((hdu for hdu in hdus if hdu.name in PLANES), None)
-        return None if found is None else np.asarray(found.data)
+        hdus = read_hdus(mask, mask.name)
+        first = _first(hdus, mask)
+        return read_pixels(mask, first, hdus[first], mask.name)
+    for index, hdu in enumerate(read_hdus(path, path.name)):
+        if hdu.name in PLANES and len(hdu.shape) == 2:
+            return read_pixels(path, index, hdu, path.name)
+    return None

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
+from ztf_in2p3.astrometry import sky_to_pixels
+from ztf_in2p3.cards import required_number
 from ztf_in2p3.catalogue.stars import Stars
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.image import Image, MaskBit, is_bad
@@ -55,17 +57,13 @@ class Exposure:
         BadData
             A card is missing or no number, or no pixel is good.
         """
-        missing = [card for card in ("OBSMJD", "GAIN") if not isinstance(header.get(card), (int, float))]
-        if missing:
-            raise BadData(
-                f"{name}: the header lacks {' and '.join(missing)}; write the date (MJD) and the gain (e-/adu) into "
-                "it, or leave the image out"
-            )
+        mjd = required_number(header, "OBSMJD", name, "the date (MJD)")
+        gain = required_number(header, "GAIN", name, "the gain (e-/adu)", positive=True)
         bad = is_bad(image.mask) | ~np.isfinite(image.data) | ~np.isfinite(image.variance)
         if bad.all():
             raise BadData(f"{name}: none of its {bad.size} pixels is good; look at its mask, or leave it out")
         variance = sky_variance(image.data, bad) or float(np.median(image.variance[~bad]))
-        return cls(image, wcs, float(header["OBSMJD"]), float(header["GAIN"]), variance, bad)
+        return cls(image, wcs, mjd, gain, variance, bad)
 
 
 def sky_variance(data: NDArray[np.float32], bad: NDArray[np.bool_]) -> float | None:
@@ -127,10 +125,7 @@ def why_not(about: Mapping[str, Value], mjd: float, target: Target, recipe: Ligh
 
 def how_far_inside(wcs: WCS, shape: tuple[int, int], target: Target) -> float:
     """Pixels from the target to the nearest edge of the image; negative outside.  NaN if the WCS does not reach."""
-    try:
-        x, y = (float(w) for w in wcs.all_world2pix(target.ra, target.dec, 0))
-    except ValueError:  # astropy's NoConvergence: far outside
-        return float("nan")
+    x, y = (float(w) for w in sky_to_pixels(wcs, target.ra, target.dec))
     rows, columns = shape
     return min(x + 0.5, columns - 0.5 - x, y + 0.5, rows - 0.5 - y)
 
@@ -151,7 +146,7 @@ def cut(exposure: Exposure, x: float, y: float, side: int) -> tuple[NDArray[np.f
 
 def stamp_of(exposure: Exposure, target: Target, side: int) -> Stamp:
     """Cut a target out."""
-    place = np.array([float(w) for w in exposure.wcs.all_world2pix(target.ra, target.dec, 0)])
+    place = np.array([float(w) for w in sky_to_pixels(exposure.wcs, target.ra, target.dec)])
     data, bad, corner = cut(exposure, float(place[0]), float(place[1]), side)
     return Stamp(
         exposure.mjd, data, bad, corner, place, matrix_at(exposure.wcs, target.ra, target.dec), exposure.variance,
@@ -163,7 +158,7 @@ def matrix_at(wcs: WCS, ra: float, dec: float) -> NDArray[np.float64]:
     """(2, 2): pixels along x, y for an arcsecond east, north, at a place (degrees)."""
     east, north = np.array([[STEP_ARCSEC, -STEP_ARCSEC, 0, 0], [0, 0, STEP_ARCSEC, -STEP_ARCSEC]]) / 3600
     at_dec = dec + north
-    x, y = wcs.all_world2pix(ra + east / np.cos(np.deg2rad(at_dec)), at_dec, 0)
+    x, y = sky_to_pixels(wcs, ra + east / np.cos(np.deg2rad(at_dec)), at_dec)
     return np.array([[x[0] - x[1], x[2] - x[3]], [y[0] - y[1], y[2] - y[3]]]) / (2 * STEP_ARCSEC)
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.cards import number, required_number
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import N_QUADRANT, Quadrant
@@ -75,9 +76,7 @@ class FlatLevel:
         sensor = replace(recipe.bias.sensor, linearise=False)
         rows = _bands(camera.shape[0])
         with RawCcd.open(path, camera, ccdid) as raw:
-            exptime = raw.header.get("EXPTIME")
-            if not isinstance(exptime, int | float) or not exptime > 0:
-                raise BadData(f"{path}: EXPTIME is {exptime!r}, a time in seconds is expected; reject the exposure")
+            exptime = required_number(raw.header, "EXPTIME", str(path), "a time in seconds", positive=True)
             shown, dark, error = [], [], []
             for qid in range(1, N_QUADRANT + 1):
                 readout = Readout.of_light(raw, qid, sensor, bias[qid], pockets=pockets)
@@ -88,8 +87,8 @@ class FlatLevel:
                 shown.append(middle + below)
                 dark.append(below)
                 error.append(np.hypot(np.sqrt(np.pi / 2 * noise / light.size), _OFFSET_ADU))
-            power = float(raw.header.get("ILUMPOWR", 0.0) or 0.0)
-            return cls(raw.led, power, float(exptime), np.array(shown), np.array(dark), np.array(error))
+            power = number(raw.header, "ILUMPOWR") or 0.0
+            return cls(raw.led, power, exptime, np.array(shown), np.array(dark), np.array(error))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
