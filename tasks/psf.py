@@ -11,7 +11,7 @@ import pyarrow as pa
 from astropy.io import fits
 
 from tasks.inputs.targets import Sight, whole
-from tasks.reduction import PROPER_MOTION_ARCSEC, Images, detrend
+from tasks.reduction import PROPER_MOTION_ARCSEC, Images, Reasons, detrend
 from tasks.runtime.outcome import Outcome, SetAside, total
 from tasks.runtime.policies import product_task
 from tasks.runtime.reading import as_input, opened
@@ -43,11 +43,15 @@ def measure_quadrants(
 ) -> Outcome:
     """The same of the quadrants of a CCD exposure, whose frame is then read once; a bad quadrant is set aside."""
     detrended: Images = {}
+    failed: Reasons = {}
 
     def read(sight: Sight) -> tuple[Image, fits.Header]:
-        if not detrended:
-            detrended.update(detrend(whole(sights), camera, recipe.quadrant or QuadrantRecipe(), store))
-        return detrended[quadrant_of(sight.about.ref).qid]
+        if not detrended and not failed:
+            detrended.update(detrend(whole(sights), camera, recipe.quadrant or QuadrantRecipe(), store, failed))
+        qid = quadrant_of(sight.about.ref).qid
+        if qid not in detrended:
+            raise BadData(failed[qid])
+        return detrended[qid]
 
     def measure(sight: Sight) -> Outcome:
         try:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from astropy.io import fits
 
 from tasks.inputs.calibrations import read_pockets
 from tasks.inputs.jobs import CcdJob, ScienceJob
-from tasks.runtime.outcome import Outcome, attempt, total
+from tasks.runtime.outcome import Outcome, SetAside, attempt, total
 from tasks.runtime.policies import product_task
 from tasks.runtime.reading import opened
+from ztf_in2p3.astrometry import read_wcs
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, file_metadata, join_quadrants, summary
 from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.science_image import read_mask, science_image
-from ztf_in2p3.catalogue.stars import cone, wcs_of
+from ztf_in2p3.catalogue.stars import cone
 from ztf_in2p3.detrend.bad_pixels import read_masks
 from ztf_in2p3.detrend.focal_plane import common_level
 from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.detrend.quadrant import detrend_ccd, write_quadrant
-from ztf_in2p3.identifiers import Exposure
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import read_header, read_primary
+from ztf_in2p3.identifiers import N_QUADRANT, Exposure
 from ztf_in2p3.image import Image
-from ztf_in2p3.products import Built, Value, catalogue_ref, quadrant_ref
+from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_ref
 from ztf_in2p3.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, ScienceCatalogueRecipe
 from ztf_in2p3.sensor.fringe import CcdFringes
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
 
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+Reasons = dict[int, str]
+"""Why a quadrant cannot be used, by qid."""
 Images = dict[int, tuple[Image, fits.Header]]
 """Image and header by qid."""
 
@@ -48,10 +56,13 @@ def detrend_exposure(
 
     def keep(job: CcdJob) -> Outcome:
         detrended: Images = {}
+        failed: Reasons = {}
 
         def make(spool: Path, qid: int) -> None:
-            if not detrended:  # once a CCD, and only if a quadrant is missing
-                detrended.update(detrend(job, camera, recipe, store))
+            if not detrended and not failed:  # once a CCD, and only if a quadrant is missing
+                detrended.update(detrend(job, camera, recipe, store, failed))
+            if qid not in detrended:
+                raise BadData(failed[qid])
             write_quadrant(spool, *detrended[qid])
 
         return attempt(
@@ -73,12 +84,13 @@ def catalogue_exposure(
 
     def measure(job: CcdJob) -> Built:
         def make(spool: Path) -> Mapping[str, Value]:
-            images = detrend(job, camera, recipe.quadrant, store)
-            return write_catalogue(spool, job, images, camera, recipe, store)
+            failed: Reasons = {}
+            images = detrend(job, camera, recipe.quadrant, store, failed)
+            return write_catalogue(spool, job, images, failed, camera, recipe, store)
 
         return store.build(catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
 
-    return attempt(jobs, measure, name=lambda job: str(job.ccd))
+    return with_failed_quadrants(attempt(jobs, measure, name=lambda job: str(job.ccd)))
 
 
 @product_task
@@ -89,19 +101,56 @@ def catalogue_science(
 
     def measure(job: ScienceJob) -> Built:
         def make(spool: Path) -> Mapping[str, Value]:
+            failed: Reasons = {}
             with opened(store, job.images.values()) as images, opened(store, job.masks.values()) as masks:
-                read = dict(zip(job.images, map(science_image, images, masks), strict=True))
-            return write_catalogue(spool, job, read, camera, recipe, store)
+                pairs = zip(images, masks, strict=True)
+                by_qid = dict(zip(job.images, pairs, strict=True))
+                read = each_quadrant(by_qid, lambda pair: science_image(*pair), failed)
+            return write_catalogue(spool, job, read, failed, camera, recipe, store)
 
         return store.build(catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
 
-    return attempt(jobs, measure, name=lambda job: str(job.ccd))
+    return with_failed_quadrants(attempt(jobs, measure, name=lambda job: str(job.ccd)))
 
 
-def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Images:
-    """Image and header of the quadrants of a CCD exposure, by qid."""
+def with_failed_quadrants(outcome: Outcome) -> Outcome:
+    """The same, with a line for each quadrant that a catalogue lacks, also where the catalogue was made long ago."""
+    lines = [
+        SetAside(f"{ccd_of(built.ref)}_q{qid}", f"BadData: {reason}")
+        for built in outcome.built
+        for qid in range(1, N_QUADRANT + 1)
+        if (reason := built.about.get(f"failed_q{qid}"))
+    ]
+    return outcome + Outcome(set_aside=lines)
+
+
+def each_quadrant(inputs: Mapping[int, Input], make: Callable[[Input], Output], failed: Reasons) -> dict[int, Output]:
+    """What is made of each quadrant, by qid; the reason of those that cannot be used goes to `failed`."""
+    made: dict[int, Output] = {}
+    for qid, value in inputs.items():
+        try:
+            made[qid] = make(value)
+        except BadData as error:
+            failed[qid] = str(error)
+    return made
+
+
+def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, failed: Reasons | None = None) -> Images:
+    """Image and header of the quadrants of a CCD exposure that can be used, by qid.
+
+    Parameters
+    ----------
+    failed
+        Gets the reason of each quadrant that cannot.
+
+    Raises
+    ------
+    BadData
+        None of them can.
+    """
     chosen = job.calibration
     pockets = read_pockets(store, chosen.pocket)
+    reasons: Reasons = {} if failed is None else failed
     with (
         opened(store, [job.raw]) as (raw,),
         opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
@@ -109,54 +158,79 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -
         opened(store, chosen.fringe_maps) as fringes,
         CcdMaster.open(bias_path, camera) as bias,
         CcdMaster.open(flat_path, camera) as flat,
-        opened(store, job.headers.values()) as headers,
-        opened(store, job.masks.values()) as masks,
+        opened(store, job.headers.values()) as header_paths,
+        opened(store, job.masks.values()) as mask_paths,
     ):
-        return detrend_ccd(
+        headers = each_quadrant(dict(zip(job.headers, header_paths, strict=True)), read_header, reasons)
+        masks = each_quadrant(dict(zip(job.masks, mask_paths, strict=True)), read_mask, reasons)
+        images = detrend_ccd(
             raw,
             bias,
             flat,
             common_level(read_table(levels)),
-            {qid: fits.getheader(path) for qid, path in zip(job.headers, headers, strict=True)},
-            {qid: read_mask(path) for qid, path in zip(job.masks, masks, strict=True)},
+            {qid: header for qid, header in headers.items() if qid not in reasons},
+            masks,
             camera,
             recipe,
             bad_pixels=[read_masks(path, camera) for path in maps],
             fringes=next((CcdFringes.read(path, camera) for path in fringes), None),
             pockets=pockets,
-            cards=chosen.cards(job.ccd.exposure.night) | (pockets.cards(fits.getheader(raw)) if pockets else {}),
+            cards=chosen.cards(job.ccd.exposure.night) | (pockets.cards(read_primary(raw)) if pockets else {}),
+            failed=reasons,
         )
+        if not images:
+            raise BadData(no_quadrant(reasons))
+        return images
+
+
+def no_quadrant(failed: Reasons) -> str:
+    """Why nothing of a CCD exposure can be used."""
+    return "no quadrant can be used: " + "; ".join(f"q{qid}: {reason}" for qid, reason in sorted(failed.items()))
 
 
 def write_catalogue(
     spool: Path,
     job: CcdJob | ScienceJob,
     images: Images,
+    failed: Reasons,
     camera: Camera,
     recipe: CatalogueRecipe | ScienceCatalogueRecipe,
     store: Store,
 ) -> Mapping[str, Value]:
-    """Catalogue of the quadrants of a CCD exposure; returns its summary."""
+    """Catalogue of the quadrants of a CCD exposure; returns its summary, with the reasons of those that failed."""
     photometry, reference = recipe.photometry, recipe.reference
     stars = epoch = None
     if reference is not None:
-        stars, epoch = read_stars(job, images, camera, photometry, store), reference.epoch
-    table = join_quadrants(
-        [
-            aperture_catalogue(image, header, stars, job.ccd, qid, camera, photometry, epoch=epoch)
-            for qid, (image, header) in images.items()
-        ]
-    )
+        stars, epoch = read_stars(job, images, failed, camera, photometry, store), reference.epoch
+    usable = {qid: image for qid, image in images.items() if qid not in failed}
+
+    def measure(qid: int) -> pa.Table:
+        image, header = usable[qid]
+        return aperture_catalogue(image, header, stars, job.ccd, qid, camera, photometry, epoch=epoch)
+
+    tables = each_quadrant({qid: qid for qid in usable}, measure, failed)
+    if not tables:
+        raise BadData(no_quadrant(failed))
+    table = join_quadrants(list(tables.values()))
     write_table(spool, table, file_metadata(job.ccd, photometry, VERSIONS))
-    return summary(table)
+    return {**summary(table), **{f"failed_q{qid}": reason for qid, reason in sorted(failed.items())}}
 
 
 def read_stars(
-    job: CcdJob | ScienceJob, images: Images, camera: Camera, recipe: PhotometryRecipe, store: Store
+    job: CcdJob | ScienceJob,
+    images: Images,
+    failed: Reasons,
+    camera: Camera,
+    recipe: PhotometryRecipe,
+    store: Store,
 ) -> pa.Table:
     """Reference stars in a cone around the images, as wide as isolation and proper motion ask."""
+    headers = {qid: (header, f"{job.ccd}_q{qid}") for qid, (_, header) in images.items()}
+    solutions = each_quadrant(headers, lambda named: read_wcs(*named), failed)
+    if not solutions:
+        raise BadData(no_quadrant(failed))
     around = cone(
-        [wcs_of(header, f"{job.ccd}_q{qid}") for qid, (_, header) in images.items()],
+        list(solutions.values()),
         camera.shape,
         beyond_arcsec=recipe.isolation_arcsec + PROPER_MOTION_ARCSEC,
     )

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from astropy.io import fits
+
 from ztf_in2p3.archive.check import check, check_header
 from ztf_in2p3.archive.errors import Damaged, NotInArchive
 from ztf_in2p3.archive.header import write_header
@@ -106,7 +108,7 @@ class LocalTree:
             state = FileState.of(source.stat())
             if file.kind is Kind.HEADER:
                 with whole_or_absent(spool) as part:
-                    header = read_header(source)
+                    header = _header(source)
                     about = check_header(header, file, str(source))
                     write_header(part, header)
             else:
@@ -157,6 +159,14 @@ def _wanted(filters: Iterable[Filter] | None, ccdids: Iterable[int] | None) -> C
     return lambda ccd: (
         (some_filters is None or ccd.exposure.filter in some_filters) and (some_ccds is None or ccd.ccdid in some_ccds)
     )
+
+
+def _header(source: Path) -> fits.Header:
+    """Header of the first image, or of the first HDU where a file holds a header only."""
+    try:
+        return read_header(source)
+    except BadData as error:
+        raise Damaged(str(error)) from error
 
 
 def _place(source: Path, part: Path) -> None:

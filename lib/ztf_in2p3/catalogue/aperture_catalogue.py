@@ -195,6 +195,8 @@ def _check(image: Image, header: fits.Header, ccd: CcdExposure, qid: int, camera
             f"{name}: the image has {image.data.shape} pixels, a quadrant of camera {camera.name!r} {camera.shape}; "
             "check which camera the run is for"
         )
+    if "OBSMJD" not in header:
+        raise BadData(f"{name}: the header has no OBSMJD, the date; fetch the header again, or leave the quadrant out")
     mjd = required_number(header, "OBSMJD", name, "the date (MJD)")
     if not FIRST_MJD <= mjd <= LAST_MJD:
         raise BadData(f"{name}: OBSMJD is {mjd}, no date of this survey; fetch the header again")

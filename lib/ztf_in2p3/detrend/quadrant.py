@@ -16,7 +16,7 @@ from ztf_in2p3.detrend.cosmics import mark_radiation_hits
 from ztf_in2p3.detrend.pixels import count_bits, to_image, to_light
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
-from ztf_in2p3.image import Image, MaskBit
+from ztf_in2p3.image import Image, MaskBit, is_bad
 from ztf_in2p3.products import Value
 from ztf_in2p3.recipes import QuadrantRecipe
 from ztf_in2p3.sensor.fringe import CcdFringes, remove_fringes
@@ -69,6 +69,7 @@ def detrend_ccd(
     bad_pixels: Sequence[Mapping[int, NDArray]] = (),
     fringes: CcdFringes | None = None,
     cards: Cards | None = None,
+    failed: dict[int, str] | None = None,
 ) -> dict[int, tuple[Image, fits.Header]]:
     """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's; see `detrend_quadrants`."""
     return {
@@ -86,6 +87,7 @@ def detrend_ccd(
             bad_pixels=bad_pixels,
             fringes=fringes,
             cards=cards,
+            failed=failed,
         )
     }
 
@@ -104,6 +106,7 @@ def detrend_quadrants(
     bad_pixels: Sequence[Mapping[int, NDArray]] = (),
     fringes: CcdFringes | None = None,
     cards: Cards | None = None,
+    failed: dict[int, str] | None = None,
 ) -> Iterator[tuple[int, Image, fits.Header]]:
     """Science images of the quadrants of one CCD exposure, one after the other, in the pixel order of IPAC's.
 
@@ -133,6 +136,9 @@ def detrend_quadrants(
         Maps to measure and subtract the sky's fringes with; None: they are left.
     cards
         To add to the headers: which calibrations were used, how far away in days.
+    failed
+        Gets the reason of each quadrant that cannot be detrended, by qid; the others are detrended all the same.
+        None: the first such quadrant ends it.
 
     Yields
     ------
@@ -143,41 +149,94 @@ def detrend_quadrants(
     Raises
     ------
     BadData
-        The raw file or a mask does not fit; the message names it.
+        The raw file or a mask does not fit, or a quadrant holds no sky; the message names it.
     MissingProduct
         The equilibrium model is asked for, but no pocket of a quadrant is given.
     """
     if not bias.ccdid == flat.ccdid:
         raise ValueError(f"bias of CCD {bias.ccdid} with the flat of CCD {flat.ccdid}")
-    factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
     with RawCcd.open(path, camera, bias.ccdid) as raw:
         for qid in sorted(headers):
             known = [mask[qid] for mask in (masks, *bad_pixels) if qid in mask]
-            mask = _start_mask(known, camera, f"{path.name}, quadrant {qid}")
-            pixels, dark, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
-            readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
-            variances = bias.variance[qid], flat.variance[qid]
-            image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
-            fringe_cards = _remove_fringes(image, fringes, qid, recipe, path)
-            if recipe.cosmic_rays:
-                mark_radiation_hits(image)
-            middle = float(np.nanmedian(response[_SAMPLE]))
-            about = {
-                "BUNIT": ("adu", "unit of the pixels"),
-                "GAIN": (readout.gain * middle / factor, "at the median response [e-/adu]"),
-                "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
-                "SATURATE": (_full_well(readout, camera) * factor / middle, "at the median response [adu]"),
-                **corrections(recipe.sensor, pocket=readout.pocket is not None),
-                **fringe_cards,
-                **_counts(image.mask),
-                "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
-                "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
-                **(cards or {}),
-            }
-            header = _header(headers[qid], about)
-            del pixels, dark, response, variances, mask  # not to be in memory with those of the next quadrant
-            yield qid, image, header
-            del image
+            try:
+                image, about = _detrend_quadrant(
+                    raw, qid, bias, flat, level, known, recipe, pockets=pockets, fringes=fringes
+                )
+            except BadData as error:
+                if failed is None:
+                    raise
+                failed[qid] = str(error)
+                continue
+            yield qid, image, _header(headers[qid], {**about, **(cards or {})})
+            del image  # not to be in memory with that of the next quadrant
+
+
+def _detrend_quadrant(
+    raw: RawCcd,
+    qid: int,
+    bias: CcdMaster,
+    flat: CcdMaster,
+    level: float,
+    known: Iterable[NDArray],
+    recipe: QuadrantRecipe,
+    *,
+    pockets: Pockets | None,
+    fringes: CcdFringes | None,
+) -> tuple[Image, dict[str, tuple[Value, str]]]:
+    """Image of one quadrant and the cards that tell how it was made; `known`: masks."""
+    name, camera = f"{raw.path.name}, quadrant {qid}", raw.camera
+    factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
+    mask = _start_mask(known, camera, name)
+    pixels, dark, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
+    _require_signal(pixels, dark, response, name)
+    readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
+    variances = bias.variance[qid], flat.variance[qid]
+    image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
+    _require_sky(image, name)
+    fringe_cards = _remove_fringes(image, fringes, qid, recipe, raw.path)
+    if recipe.cosmic_rays:
+        mark_radiation_hits(image)
+    sample = response[_SAMPLE]
+    middle = float(np.nanmedian(sample if np.isfinite(sample).any() else response))
+    return image, {
+        "BUNIT": ("adu", "unit of the pixels"),
+        "GAIN": (readout.gain * middle / factor, "at the median response [e-/adu]"),
+        "READNOI": (readout.read_noise * readout.gain, "read noise [e-]"),
+        "SATURATE": (_full_well(readout, camera) * factor / middle, "at the median response [adu]"),
+        **corrections(recipe.sensor, pocket=readout.pocket is not None),
+        **fringe_cards,
+        **_counts(image.mask),
+        "FLTNORM": (level / factor, "level of the CCD's flat [adu]"),
+        "HIERARCH FLTNORM_FP": (level, "of the focal plane [adu]"),
+    }
+
+
+def _require_signal(pixels: NDArray, bias: NDArray, flat: NDArray, name: str) -> None:
+    """BadData where a plane holds nothing: an amplifier that does not work, or a master made of its frames."""
+    for plane, what in ((pixels, "raw frame"), (bias, "master bias"), (flat, "master flat")):
+        finite = np.isfinite(plane[_SAMPLE])
+        if not finite.any() and not np.isfinite(plane).any():
+            raise BadData(
+                f"{name}: the {what} holds no pixel with data; expected an amplifier that works: leave it out"
+            )
+    sample = pixels[_SAMPLE]
+    lowest, highest = np.nanmin(sample), np.nanmax(sample)
+    if lowest == highest and np.nanmin(pixels) == np.nanmax(pixels):
+        raise BadData(
+            f"{name}: all pixels are {lowest:g} ADU; expected noise: the amplifier does not work, leave it out"
+        )
+
+
+def _require_sky(image: Image, name: str) -> None:
+    """BadData where no pixel is good, or no light came."""
+    good = ~is_bad(image.mask) & np.isfinite(image.data)
+    if not good.any():
+        counts = ", ".join(f"{count} {text}" for count, text in _counts(image.mask).values() if count)
+        raise BadData(f"{name}: none of its {good.size} pixels can be used ({counts}); expected sky: leave it out")
+    sample = good[_SAMPLE]
+    middle = float(np.median(image.data[_SAMPLE][sample] if sample.any() else image.data[good]))
+    if middle <= 0:
+        raise BadData(f"{name}: the middle of its good pixels is {middle:.2f} ADU; expected sky: leave it out")
 
 
 def write_quadrant(path: Path, image: Image, header: fits.Header, cards: Cards | None = None) -> None:

@@ -107,6 +107,13 @@ def read_image(path: Path, mask: Path | None) -> tuple[Image, fits.Header]:
     return Image(data, variance.astype(np.float32), flags), header
 
 
+def _hdus(path: Path) -> tuple[Hdu, ...]:
+    try:
+        return read_hdus(path, path.name)
+    except BadData as error:
+        raise BadData(f"{path.name}: not readable as FITS ({error})") from error
+
+
 def _first(hdus: Sequence[Hdu], path: Path) -> int:
     for index, hdu in enumerate(hdus):
         if len(hdu.shape) == 2 and hdu.name not in PLANES:
@@ -116,7 +123,7 @@ def _first(hdus: Sequence[Hdu], path: Path) -> int:
 
 def _header(path: Path) -> fits.Header:
     """Of the first image; the date in OBSMJD whatever the camera calls it."""
-    hdus = read_hdus(path, path.name)
+    hdus = _hdus(path)
     first = _first(hdus, path)
     header = image_header(hdus[first]).copy()
     if first:  # date and filter may stand in the primary header alone
@@ -127,17 +134,17 @@ def _header(path: Path) -> fits.Header:
 
 
 def _pixels(path: Path) -> NDArray:
-    hdus = read_hdus(path, path.name)
+    hdus = _hdus(path)
     first = _first(hdus, path)
     return np.ascontiguousarray(read_pixels(path, first, hdus[first], path.name), np.float32)
 
 
 def _mask_plane(path: Path, mask: Path | None) -> NDArray | None:
     if mask is not None:
-        hdus = read_hdus(mask, mask.name)
+        hdus = _hdus(mask)
         first = _first(hdus, mask)
         return read_pixels(mask, first, hdus[first], mask.name)
-    for index, hdu in enumerate(read_hdus(path, path.name)):
+    for index, hdu in enumerate(_hdus(path)):
         if hdu.name in PLANES and len(hdu.shape) == 2:
             return read_pixels(path, index, hdu, path.name)
     return None
