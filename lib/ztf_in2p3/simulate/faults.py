@@ -6,6 +6,7 @@ them.  The harmful ones are switches, each with its truth: which quadrants can n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def reordered(path: Path, order: tuple[int, ...]) -> None:
     """Put the HDUs of a file in another order, by their present indices; what AMP_ID says goes with them."""
     content = path.read_bytes()
     starts = [header_range(content, hdu)[0] for hdu in range(len(order))] + [len(content)]
-    parts = [content[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    parts = [content[a:b] for a, b in itertools.pairwise(starts)]
     path.write_bytes(b"".join(parts[index] for index in order))
 
 
