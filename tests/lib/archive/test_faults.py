@@ -46,7 +46,7 @@ FINAL = {
 
 
 def test_every_fault_is_covered():
-    assert set(PASSING) | set(FINAL) == set(Fault)
+    assert set(PASSING) | set(FINAL) | {Fault.REDIRECT} == set(Fault)  # which is no failure: test_http.py
 
 
 CASES = [(file, fault) for file in (RAW, SCIENCE, MASK, HEADER) for fault in PASSING if fault is not Fault.CORRUPT]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +166,79 @@ def test_strangers_in_the_tree_do_not_matter(own):
 def test_no_file_is_opened_to_list_a_night(own):
     (own.root / RAW.path).write_bytes(b"")
     assert own.raws(NIGHT, ImageType.OBJECT) == [CCD]
+
+
+# --- what may not be read, and where the tree begins
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_its_neighbours_are_listed(own, monkeypatch):
+    neighbour = Path(RAW.path.replace("444444", "555555"))
+    (own.root / neighbour).parent.mkdir()
+    (own.root / neighbour).write_bytes(b"")
+    closed = (own.root / RAW.path).parent
+    scandir = os.scandir
+
+    def refuse(path):  # as the system does for anybody but root, who runs the tests in containers
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    listing = own.raws(NIGHT, ImageType.OBJECT)
+    assert [str(ccd) for ccd in listing] == [neighbour.name.removesuffix(".fits.fz")]
+    (skipped,) = listing.skipped
+    assert skipped.label == f"folder {closed}"
+    assert "Permission denied" in skipped.reason
+
+
+def test_a_folder_of_a_file_system_that_does_not_answer_is_asked_for_again(own, monkeypatch):
+    def fail(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(TransientError, match="try again"):
+        own.raws(NIGHT, ImageType.OBJECT)
+
+
+@pytest.mark.parametrize("below", ["raw", "raw/2019", "raw/2019/0405", "sci"])
+def test_a_level_too_low_is_said_with_the_right_one(own, below):
+    with pytest.raises(NotInArchive, match=rf"looked for raw/.* found only .*; did you mean {own.root}\?"):
+        LocalTree(own.root / below)
+
+
+def test_a_level_too_high_is_said_with_the_right_one(own):
+    with pytest.raises(NotInArchive, match=rf"found only tree; did you mean {own.root}\?"):
+        LocalTree(own.root.parent)
+
+
+def test_a_folder_with_nothing_of_a_tree_says_what_was_looked_for(tmp_path):
+    with pytest.raises(NotInArchive, match=r"looked for raw/YYYY/MMDD/.*found nothing; give the folder"):
+        LocalTree(tmp_path)
+
+
+def test_a_raw_file_that_is_not_compressed_is_taken_too(own, tmp_path):
+    packed = own.root / RAW.path
+    expected = own.fetch(RAW, tmp_path / "packed")
+    with fits.open(packed) as hdus:
+        plain = [fits.PrimaryHDU(header=hdus[0].header), *(fits.ImageHDU(h.data, h.header) for h in hdus[1:])]
+        fits.HDUList(plain).writeto(packed.with_suffix(""))
+    packed.unlink()
+    assert own.raws(NIGHT, ImageType.OBJECT) == [CCD]
+    assert of_content(own.fetch(RAW, tmp_path / "plain")) == of_content(expected)
+
+
+def test_a_file_that_lies_in_another_exposures_folder_is_said(own):
+    stray = own.root / "raw/2019/0405/999999" / Path(RAW.path).name
+    stray.parent.mkdir()
+    stray.write_bytes(b"")
+    listing = own.raws(NIGHT, ImageType.OBJECT)
+    assert listing == [CCD]
+    assert "does not lie where" in listing.skipped[0].examples[0]
+
+
+def test_a_file_that_was_made_again_has_another_version_and_state(own, tmp_path):
+    about, before = own.fetch(SCIENCE, tmp_path / "spool"), own.sciences(NIGHT).versions
+    assert own.state(SCIENCE).is_that_of(about)
+    os.utime(own.root / SCIENCE.path, (0, 0))
+    assert not own.state(SCIENCE).is_that_of(about)
+    assert own.sciences(NIGHT).versions[CCD, 1] != before[CCD, 1]

@@ -44,6 +44,8 @@ class Seen:
     user: str | None
     """Whose session it belongs to."""
     fault: Fault | None
+    cookie: str = ""
+    """Header of that name, as it came."""
 
 
 class IrsaLookalike:
@@ -165,13 +167,15 @@ class IrsaLookalike:
     def has_expired(self, token: str | None) -> bool:
         return token in self._expired
 
-    def note(self, method: str, path: str, query: Mapping[str, str], token: str | None) -> Injected | None:
+    def note(self, method: str, path: str, query: Mapping[str, str], token: str | None, cookie: str) -> Injected | None:
         """Write a request down; the fault that befalls it."""
         with self._lock:
             struck = next((one for one in self._faults if one.times > 0 and fnmatchcase(path, one.pattern)), None)
             if struck:
                 struck.times -= 1
-            self.requests.append(Seen(method, path, query, self.user_of(token), struck.fault if struck else None))
+            self.requests.append(
+                Seen(method, path, query, self.user_of(token), struck.fault if struck else None, cookie)
+            )
             return struck
 
     def is_private(self, path: str) -> bool:

@@ -63,7 +63,7 @@ class Answers(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path = unquote(parts.path)
         query = {key.lower(): value for key, value in parse_qsl(parts.query)}
-        struck = self.archive.note("GET", path, query, self._token)
+        struck = self.archive.note("GET", path, query, self._token, self.headers.get("Cookie", ""))
         if path.startswith(DATA):
             with self.archive.data_request():
                 self._send(self._file(path.removeprefix(DATA)), struck)
@@ -73,7 +73,7 @@ class Answers(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path = urlsplit(self.path).path
         form = dict(parse_qsl(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()))
-        struck = self.archive.note("POST", path, {}, self._token)
+        struck = self.archive.note("POST", path, {}, self._token, self.headers.get("Cookie", ""))
         if path != LOGIN or form.get("josso_cmd") != "login":
             return self._send(_page("<html><body>Not found</body></html>", status=404), struck)
         token = self.archive.log_in(form.get("josso_username", ""), form.get("josso_password", ""))
@@ -147,6 +147,8 @@ def _spoiled(reply: Reply, struck: Injected) -> Reply:
     if fault in _STATUS:
         headers = {"Retry-After": struck.retry_after} if struck.retry_after else {}
         return Reply(f"<html><body>{fault}</body></html>".encode(), "text/html", _STATUS[fault], headers)
+    if fault is Fault.REDIRECT:
+        return Reply(b"", "text/html", 302, {"Location": struck.text or "/"})
     if fault is Fault.HTML:
         return _page(HTML_PAGE if struck.text is None else struck.text)
     if fault is Fault.XML:

@@ -28,6 +28,8 @@ class Fault(StrEnum):
     """The connection closed without a word."""
     STALL = "stall"
     """Half of the body, then silence."""
+    REDIRECT = "redirect"
+    """Sent on to the address that `Injected.text` holds."""
     CORRUPT = "corrupt"
     """Thirty-two bytes overwritten at seven eighths of the body."""
 

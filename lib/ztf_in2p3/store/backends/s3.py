@@ -18,10 +18,18 @@ from typing import Any
 import aiohttp
 import s3fs
 from aiobotocore.session import AioSession
-from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+)
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import BadData, TransientError
 from ztf_in2p3.store.backends import Stat
 
 CLIENT: Mapping[str, Any] = {
@@ -158,11 +166,28 @@ class S3Files:
             raise PermissionError(f"{self.uri(path)}: access denied ({error}); check the credentials") from error
         except (HTTPClientError, NoConnection, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise TransientError(f"{self.uri(path)}: no answer ({error})") from error
-        except OSError as error:
-            status = _http_status(error)
-            if error.errno in _PASSING or status == 429 or status >= 500:
-                raise TransientError(f"{self.uri(path)}: the server is busy or failed ({error})") from error
-            raise
+        except (FlexibleChecksumError, IncompleteReadError) as error:
+            raise TransientError(f"{self.uri(path)}: came damaged or not whole ({error}); try again") from error
+        except ResponseParserError as error:  # whose message quotes the whole page
+            raise TransientError(
+                f"{self.uri(path)}: the answer is not S3's, perhaps a page of a proxy or of a server that is down; try "
+                "again, and check AWS_ENDPOINT_URL"
+            ) from error
+        except BotoCoreError as error:
+            raise BadData(f"{self.uri(path)}: {error}; correct ~/.aws/config or the AWS_ variables") from error
+        except (OSError, ClientError) as error:
+            raise self._of_the_service(path, error) from error
+
+    def _of_the_service(self, path: str, error: OSError | ClientError) -> Exception:
+        """The error of our own that an error message of the service stands for; its own where that is understood."""
+        status, code = _status_and_code(error)
+        if code == "NoSuchBucket":
+            return BadData(f"{self.uri(path)}: there is no bucket {self.bucket}; create it, or correct the name")
+        if getattr(error, "errno", None) in _PASSING or status == 429 or status >= 500:
+            return TransientError(f"{self.uri(path)}: the server is busy or failed ({error})")
+        if isinstance(error, FileNotFoundError) or not (status or isinstance(error, ClientError)):
+            return error
+        return BadData(f"{self.uri(path)}: refused ({error}); check bucket, region and AWS_ENDPOINT_URL")
 
 
 @cache
@@ -171,9 +196,10 @@ def _models() -> Any:
     return AioSession().get_component("data_loader")
 
 
-def _http_status(error: OSError) -> int:
-    """Status behind an error that s3fs translated; 0 if unknown."""
-    cause = error.__cause__
+def _status_and_code(error: Exception) -> tuple[int, str]:
+    """HTTP status and S3 code behind an error, translated by s3fs or not; 0 and empty if unknown."""
+    cause = error if isinstance(error, ClientError) else error.__cause__
     if not isinstance(cause, ClientError):
-        return 0
-    return int(cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return 0, ""
+    status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return int(status), str(cause.response.get("Error", {}).get("Code", ""))
