@@ -31,6 +31,10 @@ class State:
     """Before, with variable stars among them."""
     constant: bool = False
     """Variable stars have been set aside."""
+    clip: float = float("inf")
+    """Rejection threshold of the last round, standard deviations; it only ever falls."""
+    restarts: int = 0
+    """Times that parameters which had lost most of their measurements began anew."""
     search: Search | None = None
     """The solution under way."""
 
@@ -88,7 +92,7 @@ class Checkpoint:
             search = replace(search, iteration=int(search.iteration), earlier=list(search.earlier))
         return State(
             found["p"], bool(found["rough"]), int(found["rounds"]), int(found["earlier_rounds"]),
-            bool(found["constant"]), search,
+            bool(found["constant"]), float(found["clip"]), int(found["restarts"]), search,
         )  # fmt: skip
 
     def _read(self) -> dict[str, Any] | None:

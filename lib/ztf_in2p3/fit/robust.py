@@ -24,12 +24,11 @@ ROUGH = Stop(residual=1e-4, change=np.inf)
 INVISIBLE = Stop(residual=1e-6, change=np.inf)
 """Right to a ten-millionth of the parameters, and so of what is moved along such a direction."""
 
-WELL_MEASURED = 50
-"""Measurements of a parameter above which one outlier does not move it enough to condemn others: stars may then
-lose several between two solutions.  At 27 the outcome differed in one row of twenty, at 70 in none of 10 000."""
+RESTARTS = 2
+"""Times that parameters which lost most of their measurements begin anew from the median of all."""
 
-SMALL = 200_000
-"""Measurements up to which solutions are so cheap that stars lose one at a time whatever their number."""
+CONTESTED_FROM = 3
+"""Measurements below which no majority can be told."""
 
 CORRELATED = 2
 """Families of at most this many parameters get their covariances with all others."""
@@ -59,11 +58,16 @@ def fit(
     state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
     if not state.constant and np.isfinite(recipe.variable):
         n = star_results.set_variables_aside(model, state.p, recipe.variable)
-        state = State(state.p, bool(np.isfinite(recipe.clip)), 0, state.rounds, constant=True)
+        state = replace(_again(state, recipe), constant=True)
         if n:
             if checkpoint:
                 checkpoint.save(model, state, rows_changed=True)
             state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
+    while np.isfinite(recipe.clip) and state.restarts < RESTARTS and _restart(model, state):
+        state = replace(_again(state, recipe), restarts=state.restarts + 1)
+        if checkpoint:
+            checkpoint.save(model, state, rows_changed=True)
+        state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
     diag = normal.diagonals(model)
     p = np.where(diag.determined, state.p, 0.0)
     label = gauges.labelled(model, diag)
@@ -87,14 +91,34 @@ def fit(
     )  # fmt: skip
 
 
+def _again(state: State, recipe: RobustRecipe) -> State:
+    """The state from which a fit settles once more, after its measurements changed."""
+    rounds = state.rounds + state.earlier_rounds
+    return replace(state, rough=bool(np.isfinite(recipe.clip)), rounds=0, earlier_rounds=rounds)
+
+
+def _restart(model: Model, state: State) -> bool:
+    """Give parameters that lost most of their measurements all of them back, and begin at their median.
+
+    Which of the two halves is right the other measurements of the stars tell: a median is not taken over
+    by fewer than half of its values.  False if no parameter is concerned.
+    """
+    deviations = rejection.deviations(model, state.p)
+    lost = (deviations.total >= CONTESTED_FROM) & (2 * deviations.count < deviations.total)
+    lost &= np.concatenate([np.full(family.size, not family.valued) for family in model.families])
+    if not lost.any():
+        return False
+    state.p[:] = rejection.restore(model, state.p, lost)
+    rejection.reject(model, state.p, state.clip)
+    return True
+
+
 def _settle(
     model: Model, recipe: RobustRecipe, precondition: solver.Preconditioner, state: State,
     progress: Callable[[solver.Progress], None] | None, checkpoint: Checkpoint | None,
 ) -> tuple[State, solver.Solution]:  # fmt: skip
     """Alternate global solutions and rejection; the last solution and the last look are to full accuracy."""
-    most = recipe.steps
-    if most is None:
-        most = rejection.LONG_ENOUGH if model.n_row > max(SMALL, WELL_MEASURED * model.n_param) else 1
+    most = rejection.LONG_ENOUGH if recipe.steps is None else recipe.steps
     while True:
         here = state
 
@@ -110,12 +134,16 @@ def _settle(
             model, normal.right_side(model), precondition, start=state.p, stop=ROUGH if state.rough else recipe.stop,
             progress=tell, search=state.search, save=save,
         )  # fmt: skip
-        steps = min(most, 2**state.rounds)
-        changed = rejection.reject(model, solution.p, recipe.clip, steps=steps) if np.isfinite(recipe.clip) else 0
+        changed, clip = 0, state.clip
+        if np.isfinite(recipe.clip):
+            deviations = rejection.deviations(model, solution.p)
+            free = int(((deviations.count > 0) & (model.prior_weight == 0)).sum())
+            clip = min(clip, recipe.clip * deviations.spread(free))
+            steps = min(most, 2**state.rounds)
+            changed = rejection.reject(model, solution.p, clip, steps=steps, bar=deviations.bar)
         settled = not changed and not state.rough
-        state = replace(
-            state, p=solution.p, rounds=state.rounds + 1, rough=state.rough and changed > 0, search=None
-        )  # fmt: skip
+        rough = state.rough and changed > 0
+        state = replace(state, p=solution.p, rounds=state.rounds + 1, rough=rough, search=None, clip=clip)
         if settled or state.rounds >= recipe.max_rounds:
             return state, replace(solution, converged=solution.converged and settled)
         if checkpoint:

@@ -23,18 +23,19 @@ class RobustRecipe:
     """How outliers are told from measurements (`ztf_in2p3.fit.robust`)."""
 
     clip: float = 5.0
-    """Standard deviations of a measurement; infinite: nothing is rejected."""
+    """Standard deviations of a measurement, where the errors are too small those that the residuals show; infinite:
+    nothing is rejected."""
     variable: float = 5.0
     """Stars whose chi2 is further above the average star's than this, in standard deviations, are left out."""
     steps: int | None = None
-    """Rejections in one star between two global solutions, at most; None: as many as do not change the outcome."""
+    """Rejections in one star between two global solutions, at most; None: any number, which has the same outcome."""
     max_rounds: int = 200
     draws: int = 50
     """Solutions of noise from which errors are estimated where the matrix is too large to invert; 0: no errors."""
     method: str = "auto"
     """Of solution: direct, iterative, auto."""
     stop: Stop = field(default_factory=Stop)
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ class PhotometricLimits:
 class UbercalRecipe:
     """Zero points of a survey (`ztf_in2p3.ubercal.model`)."""
 
-    zero_points: Literal["quadrant", "hierarchical"] = "quadrant"
-    """One for each quadrant of each exposure; or exposure + quadrant x epoch + a small residual."""
+    zero_points: Literal["quadrant", "hierarchical"] = "hierarchical"
+    """exposure + quadrant x epoch + a small residual; or a free one for each quadrant of each exposure."""
     residual_sigma: float = 0.005
     """Prior of that residual, magnitudes."""
     photometric_sigma: float | None = None

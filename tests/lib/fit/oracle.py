@@ -122,22 +122,27 @@ def predicted(blocks, answer):
 
 
 def reject_one_at_a_time(blocks, y, w, lines, *, clip=5.0, max_rounds=100):
-    """Solve everything; each star gives up its worst measurement, or takes its best one back; again."""
+    """Solve everything; each star gives up its worst measurement, or takes its best one back; again.
+
+    The clip is in units of the scatter of the round, which falls as the outliers go.
+    """
     star = np.asarray(blocks["star"].indices)
     order = np.argsort(star, kind="stable")
     stars = np.split(order, np.flatnonzero(np.diff(star[order])) + 1)
-    kept = np.ones(len(y), bool)
+    kept, threshold = np.ones(len(y), bool), np.inf
     for _ in range(max_rounds):
         answer = solve_sparse(blocks, y, w * kept, lines)
         pull = np.abs(y - predicted(blocks, answer)) * np.sqrt(w)
+        free = sum(len(np.unique(block[kept].indices)) for block in blocks.values())
+        threshold = min(threshold, clip * max(1, np.sqrt(np.sum(pull[kept] ** 2) / (kept.sum() - free))))
         changed = False
         for rows in stars:
             inside, outside = rows[kept[rows]], rows[~kept[rows]]
-            if len(inside) and pull[inside].max() > clip:
+            if len(inside) and pull[inside].max() > threshold:
                 # Two measurements are equally far from their mean: the first goes.
                 kept[inside[np.argmax(pull[inside] > pull[inside].max() * (1 - 1e-6))]] = False
                 changed = True
-            elif len(outside) and pull[outside].min() < clip:
+            elif len(outside) and pull[outside].min() < threshold:
                 kept[outside[np.argmin(pull[outside])]] = True
                 changed = True
         if not changed:

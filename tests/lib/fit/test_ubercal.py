@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from ztf_in2p3.camera import TINY
+from ztf_in2p3.fit.rejection import restore
+from ztf_in2p3.fit.robust import fit
 from ztf_in2p3.recipes import RobustRecipe, UbercalRecipe
 from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
-from ztf_in2p3.ubercal.model import fit_ubercal
+from ztf_in2p3.ubercal.model import fit_ubercal, ubercal_model
 
 MILLI = 1e-3
 PLAIN = {"clip": np.inf, "variable": np.inf, "draws": 0}
@@ -160,3 +162,42 @@ def test_colour_terms_of_quadrants_are_found():
 def test_an_unknown_kind_of_zero_points_is_refused(month):
     with pytest.raises(ValueError, match="quadrant, hierarchical"):
         fit_ubercal(month[1], TINY, UbercalRecipe(zero_points="global"))
+
+
+def test_an_outlier_takes_no_zero_point_over():
+    # Ten measurements a zero point, one in a hundred of them off by 0.1 to 0.5 mag: hundreds of zero points have one.
+    pointings = survey(4, 20, TINY, seed=3)
+    effects = Effects(quadrant_zero_point=0.004, map=0, colour_map=0, airmass=0, outliers=0.01, variables=0.01)
+    table, truth = star_measurements(TINY, pointings, 3000, effects, seed=3)
+    recipe = UbercalRecipe(zero_points="quadrant", robust=RobustRecipe(draws=0))
+
+    solved = fit_ubercal(table, TINY, recipe)
+
+    zero = solved.zero_points
+    off = zero.value - true_zero_points(zero, pointings, truth)
+    for component in range(zero.component.max() + 1):
+        off[zero.component == component] -= np.median(off[zero.component == component])
+    # Errors of 5 to 20 mmag a measurement: with five and more, no zero point is off by 50 (an outlier's is 100 to 500).
+    assert np.abs(off[zero.count >= 5]).max() < 50 * MILLI
+    # The good measurements are never the ones that go: at most one in a thousand of them does.
+    assert np.mean(~truth.outlier[solved.fit.rejected]) * len(solved.fit.rejected) < 1e-3 * table.num_rows
+
+
+def test_a_zero_point_that_lost_most_of_its_measurements_begins_anew_at_their_median():
+    pointings = survey(2, 6, TINY, seed=4)
+    table, _ = star_measurements(TINY, pointings, 1500, CLEAN, seed=4)
+    model, _, _ = ubercal_model(table, TINY, UbercalRecipe(zero_points="quadrant", held_out=0))
+    (part,) = model.parts
+    solved = fit(model, RobustRecipe(draws=0, variable=np.inf))
+    concerned = int(np.argmax(solved["zero_point"].count))
+    rows = np.flatnonzero(part.index[:, 0] == concerned)
+    taken = solved.vector.copy()
+    taken[concerned] += 0.3
+    part.kept[rows[1:]] = 0
+
+    fresh = restore(model, taken, np.arange(model.n_param) == concerned)
+
+    assert part.kept[rows].all()
+    # The median of n measurements with errors of at most 20 mmag.
+    assert abs(fresh[concerned] - solved.vector[concerned]) < 5 * 0.02 / np.sqrt(len(rows))
+    np.testing.assert_array_equal(np.delete(fresh, concerned), np.delete(taken, concerned))
