@@ -56,7 +56,7 @@ def test_two_skies_that_do_not_touch_are_told_apart_and_each_is_solved(method):
         tables.append((replaced(table, "star_id", table["star_id"].to_numpy() + k * 10**6), truth, chosen))
     table = pa.concat_tables([t for t, _, _ in tables])
 
-    result = fit_ubercal(table, TINY, with_method(UbercalRecipe(held_out=0), method))
+    result = fit_ubercal(table, TINY, with_method(UbercalRecipe(zero_points="quadrant", held_out=0), method))
 
     zero = result.zero_points
     large = [c for c in np.unique(zero.component) if c >= 0 and (zero.component == c).sum() > 100]
@@ -125,7 +125,9 @@ def test_grey_nights_are_solved_for_and_recognised():
     patchy = np.random.default_rng(0).uniform(0.2, 0.5, 64)
     cloud = np.where(np.isin(exposure, grey), patchy[rcid], 0)
 
-    result = fit_ubercal(replaced(table, "mag", table["mag"].to_numpy() + cloud), TINY, UbercalRecipe())
+    result = fit_ubercal(
+        replaced(table, "mag", table["mag"].to_numpy() + cloud), TINY, UbercalRecipe(zero_points="quadrant")
+    )
 
     quality = result.exposures
     np.testing.assert_array_equal(np.sort(quality.exposure[~quality.photometric]), grey)

@@ -129,7 +129,7 @@ def test_stars_of_known_magnitude_bring_skies_that_do_not_touch_to_one_level(two
     known = rng.choice(np.array(list(stars)), 400, replace=False)
     sigma = 0.01
     anchors = Anchors(known, np.array([stars[one] for one in known]) + rng.normal(0, sigma, 400), np.full(400, sigma))
-    recipe = UbercalRecipe(held_out=0)
+    recipe = UbercalRecipe(zero_points="quadrant", held_out=0)
 
     free = fit_ubercal(table, TINY, recipe)
     held = fit_ubercal(table, TINY, recipe, anchors=anchors)
@@ -218,4 +218,4 @@ def test_photometric_nights_have_one_zero_point_and_hold_their_exposures():
     assert errors["held"][1] < errors["free"][1]
     assert "night" in fit_ubercal(table, TINY, held).fit.parameters
     with pytest.raises(ValueError, match="hierarchical"):
-        fit_ubercal(table, TINY, UbercalRecipe(photometric_sigma=0.002))
+        fit_ubercal(table, TINY, UbercalRecipe(zero_points="quadrant", photometric_sigma=0.002))

@@ -24,7 +24,7 @@ from ztf_in2p3.ubercal.tables import (
     zero_point_table,
 )
 
-PLAIN = UbercalRecipe(robust=RobustRecipe(draws=0))
+PLAIN = UbercalRecipe(zero_points="quadrant", robust=RobustRecipe(draws=0))
 
 
 def columns(table):
@@ -96,7 +96,7 @@ def test_mean_stars_have_their_places_and_their_external_magnitudes(source, meas
 
 @pytest.fixture(scope="module")
 def solved(measured):
-    return fit_ubercal(measured[0], TINY, UbercalRecipe())
+    return fit_ubercal(measured[0], TINY, UbercalRecipe(zero_points="quadrant"))
 
 
 def test_a_response_that_the_fit_was_not_given_shows_on_the_focal_plane(measured, solved):
@@ -109,7 +109,9 @@ def test_a_response_that_the_fit_was_not_given_shows_on_the_focal_plane(measured
     spoilt = TableSource(table.set_column(table.column_names.index("mag"), "mag", mag))
     # One zero point for all exposures of a quadrant: of its own in each it would follow the few stars there.
     rigid = {"zero_points": "hierarchical", "residual_sigma": 0.0005}
-    result = fit_ubercal(spoilt, TINY, UbercalRecipe(robust=RobustRecipe(clip=np.inf, variable=np.inf), **rigid))
+    result = fit_ubercal(
+        spoilt, TINY, UbercalRecipe(zero_points="quadrant", robust=RobustRecipe(clip=np.inf, variable=np.inf), **rigid)
+    )
     stars = list(mean_stars(result, spoilt, other))
     levels = external_levels(stars)
 
@@ -156,7 +158,9 @@ def test_zero_points_name_the_best_measured_of_each_component(solved):
 
 
 def test_without_stars_held_out_there_is_no_repeatability(measured):
-    solved = fit_ubercal(measured[0], TINY, UbercalRecipe(held_out=0, robust=RobustRecipe(draws=0)))
+    solved = fit_ubercal(
+        measured[0], TINY, UbercalRecipe(zero_points="quadrant", held_out=0, robust=RobustRecipe(draws=0))
+    )
     assert repeatability_table(solved).num_rows == 0
 
 

@@ -28,7 +28,7 @@ def rms(values):
 @pytest.mark.parametrize("method", ["direct", "iterative"])
 def test_zero_points_are_the_least_squares_solution(method):
     table, _ = star_measurements(TINY, survey(2, 4, TINY), 700, CLEAN)
-    recipe = UbercalRecipe(held_out=0, robust=RobustRecipe(method=method, **PLAIN))
+    recipe = UbercalRecipe(zero_points="quadrant", held_out=0, robust=RobustRecipe(method=method, **PLAIN))
 
     zero = fit_ubercal(table, TINY, recipe).zero_points
 
@@ -57,7 +57,7 @@ def month():
 
 @pytest.fixture(scope="module")
 def solved(month):
-    return fit_ubercal(month[1], TINY)
+    return fit_ubercal(month[1], TINY, UbercalRecipe(zero_points="quadrant"))
 
 
 def test_a_month_is_solved_within_its_errors(month, solved):
@@ -102,10 +102,10 @@ def test_stars_held_out_repeat_as_their_errors_and_those_of_the_zero_points_say(
 
 def test_stars_held_out_take_no_part(month):
     _, table, _ = month
-    whole = fit_ubercal(table, TINY, UbercalRecipe(robust=RobustRecipe(**PLAIN)))
+    whole = fit_ubercal(table, TINY, UbercalRecipe(zero_points="quadrant", robust=RobustRecipe(**PLAIN)))
     out = whole.fit.stars.star_id[whole.fit.stars.held_out]
     without = table.filter(~np.isin(table["star_id"].to_numpy(), out))
-    rest = fit_ubercal(without, TINY, UbercalRecipe(held_out=0, robust=RobustRecipe(**PLAIN)))
+    rest = fit_ubercal(without, TINY, UbercalRecipe(zero_points="quadrant", held_out=0, robust=RobustRecipe(**PLAIN)))
     both = np.intersect1d(
         whole.zero_points.exposure * 100 + whole.zero_points.rcid,
         rest.zero_points.exposure * 100 + rest.zero_points.rcid,
@@ -153,7 +153,7 @@ def test_a_change_of_the_camera_is_an_epoch():
 def test_colour_terms_of_quadrants_are_found():
     effects = Effects(colour_cells=1, colour_map=0.02, map=0, airmass=0, outliers=0, variables=0)
     table, truth = star_measurements(TINY, survey(2, 12, TINY), 3000, effects)
-    colour = fit_ubercal(table, TINY, UbercalRecipe(colour=True, held_out=0)).fit["colour_map"]
+    colour = fit_ubercal(table, TINY, UbercalRecipe(zero_points="quadrant", colour=True, held_out=0)).fit["colour_map"]
     expected = truth.colour_map.ravel() - truth.colour_map.mean()
     pull = (colour.value - expected) / colour.sigma
     assert abs(rms(pull) - 1) < 4 / np.sqrt(2 * 64)

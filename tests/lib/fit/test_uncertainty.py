@@ -143,7 +143,7 @@ def test_pulls_of_the_zero_points_of_a_survey_are_one():
         pointings = survey(4, 5, TINY, seed=seed)
         effects = Effects(quadrant_zero_point=0.004, map=0, colour_map=0, airmass=0, outliers=0, variables=0)
         table, truth = star_measurements(TINY, pointings, 2500, effects, seed=seed)
-        model, _, _ = ubercal_model(table, TINY, UbercalRecipe(held_out=0))
+        model, _, _ = ubercal_model(table, TINY, UbercalRecipe(zero_points="quadrant", held_out=0))
         result = fit(model)
         zero, order = result["zero_point"], np.argsort(pointings.exposure)
         at, rcid = order[np.searchsorted(pointings.exposure[order], zero.labels[:, 0])], zero.labels[:, 1]

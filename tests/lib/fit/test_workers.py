@@ -83,7 +83,13 @@ def test_a_killed_worker_is_a_passing_fault_that_no_one_waits_for(tmp_path):
 
         source = ParquetSource(written(table, tmp_path))
         with pytest.raises(TransientError, match="lost a part of the measurements"):
-            fit_ubercal(source, TINY, UbercalRecipe(airmass=True), build=distributed(client), progress=kill_one)
+            fit_ubercal(
+                source,
+                TINY,
+                UbercalRecipe(zero_points="quadrant", airmass=True),
+                build=distributed(client),
+                progress=kill_one,
+            )
 
 
 def test_a_cluster_without_workers_is_told(sequence, tmp_path):
