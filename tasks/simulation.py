@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from tasks.runtime.policies import query_task
+from tasks.runtime.progress import arrivals
 from tasks.runtime.settings import cores
 from ztf_in2p3.camera import ZTF
 from ztf_in2p3.identifiers import Filter
@@ -92,6 +93,10 @@ def survey_recipe(catalogue: CatalogueRecipe) -> SurveyRecipe:
 def simulate(plans: Sequence[NightPlan], folder: str, workers: int | None) -> None:
     """Write what is missing of some nights' files."""
     count = cores() if workers is None else max(workers, 1)
-    written = simulate_survey(plans, Path(folder), workers=count)
     n_ccd = sum(len(plan.ccd_exposures) for plan in plans)
+    get_run_logger().info("simulating %d CCD exposures of %d nights in %s", n_ccd, len(plans), folder)
+    with arrivals("simulation", n_ccd) as arrived:
+        written = simulate_survey(
+            plans, Path(folder), workers=count, progress=lambda n_done, _: arrived.reached(n_done)
+        )
     get_run_logger().info("%d CCD exposures, %d files written to %s", n_ccd, written, folder)

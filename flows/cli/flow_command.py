@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from cyclopts import Parameter, Token
 
 from flows.cli.commands import FLOWS
 from flows.cli.server import server, talking_to
+from flows.cli.watch import ending_without
+from tasks.runtime.arguments import checked
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.settings import store_at
 from ztf_in2p3.recipes import recipe_from
 
 
@@ -30,8 +35,13 @@ def command(name: str) -> Callable[..., None]:
 
     @functools.wraps(flow.fn)
     def run(*args: Any, **kwargs: Any) -> None:
-        with server() as api, talking_to(api):
-            flow(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        arguments = checked(given.arguments)
+        with server() as api, ending_without(api, name), talking_to(api):
+            outcome = flow(**arguments)
+        place = arguments.get("store") or str(Path(arguments["folder"]) / "store")
+        sys.stderr.write(f"ztf {name}: {outcome}; open {what_to_open(outcome, place)}\n")
 
     signature = inspect.signature(flow.fn, eval_str=True)
     from_file = Parameter(
@@ -48,6 +58,15 @@ def command(name: str) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def what_to_open(outcome: Outcome, place: str) -> str:
+    """Address of the report, else of the last page or picture, else of the store itself."""
+    names = [built.ref for built in outcome.built]
+    pages = [ref for ref in names if ref.file_name.endswith("_report.html")][:1]
+    pages += [ref for suffix in (".html", ".png") for ref in reversed(names) if ref.file_name.endswith(suffix)]
+    address = store_at(place).uri(pages[0]) if pages else place
+    return address if "://" in address else Path(address).absolute().as_uri()
 
 
 def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:

@@ -13,7 +13,9 @@ from importlib.metadata import version
 from cyclopts import App, CycloptsError, Parameter
 
 from flows.cli.commands import FLOWS, TOOLS
-from ztf_in2p3.errors import PipelineError
+from flows.cli.health import spare_loopback_the_proxy
+from flows.cli.interrupt import Stopped, line, stopping
+from ztf_in2p3.errors import Mistyped, PipelineError
 
 FAILED, MISTYPED = 1, 2
 """Exit codes."""
@@ -33,9 +35,9 @@ def application(asked: str | None = None) -> App:
         default_parameter=Parameter(consume_multiple=True, negative=()),
         version=lambda: f"ztf-in2p3 {version('ztf-in2p3')}",
     )
-    places = {name: (f"flows.cli.flow_command:{name}", line) for name, line in FLOWS.items()} | TOOLS
-    for order, (name, (place, line)) in enumerate(places.items()):
-        app.command(place, name=name, help=None if name == asked else line, sort_key=order)
+    places = {name: (f"flows.cli.flow_command:{name}", about) for name, about in FLOWS.items()} | TOOLS
+    for order, (name, (place, about)) in enumerate(places.items()):
+        app.command(place, name=name, help=None if name == asked else about, sort_key=order)
     app.register_install_completion_command()
     return app
 
@@ -47,17 +49,26 @@ def main(arguments: Sequence[str]) -> int:
     -------
     0; 1 if it failed for a reason that its message says; 2 if it was not understood, and nothing was started.
     """
-    app = application(arguments[0] if arguments else None)
+    spare_loopback_the_proxy()
+    name = arguments[0] if arguments else ""
+    app = application(name)
     try:
         run, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         sys.stderr.write(f"ztf: {' '.join(str(error).split())}\n")
         return MISTYPED
     try:
-        code = run(*bound.args, **bound.kwargs)
+        with stopping(name):
+            code = run(*bound.args, **bound.kwargs)
+    except Mistyped as error:
+        sys.stderr.write(f"ztf {name}: {error}\n")
+        return MISTYPED
     except (PipelineError, ValueError) as error:
-        sys.stderr.write(f"{' '.join(['ztf', *arguments[:1]])} failed: {error}\n")
+        sys.stderr.write(f"ztf {name} failed: {error}\n")
         return FAILED
+    except Stopped as stopped:
+        sys.stderr.write(line(name, stopped))
+        return stopped.code
     return code if isinstance(code, int) else 0
 
 

@@ -7,48 +7,77 @@ everything, for as long as the command runs.
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.cli.health import is_healthy, problem_at
+from flows.cli.processes import Supervised
+from flows.cli.record import served_api
 from ztf_in2p3.errors import PipelineError
 
-START_SECONDS = 120.0
-
-SERVED_PORT = 4200
-"""Of `make serve`."""
+START_SECONDS = 300.0
+"""On an idle machine it needs ten; on one with ten times more to do than it can, minutes."""
 
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 """No telemetry."""
 
-RECORDER = {
+SERVER_SETTINGS = {
+    # By default 30 task runs a second are recorded; with these more than 130.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    # In memory, as by default, a server that ends takes along what would free the slots that its runs hold.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
-"""By default 30 task runs a second are recorded; with these more than 130."""
 
 
 class ServerFailed(PipelineError):
     """No server to report to."""
 
 
+class WrongServer(PipelineError):
+    """The server that the operator named is not there."""
+
+
 @contextmanager
-def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
-    """Address of the API: that of ``PREFECT_API_URL``, else of `make serve` if it runs here, else of one started now.
+def server() -> Iterator[str]:
+    """Address of the API: that of ``PREFECT_API_URL``, else of the user's own `serve`, else of one started now.
+
+    Raises
+    ------
+    WrongServer
+        Nobody answers where ``PREFECT_API_URL`` says, or no Prefect.
+    ServerFailed
+        The one that was started ended, or does not answer; the last lines of its log are in the message.
+    """
+    os.environ.update(QUIET)
+    if url := os.environ.get("PREFECT_API_URL"):
+        if problem := problem_at(url):
+            raise WrongServer(f"PREFECT_API_URL: {problem}; start that server, correct the address, or unset it")
+        yield url
+    elif api := served_api(home_folder()):
+        if not wait_until_healthy(api):
+            raise ServerFailed(f"serve runs here, but its server does not answer at {api}; stop it, or wait for it")
+        with named_to_children(api):
+            yield api
+    else:
+        with started(home_folder(), free_port()) as (api, _):
+            yield api
+
+
+@contextmanager
+def started(home: Path, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str, Supervised]]:
+    """A server of our own, and the address of its API.  It ends with this process, however that ends.
 
     Parameters
     ----------
     home
-        Where the server keeps its database; if None ``PREFECT_HOME``, else Prefect's own default.
-    port
-        Of a server that is started whatever else runs; None: where there is room.
+        Folder of its database and log.
+    host
+        Address on which it listens.
 
     Raises
     ------
@@ -56,33 +85,37 @@ def server(home: Path | None = None, port: int | None = None) -> Iterator[str]:
         Its port is taken, it ended, or it does not answer; the last lines of its log are in the message.
     """
     os.environ.update(QUIET)
-    if os.environ.get("PREFECT_API_URL"):
-        yield os.environ["PREFECT_API_URL"]
-        return
-    if port is None and is_healthy(f"http://127.0.0.1:{SERVED_PORT}/api"):
-        yield f"http://127.0.0.1:{SERVED_PORT}/api"
-        return
-    if port is not None and is_taken(port):
+    if is_taken(port):
         raise ServerFailed(
             f"port {port} is taken, perhaps by another server of Prefect; stop that, or take another port"
         )
-    port = port or free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    home = Path(home or os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").resolve()
+    address = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    url = f"http://{address}:{port}/api"
     home.mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
     log = home / "server.log"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | RECORDER | {"PREFECT_SERVER_UI_API_URL": url}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    pages = f"http://{socket.getfqdn() if address != host else host}:{port}/api"
     with log.open("wb") as output:
-        running = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        running = Supervised(command, os.environ | SERVER_SETTINGS | {"PREFECT_SERVER_UI_API_URL": pages}, output)
     try:
-        wait_until_healthy(url, running, log)
-        os.environ["PREFECT_API_URL"] = url
-        yield url
+        if not wait_until_healthy(url, running):
+            ended = f"did not answer in {START_SECONDS:.0f} s" if running.code is None else f"ended with {running.code}"
+            raise ServerFailed(f"the Prefect server for {url} {ended}; its log, {log}, says at the end:\n{tail(log)}")
+        with named_to_children(url):
+            yield url, running
+    finally:
+        running.stop()
+
+
+@contextmanager
+def named_to_children(api: str) -> Iterator[None]:
+    """Processes started within report to that server."""
+    os.environ["PREFECT_API_URL"] = api
+    try:
+        yield
     finally:
         os.environ.pop("PREFECT_API_URL", None)
-        stop(running)
 
 
 @contextmanager
@@ -98,6 +131,11 @@ def talking_to(api: str) -> Iterator[None]:
             APILogHandler().flush()  # before the server is gone
 
 
+def home_folder(given: Path | None = None) -> Path:
+    """Where the database is: as given, else ``PREFECT_HOME``, else Prefect's own default."""
+    return Path(given or os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser().absolute()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -109,33 +147,15 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def is_healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def wait_until_healthy(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_healthy(url: str, running: Supervised | None = None) -> bool:
+    """False if it did not come to answer, or ended."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and running.poll() is None:
+    while time.monotonic() < deadline and (running is None or running.code is None):
         if is_healthy(url):
-            return
+            return True
         time.sleep(0.1)
-    tail = log.read_text(errors="replace")[-2000:]
-    ended = f"did not answer in {START_SECONDS:.0f} s" if running.poll() is None else f"ended with {running.poll()}"
-    raise ServerFailed(f"the Prefect server for {url} {ended}; its log, {log}, says at the end:\n{tail}")
+    return False
 
 
-def stop(running: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started: politely, then not."""
-    for sign, patience in ((signal.SIGINT, 10), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        try:
-            os.killpg(running.pid, sign)
-            running.wait(patience)
-            return
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]

@@ -35,5 +35,9 @@ class MissingExtra(PipelineError):
     """A package of an extra is not installed; the message names the extra."""
 
 
+class Mistyped(PipelineError, ValueError):
+    """What an operator typed cannot be right: nothing was started."""
+
+
 def _transient(kind: type[TransientError], message: str, retry_after: float | None) -> TransientError:
     return kind(message, retry_after=retry_after)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
 from concurrent.futures import CancelledError
 from typing import Any
+from urllib.parse import urlsplit
 
 import threadpoolctl
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin
@@ -16,6 +19,28 @@ from ztf_in2p3.errors import TransientError
 
 LOOK_AGAIN = 5.0
 """Seconds between looks whether the scheduler is still there while work is awaited."""
+
+
+def exposure(address: str) -> str | None:
+    """Warning about a scheduler that strangers may reach; None if nothing is wrong with its address.
+
+    Whoever reaches a Dask scheduler without TLS runs programs as the one who started it.  An address of this
+    machine or of a private network (RFC 1918, link-local, IPv6 unique local) is taken to be behind a fence.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "tls" or not parts.hostname:
+        return None
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, None)}
+    except OSError:
+        return None  # that nobody answers, others say
+    public = sorted(host for host in found if ipaddress.ip_address(str(host).partition("%")[0]).is_global)
+    if not public:
+        return None
+    return (
+        f"the Dask scheduler {address} has a public address ({', '.join(map(str, public))}) and no TLS: whoever "
+        "reaches it can run programs as you; start it with --interface of the private network, or with TLS (README)"
+    )
 
 
 class Cluster:
@@ -33,7 +58,7 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        self.scheduler, self.peak_bytes = address, 0
+        self.scheduler, self.warning, self.peak_bytes = address, exposure(address), 0
         self._lock = threading.Lock()
         try:
             self._client = Client(address, set_as_default=False)

@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import resource
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +28,8 @@ from ztf_in2p3.errors import TransientError
 class Engine(Protocol):
     scheduler: str | None
     """Address of that of a cluster."""
+    warning: str | None
+    """What the operator should know about it."""
     peak_bytes: int
     """Of memory, the largest of any worker so far."""
 
@@ -38,7 +41,7 @@ class Engine(Protocol):
 class Workers:
     """A pool of processes that survives the death of one of them."""
 
-    scheduler = None
+    scheduler = warning = None
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -134,6 +137,7 @@ def call_by_path(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tu
 
 
 def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the flow's process says what ends
     threadpoolctl.threadpool_limits(1)  # the parallelism is over products
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

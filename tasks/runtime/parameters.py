@@ -14,7 +14,7 @@ from typing import Any
 from tasks.runtime.settings import now, store_at
 from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.camera import Camera, camera_named
-from ztf_in2p3.errors import BadData
+from ztf_in2p3.errors import BadData, Mistyped
 from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.identifiers import N_CCD, SKY_FILTERS, CcdExposure, Filter, ImageType
 from ztf_in2p3.periods import Period
@@ -133,10 +133,13 @@ def contracted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> di
     if Scope not in (parameter.annotation for parameter in signature.parameters.values()):
         return dict(arguments)
     shared = {name: value for name, value in arguments.items() if name in SHARED}
-    scope = scope_of(
-        shared["period"], shared["camera"], shared.get("ccds"), shared.get("filters"), shared.get("fields"),
-        shared.get("exposures"),
-    )  # fmt: skip
+    try:
+        scope = scope_of(
+            shared["period"], shared["camera"], shared.get("ccds"), shared.get("filters"), shared.get("fields"),
+            shared.get("exposures"),
+        )  # fmt: skip
+    except ValueError as error:
+        raise Mistyped(str(error)) from None
     values = {name: value for name, value in arguments.items() if name not in SHARED}
     known = {Scope: scope, Store: store_at(shared["store"])}
     given = {one.name: known[one.annotation] for one in signature.parameters.values() if one.annotation in known}

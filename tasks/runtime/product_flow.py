@@ -16,12 +16,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BeforeValidator
 
 from tasks.runtime.engine import running
+from tasks.runtime.foreseen import hide_tracebacks
 from tasks.runtime.naming import run_name, subject_of, tag_run
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import contracted, documented, expanded, meanings
 from tasks.runtime.presentation import NAMED, each_line_once, show, skipped_lines
 from tasks.runtime.settings import cluster, cores, store_at
-from ztf_in2p3.errors import MissingProduct, PipelineError
+from ztf_in2p3.errors import MissingProduct, Mistyped, PipelineError
 from ztf_in2p3.recipes import recipe_from
 from ztf_in2p3.store import Store
 
@@ -87,7 +88,7 @@ def product_flow(
             given = bound.arguments
             workers = given["workers"]
             if workers is not None and workers < 0:
-                raise ValueError(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
+                raise Mistyped(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
             arguments = contracted(function, given)  # before anything starts: it says what is mistyped
             began = time.monotonic()
             store = store_at(given["store"]) if "store" in given else None
@@ -98,6 +99,8 @@ def product_flow(
                 with each_line_once(), running(cores() if workers is None else workers, cluster()) as engine:
                     if engine and engine.scheduler:
                         widen(CLUSTER_THREADS)
+                    if engine and engine.warning:
+                        get_run_logger().warning(engine.warning)
                     outcome = function(**arguments)
                     show(name, subject_of(given), outcome, store, counted=counted)
                 peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
@@ -124,6 +127,7 @@ def product_flow(
             return_annotation=State,
         )
         shown.__annotations__ = types | {"return": State}
+        hide_tracebacks()
         made = flow(
             shown, name=name, flow_run_name=run_name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False
         )

@@ -41,6 +41,14 @@ class Arrivals:
             if time.monotonic() - self._shown > PAUSE_SECONDS:
                 self.show()
 
+    def reached(self, n_files: int) -> None:
+        """So many files are there, in all."""
+        with self._lock:
+            self._n = n_files
+            self._draw()
+            if time.monotonic() - self._shown > PAUSE_SECONDS:
+                self.show()
+
     def _draw(self) -> None:
         self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB" if self._bytes else "")
 

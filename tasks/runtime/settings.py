@@ -20,6 +20,7 @@ from urllib.request import getproxies
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 
+from tasks.runtime.locations import place
 from ztf_in2p3.archive import Archive, Credentials, open_archive
 from ztf_in2p3.detrend.verdicts import Ruling, rulings
 from ztf_in2p3.store import Provenance, Store, open_store
@@ -88,6 +89,7 @@ def archive_at(location: str) -> Archive:
     of an institute's own (``REQUESTS_CA_BUNDLE``).
     """
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    location = place(location)
     return open_archive(location, _credentials(location), proxies=getproxies(), ca_bundle=bundle or None)
 
 
@@ -101,7 +103,7 @@ def _credentials(location: str) -> Credentials | None:
 
 
 def store_at(url: str) -> Store:
-    return open_store(url, provenance())
+    return open_store(place(url), provenance())
 
 
 def deployments() -> Path:

@@ -9,6 +9,7 @@ import dask
 import pytest
 from distributed import Future, LocalCluster
 
+from tasks.runtime.cluster import exposure
 from tasks.runtime.engine import compute, running, scheduler
 from tasks.ubercal import place
 from tests.tasks.test_engine import die, refuse, where
@@ -98,3 +99,20 @@ def test_work_that_a_closing_client_takes_is_not_waited_for(cluster, monkeypatch
         with pytest.raises(TransientError, match="is gone"):
             compute(where)
         client.status = "running"  # so that it does close
+
+
+@pytest.mark.parametrize(
+    ("address", "is_open"),
+    [
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://10.158.1.2:8786", False),
+        ("tcp://192.168.0.7:8786", False),
+        ("tcp://134.158.69.10:8786", True),
+        ("tls://134.158.69.10:8786", False),
+        ("tcp://no-such-host.invalid:8786", False),
+    ],
+)
+def test_a_scheduler_that_strangers_reach_is_warned_of(address, is_open):
+    warning = exposure(address)
+    assert bool(warning) is is_open
+    assert not is_open or address in warning

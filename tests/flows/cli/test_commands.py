@@ -1,20 +1,17 @@
 """Commands as a person types them: help, typing errors, a whole server started and stopped."""
 
-import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from flows.cli.server import ServerFailed, free_port, is_healthy, server
+from flows.cli.health import is_healthy
+from flows.cli.server import ServerFailed, free_port, home_folder, started
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 180  # seconds, for what takes ten on an idle machine
 
 
@@ -49,66 +46,18 @@ def test_a_recipe_file_with_an_unknown_number_is_refused(tmp_path):
     assert "PhotometryRecipe has no radius" in told
 
 
-def test_serving_starts_everything_and_stops_cleanly(tmp_path):
-    port = free_port()
-    command = (
-        f"from flows.cli.serve import serve; from pathlib import Path; serve(home=Path({str(tmp_path)!r}), port={port})"
-    )
-    environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-    command = [sys.executable, "-m", "flows", "serve", "--home", str(tmp_path), "--port", str(port)]
-    serving = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
-    try:
-        every = (ROOT / "prefect.yaml").read_text().count("entrypoint:")
-        deployments = wait_for(port, "deployments/filter", lambda found: len(found) >= every)
-        (nightly,) = [one for one in deployments if one["entrypoint"].endswith(":nightly")]
-        assert nightly["schedules"][0]["active"]
-        wait_for(port, "work_pools/ztf/workers/filter", lambda found: any(one["status"] == "ONLINE" for one in found))
-    finally:
-        serving.send_signal(signal.SIGINT)
-        code = serving.wait(PATIENCE)
-    assert code == 0
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5)
-    mine = str(tmp_path).encode()
-    left = [path for path in Path("/proc").glob("[0-9]*/environ") if mine in read(path)]
-    assert left == []
-
-
-def wait_for(port: int, what: str, ready) -> list[dict]:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/{what}", data=b"{}", headers={"content-type": "application/json"}
-        )
-        try:
-            found = json.loads(urllib.request.urlopen(request, timeout=10).read())
-        except OSError:
-            found = []
-        if ready(found):
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"{what}: {found} after {PATIENCE} s")
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""  # it ended
-
-
 def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", "set by the server")  # and put back afterwards
     (tmp_path / "prefect.db").mkdir()  # where its database should be
-    with pytest.raises(ServerFailed, match=r"(?s)server\.log.*database"), server(tmp_path, free_port()):
+    with pytest.raises(ServerFailed, match=r"(?s)server\.log.*database"), started(tmp_path, free_port()):
         pass
 
 
 def test_a_server_makes_the_folder_it_lives_in(tmp_path, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "not" / "there"))
-    with server(port=free_port()) as api:
+    with started(home_folder(), free_port()) as (api, _):
         assert is_healthy(api)
     assert (tmp_path / "not" / "there" / "prefect.db").is_file()
     assert not is_healthy(api)
@@ -120,5 +69,5 @@ def test_a_taken_port_is_named(tmp_path, monkeypatch):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(ServerFailed, match=f"port {port} is taken"), server(tmp_path, port):
+        with pytest.raises(ServerFailed, match=f"port {port} is taken"), started(tmp_path, port):
             pass

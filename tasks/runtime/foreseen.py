@@ -1,0 +1,30 @@
+"""The orchestrator's log without tracebacks of what was foreseen: the message says all."""
+
+from __future__ import annotations
+
+import logging
+
+from ztf_in2p3.errors import PipelineError
+
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+class WithoutTracebacks(logging.Filter):
+    """Foreseen errors lose their traceback, and are not shown twice: the run's final state has the message."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if isinstance(error, PipelineError):
+            record.exc_info = record.exc_text = None
+            return not record.getMessage().startswith("Encountered exception during execution")
+        if record.exc_info and error is None:
+            record.exc_info = None  # a state that failed without an exception: there would stand "NoneType: None"
+        return True
+
+
+def hide_tracebacks() -> None:
+    """Have the logs of runs say foreseen errors in a line."""
+    for name in RUN_LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, WithoutTracebacks) for one in logger.filters):
+            logger.addFilter(WithoutTracebacks())
