@@ -21,7 +21,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from flows.cli.server import server, talking_to
+from flows.cli.server import free_port, started, talking_to
 from ztf_in2p3.identifiers import N_CCD
 from ztf_in2p3.products import Kind
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="of a real-size run")
     arguments = parser.parse_args()
     os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
-    with tempfile.TemporaryDirectory() as home, server(Path(home)) as api, talking_to(api):
+    with tempfile.TemporaryDirectory() as home, started(Path(home), free_port()) as (api, _), talking_to(api):
         costs = measure()
     print(f"{'CPU per task run (flow + workers + server)':60s} ms")
     for name, cost in costs.items():
