@@ -21,6 +21,9 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.settings import store_at
 from ztf_in2p3.recipes import recipe_from
 
+FIRST = ("period", "night", "store")
+"""Parameters that come first in every command, in this order."""
+
 
 def __getattr__(name: str) -> Callable[..., None]:
     """The command of each flow is an attribute of this module, made (and the flow imported) when it is asked for."""
@@ -55,7 +58,9 @@ def command(name: str) -> Callable[..., None]:
         p.replace(annotation=Annotated[p.annotation, from_file]) if p.name == "recipe" else p
         for p in signature.parameters.values()
     ]
-    run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
+    parameters.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
+    # Not checked: a night may be left out, although the store that is typed after it may not.
+    run.__signature__ = inspect.Signature(parameters, __validate_parameters__=False)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from flows.cli.interrupt import Stopped
 from flows.cli.processes import Supervised
 from flows.cli.record import serving
-from flows.cli.server import home_folder, started, talking_to
+from flows.cli.server import SERVED_PORT, home_folder, started, talking_to
 from ztf_in2p3.errors import PipelineError
 
 POOL = "ztf"
-PORT = 4200
 LOOK_SECONDS = 1.0
 
 
@@ -24,7 +23,7 @@ class ServeFailed(PipelineError):
     """Something that must run all the time has ended."""
 
 
-def serve(*, home: Path | None = None, host: str = "127.0.0.1", port: int = PORT) -> None:
+def serve(*, home: Path | None = None, host: str = "127.0.0.1", port: int = SERVED_PORT) -> None:
     """Run Prefect's server, a worker and all deployments, until interrupted.
 
     Runs that a server before this one left unfinished are marked as crashed, and their places in the queue are free.

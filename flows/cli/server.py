@@ -19,6 +19,9 @@ from flows.cli.processes import Supervised
 from flows.cli.record import served_api
 from ztf_in2p3.errors import PipelineError
 
+SERVED_PORT = 4200
+"""Port of `serve`, unless it is told another."""
+
 START_SECONDS = 300.0
 """On an idle machine it needs ten; on one with ten times more to do than it can, minutes."""
 

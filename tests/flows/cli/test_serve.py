@@ -23,7 +23,7 @@ from flows.cli.record import served_api
 from flows.cli.server import free_port
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 900  # seconds, for what takes thirty on an idle machine
+PATIENCE = 300  # seconds, for what takes thirty on an idle machine
 EVERY_SECONDS = 20
 
 

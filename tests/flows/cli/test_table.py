@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from cyclopts import CycloptsError
 
 from flows.cli.commands import FLOWS, TOOLS
+from flows.cli.flow_command import command
+from flows.cli.main import application
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -31,3 +34,29 @@ def test_looking_at_the_table_imports_neither_flows_nor_the_orchestrator(asked):
     modules = set(printed.stdout.split())
     assert {"cyclopts", "flows.cli.commands"} <= modules
     assert {"prefect", "astropy", "numba", "flows.catalogue", "tasks.runtime"}.isdisjoint(modules)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_command_takes_the_period_and_then_the_store(name):
+    parameters = inspect.signature(command(name)).parameters.values()
+    places = [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    first = [name for name in ("period", "night", "store") if name in places]
+    assert places[: len(first)] == first
+
+
+@pytest.mark.parametrize(
+    ("typed", "bound"),
+    [
+        (["20190405", "there"], {"night": "20190405", "store": "there"}),
+        (["--store", "there"], {"store": "there"}),
+        (["--store", "there", "--night", "20190405"], {"night": "20190405", "store": "there"}),
+    ],
+)
+def test_a_night_may_be_left_out(typed, bound):
+    _, found, _ = application().parse_args(["nightly", *typed], exit_on_error=False, print_error=False)
+    assert dict(found.arguments) == bound
+
+
+def test_a_store_may_not():
+    with pytest.raises(CycloptsError, match="store"):
+        application().parse_args(["nightly", "20190405"], exit_on_error=False, print_error=False)
