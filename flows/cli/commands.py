@@ -13,7 +13,7 @@ FLOWS = {
     "science": "Measure the stars, or the sources found, on the archive's own science images of a period.",
     "detector": "Look at the detector over a period: what is left of its effects, and what its calibrations say.",
     "report": "Draw the report of a night.",
-    "nightly": "Reduce a night.",
+    "nightly": "Reduce a night, and those before it that were missed or of which the archive has more by now.",
     "stars": "Turn the catalogues of a period, by apertures or the PSF, into one table of measurements a filter, "
     "for the fits.",
     "foreign": "Take measurements of stars that another program made, so that our fits can read them.",
