@@ -10,6 +10,10 @@ truth/plan.json, truth/ztf_..._cCC_o.parquet        the plans, and the stars of 
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
@@ -88,7 +92,8 @@ def simulate_survey(
             if progress:
                 progress(done, len(everything))
         return written
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
         futures = [pool.submit(simulate_ccd, plan, ccd, folder, levels[plan.night]) for plan, ccd in missing]
         try:
             for future in as_completed(futures):
@@ -100,6 +105,19 @@ def simulate_survey(
             pool.shutdown(cancel_futures=True)
             raise
     return written
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent says what ends
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End when the parent is gone, however it ended: nobody wants these files any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def ccd_files(plan: NightPlan, ccd: CcdExposure) -> list[str]:

@@ -154,8 +154,8 @@ def test_schedules_fire_and_a_server_killed_at_work_costs_one_run(served):
             break
     states = {"flow_runs": {"state": {"type": {"any_": ["CRASHED", "RUNNING", "COMPLETED"]}}}}
     runs = served.wait_for("flow_runs/filter", lambda found: {"CRASHED", "COMPLETED"} <= kinds(found), **states)
-    assert [run["state_type"] for run in runs].count("CRASHED") == 1
-    assert "marked Crashed" in served.printed
+    crashed = [run["name"] for run in runs if run["state_type"] == "CRASHED"]
+    assert any(f"{name} was Running when" in served.printed for name in crashed)
 
     # Asked to stop, it stops whole.
     served.process.send_signal(signal.SIGTERM)
