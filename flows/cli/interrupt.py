@@ -39,6 +39,9 @@ def stopping(name: str) -> Iterator[None]:
         stopped.last_resort.start()
         raise stopped
 
+    # Python's tracker of semaphores cleans up after a process that just ends, and would say so after the last line.
+    quiet = os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, quiet))
     before = {sign: signal.signal(sign, stop) for sign in SIGNALS}
     try:
         yield
