@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-from tasks.runtime.outcome import Outcome, total
+from dataclasses import replace
+
+from tasks.imported_table import TablePath
+from tasks.measurements import star_tables
+from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.star_table import catalogues_of, make_star_table
-from tasks.starflat import fit_sequences, nights_of
+from tasks.starflat import fit_sequences
 from tasks.starflat_report import draw_starflats
-from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import SequenceRecipe
 from ztf_in2p3.store import Store
 
 
 @product_flow(
-    "starflat", needs="aperture catalogues, or those of the PSF if the recipe says so,", after="catalogue (or psf)"
+    "starflat",
+    needs="catalogues, by apertures or the PSF, or an imported table",
+    after="catalogue (or psf, or import-table)",
 )
 def starflat(
     scope: Scope,
     store: Store,
     *,
+    table: TablePath | None = None,
+    columns: str = "auto",
     external: str | None = None,
     recipe: SequenceRecipe = SequenceRecipe(),
     truth: str | None = None,
 ) -> Outcome:
     """Fit the response of the camera to each night's exposures of a period, filter by filter.
 
-    1. Find the catalogues of each night and filter: a sequence.
-    2. Gather the measurements of each sequence, star by star.
-    3. Fit each: parameters, map, residuals.
-    4. Draw each, and those of a filter beside one another.
+    1. Gather the measurements of each night and filter, star by star: a sequence.
+    2. Fit each: parameters, map, residuals.
+    3. Draw each, and those of a filter beside one another.
 
     Parameters
     ----------
     period
         Nights with dithered exposures: 20190331, or several, which are then compared: 20180101_20211231.
+    table
+        Measurements that another program made (file or folder, as for import-table), or a star table in the store, by
+        its recipe's digest or its address; if not given, those of the catalogues, or the only imported table of the
+        period.
+    columns
+        What the columns of a file are called, as for import-table.
     external
         Parquet file with star_id or source_id, mag and mag_e that holds the stars, of a recipe that is `anchored`.
     """
-    found = catalogues_of(store, scope.period, recipe.stars, **scope.which)
-    sequences = nights_of(found)
-
-    tables = total(
-        make_star_table(Period.of(night), filter, some, scope.camera, recipe.stars, store)
-        for (night, filter), some in sequences.items()
-    )
+    tables, measured = star_tables(scope, store, recipe.stars, table, columns, by_night=True)
+    recipe = replace(recipe, stars=measured)
 
     fitted = fit_sequences(tables.of(Kind.STAR_INDEX), scope.camera, recipe, store, external)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.runtime.outcome import Outcome, total
+from tasks.measurements import star_tables
+from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.star_table import catalogues_of, make_star_table
 from ztf_in2p3.recipes import StarTableRecipe
 from ztf_in2p3.store import Store
 
@@ -21,12 +21,8 @@ def stars(
 ) -> Outcome:
     """Turn the catalogues of a period, by apertures or the PSF, into one table of measurements a filter, for the fits.
 
-    1. Find the catalogues, and the partitions of the sky that each touches.
-    2. Gather the measurements of each partition that pass the cuts, star by star, and list the partitions.
+    Find the catalogues, and the partitions of the sky that each touches; gather the measurements of each partition
+    that pass the cuts, star by star, and list the partitions.
     """
-    found = catalogues_of(store, scope.period, recipe, **scope.which)
-
-    return total(
-        make_star_table(scope.period, filter, catalogues, scope.camera, recipe, store)
-        for filter, catalogues in found.items()
-    )
+    made, _ = star_tables(scope, store, recipe)
+    return made

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tasks.runtime.outcome import Outcome, total
+from dataclasses import replace
+
+from tasks.imported_table import TablePath
+from tasks.measurements import star_tables
+from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.star_table import catalogues_of, make_star_table
 from tasks.survey_report import draw_surveys
 from tasks.ubercal import fit_surveys, lay_out
 from ztf_in2p3.products import Kind
@@ -14,34 +17,42 @@ from ztf_in2p3.store import Store
 
 
 @product_flow(
-    "ubercal", needs="aperture catalogues, or those of the PSF if the recipe says so,", after="catalogue (or psf)"
+    "ubercal",
+    needs="catalogues, by apertures or the PSF, or an imported table",
+    after="catalogue (or psf, or import-table)",
 )
 def ubercal(
     scope: Scope,
     store: Store,
     *,
+    table: TablePath | None = None,
+    columns: str = "auto",
     external: str | None = None,
     hats: str | None = None,
     recipe: SurveyRecipe = SurveyRecipe(),
 ) -> Outcome:
     """Fit the zero point of every quadrant of every exposure of a period, filter by filter, and its mean stars.
 
-    1. Find the catalogues of each filter, and gather their measurements, star by star.
+    1. Gather the measurements of each filter, star by star.
     2. Fit each filter: zero points, mean stars, repeatability, residual maps.
     3. Draw what was found, and lay out the mean stars for others.
 
     Parameters
     ----------
+    table
+        Measurements that another program made (file or folder, as for import-table), or a star table in the store, by
+        its recipe's digest or its address; if not given, those of the catalogues, or the only imported table of the
+        period.
+    columns
+        What the columns of a file are called, as for import-table.
     external
         Parquet file with mag and source_id, or mag, ra and dec, to compare with (mag_e to hold on to it); none if
         not given.
     hats
         Folder for the mean stars of each filter as a HATS catalogue; not written if not given.
     """
-    found = catalogues_of(store, scope.period, recipe.stars, **scope.which)
-    tables = total(
-        make_star_table(scope.period, filter, some, scope.camera, recipe.stars, store) for filter, some in found.items()
-    )
+    tables, measured = star_tables(scope, store, recipe.stars, table, columns)
+    recipe = replace(recipe, stars=measured)
 
     fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, store, external=external)
 

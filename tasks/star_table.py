@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
 from tasks.inputs.selection import frames
-from tasks.runtime.outcome import Outcome, SetAside, attempt
+from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.catalogue.foreign_table import scatter_foreign, sorted_partition
 from ztf_in2p3.catalogue.star_table import columns_of, may_hold, pixels_of_order, pixels_touched, star_table
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import (
-    NO_RECIPE,
     Built,
     Kind,
     ProductRef,
@@ -75,49 +71,20 @@ def make_partition(
 
 
 @product_task
-def import_table(
-    target: str, period: Period, filter: Filter, camera: Camera, recipe: StarTableRecipe, store: Store
-) -> Outcome:
-    """Take a table of measurements from elsewhere: a Parquet file, or a folder of them."""
-    paths = sorted(Path(target).rglob("*.parquet")) if Path(target).is_dir() else [Path(target)]
-    if not paths or not all(path.is_file() for path in paths):
-        raise MissingProduct(f"no Parquet file at {target}; expected a file, or a folder with some")
-    inputs = [as_input(path) for path in paths]
-    with TemporaryDirectory() as folder:
-        parts, cut = scatter_foreign(paths, camera, recipe, Path(folder))
-
-        def make(spool: Path, part: Path) -> Mapping[str, Value]:
-            table, counts = sorted_partition(part, recipe)
-            write_table(spool, table, {"filter": str(filter)})
-            return counts | (cut if part == parts[0] else {})  # cuts were made before the rows had a partition
-
-        return attempt(
-            parts,
-            lambda part: store.build(
-                star_table_ref(recipe, period, filter, part.stem), recipe, inputs, lambda spool: make(spool, part)
-            ),
-            name=lambda part: f"{target} {part.stem}",
-        )
-
-
-def as_input(path: Path) -> Built:
-    """A file that is no product of ours, by its content."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    ref = ProductRef(Kind.STAR_TABLE, NO_RECIPE, f"foreign/{path.name}", path.name)
-    return Built(ref, digest, path.stat().st_size)
-
-
-@product_task
 def make_index(target: ProductRef, partitions: Sequence[Built], recipe: StarTableRecipe, store: Store) -> Built:
     """List the partitions of a star table; the sums of their counts go into the manifest."""
 
     def make(spool: Path) -> Mapping[str, Value]:
-        rows = [_row(one) for one in partitions]
-        write_table(spool, pa.Table.from_pylist(rows, schema=schema_of(STAR_TABLE_INDEX)))
-        return _summed(partitions)
+        return write_index(spool, partitions)
 
     return store.build(target, recipe, partitions, make)
+
+
+def write_index(path: Path, partitions: Sequence[Built]) -> dict[str, Value]:
+    """The list of partitions of a star table; returns the sums of their counts."""
+    rows = [_row(one) for one in partitions]
+    write_table(path, pa.Table.from_pylist(rows, schema=schema_of(STAR_TABLE_INDEX)))
+    return _summed(partitions)
 
 
 def make_star_table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +14,10 @@ from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.fit.external import External
 from ztf_in2p3.fit.table import Anchors
-from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.products import (
     Built,
     ProductRef,
     Value,
-    exposure_of,
     filter_of,
     period_of,
     starflat_map_ref,
@@ -76,15 +73,6 @@ def read_measurements(partitions: Sequence[Built], store: Store) -> pa.Table:
     """A whole star table."""
     with opened(store, partitions) as paths:
         return pa.concat_tables(read_table(path) for path in paths).combine_chunks()
-
-
-def nights_of(catalogues: Mapping[Filter, Sequence[Built]]) -> dict[tuple[date, Filter], list[Built]]:
-    """The catalogues of each night and filter: a sequence."""
-    found: dict[tuple[date, Filter], list[Built]] = {}
-    for filter, some in catalogues.items():
-        for one in some:
-            found.setdefault((exposure_of(one.ref).night, filter), []).append(one)
-    return dict(sorted(found.items()))
 
 
 def fit_sequences(

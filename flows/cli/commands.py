@@ -16,7 +16,7 @@ FLOWS = {
     "nightly": "Reduce a night, and those before it that were missed or of which the archive has more by now.",
     "stars": "Turn the catalogues of a period, by apertures or the PSF, into one table of measurements a filter, "
     "for the fits.",
-    "foreign": "Take measurements of stars that another program made, so that our fits can read them.",
+    "import_table": "Take measurements of stars that another program made into the store, for starflat and ubercal.",
     "starflat": "Fit the response of the camera to each night's exposures of a period, filter by filter.",
     "psf": "Fit the PSF of every quadrant exposure of a period, and measure its stars with it.",
     "scene": "Measure the light curves of targets on their galaxies.",

@@ -37,7 +37,8 @@ def application(asked: str | None = None) -> App:
     )
     places = {name: (f"flows.cli.flow_command:{name}", about) for name, about in FLOWS.items()} | TOOLS
     for order, (name, (place, about)) in enumerate(places.items()):
-        app.command(place, name=name, help=None if name == asked else about, sort_key=order)
+        spellings = tuple(dict.fromkeys([name.replace("_", "-"), name]))
+        app.command(place, name=spellings, help=None if asked in spellings else about, sort_key=order)
     app.register_install_completion_command()
     return app
 

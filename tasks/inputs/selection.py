@@ -28,7 +28,7 @@ def frames(
     ccdids: Collection[int] | None = None,
     fields: Collection[int] | None = None,
     exposures: ExposureList | None = None,
-    recipe: str = NO_RECIPE,
+    recipe: str | None = NO_RECIPE,
 ) -> list[Built]:
     """What the store holds of some nights, exposure by exposure in order of time: the archive's files, or what a
     recipe (its digest) made of them; only of some filters, CCDs, fields, or of the exposures of an `ExposureList`."""

@@ -56,7 +56,9 @@ def show(name: str, subject: str, outcome: Outcome, store: Store | None, *, coun
                 get_run_logger().info("%s", line)
     title = f"{name} {subject}".strip()
     create_markdown_artifact(
-        summary_page(title, outcome, counted=counted), key=f"{name}-summary", description=f"{title}: {outcome}"
+        summary_page(title, outcome, counted=counted),
+        key=f"{name.replace('_', '-')}-summary",
+        description=f"{title}: {outcome}",
     )
 
 

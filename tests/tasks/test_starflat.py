@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.starflat import nights_of
 from tasks.starflat_report import called, draw, sketches
-from tests.tasks.shelf import NIGHT, Shelf, exposure
+from tests.tasks.shelf import NIGHT, Shelf
 from ztf_in2p3.camera import TINY
-from ztf_in2p3.identifiers import CcdExposure, Filter
-from ztf_in2p3.products import Kind, catalogue_ref, starflat_map_ref, starflat_ref, starflat_residuals_ref
+from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.products import Kind, starflat_map_ref, starflat_ref, starflat_residuals_ref
 from ztf_in2p3.recipes import SequenceRecipe, StarflatRecipe
 from ztf_in2p3.store.parquet import write_table
 from ztf_in2p3.tables import STARFLAT_MAP, schema_of
@@ -26,27 +25,6 @@ CATALOGUE = RECIPE.stars.catalogue
 @pytest.fixture
 def shelf(tmp_path):
     return Shelf(tmp_path)
-
-
-def test_a_sequence_is_a_night_and_filter(shelf):
-    later = date(2019, 4, 7)
-    made = {
-        (night, filter, k): shelf.put(
-            catalogue_ref(CATALOGUE, CcdExposure(exposure(k, filter=filter, night=night), 3)), CATALOGUE
-        )
-        for night, filter, k in (
-            (NIGHT, Filter.ZG, 1),
-            (NIGHT, Filter.ZG, 2),
-            (NIGHT, Filter.ZR, 3),
-            (later, Filter.ZG, 4),
-        )
-    }
-    of = {filter: [one for key, one in made.items() if key[1] == filter] for filter in (Filter.ZG, Filter.ZR)}
-    assert nights_of(of) == {
-        (NIGHT, Filter.ZG): [made[NIGHT, Filter.ZG, 1], made[NIGHT, Filter.ZG, 2]],
-        (NIGHT, Filter.ZR): [made[NIGHT, Filter.ZR, 3]],
-        (later, Filter.ZG): [made[later, Filter.ZG, 4]],
-    }
 
 
 def test_pictures_are_drawn_of_what_there_is(shelf):

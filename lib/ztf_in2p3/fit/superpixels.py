@@ -29,12 +29,21 @@ class Superpixels:
         return len(self.camera.quadrants), self.n, self.n
 
     def index(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike) -> NDArray[np.int32]:
-        """Cell of pixels inside the quadrants."""
+        """Cell of pixels inside the quadrants; of unknown ones, the first."""
         rows, columns = self.camera.shape
-        column = np.floor((np.asarray(x, float) + 0.5) * (self.n / columns))
-        row = np.floor((np.asarray(y, float) + 0.5) * (self.n / rows))
+        column = np.floor((np.nan_to_num(np.asarray(x, float)) + 0.5) * (self.n / columns))
+        row = np.floor((np.nan_to_num(np.asarray(y, float)) + 0.5) * (self.n / rows))
         row, column = (np.clip(k, 0, self.n - 1).astype(np.int32) for k in (row, column))
         return (np.asarray(rcid, np.int32) * self.n + row) * self.n + column
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What tells the cell of a measurement, besides its rcid; a quadrant that is one cell needs no pixels."""
+        return ("x", "y") if self.n > 1 else ()
+
+    def index_of_rows(self, rows: Mapping[str, NDArray]) -> NDArray[np.int32]:
+        """Cell of each row of a table."""
+        return self.index(rows["rcid"], rows["x"], rows["y"]) if self.n > 1 else rows["rcid"].astype(np.int32)
 
     def centres(self) -> tuple[Floats, Floats]:
         """Focal-plane position u, v of each cell's centre, pixels."""
@@ -57,10 +66,12 @@ class Superpixels:
 
 
 def on_camera(camera: Camera, columns: Mapping[str, NDArray]) -> dict[str, NDArray[np.bool_]]:
-    """Which measurements are on a quadrant that exists, and inside it."""
+    """Which measurements are on a quadrant that exists, and inside it as far as their pixels are known."""
     rows, width = camera.shape
-    x, y, rcid = columns["x"], columns["y"], columns["rcid"]
-    return {
-        "no such quadrant": (rcid >= 0) & (rcid < len(camera.quadrants)),
-        "outside its quadrant": (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= rows - 0.5),
-    }
+    rcid = columns["rcid"]
+    tests = {"no such quadrant": (rcid >= 0) & (rcid < len(camera.quadrants))}
+    if "x" in columns and "y" in columns:
+        x, y = columns["x"], columns["y"]
+        outside = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > rows - 0.5)  # false where they are unknown
+        tests["outside its quadrant"] = ~outside
+    return tests

@@ -23,8 +23,11 @@ from ztf_in2p3.fit.terms import Term
 Valid = Callable[[Columns], Mapping[str, NDArray[np.bool_]]]
 """From columns to a mask of good rows for each reason that makes one bad."""
 
-BASIC = ("star_id", "exposure", "rcid", "x", "y", "mag", "mag_e")
-"""Columns that every model reads."""
+BASIC = ("star_id", "exposure", "rcid", "mag", "mag_e")
+"""Columns that every model needs."""
+
+PIXELS = ("x", "y")
+"""Columns that are read where the source has them, and needed by the terms that say so."""
 
 CANONICAL = ("mag_e", "mag", "y", "x", "rcid", "exposure", "star_id")
 """Order of a star's rows, last key first: the same whatever order they come in."""
@@ -54,7 +57,12 @@ class Reading:
 
     @property
     def columns(self) -> list[str]:
+        """Columns without which the model cannot be fitted."""
         return list(dict.fromkeys([*BASIC, *(name for term in self.terms for name in term.columns)]))
+
+    def columns_of(self, source: Source) -> list[str]:
+        """Columns that are read of a source."""
+        return list(dict.fromkeys([*self.columns, *(name for name in PIXELS if name in source.column_names)]))
 
     @property
     def families(self) -> list[Family]:
@@ -94,8 +102,8 @@ def read_partitions(source: Source, reading: Reading, spool: Path | None) -> tup
     offsets, dropped, repeated = offsets_of(reading.families), Counter[str](), [0]
 
     def partitions() -> Iterator[Partition]:
-        for columns, rows in source.stars(reading.columns):
-            order = _canonical(columns, _good_rows(columns, reading.valid, dropped))
+        for columns, rows in source.stars(reading.columns_of(source)):
+            order = _canonical(columns, _good_rows(columns, reading, dropped))
             order, same, again = _without_copies(columns, order)
             _add(dropped, "the same row again", same)
             repeated[0] += again
@@ -130,13 +138,14 @@ def require(source: Source, names: Sequence[str]) -> None:
         )
 
 
-def _good_rows(part: Columns, valid: Valid | None, dropped: Counter[str]) -> NDArray[np.int64]:
+def _good_rows(part: Columns, reading: Reading, dropped: Counter[str]) -> NDArray[np.int64]:
     good = part["star_id"] >= 0
     _add(dropped, "no star", int((~good).sum()))
-    tests = {f"{name} not finite": np.isfinite(array) for name, array in part.items() if array.dtype.kind == "f"}
+    needed = {name: part[name] for name in reading.columns}
+    tests = {f"{name} not finite": np.isfinite(array) for name, array in needed.items() if array.dtype.kind == "f"}
     tests["no exposure"] = part["exposure"] >= 0  # -1: it was missing (`ztf_in2p3.fit.sources.as_array`)
     tests["mag_e negative"] = ~(part["mag_e"] < 0)
-    for reason, passed in (tests | dict(valid(part) if valid else {})).items():
+    for reason, passed in (tests | dict(reading.valid(part) if reading.valid else {})).items():
         _add(dropped, reason, int((good & ~passed).sum()))
         good &= passed
     return np.flatnonzero(good)
@@ -152,7 +161,7 @@ def _canonical(part: Columns, order: NDArray[np.int64]) -> NDArray[np.int64]:
     same_star = star[1:] == star[:-1]
     if np.all((star[1:] > star[:-1]) | (same_star & (exposure[1:] > exposure[:-1]))):
         return order
-    return order[np.lexsort([part[name][order] for name in CANONICAL])]
+    return order[np.lexsort([part[name][order] for name in CANONICAL if name in part])]
 
 
 def _without_copies(part: Columns, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, int]:
@@ -163,8 +172,10 @@ def _without_copies(part: Columns, order: NDArray[np.int64]) -> tuple[NDArray[np
         return order, 0, 0
     copy = again.copy()
     for name in ("rcid", "x", "y", "mag", "mag_e"):
-        values = part[name][order]
-        copy[1:] &= values[1:] == values[:-1]
+        if name in part:
+            values = part[name][order]
+            unknown = np.isnan(values[1:]) & np.isnan(values[:-1]) if values.dtype.kind == "f" else False
+            copy[1:] &= (values[1:] == values[:-1]) | unknown
     return order[~copy], int(copy.sum()), int((again & ~copy).sum())
 
 

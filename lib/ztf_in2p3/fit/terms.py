@@ -24,7 +24,7 @@ class Term:
     value: Callable[[Columns], NDArray] | None = None
     """What it is multiplied with; None: 1."""
     columns: tuple[str, ...] = ()
-    """Read besides star_id, exposure, rcid, x, y, mag and mag_e."""
+    """Needed besides star_id, exposure, rcid, mag and mag_e."""
 
 
 def exposure_term(exposures: NDArray, *, sigma: float | None = None, name: str = "zero_point") -> Term:
@@ -44,7 +44,7 @@ def night_term(nights: Floats) -> Term:
 def map_term(cells: Superpixels) -> Term:
     """A response in each cell of the focal plane."""
     family = Family("map", np.arange(cells.size), coarse=cells.coarse())
-    return Term(family, lambda rows: cells.index(rows["rcid"], rows["x"], rows["y"]))
+    return Term(family, cells.index_of_rows, columns=cells.columns)
 
 
 def gain_term(nights: Floats, n_quadrant: int) -> Term:
@@ -100,9 +100,9 @@ def colour_term(cells: Superpixels, centre: float) -> Term:
     family = Family(name, np.arange(size), valued=True, coarse=cells.coarse(), unit="mag / mag")
     return Term(
         family,
-        lambda rows: cells.index(rows["rcid"], rows["x"], rows["y"]),
+        cells.index_of_rows,
         lambda rows: rows["colour"].astype(float) - centre,
-        ("colour",),
+        (*cells.columns, "colour"),
     )
 
 

@@ -47,6 +47,8 @@ class Kind(StrEnum):
     """Measurements of one filter and period in one part of the sky, star by star."""
     STAR_INDEX = "starindex"
     """Which partitions a star table has."""
+    STAR_NAMES = "starnames"
+    """What an imported table calls the stars and exposures that were numbered."""
     STARFLAT = "starflat"
     """Parameters of the fit of a dithered sequence."""
     STARFLAT_MAP = "starflatmap"

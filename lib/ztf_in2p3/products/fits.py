@@ -12,13 +12,18 @@ from ztf_in2p3.products.names import period_name
 
 
 def star_table_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filter, partition: str) -> ProductRef:
-    """A partition: ``n<order>_<pixel>`` of the nested HEALPix scheme, or ``p<number>`` of a foreign table."""
+    """A partition: ``n<order>_<pixel>`` of the nested HEALPix scheme, or ``p<number>`` of an imported table."""
     return fitted_ref(Kind.STAR_TABLE, recipe, period, filter, partition, f"{partition}_stars.parquet")
 
 
 def star_index_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filter) -> ProductRef:
     """What the partitions of a filter and period are."""
     return fitted_ref(Kind.STAR_INDEX, recipe, period, filter, "index", "starindex.parquet")
+
+
+def star_names_ref(recipe: recipes.StarTableRecipe, period: Period, filter: Filter) -> ProductRef:
+    """What an imported table calls its stars and exposures."""
+    return fitted_ref(Kind.STAR_NAMES, recipe, period, filter, "names", "starnames.parquet")
 
 
 def starflat_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) -> ProductRef:

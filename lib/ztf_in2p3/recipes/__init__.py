@@ -29,7 +29,7 @@ from ztf_in2p3.recipes.photometry import CatalogueRecipe, PhotometryRecipe, Refe
 from ztf_in2p3.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
 from ztf_in2p3.recipes.report import DetectorRecipe, ReportRecipe
 from ztf_in2p3.recipes.scene import PsfRecipe, SceneRecipe
-from ztf_in2p3.recipes.star_table import ForeignColumns, StarTableRecipe
+from ztf_in2p3.recipes.star_table import ImportedColumns, StarTableRecipe
 from ztf_in2p3.recipes.starflat import SequenceRecipe, SequenceReportRecipe
 from ztf_in2p3.recipes.survey import SurveyRecipe
 from ztf_in2p3.recipes.text import canonical, digest, recipe_from
@@ -43,10 +43,10 @@ __all__ = [
     "DetectorRecipe",
     "FlatRecipe",
     "FocalPlaneRecipe",
-    "ForeignColumns",
     "FringeFitRecipe",
     "FringeRecipe",
     "GaiaColours",
+    "ImportedColumns",
     "LedFlatRecipe",
     "LightCurveRecipe",
     "LinearityRecipe",

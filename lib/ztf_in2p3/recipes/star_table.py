@@ -12,16 +12,18 @@ FINEST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignColumns:
-    """Names that a table from elsewhere gives to our columns; empty: it has none.
+class ImportedColumns:
+    """Names that an imported table gives to our columns, in any case; empty: it has none.
 
-    The defaults are those of ``starid ccdid qid x y mjd airmass colour mag emag``.
+    Stars, exposures or dates, quadrants, magnitudes and their errors must be there; what else is named here and is not
+    in the table counts as unknown.  The defaults are those of ``starid ccdid qid x y mjd airmass colour mag emag``;
+    `ztf_in2p3.catalogue.column_maps` has more.
     """
 
     star_id: str = "starid"
-    """Integers; which, does not matter."""
+    """Numbers or texts; empty: stars are told by their place."""
     exposure: str = ""
-    """Integers; if empty, measurements of one mjd (to a second) are of one exposure."""
+    """Numbers or texts; if empty, measurements of one mjd (to a second) are of one exposure."""
     rcid: str = ""
     """Readout channel, 0 to 63; if empty, from the next two."""
     ccd: str = "ccdid"
@@ -41,8 +43,15 @@ class ForeignColumns:
     dec: str = ""
     """Degrees."""
     g: str = ""
+    filter: str = ""
+    """Code (zr, r, ztfr) or number (1 to 3); empty: all measurements are of the filter that is asked for."""
+    flags: str = ""
+    bad_flags: int = 0
+    """Bits of the flags any of which makes a measurement unusable."""
     first_pixel: float = 0.0
     """What the table calls the centre of the first pixel: 0, or 1 as in FITS."""
+    match_arcsec: float = 1.0
+    """Where stars are told by their place: measurements nearer to each other than this are of one star."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +85,9 @@ class StarTableRecipe:
     """Digest of the recipe of starflats; the map nearest in time corrects the magnitudes.  Empty: none."""
     order: int = 5
     """HEALPix order of the partitions, nested: pixels of 1.8 degrees."""
-    foreign: ForeignColumns = ForeignColumns()
-    """Only of tables from elsewhere."""
-    foreign_rows: int = 4_000_000
+    imported: ImportedColumns | None = None
+    """Of a table that another program made, in place of our catalogues; None: of these."""
+    imported_rows: int = 4_000_000
     """Of a partition of such a table, about."""
     version: int = 1
 

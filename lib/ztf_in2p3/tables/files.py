@@ -168,10 +168,10 @@ def _pandas_column(series: Any) -> pa.Array:
 
 def _of_objects(values: list[Any]) -> pa.Array:
     """Objects as numbers if they all are; else as their texts."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, TypeError):
-        return pa.array([None if value is None else _text(value) for value in values], pa.string())
+    for kind in (None, pa.uint64()):
+        with suppress(pa.ArrowException, OverflowError, TypeError):
+            return pa.array(values, kind)
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
 
 
 def _text(value: Any) -> str:

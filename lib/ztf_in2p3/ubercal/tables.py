@@ -162,16 +162,22 @@ def external_levels(stars: Iterable[pa.Table]) -> dict[int, float]:
 def focal_plane_map(
     solved: Ubercal, source: Source, stars: Iterable[pa.Table], levels: dict[int, float], camera: Camera, cells: int
 ) -> pa.Table:
-    """Columns `FOCAL_PLANE`, from the measurements that were used; `stars` as `mean_stars` gives them."""
+    """Columns `FOCAL_PLANE`, from the measurements that were used and whose pixels are known.
+
+    `stars` as `mean_stars` gives them.
+    """
     grid = Superpixels(camera, cells)
+    if not {"x", "y"} <= set(source.column_names):
+        grid = Superpixels(camera, 1)
     count, sums = np.zeros(grid.size), np.zeros((4, grid.size))
-    for table, (part, columns) in zip(stars, beside(solved.fit.model, source, ["rcid", "x", "y"]), strict=True):
+    for table, (part, columns) in zip(stars, beside(solved.fit.model, source, ["rcid", *grid.columns]), strict=True):
         star = part.star_of_rows()
-        used = (part.kept > 0) & _constant(table)[star]
+        placed = np.all([np.isfinite(columns[name]) for name in grid.columns], axis=0)
+        used = (part.kept > 0) & _constant(table)[star] & placed
         r = residuals(part, solved.fit.vector).astype(float)
         level = np.array([levels.get(int(one), np.nan) for one in _column(table, "component")])
         off = r + (_column(table, "mag") - _column(table, "external") - level)[star]
-        at = grid.index(columns["rcid"], columns["x"], columns["y"])
+        at = grid.index_of_rows(columns)
         compared = used & np.isfinite(off)
         weights = (part.weight * used, np.where(used, part.weight * r, 0), part.weight * compared,
                    np.where(compared, part.weight * off, 0))  # fmt: skip

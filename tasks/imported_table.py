@@ -1,0 +1,169 @@
+"""Star tables that other programs made, taken into the store."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import pyarrow.parquet as pq
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from pydantic import BeforeValidator
+
+from tasks.runtime.outcome import Outcome, SetAside, attempt
+from tasks.runtime.parameters import Scope
+from tasks.runtime.policies import collect, launch, product_task
+from tasks.runtime.reading import file_as_input
+from tasks.runtime.settings import scratch
+from tasks.star_table import NO_CUTS, write_index
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.column_maps import COLUMN_MAPS
+from ztf_in2p3.catalogue.imported_file import columns_for, table_files
+from ztf_in2p3.catalogue.imported_table import Group, Scattered, Wanted, scatter, sorted_partition
+from ztf_in2p3.catalogue.numbering import names_table
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.products import Built, Kind, Value, filter_of, star_index_ref, star_names_ref, star_table_ref
+from ztf_in2p3.recipes import ImportedColumns, StarTableRecipe, recipe_from
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import write_table
+from ztf_in2p3.tables.files import arrow_of
+
+
+def as_path(table: Any) -> Any:
+    """A table in memory (pandas, astropy, Arrow) as a file, which is what travels to a worker; texts as they are."""
+    if isinstance(table, str) or table is None:
+        return table
+    if isinstance(table, Path):
+        return str(table)
+    folder = Path(tempfile.mkdtemp(prefix="ztf-table-", dir=scratch()))
+    pq.write_table(arrow_of(table), folder / "table.parquet")
+    return str(folder / "table.parquet")
+
+
+TablePath = Annotated[str, BeforeValidator(as_path)]
+"""A file or folder; in Python also a table in memory."""
+
+
+def with_columns(recipe: StarTableRecipe, table: str, columns: str) -> StarTableRecipe:
+    """The recipe with the map of an imported table's columns.
+
+    Parameters
+    ----------
+    columns
+        Name of a map, a TOML file, or ``auto``: the recipe's own if it has any, else guessed from the first file.
+
+    Raises
+    ------
+    BadData
+        There is no such table, or nothing fits its columns.
+    ValueError
+        There is no such map.
+    """
+    if columns in COLUMN_MAPS:
+        return replace(recipe, imported=COLUMN_MAPS[columns])
+    if columns != "auto":
+        path = Path(columns).expanduser()
+        if not path.is_file():
+            raise ValueError(
+                f"columns: {columns!r} is no map of columns; known: auto, {', '.join(COLUMN_MAPS)}, or a TOML file"
+            )
+        try:
+            return replace(recipe, imported=recipe_from(ImportedColumns, tomllib.loads(path.read_text())))
+        except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+            raise ValueError(f"columns: {path}: {error}") from None
+    if recipe.imported is not None:
+        return recipe
+    problems: list[str] = []
+    for path in table_files(Path(table).expanduser()):
+        try:
+            return replace(recipe, imported=columns_for(path))
+        except BadData as error:
+            problems.append(str(error))
+    raise BadData(problems[0])
+
+
+@product_task
+def import_measurements(
+    target: str, wanted: Wanted, camera: Camera, recipe: StarTableRecipe, store: Store
+) -> Outcome:  # fmt: skip
+    """Take an imported table: check, number, cut and sort its rows, star by star; list the partitions."""
+    paths = table_files(Path(target).expanduser())
+    with TemporaryDirectory(dir=scratch()) as folder:
+        scattered = scatter(paths, camera, recipe, wanted, Path(folder))
+        inputs = [file_as_input(str(path)) for path in paths if str(path) not in scattered.skipped]
+        made = Outcome(set_aside=[SetAside(path, f"BadData: {why}") for path, why in scattered.skipped.items()])
+        for group in scattered.parts:
+            made += _group(target, group, scattered, inputs, recipe, store)
+    return made
+
+
+def _group(
+    target: str, group: Group, scattered: Scattered, inputs: Sequence[Built], recipe: StarTableRecipe, store: Store
+) -> Outcome:
+    """The star table of one filter and night or period."""
+    filter, period = group
+    parts = scattered.parts[group]
+
+    def make(path: Path, part: Path) -> Mapping[str, Value]:
+        table, counts = sorted_partition(part, recipe)
+        write_table(path, table, {"filter": str(filter)})
+        return counts | (dict(scattered.counts[group]) if part == parts[0] else {"found": 0})
+
+    made = attempt(
+        parts,
+        lambda part: store.build(
+            star_table_ref(recipe, period, filter, part.stem), recipe, inputs, lambda path: make(path, part)
+        ),
+        name=lambda part: f"{target} {filter} {part.stem}",
+    )
+    if made.set_aside:
+        return made
+    partitions = made.of(Kind.STAR_TABLE)
+    index = star_index_ref(recipe, period, filter)
+    made += Outcome([store.build(index, recipe, partitions, lambda path: write_index(path, partitions))])
+    if scattered.names:
+        names = store.build(
+            star_names_ref(recipe, period, filter), recipe, inputs,
+            lambda path: write_table(path, names_table(scattered.names)),
+        )  # fmt: skip
+        made += Outcome([names])
+    return made
+
+
+def import_star_table(
+    table: str, columns: str, scope: Scope, recipe: StarTableRecipe, store: Store, *, by_night: bool = False
+) -> tuple[Outcome, StarTableRecipe]:
+    """The star tables of an imported table, one a filter and period or night; and the recipe by which they are kept."""
+    try:
+        recipe = with_columns(recipe, table, columns)
+    except BadData as error:
+        return Outcome(set_aside=[SetAside.because(table, error)]), recipe
+    wanted = Wanted(scope.period, tuple(scope.filters), by_night, tuple(scope.ccdids))
+    made = collect([launch(import_measurements, table, wanted, scope.camera, recipe, store)])
+    tell_rows(table, made)
+    return made, recipe
+
+
+def tell_rows(table: str, made: Outcome) -> None:
+    """Say in the log and among the artifacts how many rows were left out, and why."""
+    rows = []
+    for index in made.of(Kind.STAR_INDEX):
+        about = index.about
+        cut = {reason: n for reason, n in about.items() if reason not in (*NO_CUTS, "partitions") and n}
+        reasons = ", ".join(f"{reason} {n}" for reason, n in cut.items()) or "none"
+        get_run_logger().info(
+            "%s, %s: %s of %s measurements kept, of %s stars; left out: %s",
+            table, index.ref.label, about["kept"], about["found"], about["stars"], reasons,
+        )  # fmt: skip
+        period = index.ref.data_id.split("/")[0]
+        cells = (f"{filter_of(index.ref)} {period}", about["found"], about["kept"], about["stars"], reasons)
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    if rows:
+        head = ["| table | measurements | kept | stars | left out |", "|---|---|---|---|---|"]
+        text = "\n".join([f"# {Path(table).name}", "", *head, *rows])
+        create_markdown_artifact(text, key="imported-table", description=f"rows of {table}")
