@@ -110,7 +110,7 @@ def test_every_format_is_read_with_every_kind_of_star(measured, tmp_path, format
         "negative": pa.array(-5_853_498_713_190_525_696 + star),
         "text": pa.array([f"ZTF star {number:05d}" for number in star]),
     }
-    if format != "FITS":  # it has no unsigned numbers of 64 bits but through an offset
+    if format not in ("FITS", "VOTable"):  # these have no unsigned numbers of 64 bits
         kinds["unsigned"] = pa.array(2**63 + 12_345 + star.astype(np.uint64))
     for name, ids in kinds.items():
         path = tmp_path / f"{name}.table"
