@@ -72,8 +72,10 @@ command -v python
 if python -c 'import prefect' 2>/dev/null; then
   ztf --version
   ztf --help
-  if ztf calibrate --store store --period 20190405_20190405 >log 2>&1; then cat log; exit 1; fi  # an empty store
+  ztf calibrate --store store --period 20190405_20190405 >log 2>&1 || true  # of an empty store
   cat log
+  grep -q 'deployments: .*/site-packages/tasks/deployments' log
+  grep -q "Finished in state" log
 fi
 endef
 export WHEEL_CHECK
