@@ -28,6 +28,10 @@ FLOWS = {
 """Flows that are commands of the same name and parameters, each with the first line of its docstring."""
 
 TOOLS = {
+    "doctor": (
+        "flows.cli.doctor:doctor",
+        "Check archive, files, reference stars, store, server and cluster against what the reduction believes of them.",
+    ),
     "serve": ("flows.cli.serve:serve", "Run Prefect's server, a worker and all deployments, until interrupted."),
     "reference": ("flows.cli.reference:app", "Lay out tables of stars as reference catalogues."),
 }

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import getpass
 import importlib
 import importlib.util
 import logging
+import netrc
 import os
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import getproxies
 
 from prefect.exceptions import MissingContextError
@@ -82,7 +86,7 @@ def scratch() -> Path:
     return Path(os.environ.get("ZTF_SCRATCH", tempfile.gettempdir()))
 
 
-def archive_at(location: str) -> Archive:
+def archive_at(location: str, *, anonymous: bool = False) -> Archive:
     """The archive, with the account of ``IRSA_USER`` and ``IRSA_PASSWORD``, else of the netrc file, else with none.
 
     Proxies and their exceptions are those of the environment (``https_proxy``, ``no_proxy``), and so are certificates
@@ -90,16 +94,52 @@ def archive_at(location: str) -> Archive:
     """
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     location = place(location)
-    return open_archive(location, _credentials(location), proxies=getproxies(), ca_bundle=bundle or None)
+    credentials = None if anonymous else _credentials(location)
+    return open_archive(location, credentials, proxies=getproxies(), ca_bundle=bundle or None)
+
+
+def has_account(location: str) -> bool:
+    """Whether an account is given for an archive."""
+    return _credentials(place(location)) is not None
 
 
 def _credentials(location: str) -> Credentials | None:
     user, password = os.environ.get("IRSA_USER"), os.environ.get("IRSA_PASSWORD")
     if user and password:
         return Credentials(user, password)
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     host = urlsplit(location).hostname
-    return Credentials.from_netrc(netrc, host) if host and netrc.is_file() else None
+    return Credentials.from_netrc(path, host) if host and path.is_file() else None
+
+
+_SECRETS = (
+    "IRSA_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING",
+)  # fmt: skip
+
+
+def prefect_authorisation() -> dict[str, str]:
+    """Header by which a Prefect server that asks for one knows us."""
+    key, pair = os.environ.get("PREFECT_API_KEY"), os.environ.get("PREFECT_API_AUTH_STRING")
+    if key:
+        return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"} if pair else {}
+
+
+def private_words() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Passwords and keys, names of accounts, home folders: what a report for others must not hold."""
+    secrets = [os.environ.get(name, "") for name in _SECRETS]
+    users = [os.environ.get("IRSA_USER", ""), *(os.environ.get(name, "") for name in ("USER", "LOGNAME"))]
+    with suppress(OSError, KeyError):
+        users.append(getpass.getuser())
+    netrc_path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    with suppress(OSError, netrc.NetrcParseError):
+        for login, _, password in netrc.netrc(netrc_path).hosts.values():
+            users.append(login or "")
+            secrets.append(password or "")
+    secrets += [quote(secret, safe="") for secret in secrets]
+    homes = (str(Path.home()), os.path.realpath(Path.home()))
+    return tuple(filter(None, secrets)), tuple(user for user in users if len(user) > 2), homes
 
 
 def store_at(url: str) -> Store:

@@ -56,31 +56,32 @@ def detrend(science: RawFile, bias: RawFile, flat: RawFile, qid: int, level: flo
     return Detrended(qid, data, response, raw >= 65_000)
 
 
-def gain(images: list[Detrended], read_noise_adu: dict[int, float], gains: dict[int, float], level: float) -> Result:
-    """Gain by the photons of the sky: its level over the variance that the read noise leaves over.
+def photon_gain(image: Detrended, read_noise: float, gain: float, level: float) -> float:
+    """Gain by the photons of the sky, e-/ADU: its level over the variance that the read noise leaves over.
 
     Variance by the differences of rows, which the pocket of the serial register does not touch; it holds read noise
     of science and bias frame, and the photons of the flat frame.
 
     Parameters
     ----------
-    read_noise_adu, gains
-        Of each qid: measured on the bias frame, ADU; by the header, e-/ADU.
+    read_noise
+        Measured on the bias frame, ADU.
+    gain
+        By the header, e-/ADU: for the small noise of the flat.
     level
         Of the flat, ADU.
     """
-    found, wrong = [], False
-    for image in images:
-        sky = float(np.nanmedian(image.data[::2, ::2]))
-        response = float(np.median(image.response[::4, ::4]))
-        reading = 2 * (read_noise_adu[image.qid] / response) ** 2
-        flat_noise = sky**2 / (level * response * gains[image.qid])
-        light = row_noise(image.data) ** 2 - reading - flat_noise
-        number = sky / response / light if light > 0 else np.inf
-        found.append(number)
-        wrong |= not abs(number / gains[image.qid] - 1) <= GAIN_TOLERANCE
-    text = ", ".join(f"{number:.2f}" for number in found) + " e-/ADU by the sky's photons"
-    nominal = ", ".join(f"{gains[image.qid]:.2f}" for image in images)
-    expected = f"GAIN {nominal} within {GAIN_TOLERANCE:.0%}"
+    sky = float(np.nanmedian(image.data[::2, ::2]))
+    response = float(np.median(image.response[::4, ::4]))
+    reading = 2 * (read_noise / response) ** 2
+    light = row_noise(image.data) ** 2 - reading - sky**2 / (level * response * gain)
+    return sky / response / light if light > 0 else np.inf
+
+
+def gain(found: dict[int, float], expected: dict[int, float]) -> Result:
+    """Gains by the photons of the sky beside those of the header, by qid, e-/ADU."""
+    text = ", ".join(f"{number:.2f}" for number in found.values()) + " e-/ADU by the sky's photons"
+    words = f"GAIN {', '.join(f'{expected[qid]:.2f}' for qid in found)} within {GAIN_TOLERANCE:.0%}"
     remedy = "GAIN is e-/ADU: look whether the header means it otherwise; a sky with clouds or galaxies is noisy too"
-    return differs(text, expected, remedy) if wrong else ok(text, expected)
+    wrong = any(not abs(number / expected[qid] - 1) <= GAIN_TOLERANCE for qid, number in found.items())
+    return differs(text, words, remedy) if wrong else ok(text, words)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from astropy.io import fits
@@ -81,6 +82,9 @@ class Check(Generic[T]):
     run: Callable[[T], Result]
     needs: tuple[str, ...] = ()
     """Names of earlier checks of the same group, without which this one means nothing."""
+    expected: str = ""
+    remedy: str = ""
+    """For the finding if the check breaks."""
 
 
 class Examination:
@@ -123,12 +127,19 @@ class Examination:
         return result
 
     def run_all(
-        self, group: str, checks: Sequence[Check[T]], subject: T, *, needs: Sequence[tuple[str, str]] = ()
+        self, group: str, checks: Sequence[Check[Any]], subject: Any, *, needs: Sequence[tuple[str, str]] = ()
     ) -> None:
-        """Do all checks of one subject."""
+        """Do all checks of one subject; None stands for one that is not there, which `needs` must say."""
         for check in checks:
             wanted = [*needs, *((group, name) for name in check.needs)]
-            self.run(group, check.name, lambda check=check: check.run(subject), needs=wanted)  # type: ignore[misc]
+            self.run(
+                group,
+                check.name,
+                partial(check.run, subject),
+                needs=wanted,
+                expected=check.expected,
+                remedy=check.remedy,
+            )
 
     def skip_all(self, group: str, checks: Sequence[Check[Any]], why: str) -> None:
         """Write down that the subject of some checks is not there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -53,6 +54,33 @@ class Redaction:
         if isinstance(value, (list, tuple)):
             return [self.everywhere(item) for item in value]
         return value
+
+
+_WIDTHS = (7, 20, 34, 34)
+"""Columns of the table: status, check, found, expected; with the spaces between them 98 characters."""
+
+
+def table_lines(finding: Finding) -> list[str]:
+    """A finding as lines of a table of at most 100 columns: status, check, found, expected; below, what to do."""
+    found, expected, room = finding.found, finding.expected, _WIDTHS[3]
+    widths: tuple[int, ...] = _WIDTHS
+    if finding.status in ("OK", "SKIPPED"):
+        if len(found) > _WIDTHS[2] or finding.status == "SKIPPED":
+            widths, expected = (*_WIDTHS[:2], _WIDTHS[2] + room + 1), ""
+        else:
+            expected = textwrap.shorten(expected, room, placeholder=" ...")
+    cells = (str(finding.status), finding.check, found, expected)
+    columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, widths, strict=False)]
+    lines = []
+    for number in range(max(map(len, columns))):
+        parts = [column[number] if number < len(column) else "" for column in columns]
+        lines.append(" ".join(f"{part:{width}}" for part, width in zip(parts, widths, strict=False)).rstrip())
+    if finding.remedy:
+        lines += textwrap.wrap(f"-> {finding.remedy}", 90, initial_indent=" " * 8, subsequent_indent=" " * 11)
+    return lines
+
+
+TITLES = " ".join(f"{title:{width}}" for title, width in zip(("", "check", "found", "expected"), _WIDTHS, strict=True))
 
 
 def as_json(examination: Examination, about: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]:

@@ -133,10 +133,10 @@ def place(science: ScienceHeaders) -> Result:
 
 
 _VALUES = ("keywords", "keyword types", "keyword values")
-CHECKS = (
-    Check[ScienceHeaders]("keywords", lambda science: present(science.named, SCIENCE)),
-    Check[ScienceHeaders]("keyword types", lambda science: types(science.named, SCIENCE)),
-    Check[ScienceHeaders]("keyword values", lambda science: values(science.named, SCIENCE)),
+CHECKS: tuple[Check[ScienceHeaders], ...] = (
+    Check("keywords", lambda science: present(science.named, SCIENCE)),
+    Check("keyword types", lambda science: types(science.named, SCIENCE)),
+    Check("keyword values", lambda science: values(science.named, SCIENCE)),
     Check("size", sizes),
     Check("identity", identity),
     Check("date", date, _VALUES),

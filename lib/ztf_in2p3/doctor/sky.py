@@ -29,7 +29,8 @@ _THRESHOLD = 8.0
 """Noise of a pixel."""
 _BIN = 3.0
 """Pixels of the search for an offset."""
-_FEWEST = 5
+FEWEST = 5
+"""Stars and sources that make a match."""
 _SEND = "send us the JSON report before reducing"
 
 
@@ -99,7 +100,7 @@ class Match:
         count, shift, there = tried[best]
         second = max(tried[name][0] for name in tried if name != best)
         nothing = np.zeros(0)
-        if count < max(_FEWEST, 0.2 * n_star) or count < 1.5 * second:
+        if count < max(FEWEST, 0.2 * n_star) or count < 1.5 * second:
             return cls(qid, n_star, 0, "", (np.nan, np.nan), np.nan, np.nan, magzp, nothing, nothing)
         distance, index = cKDTree(there).query(place + shift, distance_upper_bound=2 * _BIN)
         near = np.isfinite(distance)
@@ -111,7 +112,7 @@ class Match:
         used = stars.isolated[near] & (stars.g_mag[near] > 13.5)
         source = index[near]
         zero = magnitude[near] + 2.5 * np.log10(np.maximum(sources.flux[source], 1e-3))
-        zero_point = float(np.nanmedian(zero[used] if used.sum() >= _FEWEST else zero))
+        zero_point = float(np.nanmedian(zero[used] if used.sum() >= FEWEST else zero))
         return cls(
             qid, n_star, int(near.sum()), best, (float(dx), float(dy)), float(scatter), zero_point, magzp,
             sources.x[source], sources.y[source],

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
 from ztf_in2p3.store.backends import Files
 
 _NAME, _FOLDER = "files/hello.bin", "files"
 _CONTENT = bytes(range(256)) * 40
 _MORE = b"another content"
+_REPLACED = "two runs at a time may replace each other's files, each whole; an S3 server with If-None-Match prevents it"
+_REMEDY = "see that the folder or bucket exists and that its owner lets you do this"
 
 
-class ScratchStore:
-    """A scratch place, and the way to write a file there only if it does not exist.
-
-    Parameters
-    ----------
-    files
-        Rooted in the scratch folder, which holds nothing.
-    create
-        Writes a file unless it exists; False if it did.
-    """
-
-    def __init__(self, files: Files, create: Callable[[str, bytes], bool]) -> None:
-        self.files = files
-        self.create = create
-
-
-def write(scratch: ScratchStore) -> Result:
-    scratch.files.write(_NAME, _CONTENT)
+def write(scratch: Files) -> Result:
+    scratch.write(_NAME, _CONTENT)
     return ok(f"{len(_CONTENT)} bytes", "a file written whole")
 
 
-def listing(scratch: ScratchStore) -> Result:
-    found = {path: stat.size for path, stat in scratch.files.list(_FOLDER).items()}
+def listing(scratch: Files) -> Result:
+    found = {path: stat.size for path, stat in scratch.list(_FOLDER).items()}
     expected = f"{_NAME} of {len(_CONTENT)} bytes"
     if found != {_NAME: len(_CONTENT)}:
         text = ", ".join(f"{path} of {size} bytes" for path, size in found.items()) or "nothing"
@@ -42,8 +26,8 @@ def listing(scratch: ScratchStore) -> Result:
     return ok(expected, expected)
 
 
-def read_back(scratch: ScratchStore) -> Result:
-    found = scratch.files.read(_NAME)
+def read_back(scratch: Files) -> Result:
+    found = scratch.read(_NAME)
     expected = "the same bytes"
     if found != _CONTENT:
         text = "nothing" if found is None else f"{len(found)} bytes, others than those written"
@@ -51,33 +35,44 @@ def read_back(scratch: ScratchStore) -> Result:
     return ok(expected, expected)
 
 
-def conditional_write(scratch: ScratchStore) -> Result:
+def conditional_write(scratch: Files) -> Result:
     """A write that must not replace a file: refused, and the file as it was."""
     expected = "a write that is refused because the file exists"
-    fresh, again = scratch.create(f"{_FOLDER}/once.bin", _CONTENT), scratch.create(f"{_FOLDER}/once.bin", _MORE)
-    kept = scratch.files.read(f"{_FOLDER}/once.bin")
-    remedy = (
-        "two runs at a time may overwrite each other's files; each is still whole. An S3 server with If-None-Match "
-    )
+    try:
+        fresh, again = scratch.create(f"{_FOLDER}/once.bin", _CONTENT), scratch.create(f"{_FOLDER}/once.bin", _MORE)
+    except OSError as error:
+        return differs(f"conditional writes are not served: {error}", expected, _REPLACED)
+    kept = scratch.read(f"{_FOLDER}/once.bin")
     if not fresh or again or kept != _CONTENT:
-        return differs("an existing file was overwritten", expected, remedy)
+        return differs("an existing file was overwritten", expected, _REPLACED)
     return ok("refused, as it should be", expected)
 
 
-def remove(scratch: ScratchStore) -> Result:
+def remove(scratch: Files) -> Result:
     """Everything in the scratch folder is removed."""
-    for path in scratch.files.list(_FOLDER):
-        scratch.files.remove(path)
-    left = list(scratch.files.list(_FOLDER))
+    clear(scratch)
+    left = list(scratch.list(_FOLDER))
     if left:
         return failed(f"{', '.join(left)} is still there", "nothing left", "allow removal; delete the scratch folder")
     return ok("nothing left", "nothing left")
 
 
-CHECKS = (
-    Check("write", write),
-    Check("list", listing, ("write",)),
-    Check("read back", read_back, ("write",)),
-    Check("conditional write", conditional_write, ("write",)),
-    Check("remove", remove, ("write",)),
+CHECKS: tuple[Check[Files], ...] = (
+    Check("write", write, (), "a file written whole", _REMEDY),
+    Check("list", listing, ("write",), "the file listed", _REMEDY),
+    Check("read back", read_back, ("write",), "the same bytes", _REMEDY),
+    Check("conditional write", conditional_write, ("write",), "a write that is refused", _REMEDY),
+    Check("remove", remove, ("write",), "nothing left", _REMEDY),
 )
+
+
+def place_for_all(scratch: Files) -> str:
+    """Write a file that workers elsewhere are to find; returns its path."""
+    scratch.write(_NAME, _CONTENT)
+    return _NAME
+
+
+def clear(scratch: Files) -> None:
+    """Remove what is in a scratch place."""
+    for path in scratch.list(_FOLDER):
+        scratch.remove(path)

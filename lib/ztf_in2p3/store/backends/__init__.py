@@ -44,6 +44,9 @@ class Files(Protocol):
     def write(self, path: str, content: bytes) -> None:
         """Replace a small file."""
 
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a small file unless it exists, decided by the place itself; False if it does."""
+
     def spool(self) -> AbstractContextManager[Path]:
         """A fresh local directory, from which publishing is cheap; removed at the end."""
 

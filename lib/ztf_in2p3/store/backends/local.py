@@ -61,6 +61,17 @@ class LocalFiles:
             file.write_bytes(content)
             self.publish(file, path)
 
+    def create(self, path: str, content: bytes) -> bool:
+        with self._own_folder() as folder, _told():
+            file, target = folder / "content", self.root / path
+            file.write_bytes(content)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.hardlink_to(file)
+            except FileExistsError:
+                return False
+        return True
+
     @contextmanager
     def spool(self) -> Iterator[Path]:
         self._clear_what_killed_processes_left()

@@ -40,6 +40,7 @@ CLIENT: Mapping[str, Any] = {
 """Seconds, and tries below those that s3fs makes itself."""
 
 _PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT}
+_PRECONDITION_FAILED = 412
 _DIGEST = "sha256"
 """Name of the metadata that tells our object from one that another writer put in its place."""
 
@@ -106,6 +107,16 @@ class S3Files:
     def write(self, path: str, content: bytes) -> None:
         with self._told(path):
             self._s3.pipe_file(self._name(path), content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        with self._told(path):
+            try:
+                self._s3.call_s3("put_object", Bucket=self.bucket, Key=self._key(path), Body=content, IfNoneMatch="*")
+            except OSError as error:
+                if _http_status(error) == _PRECONDITION_FAILED:
+                    return False
+                raise
+        return True
 
     @contextmanager
     def spool(self) -> Iterator[Path]:

@@ -1,0 +1,108 @@
+"""``ztf doctor``: the first real night, checked step by step."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from flows.cli.server import SERVED_PORT, ServerFailed, server
+from tasks import doctor as examinations
+from tasks.runtime.parameters import require_one, scope_of
+from tasks.runtime.settings import cluster as named_cluster
+from ztf_in2p3.archive import IRSA_ADDRESS
+from ztf_in2p3.archive.reference import GAIA_ADDRESS
+from ztf_in2p3.doctor import Examination, Finding, Status
+from ztf_in2p3.doctor.report import TITLES, table_lines, troubles
+
+_COLOURS = {Status.OK: "32", Status.DIFFERS: "33", Status.FAIL: "31", Status.SKIPPED: "2"}
+
+
+def doctor(
+    night: str,
+    store: str,
+    *,
+    archive: str = IRSA_ADDRESS,
+    reference: str = GAIA_ADDRESS,
+    camera: str = "ztf",
+    cluster: str | None = None,
+    ccd: int | None = None,
+    filter: str | None = None,
+    json: Path | None = None,
+) -> int:
+    """Check archive, files, reference stars, store, server and cluster against what the reduction believes of them.
+
+    It does the smallest real thing of each kind, changes nothing but a scratch folder of the store, and ends with 0
+    if all is OK, with 1 otherwise.
+
+    Parameters
+    ----------
+    night
+        A night on which the telescope was open, 20190405.
+    store
+        Folder or s3://bucket/prefix that is to receive products; a scratch folder in it is written, read and removed.
+    archive
+        Address of the archive, or a folder in its layout.
+    reference
+        HATS catalogue with Gaia's columns: a folder or an s3:// address.
+    camera
+        ztf, or tiny for simulated nights.
+    cluster
+        Address of a Dask scheduler; if not given that of ZTF_CLUSTER, if there is one.
+    ccd
+        CCD to look at, 1 to 16; the first that has a bias, a flat and a science frame if not given.
+    filter
+        zg, zr or zi; the first that has a flat and a science frame if not given.
+    json
+        File for a report that can be sent to the authors: it holds no passwords, accounts or home folders.
+    """
+    scope = scope_of(require_one(night), camera, None if ccd is None else [ccd], None if filter is None else [filter])
+    exam = Examination(_Table())
+    examinations.examine_installation(exam)
+    examinations.examine_night(exam, scope.period, archive, reference, scope.camera, ccdid=ccd, filter_=filter)
+    examinations.examine_store(exam, store)
+    _examine_server(exam)
+    examinations.examine_cluster(exam, cluster or named_cluster(), store)
+    _finish(exam)
+    if json is not None:
+        asked = {"night": night, "store": store, "archive": archive, "reference": reference, "camera": camera}
+        examinations.write_report(exam, json, asked)
+        sys.stdout.write(f"report: {json}\n")
+    return 0 if exam.all_ok else 1
+
+
+def _examine_server(exam: Examination) -> None:
+    given = os.environ.get("PREFECT_API_URL")
+    try:
+        with server() as api:
+            started = not given and f":{SERVED_PORT}/" not in api
+            examinations.examine_server(exam, api, started=started)
+    except ServerFailed as error:
+        examinations.note_no_server(exam, error)
+
+
+def _finish(exam: Examination) -> None:
+    counts = ", ".join(f"{number} {status}" for status, number in exam.counts.items() if number)
+    sys.stdout.write(f"\n{counts}\n")
+    for name in troubles(exam.findings):
+        sys.stdout.write(f"  {name}\n")
+
+
+class _Table:
+    """Writes findings as they come, group by group; coloured on a terminal."""
+
+    def __init__(self) -> None:
+        self._group = ""
+        self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, finding: Finding) -> None:
+        if not self._group:
+            sys.stdout.write(f"{TITLES.rstrip()}\n")
+        if finding.group != self._group:
+            sys.stdout.write(f"\n{finding.group}\n")
+            self._group = finding.group
+        first, *more = table_lines(finding)
+        if self._coloured:
+            first = f"\033[{_COLOURS[finding.status]}m{first[:7]}\033[0m{first[7:]}"
+        sys.stdout.write("\n".join([first, *more]) + "\n")
+        sys.stdout.flush()

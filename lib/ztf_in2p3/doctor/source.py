@@ -1,0 +1,124 @@
+"""Where the files of a first night come from, as they come: unchecked, so that a strange one can be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from astropy.io import fits
+
+from ztf_in2p3.archive import Irsa, LocalTree
+from ztf_in2p3.archive.check import first_image
+from ztf_in2p3.archive.header import BLOCK, read_until_end
+from ztf_in2p3.archive.irsa import DATA_PATH, SEARCH_PATH
+from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.metadata import spans
+from ztf_in2p3.archive.spool import whole_or_absent
+from ztf_in2p3.doctor.findings import Result, ok, skipped
+from ztf_in2p3.doctor.table import Table
+from ztf_in2p3.errors import PipelineError
+from ztf_in2p3.identifiers import CcdExposure, ImageType
+from ztf_in2p3.periods import Period
+
+
+class Source(Protocol):
+    """An archive, or a folder in its layout."""
+
+    has_tables: bool
+
+    def log_in(self) -> Result: ...
+
+    def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table: ...
+
+    def listed(self, night: Period) -> list[CcdExposure]: ...
+
+    def fetch(self, file: ArchiveFile, folder: Path) -> Path: ...
+
+    def header(self, file: ArchiveFile) -> fits.Header: ...
+
+
+class WebSource:
+    """The archive behind a web address.
+
+    Parameters
+    ----------
+    irsa
+        With credentials, if there are any.
+    anonymous
+        The same without, for when the login fails.
+    """
+
+    has_tables = True
+
+    def __init__(self, irsa: Irsa, anonymous: Irsa | None = None) -> None:
+        self._irsa = irsa
+        self._anonymous = anonymous
+
+    def log_in(self) -> Result:
+        if self._anonymous is None:
+            return skipped("no account given: only what is public is seen")
+        try:
+            self._irsa.log_in()
+        except PipelineError:
+            self._irsa = self._anonymous
+            raise
+        return ok("a session was opened; a wrong password shows only where private files are missing")
+
+    def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table:
+        """All columns of the rows of a night, or of one CCD exposure."""
+        (where,) = spans(night)
+        if ccd is not None:
+            where = [*where, f"ccdid={ccd.ccdid}", f"filefracday={ccd.exposure.filefracday}"]
+        text = self._irsa.read(f"{SEARCH_PATH}/{kind}", b"".join, {"WHERE": " AND ".join(where), "ct": "csv"})
+        return Table.parse(kind, text.decode("utf-8", "replace"))
+
+    def listed(self, night: Period) -> list[CcdExposure]:
+        return self.table("raw", night).ccd_exposures(night)
+
+    def fetch(self, file: ArchiveFile, folder: Path) -> Path:
+        path = folder / Path(file.path).name
+
+        def save(chunks: Iterator[bytes]) -> None:
+            with whole_or_absent(path) as part, part.open("wb") as out:
+                out.writelines(chunks)
+
+        self._irsa.read(f"{DATA_PATH}/{file.path}", save)
+        return path
+
+    def header(self, file: ArchiveFile) -> fits.Header:
+        """Of a science image; its pixels are not transferred."""
+        return self._irsa.read(f"{DATA_PATH}/{file.path}", lambda chunks: read_until_end(_blocks(chunks), str(file)))
+
+
+class TreeSource:
+    """A folder in the archive's layout; its files are looked at where they are."""
+
+    has_tables = False
+
+    def __init__(self, tree: LocalTree) -> None:
+        self._tree = tree
+
+    def log_in(self) -> Result:
+        return skipped("a folder wants no login")
+
+    def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table:
+        raise ValueError("a folder has no tables")
+
+    def listed(self, night: Period) -> list[CcdExposure]:
+        kinds = (ImageType.BIAS, ImageType.FLAT, ImageType.OBJECT)
+        return sorted(ccd for kind in kinds for ccd in self._tree.raws(night, kind))
+
+    def fetch(self, file: ArchiveFile, folder: Path) -> Path:
+        return self._tree.path_of(file)
+
+    def header(self, file: ArchiveFile) -> fits.Header:
+        with fits.open(self._tree.path_of(file), memmap=False) as hdus:
+            return hdus[first_image(hdus) or 0].header.copy()
+
+
+def _blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, a FITS block at a time."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), BLOCK):
+            yield chunk[start : start + BLOCK]
