@@ -26,7 +26,8 @@ from ztf_in2p3.products import Kind
 
 BIAS, FLAT, SCIENCE = "bias frame", "flat frame", "science frame"
 ARCHIVE, HEADERS, MASK, STARS, SKY = "archive", "science headers", "mask", "reference stars", "stars on the image"
-MOST_PARTITIONS = 4
+MOST_PARTITIONS = 16
+"""Fetched around a CCD: of Gaia's public copy one to four touch it."""
 _RIM_ARCSEC = 30.0
 _PATH = "the file is listed: try again later, or see in a browser what the archive says"
 
@@ -200,34 +201,42 @@ class NightExamination:
         """Detrend quadrant by quadrant, measure the gain, lay the stars on."""
         gains: dict[int, float] = {}
         nominal: dict[int, float] = {}
+        sources: dict[int, sky.Sources] = {}
 
         def detrend() -> Result:
             raw, bias, flat = (self.frames[group].file for group in (SCIENCE, BIAS, FLAT))
             level = detrended.flat_level(bias, flat)
-            assert ccd is not None
-            for qid in sorted(self.headers):
+            for qid, header in sorted(self.headers.items()):
                 image = detrended.detrend(raw, bias, flat, qid, level)
-                nominal[qid] = float(raw.hdus[qid].header.get("GAIN", self.camera.gain))
+                nominal[qid] = sky.number_of(raw.hdus[qid].header, "GAIN", self.camera.gain)
                 noise = self.measured[BIAS].quadrants[qid - 1].noise
                 gains[qid] = detrended.photon_gain(image, noise, nominal[qid], level)
+                sources[qid] = sky.find_sources(image.data, sky.number_of(header, "SEEING", 2.2))
                 self.image = self.image or image
-                if stars is not None and self.exam.is_ok(HEADERS, "astrometry"):
-                    match = sky.Match.measure(qid, image.data, self.headers[qid], stars, ccd.exposure.filter)
-                    self.matches.append(match)
             return ok("bias and flat frame taken out of the science frame")
+
+        def match() -> Result:
+            assert ccd is not None
+            for qid, found in sources.items():
+                band = ccd.exposure.filter
+                laid = sky.Match.measure(qid, found, self.camera.shape, self.headers[qid], stars, band)
+                self.matches.append(laid)
+            n = sum(len(found.x) for found in sources.values())
+            return ok(f"{n} sources, {sum(one.n_star for one in self.matches)} reference stars")
 
         pixels = [(group, "pixels") for group in (BIAS, FLAT, SCIENCE)]
         self.exam.run(SKY, "detrend", detrend, needs=[*pixels, (FLAT, "level"), (HEADERS, "fetch")])
-        amplifiers = [(SCIENCE, "amplifier keywords"), (SCIENCE, "amplifier types"), (SCIENCE, "amplifier values")]
+        amplifiers = [(SCIENCE, f"amplifier {name}") for name in ("keywords", "types", "values")]
         self.exam.run(
             SKY,
             "gain",
             lambda: detrended.gain(gains, nominal),
-            needs=[(SKY, "detrend"), (BIAS, "level"), (SCIENCE, "level"), *amplifiers],
+            needs=[(SKY, "detrend"), (BIAS, "level"), (BIAS, "read noise"), (SCIENCE, "level"), *amplifiers],
         )
-        known = [match for match in self.matches if match.n_star >= sky.FEWEST]
         needs = [(SKY, "detrend"), (HEADERS, "astrometry"), *((STARS, name) for name in ("partition", "positions"))]
-        self.exam.run_all(SKY, sky.CHECKS, known, needs=needs)
+        self.exam.run(SKY, "match", match, needs=needs)
+        known = [match for match in self.matches if match.n_star >= sky.FEWEST]
+        self.exam.run_all(SKY, sky.CHECKS, known, needs=[(SKY, "match")])
 
     def examine_mask(self, ccd: CcdExposure | None) -> None:
         """Fetch the mask of one quadrant and check it beside the image."""
@@ -255,7 +264,8 @@ class NightExamination:
             nothing = np.zeros(0)
             image = self.image if self.image is not None and self.image.qid == qid else None
             x, y = (match.x, match.y) if match else (nothing, nothing)
-            full, response = (image.full, image.response) if image else (None, None)
+            turn = match.orientation if match else "as stored"
+            full, response = (sky.turned(p, turn) for p in (image.full, image.response)) if image else (None, None)
             subject = mask.MaskImage(found[0], found[1], self.camera.shape, x, y, full, response)
         self.exam.run_all(MASK, mask.CHECKS, subject, needs=[(MASK, "fetch")])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ztf_in2p3.catalogue.stars import Stars, reference_stars, wcs_of
-from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
+from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok, skipped
 from ztf_in2p3.identifiers import Filter
 
 BAND = {Filter.ZG: (-0.05, 0.55), Filter.ZR: (0.05, -0.10), Filter.ZI: (0.15, -0.40)}
@@ -22,7 +22,7 @@ MAX_OFFSET, MAX_SCATTER = 1.0, 0.4
 """Pixels."""
 MAX_ZERO_POINT = 0.35
 """Magnitudes: flat of one lamp, band of a table, aperture without correction."""
-_BRIGHTEST = 300
+_BRIGHTEST, _MOST_SOURCES = 300, 3000
 _FLIPS = {"as stored": (False, False), "columns reversed": (True, False), "rows reversed": (False, True),
           "columns and rows reversed": (True, True)}  # fmt: skip
 _THRESHOLD = 8.0
@@ -56,41 +56,40 @@ class Match:
     offset: tuple[float, float]
     """Median of source - star, pixels."""
     scatter: float
-    """Of one coordinate, standard deviation, pixels."""
+    """Of the coordinate that scatters more, standard deviation, pixels."""
     zero_point: float
     """Median of (magnitude of the star + 2.5 log10 flux), and of its header."""
     magzp: float
     x: NDArray[np.float64]
     y: NDArray[np.float64]
-    """Places of the sources that match, pixels of the image as stored."""
+    """Places of the sources that match, pixels of the WCS."""
 
     @classmethod
     def measure(
-        cls, qid: int, data: NDArray[np.float32], header: fits.Header, table: pa.Table, filter_: Filter
+        cls, qid: int, sources: Sources, shape: tuple[int, int], header: fits.Header, table: pa.Table, filter_: Filter
     ) -> Self:
-        """Find sources and lay the reference stars on them.
+        """Lay the reference stars on the sources of an image.
 
         Parameters
         ----------
-        data : (row, column), ADU
-            NaN where there are no data.
+        shape
+            Rows and columns of the image.
+        header
+            Science header of the quadrant.
         table
             Columns of `ztf_in2p3.tables.REFERENCE`.
         """
-        shape = data.shape
-        mjd = float(header["OBSMJD"])
-        years = 2000 + (mjd - 51544.5) / 365.25 - 2016
+        years = 2000 + (float(header["OBSMJD"]) - 51544.5) / 365.25 - 2016
         stars = reference_stars(table, wcs_of(header, f"q{qid}"), shape, years=years, isolation_arcsec=8.0)
         stars = stars.take(np.isfinite(stars.g_mag) & (stars.g_mag > 12.5))
         stars = stars.take(np.argsort(stars.g_mag)[:_BRIGHTEST])  # type: ignore[arg-type]
-        sources = find_sources(data, float(header.get("SEEING", 2.2)))
         return cls._laid(qid, stars, sources, header, filter_, shape)
 
     @classmethod
     def _laid(
-        cls, qid: int, stars: Stars, sources: Sources, header: fits.Header, filter_: Filter, shape: tuple[int, ...]
+        cls, qid: int, stars: Stars, sources: Sources, header: fits.Header, filter_: Filter, shape: tuple[int, int]
     ) -> Self:
-        magzp = float(header["MAGZP"])
+        magzp = number_of(header, "MAGZP", np.nan)
         place, n_star = np.stack([stars.x, stars.y], axis=1), len(stars.x)
         tried = {}
         for name, flip in _FLIPS.items():
@@ -106,7 +105,7 @@ class Match:
         near = np.isfinite(distance)
         apart = there[index[near]] - place[near]
         dx, dy = np.median(apart, axis=0)
-        scatter = 1.4826 * np.median(np.abs(apart - [dx, dy]))
+        scatter = 1.4826 * np.median(np.abs(apart - [dx, dy]), axis=0).max()
         constant, slope = BAND[filter_]
         magnitude = stars.g_mag + constant + slope * (stars.bp_mag - stars.rp_mag)
         used = stars.isolated[near] & (stars.g_mag[near] > 13.5)
@@ -115,8 +114,20 @@ class Match:
         zero_point = float(np.nanmedian(zero[used] if used.sum() >= FEWEST else zero))
         return cls(
             qid, n_star, int(near.sum()), best, (float(dx), float(dy)), float(scatter), zero_point, magzp,
-            sources.x[source], sources.y[source],
+            there[source, 0], there[source, 1],
         )  # fmt: skip
+
+
+def turned(plane: NDArray, orientation: str) -> NDArray:
+    """An image brought into the order of its WCS; a view."""
+    columns, rows = _FLIPS[orientation]
+    return plane[:: -1 if rows else 1, :: -1 if columns else 1]
+
+
+def number_of(header: fits.Header, key: str, default: float) -> float:
+    """A card's value where that is a number."""
+    value = header.get(key)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
 def find_sources(data: NDArray[np.float32], seeing: float) -> Sources:
@@ -126,7 +137,7 @@ def find_sources(data: NDArray[np.float32], seeing: float) -> Sources:
     background = sep.Background(clean, mask=bad, bw=64, bh=64)
     clean -= background.back()
     found = sep.extract(clean, _THRESHOLD, err=background.globalrms, mask=bad, minarea=4)
-    found = found[np.argsort(-found["flux"])[: 2 * _BRIGHTEST]]
+    found = found[np.argsort(-found["flux"])[:_MOST_SOURCES]]
     x, y, _ = sep.winpos(clean, found["x"], found["y"], np.full(len(found), max(seeing, 1.2) / 2.355))
     flux, _, _ = sep.sum_circle(clean, x, y, 2.5 * min(max(seeing, 1.2), 5.0))
     return Sources(np.asarray(x, float), np.asarray(y, float), np.asarray(flux, float))
@@ -155,6 +166,9 @@ Matches = list[Match]
 
 def orientation(matches: Matches) -> Result:
     expected = "the pixel order of IPAC's science image: stars where the WCS says, in every quadrant"
+    if not matches:
+        remedy = "the catalogue has no stars there: name another with --reference"
+        return failed("no reference star on the image", expected, remedy)
     lost = [match for match in matches if not match.orientation]
     if lost:
         found = ", ".join(f"q{match.qid}: of {match.n_star} stars none or few have a source" for match in lost)
@@ -182,6 +196,9 @@ def scatter(matches: Matches) -> Result:
 
 
 def zero_point(matches: Matches) -> Result:
+    if not any(np.isfinite(match.magzp) for match in matches):
+        return skipped("needs MAGZP in the science headers")
+    matches = [match for match in matches if np.isfinite(match.magzp)]
     apart = [match.zero_point - match.magzp for match in matches]
     words = ", ".join(f"q{match.qid} {number:+.2f}" for match, number in zip(matches, apart, strict=True))
     expected = f"MAGZP ({', '.join(f'{match.magzp:.2f}' for match in matches)}) within {MAX_ZERO_POINT:g} mag"
