@@ -193,6 +193,10 @@ class Irsa:
         with self._slots:
             return self._patience.keep_trying(attempt, self._sleep)
 
+    def read_file(self, file: ArchiveFile, use: Callable[[Iterator[bytes]], T]) -> T:
+        """`read` of a file of the archive, under whichever of its names it is kept."""
+        return self._at_its_place(file, lambda path: self.read(f"{DATA_PATH}/{path}", use))
+
     def _fetch(
         self, file: ArchiveFile, path: str, spool: Path, progress: Callable[[int], None] | None
     ) -> dict[str, Value]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from ztf_in2p3.archive.check import first_image
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import Listing
 from ztf_in2p3.archive.reference import ReferenceCatalogue
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.stars import cone, wcs_of
@@ -67,20 +68,18 @@ class NightExamination:
         """Log in, list the night, choose the frames."""
         exam, source = self.exam, self.source
         exam.run(ARCHIVE, "log in", source.log_in, remedy="check user name and password (IRSA_USER, IRSA_PASSWORD)")
-        if not source.has_tables:
-            listed = exam.run(
-                ARCHIVE, "list the night", lambda: _listed(source.listed(self.night)), remedy="see README: layout"
-            )
-        else:
-            listed = exam.run(
-                ARCHIVE,
-                "list the night",
-                lambda: _table(source.table("raw", self.night)),
-                expected="a CSV table of the night's raw files",
-                remedy="see in a browser what the archive answers; the address is --archive",
-            )
-            exam.run_all("raw table", table.CHECKS, listed.value, needs=[(ARCHIVE, "list the night")])
-        known = listed.value.ccd_exposures(self.night) if isinstance(listed.value, table.Table) else listed.value
+        needs = []
+        if source.has_tables:
+            self.examine_table("raw", None)
+            needs = [("raw table", "fetch"), ("raw table", "needed columns")]
+        known = exam.run(
+            ARCHIVE,
+            "list the night",
+            lambda: _listed(source.listed(self.night)),
+            needs=needs,
+            expected="raw files of the night",
+            remedy="see in a browser what the archive answers, or README: the layout of a folder",
+        ).value
         chosen = exam.run(
             ARCHIVE,
             "choose frames",
@@ -88,15 +87,22 @@ class NightExamination:
             needs=[(ARCHIVE, "list the night")],
         ).value
         if source.has_tables:
-            found = exam.run(
-                ARCHIVE,
-                "list science images",
-                lambda: _table(source.table("sci", self.night, chosen.science)),
-                needs=[(ARCHIVE, "choose frames")],
-                remedy="see in a browser what the archive answers",
-            )
-            exam.run_all("science table", table.CHECKS, found.value, needs=[(ARCHIVE, "list science images")])
+            self.examine_table("sci", chosen, needs=[(ARCHIVE, "choose frames")])
         return chosen if isinstance(chosen, table.Chosen) else None
+
+    def examine_table(self, kind: str, chosen: table.Chosen | None, *, needs: Sequence[tuple[str, str]] = ()) -> None:
+        """Fetch all columns of the rows of the night, or of the chosen science frame, and check them."""
+        group = {"raw": "raw table", "sci": "science table"}[kind]
+        ccd = chosen.science if chosen else None
+        found = self.exam.run(
+            group,
+            "fetch",
+            lambda: _table(self.source.table(kind, self.night, ccd)),
+            needs=needs,
+            expected="a CSV table with IRSA's columns",
+            remedy="see in a browser what the archive answers; its address is --archive",
+        )
+        self.exam.run_all(group, table.CHECKS, found.value, needs=[(group, "fetch")])
 
     def examine_frame(self, group: str, ccd: CcdExposure | None) -> None:
         """Fetch a raw file and check it."""
@@ -270,8 +276,9 @@ class NightExamination:
         self.exam.run_all(MASK, mask.CHECKS, subject, needs=[(MASK, "fetch")])
 
 
-def _listed(listed: list[CcdExposure]) -> Result:
-    return ok(f"{len(listed)} raw files", value=listed)
+def _listed(listed: Listing[CcdExposure]) -> Result:
+    aside = sum(group.count for group in listed.skipped)
+    return ok(f"{len(listed)} raw files" + (f", {aside} rows set aside" if aside else ""), value=listed)
 
 
 def _table(found: table.Table) -> Result:

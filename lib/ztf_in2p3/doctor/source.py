@@ -11,8 +11,9 @@ from astropy.io import fits
 from ztf_in2p3.archive import Irsa, LocalTree
 from ztf_in2p3.archive.check import first_image
 from ztf_in2p3.archive.header import BLOCK, read_until_end
-from ztf_in2p3.archive.irsa import DATA_PATH, SEARCH_PATH
+from ztf_in2p3.archive.irsa import SEARCH_PATH
 from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.listing import Listing
 from ztf_in2p3.archive.metadata import spans
 from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.doctor.findings import Result, ok, skipped
@@ -31,7 +32,7 @@ class Source(Protocol):
 
     def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table: ...
 
-    def listed(self, night: Period) -> list[CcdExposure]: ...
+    def listed(self, night: Period) -> Listing[CcdExposure]: ...
 
     def fetch(self, file: ArchiveFile, folder: Path) -> Path: ...
 
@@ -73,8 +74,9 @@ class WebSource:
         text = self._irsa.read(f"{SEARCH_PATH}/{kind}", b"".join, {"WHERE": " AND ".join(where), "ct": "csv"})
         return Table.parse(kind, text.decode("utf-8", "replace"))
 
-    def listed(self, night: Period) -> list[CcdExposure]:
-        return self.table("raw", night).ccd_exposures(night)
+    def listed(self, night: Period) -> Listing[CcdExposure]:
+        """As the reduction itself reads the table."""
+        return _all_kinds(self._irsa, night)
 
     def fetch(self, file: ArchiveFile, folder: Path) -> Path:
         path = folder / Path(file.path).name
@@ -83,12 +85,12 @@ class WebSource:
             with whole_or_absent(path) as part, part.open("wb") as out:
                 out.writelines(chunks)
 
-        self._irsa.read(f"{DATA_PATH}/{file.path}", save)
+        self._irsa.read_file(file, save)
         return path
 
     def header(self, file: ArchiveFile) -> fits.Header:
         """Of a science image; its pixels are not transferred."""
-        return self._irsa.read(f"{DATA_PATH}/{file.path}", lambda chunks: read_until_end(_blocks(chunks), str(file)))
+        return self._irsa.read_file(file, lambda chunks: read_until_end(_blocks(chunks), str(file)))
 
 
 class TreeSource:
@@ -105,9 +107,8 @@ class TreeSource:
     def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table:
         raise ValueError("a folder has no tables")
 
-    def listed(self, night: Period) -> list[CcdExposure]:
-        kinds = (ImageType.BIAS, ImageType.FLAT, ImageType.OBJECT)
-        return sorted(ccd for kind in kinds for ccd in self._tree.raws(night, kind))
+    def listed(self, night: Period) -> Listing[CcdExposure]:
+        return _all_kinds(self._tree, night)
 
     def fetch(self, file: ArchiveFile, folder: Path) -> Path:
         return self._tree.path_of(file)
@@ -115,6 +116,13 @@ class TreeSource:
     def header(self, file: ArchiveFile) -> fits.Header:
         with fits.open(self._tree.path_of(file), memmap=False) as hdus:
             return hdus[first_image(hdus) or 0].header.copy()
+
+
+def _all_kinds(archive: Irsa | LocalTree, night: Period) -> Listing[CcdExposure]:
+    kinds = (ImageType.BIAS, ImageType.FLAT, ImageType.OBJECT)
+    listings = [archive.raws(night, kind) for kind in kinds]
+    skipped = [group for listing in listings for group in listing.skipped]
+    return Listing.of(sorted(ccd for listing in listings for ccd in listing), skipped)
 
 
 def _blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:

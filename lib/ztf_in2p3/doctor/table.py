@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
-from ztf_in2p3.periods import Period
 
 COLUMNS = {
     "raw": (
@@ -40,9 +40,14 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "imgtypecode": (r"[obfdgcw]", "o, b, f or d"),
     "ipac_pub_date": (r"\d{4}-\d\d-\d\d.*", "YYYY-MM-DD ..."),
 }
-_EMPTY = ("", "null")
-MAX_ODD = 0.2
-"""Fraction of a column's cells of another form; some odd rows are known of the archive, and set aside one by one."""
+NEEDED = {
+    "raw": ("filefracday", "field", "filtercode", "ccdid", "imgtypecode"),
+    "sci": ("filefracday", "field", "filtercode", "ccdid", "imgtypecode", "qid"),
+}
+"""Columns without which no file can be named."""
+_EMPTY = ("", "null", "nan")
+MAX_ODD = 0.5
+"""Fraction of a column's cells of one other form; some odd rows are known of the archive, and set aside one by one."""
 _SECONDS = 20.0
 
 
@@ -63,10 +68,14 @@ class Table:
         rows = [dict(zip(titles, map(str.strip, line), strict=True)) for line in lines[1:] if len(line) == len(titles)]
         return cls(kind, titles, rows)
 
-    def ccd_exposures(self, period: Period) -> list[CcdExposure]:
-        """Rows that name a file whose night is in the period, sorted; others are left out."""
-        named = {ccd for row in self.rows if (ccd := _ccd_exposure(row)) is not None}
-        return sorted(ccd for ccd in named if ccd.exposure.night in period)
+
+def needed(table: Table) -> Result:
+    missing = [name for name in NEEDED[table.kind] if name not in table.columns]
+    expected = ", ".join(NEEDED[table.kind])
+    if missing:
+        remedy = "without it no file can be named: has the archive renamed it? Send us the JSON report"
+        return differs(f"no {', '.join(missing)}; it has {', '.join(table.columns)}", expected, remedy)
+    return ok(expected, expected)
 
 
 def columns(table: Table) -> Result:
@@ -87,15 +96,23 @@ def forms(table: Table) -> Result:
         pattern, words = _FORMS.get(name, (r"(?s).*", ""))
         cells = [(number, row[name]) for number, row in enumerate(table.rows) if row[name].lower() not in _EMPTY]
         odd = [(number, cell) for number, cell in cells if not re.fullmatch(pattern, cell)]
-        if cells and len(odd) > MAX_ODD * len(cells):
-            wrong.append(f"{name} like {odd[0][1]!r}")
-            expected.append(f"{name} a {words}" if "number" in words else f"{name}: {words}")
-        elif odd:
-            odd_rows |= {number for number, _ in odd}
+        odd_rows |= {number for number, _ in odd}
+        frequent = Counter(_form(cell) for _, cell in odd).most_common(1)
+        if frequent and frequent[0][1] > MAX_ODD * len(cells):
+            cell = next(cell for _, cell in odd if _form(cell) == frequent[0][0])
+            wrong.append(f"{name} like {cell!r}")
+            expected.append(f"{name}: {words}")
     if wrong:
         return differs(", ".join(wrong), "; ".join(expected), "send us the JSON report: rows would be lost")
     aside = f", {len(odd_rows)} of them odd" if odd_rows else ""
     return ok(f"{len(table.rows)} rows{aside}", "decimal numbers, dates and codes")
+
+
+def _form(cell: str) -> str:
+    """Cells of one form: hexadecimal, with a decimal point, others."""
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+", cell):
+        return "hexadecimal"
+    return "decimal" if re.fullmatch(_NUMBER[0], cell) else "other"
 
 
 def dates(table: Table) -> Result:
@@ -114,7 +131,12 @@ def dates(table: Table) -> Result:
     return ok(text, expected) if middle < _SECONDS else differs(text, expected, "send us the JSON report")
 
 
-CHECKS = (Check("columns", columns), Check("forms", forms, ()), Check("dates", dates, ("columns", "forms")))
+CHECKS: tuple[Check[Table], ...] = (
+    Check("needed columns", needed),
+    Check("columns", columns, ("needed columns",)),
+    Check("forms", forms),
+    Check("dates", dates, ("needed columns", "columns", "forms")),
+)
 
 
 @dataclass(frozen=True, slots=True)
