@@ -31,8 +31,8 @@ def scaled(name: str, factor: float):
 @pytest.mark.parametrize(
     ("change", "check", "word"),
     [
-        (lambda table: table.drop_columns(["pmra"]), "partition", "pmra"),
-        (lambda table: table.rename_columns({"phot_g_mean_mag": "g"}), "partition", "phot_g_mean_mag"),
+        (lambda table: table.drop_columns(["pmra"]), "catalogue", "pmra"),
+        (lambda table: table.rename_columns({"phot_g_mean_mag": "g"}), "catalogue", "phot_g_mean_mag"),
         (scaled("phot_g_mean_mag", 0.1), "magnitudes", "G 1."),
         (scaled("pmra", 1000.0), "proper motions", "mas / yr"),
     ],
@@ -62,12 +62,3 @@ def test_a_folder_of_tables_that_is_no_hats_catalogue_is_named(night: Altered):
     exam = examine(night, reference=folder)
     assert named(exam) == {"reference stars: catalogue"}
     assert "HATS" in finding(exam, "reference stars: catalogue").expected
-
-
-def test_a_catalogue_of_another_part_of_the_sky_is_named(night: Altered):
-    info = night.tree / "reference/partition_info.csv"
-    info.unlink()
-    info.write_text("Norder,Npix\n7,3\n")
-    exam = examine(night)
-    assert named(exam) == {"reference stars: partition"}
-    assert finding(exam, "reference stars: partition").found == "no partition"
