@@ -113,7 +113,7 @@ class S3Files:
             try:
                 self._s3.call_s3("put_object", Bucket=self.bucket, Key=self._key(path), Body=content, IfNoneMatch="*")
             except OSError as error:
-                if _http_status(error) == _PRECONDITION_FAILED:
+                if _status_and_code(error)[0] == _PRECONDITION_FAILED:
                     return False
                 raise
         return True
