@@ -59,7 +59,7 @@ def nightly(
         Fraction of the CCD exposures, in all, of a CCD or of a filter, that may lack a catalogue.
     """
     scope = scope_of(require_one(night or scheduled_night()), camera, ccds, filters, fields, exposures)
-    products = store_at(store)
+    products = store_at(store, scope.camera)
     which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
     outside = {"archive": archive, "reference": reference}
     chosen = {"fields": fields, "exposures": exposures}

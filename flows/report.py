@@ -31,7 +31,7 @@ def report(
     2. Draw the figures and write the page.
     """
     scope = scope_of(require_one(night), camera, ccds, filters, fields, exposures)
-    products = store_at(store)
+    products = store_at(store, scope.camera)
 
     jobs, there = in_store(products, scope.period, recipe, **scope.which)
 

@@ -49,7 +49,8 @@ def scene(
         Folder or s3://bucket/prefix of the reference catalogue, for stars that the store lacks.
     """
     file = Path(targets) if targets else deployments() / "targets.toml"
-    products, wanted, recipe = store_at(store), targets_of(file, names), recipe_for(images, recipe)
+    products, wanted = store_at(store, camera_named(camera)), targets_of(file, names)
+    recipe = recipe_for(images, recipe)
 
     sights, unused, imported = sights_of(products, wanted, recipe, images, reference, **chosen(fields, exposures))
 

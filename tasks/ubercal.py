@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,11 +200,14 @@ def mine(name: str) -> Iterator[Path | None]:
 def tell(name: str) -> Callable[[Progress], None]:
     """How far a fit is, on the worker's standard error: the first and every tenth iteration of each round."""
 
+    began = time.monotonic()
+
     def show(one: Progress) -> None:
         if one.iteration % 10 == 1:
+            moved = f", zero points move by {1e3 * one.change:.1e} mmag" if math.isfinite(one.change) else ""
             sys.stderr.write(
-                f"{name}: round {one.round}, iteration {one.iteration}, residual {one.residual:.1e}, "
-                f"zero points move by {1e3 * one.change:.1e} mmag\n"
+                f"{name}: {time.monotonic() - began:.0f} s, round {one.round}, iteration {one.iteration}, "
+                f"residual {one.residual:.1e}{moved}\n"
             )
 
     return show

@@ -18,7 +18,18 @@ import pytest
 
 OF_THE_NIGHT = {
     f"tests/flows/test_{name}.py"
-    for name in ("bad_input", "bucket", "cache", "faults", "kill", "linearity", "nightly", "nothing", "parameters")
+    for name in (
+        "bad_input",
+        "bucket",
+        "cache",
+        "faults",
+        "kill",
+        "linearity",
+        "look_back",
+        "nightly",
+        "nothing",
+        "parameters",
+    )
 }
 """Files that look at the reduced night: by one process, so that it is made once."""
 LONG = ("scene", "fit", "flows", "truth")

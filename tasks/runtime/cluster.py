@@ -14,7 +14,7 @@ from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
-from tasks.runtime.engine import call_by_path
+from tasks.runtime.engine import call_by_path, ignore_long_comments
 from ztf_in2p3.errors import TransientError
 
 LOOK_AGAIN = 5.0
@@ -109,4 +109,5 @@ class _OneThread(WorkerPlugin):
     name = "one-thread"
 
     def setup(self, worker: Worker) -> None:
+        ignore_long_comments()
         threadpoolctl.threadpool_limits(1)

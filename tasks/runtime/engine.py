@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 import threadpoolctl
+from astropy.io.fits.verify import VerifyWarning
 
 from ztf_in2p3.errors import TransientError
 
@@ -94,6 +96,7 @@ def running(count: int, cluster: str | None = None) -> Iterator[Engine | None]:
     ValueError
         There is no such cluster.
     """
+    ignore_long_comments()
     if count == 0 or _engine.get() is not None:
         yield _engine.get()
         return
@@ -136,8 +139,14 @@ def call_by_path(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tu
     return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
+def ignore_long_comments() -> None:
+    """Astropy warns at each card whose comment it has to cut, thousands of times a night; nothing is lost but words."""
+    warnings.filterwarnings("ignore", message="Card is too long", category=VerifyWarning)
+
+
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the flow's process says what ends
+    ignore_long_comments()
     threadpoolctl.threadpool_limits(1)  # the parallelism is over products
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

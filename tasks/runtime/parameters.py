@@ -141,7 +141,7 @@ def contracted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> di
     except ValueError as error:
         raise Mistyped(str(error)) from None
     values = {name: value for name, value in arguments.items() if name not in SHARED}
-    known = {Scope: scope, Store: store_at(shared["store"])}
+    known = {Scope: scope, Store: store_at(shared["store"], scope.camera)}
     given = {one.name: known[one.annotation] for one in signature.parameters.values() if one.annotation in known}
     return given | values
 

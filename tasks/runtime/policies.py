@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,24 @@ LONGEST_PAUSE = 120.0
 
 PARSER_RACE = "AST constructor recursion depth mismatch"
 """Of CPython 3.11 before 3.11.8, rarely (python/cpython#106905); NumPy parses when astropy writes."""
+
+
+FINISHED = re.compile(r"Finished in state (Incomplete|Failed)\('?([^:]*)", re.DOTALL)
+"""Of the orchestrator's own line for a task; what follows the first colon is why."""
+
+
+def shorten(record: logging.LogRecord) -> bool:
+    """Log a task that is not complete as a warning, without its reasons: the flow says each of them once."""
+    found = FINISHED.match(record.getMessage())
+    if found and found[1] == "Incomplete":
+        record.msg, record.args = f"Incomplete: {found[2]}", ()
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    elif found:
+        record.msg, record.args = f"Failed: {found[2].rstrip(chr(39) + ')')}", ()
+    return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(shorten)
 
 
 async def is_transient(task: Task, run: object, state: State) -> bool:

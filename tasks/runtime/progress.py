@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from prefect.logging import get_run_logger
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tasks.runtime.policies import Launched
 
 PAUSE_SECONDS = 2.0
 """Between updates of the artifact: each is a request to the server."""
+LINE_SECONDS = 30.0
+"""Between lines of the log, for those who see no bar."""
 
 
 class Arrivals:
@@ -25,7 +28,8 @@ class Arrivals:
         self._n_files, self._n, self._bytes = n_files, 0, 0
         self._bar, self._row = bar, bar.add_task(what, total=n_files, size="")
         self._artifact = create_progress_artifact(0.0, key=f"{what}-progress", description=f"{n_files} files")
-        self._shown = time.monotonic()
+        self._what, self._began = what, time.monotonic()
+        self._shown = self._logged = self._began
 
     def came(self, n_byte: int) -> None:
         """Some of a file; negative for what has to come again."""
@@ -40,6 +44,15 @@ class Arrivals:
             self._draw()
             if time.monotonic() - self._shown > PAUSE_SECONDS:
                 self.show()
+            if time.monotonic() - self._logged > LINE_SECONDS:
+                self._logged = time.monotonic()
+                get_run_logger().info("%s", self.line(self._logged - self._began))
+
+    def line(self, seconds: float) -> str:
+        """How far it has come after some seconds, and how long the others will take at this pace."""
+        left = f", about {seconds * (self._n_files - self._n) / self._n:.0f} s left" if self._n else ""
+        size = f", {self._bytes / 1e6:.0f} MB" if self._bytes else ""
+        return f"{self._what}: {self._n} of {self._n_files} in {seconds:.0f} s{size}{left}"
 
     def reached(self, n_files: int) -> None:
         """So many files are there, in all."""
@@ -60,7 +73,7 @@ class Arrivals:
 @contextmanager
 def arrivals(what: str, n_files: int) -> Iterator[Arrivals]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[size]}"))
-    with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
         counted = Arrivals(what, n_files, bar)
         yield counted
         counted.show()

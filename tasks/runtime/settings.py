@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ from prefect.logging import get_logger, get_run_logger
 
 from tasks.runtime.locations import place
 from ztf_in2p3.archive import Archive, Credentials, open_archive
+from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.verdicts import Ruling, rulings
 from ztf_in2p3.store import Provenance, Store, open_store
 
@@ -142,8 +144,9 @@ def private_words() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     return tuple(filter(None, secrets)), tuple(user for user in users if len(user) > 2), homes
 
 
-def store_at(url: str) -> Store:
-    return open_store(place(url), provenance())
+def store_at(url: str, camera: Camera | None = None) -> Store:
+    """The store at an address, and the camera whose products are made in it, if any are."""
+    return replace(open_store(place(url), provenance()), camera=camera)
 
 
 def deployments() -> Path:

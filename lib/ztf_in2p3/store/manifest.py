@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from ztf_in2p3 import recipes
+from ztf_in2p3.camera import Camera
 from ztf_in2p3.products import Built, Kind, ProductRef, Value
 
 FORMAT = "ztf_in2p3 manifest 1"
@@ -112,15 +113,21 @@ class Manifest:
             raise ValueError(f"no {FORMAT!r}: {error!r}") from error
 
 
-def fingerprint(kind: Kind, recipe: object | None, inputs: Sequence[Built]) -> str:
-    """Digest of everything that a product follows from: kind, recipe, addresses and content of the inputs.
+def fingerprint(kind: Kind, recipe: object | None, inputs: Sequence[Built], camera: Camera | None = None) -> str:
+    """Digest of everything that a product follows from: kind, recipe, camera, addresses and content of the inputs.
+
+    What is computed with the geometry, gain or saturation of one camera is not what another would give.  What is only
+    fetched (no recipe) is the same whoever asks for it.
 
     The order of the inputs counts.  Most products do not depend on it, but where one did and
     this did not, a wrong product would pass for the right one; the other way round, one is
     made once too often and comes out the same.  Who collects inputs sorts them.
     """
     used = [[one.ref.address, one.sha256] for one in inputs]
-    return _digest([kind, None if recipe is None else recipes.canonical(recipe), used])
+    if recipe is None:
+        return _digest([kind, None, used])
+    with_camera = [] if camera is None else [recipes.canonical(camera)]
+    return _digest([kind, recipes.canonical(recipe), used, *with_camera])
 
 
 def plain(about: Mapping[str, Any]) -> dict[str, Value]:

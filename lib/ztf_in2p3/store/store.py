@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ztf_in2p3 import recipes
+from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import MissingProduct, TransientError
 from ztf_in2p3.products import Built, Kind, ProductRef
 from ztf_in2p3.store.backends import Files, Stat
@@ -38,6 +39,8 @@ class Store:
 
     files: Files
     provenance: Provenance
+    camera: Camera | None = None
+    """What the products that are built are of; part of the fingerprint of each that is computed."""
 
     def build(
         self,
@@ -71,7 +74,7 @@ class Store:
             raise ValueError(
                 f"{ref.path} is no address of a product of {recipe}: its digest is {recipes.digest(recipe)}"
             )
-        asked = fingerprint(ref.kind, recipe, inputs)
+        asked = fingerprint(ref.kind, recipe, inputs, self.camera)
         there = self._found(ref)
         if there is not None and there.fingerprint == asked and not (is_outdated and is_outdated(there.built)):
             return there.built

@@ -11,6 +11,7 @@ from hashlib import sha256
 import pytest
 
 from tests.lib.store.places import NIGHT, PROVENANCE, RECIPE, Maker, Place, bias, manifest_of, raw
+from ztf_in2p3.camera import TINY, ZTF
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, ProductRef
@@ -44,6 +45,19 @@ class StoreContract:
     @pytest.fixture
     def store(self, place) -> Store:
         return open_store(place.url, PROVENANCE)
+
+    # --- what a product follows from
+
+    def test_another_camera_makes_another_product_of_what_is_computed_only(self, store):
+        maker, fetched = Maker(), raw(1).ref
+        for camera, made in ((TINY, 1), (TINY, 1), (ZTF, 2), (replace(ZTF, gain=6.1), 3)):
+            of_camera = replace(store, camera=camera)
+            built(of_camera, maker=maker)
+            assert maker.calls == made
+        download = Maker()
+        for camera in (None, TINY, ZTF):
+            replace(store, camera=camera).build(fetched, None, [], download)
+        assert download.calls == 1
 
     # --- what goes in comes out
 

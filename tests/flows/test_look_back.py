@@ -1,0 +1,83 @@
+"""A night is not lost because the machine was off: which night a late run does, and what it does of those before."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled, State
+
+from flows.nightly import nightly
+from tasks.nightly import nights_before, to_do
+from tests.flows.night import CCDS, NIGHT, PLAN, opened
+from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.products import Kind, header_ref, report_ref
+from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
+
+NEXT_NIGHT = "20190406"
+"""On which the telescope did not open."""
+RECIPE = ReportRecipe(CatalogueRecipe())
+
+
+def run_of(state: State) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(state.state_details.flow_run_id)
+
+
+@pytest.fixture
+def asked(served, survey):
+    return {"archive": served.url, **survey.stars, **survey.scope}
+
+
+def test_a_run_that_begins_days_late_does_the_night_it_was_scheduled_for(asked, tmp_path):
+    parameters = {"store": str(tmp_path), **asked, "look_back": 0}
+    planned = Scheduled(scheduled_time=datetime(2019, 4, 7, 16, tzinfo=UTC))
+    with get_client(sync_client=True) as client:
+        waiting = client.create_flow_run(nightly, parameters=parameters, state=planned, tags=["by hand"])
+    state = run_flow(nightly, waiting, parameters=parameters, return_type="state")
+    run = run_of(state)
+    assert run.name == "nightly 20190407"
+    assert set(run.tags) == {"by hand", "20190407", "c03", "c06", "zr"}
+    assert "the telescope did not open" in state.message
+
+
+def test_nights_before_are_looked_at_from_the_oldest_on():
+    night = date(2019, 4, 6)
+    assert nights_before(night, 2, 0) == [date(2019, 4, 4), date(2019, 4, 5)]
+    assert nights_before(night, None, 1) == [date(2019, 4, 5)]
+    assert nights_before(night, None, 0) == nights_before(night, 0, 3) == []
+    with pytest.raises(ValueError, match="look_back: -1"):
+        nights_before(night, -1, 0)
+
+
+def of_archive() -> dict:
+    return {
+        frame.exposure: [ArchiveFile(Kind.RAW, CcdExposure(frame.exposure, ccdid)) for ccdid in CCDS]
+        for frame in (*PLAN.biases, *PLAN.flats, *PLAN.objects)
+    }
+
+
+def test_what_there_is_to_do_of_a_night(store):
+    products, night = opened(store), date.fromisoformat(NIGHT)
+    wanted = of_archive()
+    assert to_do(night, wanted, products, RECIPE) == "it has no report"  # of this recipe: without truth
+    products.remove(next(built.ref for built in products.list(Kind.RAW)))
+    assert to_do(night, wanted, products, RECIPE) == "1 of the archive's 18 files are not in the store"
+    assert to_do(date(2019, 4, 6), {}, products, RECIPE) == ""
+
+
+def test_a_night_that_is_done_costs_a_look_and_files_that_come_late_are_fetched(asked, survey, store, calls):
+    again = {**asked, "truth": str(survey.tree), "look_back": 1}
+    nightly(str(store), NEXT_NIGHT, **again)
+    assert calls.so_far() == {}
+
+    late = header_ref(CcdExposure(PLAN.objects[0].exposure, 3), 2)
+    opened(store).remove(late)
+    nightly(str(store), NEXT_NIGHT, **again)
+    assert calls.so_far() == {"fetch over HTTP": 1}
+    assert opened(store).find(late) is not None
+    assert opened(store).find(report_ref(RECIPE, date.fromisoformat(NEXT_NIGHT))) is None
