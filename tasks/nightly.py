@@ -74,10 +74,10 @@ def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe)
         for kind in {file.ref.kind for file in files}
         for built in store.list(kind, NO_RECIPE, prefix=f"{night:%Y%m%d}")
     }
-    new = sum(file.ref not in here for file in files)
+    new, changed = sum(file.ref not in here for file in files), len(outdated(wanted, here))
     page = store.find(report_ref(recipe, night))
-    if new:
-        return f"{new} of the archive's {len(files)} files are not in the store"
+    if new or changed:
+        return f"of the archive's {len(files)} files {new} are not in the store, {changed} have changed"
     if changed := len(outdated(wanted, here)):
         return f"the archive made {changed} of its {len(files)} files again since they came"
     if page is None:

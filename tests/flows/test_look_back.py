@@ -11,9 +11,12 @@ from prefect.flow_engine import run_flow
 from prefect.states import Scheduled, State
 
 from flows.nightly import nightly
+from tasks.archive import find_frames
 from tasks.nightly import nights_before, to_do
+from tasks.runtime.parameters import scope_of
+from tasks.runtime.settings import archive_at
 from tests.flows.night import CCDS, NIGHT, PLAN, opened
-from ztf_in2p3.archive.layout import ArchiveFile
+from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.products import Kind, header_ref, report_ref
 from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
@@ -54,20 +57,14 @@ def test_nights_before_are_looked_at_from_the_oldest_on():
         nights_before(night, -1, 0)
 
 
-def of_archive() -> dict:
-    return {
-        frame.exposure: [ArchiveFile(Kind.RAW, CcdExposure(frame.exposure, ccdid)) for ccdid in CCDS]
-        for frame in (*PLAN.biases, *PLAN.flats, *PLAN.objects)
-    }
-
-
-def test_what_there_is_to_do_of_a_night(store):
+def test_what_there_is_to_do_of_a_night(store, survey):
     products, night = opened(store), date.fromisoformat(NIGHT)
-    wanted = of_archive()
+    scope = scope_of(NIGHT, "tiny", list(CCDS), ["zr"])
+    wanted = find_frames.fn(archive_at(str(survey.tree)), scope.period, scope.filters, scope.ccdids)
     assert to_do(night, wanted, products, RECIPE) == "it has no report"  # of this recipe: without truth
     products.remove(next(built.ref for built in products.list(Kind.RAW)))
-    assert to_do(night, wanted, products, RECIPE) == "1 of the archive's 18 files are not in the store"
-    assert to_do(date(2019, 4, 6), {}, products, RECIPE) == ""
+    assert to_do(night, wanted, products, RECIPE).endswith("files 1 are not in the store, 0 have changed")
+    assert to_do(date(2019, 4, 6), ArchiveFiles.of({}), products, RECIPE) == ""
 
 
 def test_a_night_that_is_done_costs_a_look_and_files_that_come_late_are_fetched(asked, survey, store, calls):
