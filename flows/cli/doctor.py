@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from flows.cli.server import SERVED_PORT, ServerFailed, server
+from flows.cli.server import ServerFailed, WrongServer, home_folder, served_api, server
 from tasks import doctor as examinations
 from tasks.runtime.parameters import require_one, scope_of
 from tasks.runtime.settings import cluster as named_cluster
@@ -72,12 +72,11 @@ def doctor(
 
 
 def _examine_server(exam: Examination) -> None:
-    given = os.environ.get("PREFECT_API_URL")
+    given = os.environ.get("PREFECT_API_URL") or served_api(home_folder())
     try:
         with server() as api:
-            started = not given and f":{SERVED_PORT}/" not in api
-            examinations.examine_server(exam, api, started=started)
-    except ServerFailed as error:
+            examinations.examine_server(exam, api, started=not given)
+    except (ServerFailed, WrongServer) as error:
         examinations.note_no_server(exam, error)
 
 
