@@ -38,7 +38,7 @@ def command(name: str) -> Callable[..., None]:
 
     @functools.wraps(flow.fn)
     def run(*args: Any, **kwargs: Any) -> None:
-        given = signature.bind(*args, **kwargs)
+        given = typed.bind(*args, **kwargs)
         given.apply_defaults()
         arguments = checked(given.arguments)
         with server() as api, ending_without(api, name), talking_to(api):
@@ -60,7 +60,8 @@ def command(name: str) -> Callable[..., None]:
     ]
     parameters.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
     # Not checked: a night may be left out, although the store that is typed after it may not.
-    run.__signature__ = inspect.Signature(parameters, __validate_parameters__=False)  # type: ignore[attr-defined]
+    typed = inspect.Signature(parameters, __validate_parameters__=False)
+    run.__signature__ = typed  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
 

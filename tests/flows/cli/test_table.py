@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from cyclopts import CycloptsError
+from cyclopts import App, CycloptsError
 
 from flows.cli.commands import FLOWS, TOOLS
 from flows.cli.flow_command import command
-from flows.cli.main import application
+from flows.cli.main import MISTYPED, application, main
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -24,7 +24,8 @@ def test_a_tool_is_listed_with_the_first_line_of_its_help(name):
     place, line = TOOLS[name]
     module, _, attribute = place.partition(":")
     tool = getattr(importlib.import_module(module), attribute)
-    assert line == (inspect.getdoc(tool) if inspect.isfunction(tool) else tool.help).partition("\n")[0]
+    assert not inspect.isfunction(tool) or line == inspect.getdoc(tool).partition("\n")[0]
+    assert inspect.isfunction(tool) or isinstance(tool, App)
 
 
 @pytest.mark.parametrize("asked", ["--help", "--version"])
@@ -55,6 +56,12 @@ def test_every_command_takes_the_period_and_then_the_store(name):
 def test_a_night_may_be_left_out(typed, bound):
     _, found, _ = application().parse_args(["nightly", *typed], exit_on_error=False, print_error=False)
     assert dict(found.arguments) == bound
+
+
+@pytest.mark.parametrize("typed", [["yesterday", "{store}"], ["--store", "{store}", "--night", "yesterday"]])
+def test_what_is_typed_arrives_where_it_belongs(typed, tmp_path, capsys):
+    assert main(["nightly", *(word.format(store=tmp_path) for word in typed)]) == MISTYPED
+    assert "night: 'yesterday' is no" in capsys.readouterr().err
 
 
 def test_a_store_may_not():
