@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task, tell_where
-from tasks.star_table import as_input
+from tasks.runtime.reading import file_as_input
 from tasks.starflat_report import called, picture_of
 from ztf_in2p3.figures.leaf import render_leaf
 from ztf_in2p3.figures.survey_truth import survey_truth_picture
@@ -31,7 +31,7 @@ def draw_survey_truth(target: ProductRef, zero_points: Built, truth: str, recipe
         spool.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
-    return store.build(target, recipe, [zero_points, as_input(Path(truth) / PLAN)], make)
+    return store.build(target, recipe, [zero_points, file_as_input(str(Path(truth) / PLAN))], make)
 
 
 def compare_surveys(fitted: Outcome, recipe: SurveyRecipe, store: Store, truth: str) -> Outcome:
