@@ -160,9 +160,9 @@ def _server_state(api: str) -> services.ServerState:
 
     healthy = ask("GET", "health") is True
     deployments = ask("POST", "deployments/filter", limit=200)
-    scheduled = {one["id"]: one["name"] for one in deployments if any(s["active"] for s in one.get("schedules", ()))}
+    scheduled = {entry["id"] for entry in deployments if any(s["active"] for s in entry.get("schedules", ()))}
     names = {flow["id"]: flow["name"] for flow in ask("POST", "flows/filter", limit=200)} if scheduled else {}
-    shown = tuple(f"{names.get(d['flow_id'], '?')}/{d['name']}" for d in deployments if d["id"] in scheduled)
+    schedules = tuple(f"{names.get(d['flow_id'], '?')}/{d['name']}" for d in deployments if d["id"] in scheduled)
     now = datetime.now(UTC)
     planned = ask(
         "POST", "flow_runs/count",
@@ -176,7 +176,7 @@ def _server_state(api: str) -> services.ServerState:
             if beat is not None:
                 workers[worker["name"]] = (now - beat).total_seconds()
     return services.ServerState(
-        api, healthy, str(ask("GET", "admin/version")), version("prefect"), shown, int(planned), workers
+        api, healthy, str(ask("GET", "admin/version")), version("prefect"), schedules, int(planned), workers
     )
 
 
@@ -246,6 +246,8 @@ def redaction() -> Redaction:
 
 
 def note_no_server(exam: Examination, error: PipelineError) -> None:
-    """Write down that no server could be started."""
-    exam.run(SERVER, "reach", lambda: failed(str(error), "a Prefect server", "see server.log in PREFECT_HOME"))
+    """Write down that no server is there.  What to do stands after the semicolon, where there is no log to look at."""
+    text = str(error)
+    found, _, remedy = (text, "", "see server.log in PREFECT_HOME") if "\n" in text else text.partition("; ")
+    exam.run(SERVER, "reach", lambda: failed(found, "a Prefect server", remedy))
     exam.skip_all(SERVER, services.CHECKS, "needs reach (which is FAIL)")

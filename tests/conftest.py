@@ -22,6 +22,7 @@ OF_THE_NIGHT = {
         "bad_input",
         "bucket",
         "cache",
+        "doctor",
         "faults",
         "kill",
         "linearity",

@@ -152,7 +152,7 @@ class Examination:
     @property
     def counts(self) -> dict[str, int]:
         """Findings by status."""
-        return {str(status): sum(one.status is status for one in self.findings) for status in Status}
+        return {str(status): sum(finding.status is status for finding in self.findings) for status in Status}
 
     @property
     def all_ok(self) -> bool:

@@ -64,6 +64,7 @@ SCIENCE = (
     Keyword("SEEING", low=0.7, high=8),
     Keyword("INFOBITS", Kind.WHOLE, 0, 2**31),
     Keyword("MAGZP", low=22, high=29),
+    Keyword("CLRCOEFF", low=-0.5, high=0.5),
     Keyword("AIRMASS", low=0.99, high=5),
     *AMPLIFIER,
     Keyword("CTYPE1", Kind.TEXT, indispensable=True),
@@ -185,7 +186,7 @@ def lamp(frame: RawFrame) -> Result:
     value, kind = frame.file.primary.get("ILUM_LED"), frame.ccd.exposure.image_type
     filter_ = frame.ccd.exposure.filter
     if kind is ImageType.FLAT:
-        leds = filter_.leds or tuple(led for each in (Filter.ZG, Filter.ZR, Filter.ZI) for led in each.leds)
+        leds = filter_.leds or tuple(led for band in (Filter.ZG, Filter.ZR, Filter.ZI) for led in band.leds)
         expected = f"ILUM_LED one of {', '.join(map(str, leds))} in {filter_}"
         remedy = "the flats of a filter are combined by LED: say which LEDs shine in it today"
         return ok(f"LED {value}", expected) if value in leds else differs(f"LED {value}", expected, remedy)

@@ -111,14 +111,14 @@ def level(levels: FrameLevels) -> Result:
     kind = levels.frame.ccd.exposure.image_type
     low, high = LEVELS[kind]
     names = {ImageType.BIAS: "bias over the offset", ImageType.FLAT: "flat", ImageType.OBJECT: "sky"}
-    if kind is ImageType.FLAT and all(one.level < ILLUMINATED for one in levels.quadrants):
-        found = f"unlit: {_numbers([one.level for one in levels.quadrants])} ADU"
+    if kind is ImageType.FLAT and all(quadrant.level < ILLUMINATED for quadrant in levels.quadrants):
+        found = f"unlit: {_numbers([quadrant.level for quadrant in levels.quadrants])} ADU"
         return differs(found, f"{low:g} to {high:g} ADU", "no lamp shone: look at the flats of another night")
     return _within(levels, "level", low, high, f"{names[kind]} {low:g} to {high:g} ADU")
 
 
 def saturation(levels: FrameLevels) -> Result:
-    worst = max(one.saturated for one in levels.quadrants)
+    worst = max(quadrant.saturated for quadrant in levels.quadrants)
     expected = f"fewer than {MAX_SATURATED:.0%} of the pixels at {SATURATED_ADU:g} ADU and more"
     if worst > MAX_SATURATED:
         return differs(f"{worst:.1%}", expected, "the frame is overexposed: take another night")
@@ -128,11 +128,11 @@ def saturation(levels: FrameLevels) -> Result:
 def read_noise(levels: FrameLevels) -> Result:
     """Noise of a bias frame against READNOI / GAIN."""
     found, expected, wrong = [], [], False
-    for one, hdu in zip(levels.quadrants, levels.frame.file.hdus[1:], strict=False):
+    for quadrant, hdu in zip(levels.quadrants, levels.frame.file.hdus[1:], strict=False):
         gain, noise = float(hdu.header["GAIN"]), float(hdu.header["READNOI"])
-        found.append(one.noise * gain)
+        found.append(quadrant.noise * gain)
         expected.append(noise)
-        wrong |= abs(one.noise * gain / noise - 1) > NOISE_TOLERANCE
+        wrong |= abs(quadrant.noise * gain / noise - 1) > NOISE_TOLERANCE
     text, wanted = f"{_numbers(found)} e-", f"READNOI {_numbers(expected)} e- within {NOISE_TOLERANCE:.0%}"
     remedy = "GAIN is e-/ADU and READNOI e-: look which of them the header means otherwise; a noisy channel is news too"
     return differs(text, wanted, remedy) if wrong else ok(text, wanted)
@@ -141,19 +141,19 @@ def read_noise(levels: FrameLevels) -> Result:
 def deferred_charge(levels: FrameLevels) -> Result:
     """Charge left in the register comes first out of it: in the overscan's first column read."""
     words, wrong = [], False
-    for one in levels.quadrants:
-        stored = -one.trail if one.qid in (2, 3) else one.trail
+    for quadrant in levels.quadrants:
+        stored = -quadrant.trail if quadrant.qid in (2, 3) else quadrant.trail
         end = "neither end" if abs(stored) < LEAST_TRAIL else "left" if stored > 0 else "right"
-        words.append(f"q{one.qid} {end}")
-        wrong |= one.trail < LEAST_TRAIL
+        words.append(f"q{quadrant.qid} {end}")
+        wrong |= quadrant.trail < LEAST_TRAIL
     expected = "q1 left, q2 right, q3 right, q4 left (as stored)"
     remedy = "the amplifiers are read from other corners than we believe: send us the JSON report before reducing"
     return differs(", ".join(words), expected, remedy) if wrong else ok(", ".join(words), expected)
 
 
 def _within(levels: FrameLevels, name: str, low: float, high: float, expected: str) -> Result:
-    numbers = [getattr(one, name) for one in levels.quadrants]
-    wrong = [f"q{one.qid}" for one in levels.quadrants if not low <= getattr(one, name) <= high]
+    numbers = [getattr(quadrant, name) for quadrant in levels.quadrants]
+    wrong = [f"q{quadrant.qid}" for quadrant in levels.quadrants if not low <= getattr(quadrant, name) <= high]
     text = f"{_numbers(numbers)} ADU"
     if wrong:
         return differs(f"{text}: {', '.join(wrong)}", expected, "look at the frame; send us the JSON report")

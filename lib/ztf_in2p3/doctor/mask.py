@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +26,25 @@ _WORDS = {
 _SEND = "send us the JSON report: pixels would be kept or thrown away wrongly"
 
 
+DARK = 0.02
+"""Response relative to the CCD's median, below which a pixel must count as dead."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """What a detrended quadrant tells of its pixels; (row, column)."""
+
+    full: NDArray[np.bool_]
+    """At the ceiling of the converter."""
+    dark: NDArray[np.bool_]
+    """Of hardly any response."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskImage:
     """Mask of a quadrant, and the pixels of which something is known."""
 
+    qid: int
     bits: NDArray
     """(row, column), as stored."""
     header: fits.Header
@@ -39,59 +55,90 @@ class MaskImage:
     """Places of bright stars, pixels; none if not known."""
     full: NDArray[np.bool_] | None
     """(row, column): pixels at the ceiling of the converter."""
-    response: NDArray[np.float32] | None
-    """(row, column): relative to the CCD's median."""
+    dark: NDArray[np.bool_] | None
+    """(row, column): pixels of hardly any response."""
 
 
-def pixel_type(mask: MaskImage) -> Result:
-    found, expected = f"{mask.bits.dtype.name}", "whole numbers"
-    return ok(found, expected) if mask.bits.dtype.kind in "iu" else differs(found, expected, _SEND)
+Masks = Sequence[MaskImage]
 
 
-def size(mask: MaskImage) -> Result:
-    found, expected = (" x ".join(map(str, shape)) for shape in (mask.bits.shape, mask.shape))
-    return ok(found, expected) if mask.bits.shape == mask.shape else differs(found, expected, _SEND)
+def pixel_type(masks: Masks) -> Result:
+    wrong = [f"q{mask.qid} {mask.bits.dtype.name}" for mask in masks if mask.bits.dtype.kind not in "iu"]
+    expected = "whole numbers"
+    if wrong:
+        return differs(", ".join(wrong), expected, _SEND)
+    return ok(", ".join(sorted({mask.bits.dtype.name for mask in masks})), expected)
 
 
-def legend(mask: MaskImage) -> Result:
-    """Bits as the header explains them, where it does."""
-    told, wrong = 0, []
-    for bit, word in _WORDS.items():
-        number = int(bit).bit_length() - 1
-        key = f"BIT{number:02d}"
-        if key not in mask.header:
-            continue
-        told += 1
-        text = f"{mask.header[key]} {mask.header.comments[key]}".upper()
-        if word not in text:
-            wrong.append(f"{key}: {text.strip()}")
-    expected = (
-        "; ".join(f"BIT{int(bit).bit_length() - 1:02d} {word}" for bit, word in list(_WORDS.items())[:3]) + "; ..."
-    )
+def size(masks: Masks) -> Result:
+    expected = " x ".join(map(str, masks[0].shape))
+    wrong = [f"q{mask.qid} " + " x ".join(map(str, mask.bits.shape)) for mask in masks if mask.bits.shape != mask.shape]
+    return differs(", ".join(wrong), expected, _SEND) if wrong else ok(expected, expected)
+
+
+def legend(masks: Masks) -> Result:
+    """Bits as the headers explain them, where they do."""
+    explained, wrong = set(), []
+    for mask in masks:
+        for bit, word in _WORDS.items():
+            key = _key(bit)
+            if key not in mask.header:
+                continue
+            explained.add(key)
+            text = f"{mask.header[key]} {mask.header.comments[key]}".upper()
+            if word not in text:
+                wrong.append(f"q{mask.qid} {key}: {text.strip()}")
+    expected = "; ".join(f"{_key(bit)} {word}" for bit, word in list(_WORDS.items())[:3]) + "; ..."
     if wrong:
         return differs("; ".join(wrong), expected, _SEND)
-    return ok(f"{told} of {len(_WORDS)} bits explained, as we know them" if told else "no legend", expected)
+    counted = f"{len(explained)} of {len(_WORDS)} bits explained, as we know them"
+    return ok(counted if explained else "no legend", expected)
 
 
-def planes(mask: MaskImage) -> Result:
+def _key(bit: MaskBit) -> str:
+    return f"BIT{int(bit).bit_length() - 1:02d}"
+
+
+def planes(masks: Masks) -> Result:
     """Stars have the bit of a detection, full pixels that of saturation, unresponsive ones that of dead ones."""
-    bits = mask.bits.astype(np.int64)
-    evidence = {"stars have bit 1 (detection)": _share_at(bits, mask.x, mask.y, MaskBit.DETECTION)}
-    if mask.full is not None:
-        evidence["full pixels have bit 8 (saturated)"] = _share(bits, mask.full, MaskBit.SATURATED)
-    if mask.response is not None:
-        dead = MaskBit.DEAD | MaskBit.LOW_RESPONSE | MaskBit.NAN
-        evidence["dark pixels have bit 9, 2 or 10 (dead)"] = _share(bits, mask.response < 0.02, dead)
-    known = {name: share for name, share in evidence.items() if share is not None}
-    unknown_bits = int(np.bitwise_or.reduce(bits, axis=None)) & ~0x1FFF
-    bad = float(is_bad(bits.astype(np.uint16)).mean())
-    words = [f"{share:.0%} of {name}" for name, share in known.items()]
+    shares = {mask.qid: _evidence(mask) for mask in masks}
+    names = [name for name in _EVIDENCE if any(name in known for known in shares.values())]
+    bad = {mask.qid: float(is_bad(mask.bits.astype(np.uint16)).mean()) for mask in masks}
+    beyond = {mask.qid: int(np.bitwise_or.reduce(mask.bits, axis=None)) & ~_KNOWN_BITS for mask in masks}
     expected = f"at least {LEAST_SHARE:.0%} each; at most {MAX_BAD:.0%} of the pixels bad; no bit beyond 12"
-    wrong = any(share < LEAST_SHARE for share in known.values()) or unknown_bits or bad > MAX_BAD
-    text = "; ".join([*words, f"{bad:.1%} bad", *([f"bits {unknown_bits:#x} too"] if unknown_bits else [])])
+    wrong = [
+        f"q{qid}: {known[name]:.0%} of {name}"
+        for qid, known in shares.items()
+        for name in names
+        if known.get(name, 1.0) < LEAST_SHARE
+    ]
+    wrong += [f"q{qid}: {share:.1%} bad" for qid, share in bad.items() if share > MAX_BAD]
+    wrong += [f"q{qid}: bits {bits:#x} too" for qid, bits in beyond.items() if bits]
     if wrong:
-        return differs(text, expected, _SEND)
-    return ok(text, expected) if known else skipped("nothing in the image says what the bits should be")
+        return differs("; ".join(wrong), expected, _SEND)
+    if not names:
+        return skipped("nothing in the images says what the bits should be")
+    lowest = {name: min(known[name] for known in shares.values() if name in known) for name in names}
+    words = [f"{share:.0%} of {name}" for name, share in lowest.items()]
+    return ok("; ".join([*words, f"{max(bad.values()):.1%} bad"]) + " (the worst quadrant)", expected)
+
+
+_STARS, _FULL, _DARK = (
+    "stars have bit 1 (detection)", "full pixels have bit 8 (saturated)", "dark pixels have bit 9, 2 or 10 (dead)"
+)  # fmt: skip
+_EVIDENCE = (_STARS, _FULL, _DARK)
+_KNOWN_BITS = 0x1FFF
+
+
+def _evidence(mask: MaskImage) -> dict[str, float]:
+    """Fractions of the pixels that must have a bit and have it, as far as the image tells."""
+    dead = MaskBit.DEAD | MaskBit.LOW_RESPONSE | MaskBit.NAN
+    shares = {
+        _STARS: _share_at(mask.bits, mask.x, mask.y, MaskBit.DETECTION),
+        _FULL: None if mask.full is None else _share(mask.bits, mask.full, MaskBit.SATURATED),
+        _DARK: None if mask.dark is None else _share(mask.bits, mask.dark, dead),
+    }
+    return {name: share for name, share in shares.items() if share is not None}
 
 
 def _share(bits: NDArray, where: NDArray[np.bool_], bit: MaskBit) -> float | None:

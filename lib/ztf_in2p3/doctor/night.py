@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from ztf_in2p3.archive.check import first_image
 from ztf_in2p3.archive.layout import ArchiveFile
@@ -49,8 +50,10 @@ class NightExamination:
     measured: dict[str, levels.FrameLevels] = field(default_factory=dict)
     headers: dict[int, fits.Header] = field(default_factory=dict)
     matches: list[sky.Match] = field(default_factory=list)
-    image: detrended.Detrended | None = None
-    """Of the quadrant whose mask is looked at."""
+    planes: dict[int, mask.Planes] = field(default_factory=dict)
+    """What the image tells of the mask's pixels, by qid."""
+    rows: table.Table | None = None
+    """Table of the night's raw files."""
 
     def run(self) -> None:
         """Do every check that can be done."""
@@ -103,6 +106,8 @@ class NightExamination:
             remedy="see in a browser what the archive answers; its address is --archive",
         )
         self.exam.run_all(group, table.CHECKS, found.value, needs=[(group, "fetch")])
+        if kind == "raw":
+            self.rows = found.value
 
     def examine_frame(self, group: str, ccd: CcdExposure | None) -> None:
         """Fetch a raw file and check it."""
@@ -129,6 +134,17 @@ class NightExamination:
             self.frames[group] = layout.RawFrame(file, ccd, self.camera)
         frame = self.frames.get(group)
         exam.run_all(group, (*layout.CHECKS, *keywords.CHECKS), frame, needs=[(group, "open")])
+        rows = self.rows
+        if self.source.has_tables:
+            alike = [("raw table", name) for name in ("columns", "forms", "dates")]
+            alike += [(group, name) for name in ("open", "keywords", "keyword types", "keyword values", "dates")]
+
+            def compare() -> Result:
+                assert rows is not None
+                assert frame is not None
+                return table.beside(table.row_of(rows, frame.ccd), frame.file.primary)
+
+            exam.run(group, "table row", compare, needs=alike)
 
         def decode() -> Result:
             assert frame is not None
@@ -218,7 +234,7 @@ class NightExamination:
                 noise = self.measured[BIAS].quadrants[qid - 1].noise
                 gains[qid] = detrended.photon_gain(image, noise, nominal[qid], level)
                 sources[qid] = sky.find_sources(image.data, sky.number_of(header, "SEEING", 2.2))
-                self.image = self.image or image
+                self.planes[qid] = mask.Planes(image.full, image.response < mask.DARK)
             return ok("bias and flat frame taken out of the science frame")
 
         def match() -> Result:
@@ -228,7 +244,7 @@ class NightExamination:
                 laid = sky.Match.measure(qid, found, self.camera.shape, self.headers[qid], stars, band)
                 self.matches.append(laid)
             n = sum(len(found.x) for found in sources.values())
-            return ok(f"{n} sources, {sum(one.n_star for one in self.matches)} reference stars")
+            return ok(f"{n} sources, {sum(match.n_star for match in self.matches)} reference stars")
 
         pixels = [(group, "pixels") for group in (BIAS, FLAT, SCIENCE)]
         self.exam.run(SKY, "detrend", detrend, needs=[*pixels, (FLAT, "level"), (HEADERS, "fetch")])
@@ -245,35 +261,35 @@ class NightExamination:
         self.exam.run_all(SKY, sky.CHECKS, known, needs=[(SKY, "match")])
 
     def examine_mask(self, ccd: CcdExposure | None) -> None:
-        """Fetch the mask of one quadrant and check it beside the image."""
-        qid = min(self.headers, default=1)
+        """Fetch the masks of all quadrants and check them beside the image."""
+        masks: list[mask.MaskImage] = []
 
         def fetch() -> Result:
             assert ccd is not None
-            path = self.source.fetch(ArchiveFile(Kind.MASK, ccd, qid), self.scratch)
-            with fits.open(path, memmap=False) as hdus:
-                hdu = hdus[first_image(hdus) or 0]
-                bits, header = np.asarray(hdu.data), hdu.header.copy()
-            return ok(f"q{qid}, {bits.size / 1e6:.1f} million pixels", value=(bits, header))
+            for qid in range(1, N_QUADRANT + 1):
+                path = self.source.fetch(ArchiveFile(Kind.MASK, ccd, qid), self.scratch)
+                with fits.open(path, memmap=False) as hdus:
+                    hdu = hdus[first_image(hdus) or 0]
+                    masks.append(self._mask(qid, np.asarray(hdu.data), hdu.header.copy()))
+            return ok(f"{len(masks)} masks, {sum(image.bits.size for image in masks) / 1e6:.1f} million pixels")
 
-        found = self.exam.run(
+        self.exam.run(
             MASK,
             "fetch",
             fetch,
             needs=[(ARCHIVE, "choose frames")],
-            expected=f"the mask of quadrant {qid}",
+            expected="the masks of four quadrants",
             remedy=_PATH,
-        ).value
-        subject = None
-        if found is not None:
-            match = next((match for match in self.matches if match.qid == qid and match.orientation), None)
-            nothing = np.zeros(0)
-            image = self.image if self.image is not None and self.image.qid == qid else None
-            x, y = (match.x, match.y) if match else (nothing, nothing)
-            turn = match.orientation if match else "as stored"
-            full, response = (sky.turned(p, turn) for p in (image.full, image.response)) if image else (None, None)
-            subject = mask.MaskImage(found[0], found[1], self.camera.shape, x, y, full, response)
-        self.exam.run_all(MASK, mask.CHECKS, subject, needs=[(MASK, "fetch")])
+        )
+        self.exam.run_all(MASK, mask.CHECKS, masks, needs=[(MASK, "fetch")])
+
+    def _mask(self, qid: int, bits: NDArray, header: fits.Header) -> mask.MaskImage:
+        match = next((match for match in self.matches if match.qid == qid and match.orientation), None)
+        nothing = np.zeros(0)
+        x, y = (match.x, match.y) if match else (nothing, nothing)
+        turn, planes = match.orientation if match else "as stored", self.planes.get(qid)
+        full, dark = (sky.turned(plane, turn) for plane in (planes.full, planes.dark)) if planes else (None, None)
+        return mask.MaskImage(qid, bits, header, self.camera.shape, x, y, full, dark)
 
 
 def _listed(listed: Listing[CcdExposure]) -> Result:

@@ -92,4 +92,4 @@ def as_json(examination: Examination, about: Mapping[str, Any], redaction: Redac
 
 def troubles(findings: Sequence[Finding]) -> list[str]:
     """Names of what differs or failed: ``group: check``."""
-    return [f"{one.group}: {one.check}" for one in findings if one.status in ("DIFFERS", "FAIL")]
+    return [f"{finding.group}: {finding.check}" for finding in findings if finding.status in ("DIFFERS", "FAIL")]

@@ -22,6 +22,12 @@ MAX_OFFSET, MAX_SCATTER = 1.0, 0.4
 """Pixels."""
 MAX_ZERO_POINT = 0.35
 """Magnitudes: flat of one lamp, band of a table, aperture without correction."""
+SURVEY_COLOUR = {Filter.ZG: 0.75, Filter.ZR: 0.75, Filter.ZI: 0.35}
+"""The colour that CLRCOEFF multiplies (PS1 g - r, in zi r - i) over Gaia's BP - RP, for stars of the main sequence."""
+MAX_COLOUR_TERM = 0.25
+"""Magnitudes per magnitude: the bands of the table are linear, stars are not; CLRCOEFF itself is about -0.05 to 0.1."""
+FEWEST_COLOURS = 20
+"""Stars of a quadrant that give a slope."""
 _BRIGHTEST, _MOST_SOURCES = 300, 3000
 _FLIPS = {"as stored": (False, False), "columns reversed": (True, False), "rows reversed": (False, True),
           "columns and rows reversed": (True, True)}  # fmt: skip
@@ -60,6 +66,9 @@ class Match:
     zero_point: float
     """Median of (magnitude of the star + 2.5 log10 flux), and of its header."""
     magzp: float
+    colour_term: float
+    """Slope of the same with g - r (r - i in zi), mag / mag; NaN with too few stars."""
+    clrcoeff: float
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     """Places of the sources that match, pixels of the WCS."""
@@ -89,7 +98,7 @@ class Match:
     def _laid(
         cls, qid: int, stars: Stars, sources: Sources, header: fits.Header, filter_: Filter, shape: tuple[int, int]
     ) -> Self:
-        magzp = number_of(header, "MAGZP", np.nan)
+        magzp, clrcoeff = number_of(header, "MAGZP", np.nan), number_of(header, "CLRCOEFF", np.nan)
         place, n_star = np.stack([stars.x, stars.y], axis=1), len(stars.x)
         tried = {}
         for name, flip in _FLIPS.items():
@@ -100,20 +109,23 @@ class Match:
         second = max(tried[name][0] for name in tried if name != best)
         nothing = np.zeros(0)
         if count < max(FEWEST, 0.2 * n_star) or count < 1.5 * second:
-            return cls(qid, n_star, 0, "", (np.nan, np.nan), np.nan, np.nan, magzp, nothing, nothing)
+            unknown = (np.nan, np.nan)
+            return cls(qid, n_star, 0, "", unknown, np.nan, np.nan, magzp, np.nan, clrcoeff, nothing, nothing)
         distance, index = cKDTree(there).query(place + shift, distance_upper_bound=2 * _BIN)
         near = np.isfinite(distance)
         apart = there[index[near]] - place[near]
         dx, dy = np.median(apart, axis=0)
         scatter = 1.4826 * np.median(np.abs(apart - [dx, dy]), axis=0).max()
         constant, slope = BAND[filter_]
-        magnitude = stars.g_mag + constant + slope * (stars.bp_mag - stars.rp_mag)
+        bp_rp = stars.bp_mag - stars.rp_mag
+        magnitude = stars.g_mag + constant + slope * bp_rp
         used = stars.isolated[near] & (stars.g_mag[near] > 13.5)
         source = index[near]
         zero = magnitude[near] + 2.5 * np.log10(np.maximum(sources.flux[source], 1e-3))
         zero_point = float(np.nanmedian(zero[used] if used.sum() >= FEWEST else zero))
         return cls(
             qid, n_star, int(near.sum()), best, (float(dx), float(dy)), float(scatter), zero_point, magzp,
+            _colour_term(zero[used], bp_rp[near][used] * SURVEY_COLOUR[filter_]), clrcoeff,
             there[source, 0], there[source, 1],
         )  # fmt: skip
 
@@ -159,6 +171,16 @@ def _offset(place: NDArray, there: NDArray, reach: float) -> tuple[float, NDArra
     blocks = counts[:-1, :-1] + counts[1:, :-1] + counts[:-1, 1:] + counts[1:, 1:]
     i, j = np.unravel_index(np.argmax(blocks), blocks.shape)
     return float(blocks[i, j]), np.array([edges[i + 1], edges[j + 1]])
+
+
+def _colour_term(zero: NDArray[np.float64], colour: NDArray[np.float64]) -> float:
+    """Slope of zero points (star,) with the stars' colour, the redder half's median against the bluer half's."""
+    known = np.isfinite(zero) & np.isfinite(colour)
+    zero, colour = zero[known], colour[known]
+    red = colour > np.median(colour) if len(colour) >= FEWEST_COLOURS else np.zeros(len(colour), bool)
+    if not red.any() or red.all():
+        return np.nan
+    return float((np.median(zero[red]) - np.median(zero[~red])) / (np.median(colour[red]) - np.median(colour[~red])))
 
 
 Matches = list[Match]
@@ -207,9 +229,23 @@ def zero_point(matches: Matches) -> Result:
     return differs(f"{words} mag", expected, remedy) if wrong else ok(f"{words} mag from it", expected)
 
 
+def colour_term(matches: Matches) -> Result:
+    """Colour coefficient by the stars of all quadrants against the header's: calibrated = instrumental + MAGZP + it."""
+    known = [match for match in matches if np.isfinite(match.colour_term) and np.isfinite(match.clrcoeff)]
+    if not known:
+        return skipped("needs CLRCOEFF in the science headers, and more stars of known colour")
+    apart = float(np.median([match.colour_term - match.clrcoeff for match in known]))
+    coefficients = ", ".join(f"{match.clrcoeff:.2f}" for match in known)
+    expected = f"CLRCOEFF ({coefficients}) within {MAX_COLOUR_TERM:g} mag / mag in the median"
+    remedy = "CLRCOEFF multiplies another colour, or with another sign, than we believe: " + _SEND
+    words = f"{apart:+.2f} mag / mag from it"
+    return ok(words, expected) if abs(apart) <= MAX_COLOUR_TERM else differs(words, expected, remedy)
+
+
 CHECKS = (
     Check("orientation", orientation),
     Check("offset", offset, ("orientation",)),
     Check("scatter", scatter, ("orientation",)),
     Check("zero point", zero_point, ("orientation",)),
+    Check("colour term", colour_term, ("orientation",)),
 )

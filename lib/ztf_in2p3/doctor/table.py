@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from astropy.io import fits
+
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 
@@ -49,6 +51,8 @@ _EMPTY = ("", "null", "nan")
 MAX_ODD = 0.5
 """Fraction of a column's cells of one other form; some odd rows are known of the archive, and set aside one by one."""
 _SECONDS = 20.0
+_BESIDE = (("exptime", "EXPTIME", 0.5), ("obsjd", "OBSJD", 5 / 86400), ("field", "FIELDID", 0.0))
+"""Column of the table, card of the raw file, tolerance (seconds, days, none): shutters are slow, dates are rounded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +141,30 @@ CHECKS: tuple[Check[Table], ...] = (
     Check("forms", forms),
     Check("dates", dates, ("needed columns", "columns", "forms")),
 )
+
+
+def row_of(table: Table, ccd: CcdExposure) -> Mapping[str, str] | None:
+    """Row of a raw file in the table of its night."""
+    return next((row for row in table.rows if _ccd_exposure(row) == ccd), None)
+
+
+def beside(row: Mapping[str, str] | None, header: fits.Header) -> Result:
+    """Exposure time, date and field of a raw file's primary header beside those of its row; unknown values agree."""
+    expected = "EXPTIME, OBSJD and FIELDID of the file as in its row"
+    if row is None:
+        return failed("no row names the file", expected, "send us the JSON report")
+    wrong = []
+    for column, key, tolerance in _BESIDE:
+        cell, value = row.get(column, ""), header.get(key)
+        if not re.fullmatch(_NUMBER[0], cell) or isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if abs(float(cell) - value) > tolerance:
+            wrong.append(f"{key} {value:.10g} beside {column} {float(cell):.10g}")
+    if wrong:
+        return differs(
+            ", ".join(wrong), expected, "table and file speak of different exposures: send us the JSON report"
+        )
+    return ok(f"EXPTIME {header.get('EXPTIME')} s, date and field as in the table", expected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.identifiers import CcdExposure, Filter, Quadrant
 from ztf_in2p3.image import MaskBit
 from ztf_in2p3.simulate import chain
 from ztf_in2p3.simulate.exposures import NightPlan, ObjectFrame
@@ -36,6 +36,8 @@ def science_header(plan: NightPlan, ccd: CcdExposure, qid: int, levels: FlatLeve
     scale = float(star_scale(plan, frame.exposure.filter, quadrant, levels, x0, y0)[0])
     zero_point = frame.zero_point - frame.extinction * (frame.airmass - 1) + 2.5 * np.log10(scale)
     header["MAGZP"] = (round(zero_point, 6), "Magnitude zero point at the centre [mag]")
+    header["PCOLOR"] = ("r - i" if frame.exposure.filter is Filter.ZI else "g - r", "Color used with CLRCOEFF")
+    header["CLRCOEFF"] = (0.0, "Linear color coefficient: stars are calibrated in the band itself")
     header["SATURATE"] = (round(plan.camera.saturation * scale, 3), "Saturation value in final science image [DN]")
     header["SEEING"] = (frame.seeing, "seeing FWHM [pixels]")
     header["MAGLIM"] = (round(limiting_magnitude(plan, frame), 2), "5-sigma mag-limit [mag]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,9 @@ from ztf_in2p3.archive import LocalTree
 from ztf_in2p3.archive.reference import ReferenceCatalogue
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.doctor import Examination, Status
-from ztf_in2p3.doctor.night import NightExamination
+from ztf_in2p3.doctor.night import BIAS as BIAS_FRAME
+from ztf_in2p3.doctor.night import FLAT as FLAT_FRAME
+from ztf_in2p3.doctor.night import HEADERS, SCIENCE, STARS, NightExamination
 from ztf_in2p3.doctor.report import troubles
 from ztf_in2p3.doctor.source import Source, TreeSource
 from ztf_in2p3.identifiers import Filter
@@ -58,9 +60,7 @@ class Altered:
 
     def edit(self, path: Path, change: Callable[[fits.HDUList], object]) -> None:
         """Change the HDUs of a file as they are stored: compressed pixels stay the bytes that they are."""
-        with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
-            for hdu in hdus:
-                hdu.data  # noqa: B018
+        with fits.open(path, memmap=False, disable_image_compression=True, lazy_load_hdus=False) as hdus:
             change(hdus)
             fresh = path.with_name("fresh.fits")
             hdus.writeto(fresh, output_verify="silentfix")
@@ -104,19 +104,38 @@ def _link(source: str, target: str) -> None:
     Path(target).hardlink_to(source)
 
 
-def examine(night: Altered, source: Source | None = None, reference: Path | None = None) -> Examination:
+def examine(
+    night: Altered, source: Source | None = None, reference: Path | None = None, only: Collection[str] | None = None
+) -> Examination:
+    """Examine the night: all of it, or after its listing only some groups, which is four times cheaper and more."""
     exam = Examination()
     catalogue = night.tree / "reference" if reference is None else reference
     with tempfile.TemporaryDirectory() as scratch:
-        NightExamination(
+        examination = NightExamination(
             exam,
             TreeSource(LocalTree(night.tree)) if source is None else source,
             NIGHT,
             TINY,
             lambda: ReferenceCatalogue.open(str(catalogue)),
             Path(scratch),
-        ).run()
+        )
+        if only is None:
+            examination.run()
+        else:
+            _examine_groups(examination, only)
     return exam
+
+
+def _examine_groups(examination: NightExamination, groups: Collection[str]) -> None:
+    chosen = examination.choose()
+    frames = {BIAS_FRAME: chosen.bias, FLAT_FRAME: chosen.flat, SCIENCE: chosen.science} if chosen else {}
+    for group in (BIAS_FRAME, FLAT_FRAME, SCIENCE):
+        if group in groups:
+            examination.examine_frame(group, frames.get(group))
+    if HEADERS in groups:
+        examination.examine_headers(frames.get(SCIENCE))
+    if STARS in groups:
+        examination.examine_reference()
 
 
 def named(exam: Examination) -> set[str]:
@@ -125,9 +144,9 @@ def named(exam: Examination) -> set[str]:
 
 
 def finding(exam: Examination, name: str):
-    (found,) = [one for one in exam.findings if f"{one.group}: {one.check}" == name]
-    return found
+    (named_so,) = [line for line in exam.findings if f"{line.group}: {line.check}" == name]
+    return named_so
 
 
 def skipped(exam: Examination) -> set[str]:
-    return {f"{one.group}: {one.check}" for one in exam.findings if one.status is Status.SKIPPED}
+    return {f"{line.group}: {line.check}" for line in exam.findings if line.status is Status.SKIPPED}

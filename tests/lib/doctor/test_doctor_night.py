@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 
 from tests.lib.doctor.altered import BIAS, FLAT, OBJECT, Altered, examine, finding, named, skipped
+from ztf_in2p3.doctor import Examination
 from ztf_in2p3.image import MaskBit
 from ztf_in2p3.simulate import files
 
@@ -17,7 +18,7 @@ def test_all_is_ok_where_all_is_as_we_believe(night):
     assert skipped(exam) == {"archive: log in"}
     assert exam.all_ok
     assert len(exam.findings) > 80
-    assert all(one.found for one in exam.findings)
+    assert all(line.found for line in exam.findings)
 
 
 # --- files whose layout is another
@@ -162,6 +163,8 @@ PIXELS = [
     (change_pixels(BIAS, noisy), "bias frame: read noise", "e-"),
     (reverse_overscans(1, 2, 3, 4), "flat frame: deferred charge", "q1 right, q2 left, q3 left, q4 right"),
     (reverse_overscans(3), "flat frame: deferred charge", "q3 left"),
+]
+ORIENTATIONS = [
     (lambda n: turn_all(n, columns=True), "stars on the image: orientation", "columns reversed"),
     (lambda n: turn_all(n, rows=True), "stars on the image: orientation", "rows reversed"),
     (lambda n: turn_all(n, rows=True, columns=True), "stars on the image: orientation", "columns and rows reversed"),
@@ -183,12 +186,13 @@ def mirror_sky(night: Altered) -> None:
     """Columns run east, in the header and in the pixels alike."""
     in_all_headers(CD1_1=lambda v: -v, CD2_1=lambda v: -v)(night)
     turn_all(night, columns=True)
-    change_mask(lambda bits: bits[:, ::-1])(night)
+    for qid in range(1, 5):
+        change_mask(lambda bits: bits[:, ::-1], qid)(night)
 
 
-def change_mask(change):
+def change_mask(change, qid: int = 1):
     def alter(night: Altered) -> None:
-        path = night.mask(1)
+        path = night.mask(qid)
         with fits.open(path, memmap=False) as hdus:
             hdus[0].data = change(hdus[0].data)
             _write(hdus, path)
@@ -199,24 +203,40 @@ def change_mask(change):
 SKY = [
     (in_all_headers(CRPIX1=lambda v: v + 4.0), "stars on the image: offset", "-4.0"),
     (in_all_headers(MAGZP=lambda v: v + 1.0), "stars on the image: zero point", "-1.0"),
+    (in_all_headers(CLRCOEFF=lambda v: v + 0.4), "stars on the image: colour term", "-0."),
     (in_all_headers(PV1_1=lambda v: v + 0.03), "stars on the image: scatter", "pixels"),
     (mirror_sky, "science headers: axes", "q1 east, south"),
     (lambda n: n.header(n.raw(OBJECT), TELDECD=26.0), "science headers: place in the camera", "q1"),
     (change_mask(lambda bits: bits << 1), "mask: bit planes", "0% of stars"),
-    (change_mask(lambda bits: bits | 1 << 14), "mask: bit planes", "bits 0x4000"),
-    (change_mask(lambda bits: bits & ~MaskBit.DETECTION), "mask: bit planes", "0% of stars"),
+    (change_mask(lambda bits: bits | 1 << 14), "mask: bit planes", "q1: bits 0x4000"),
+    (change_mask(lambda bits: bits & ~MaskBit.DETECTION, 3), "mask: bit planes", "q3: 0% of stars"),
     (change_mask(lambda bits: bits.astype(np.float32)), "mask: pixel type", "float32"),
     (change_mask(lambda bits: bits[:, :-1]), "mask: size", "256 x 239"),
     (lambda n: n.edit(n.mask(1), lambda h: h[0].header.set("BIT08", 8, "DEAD")), "mask: legend", "BIT08"),
 ]
 
 
+def names(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize(("alter", "name", "word"), [*LAYOUTS, *KEYWORDS, *PIXELS], ids=names)
+def test_an_altered_fact_of_a_file_is_named_and_nothing_else(night, alter, name, word):
+    """Only the group of the altered file is examined: what others need of it is skipped, as whole examinations show."""
+    group, _, _ = name.partition(":")
+    alter(night)
+    check_named(examine(night, only=(group, "science frame") if group == "science headers" else (group,)), name, word)
+
+
 @pytest.mark.parametrize(
-    ("alter", "name", "word"), [*LAYOUTS, *KEYWORDS, *PIXELS, *SKY], ids=lambda one: one if isinstance(one, str) else ""
+    ("alter", "name", "word"), [LAYOUTS[2], LAYOUTS[9], KEYWORDS[3], PIXELS[2], *ORIENTATIONS, *SKY], ids=names
 )
 def test_an_altered_fact_is_named_and_nothing_else(night, alter, name, word):
     alter(night)
-    exam = examine(night)
+    check_named(examine(night), name, word)
+
+
+def check_named(exam: Examination, name: str, word: str) -> None:
     assert named(exam) == {name}
     found = finding(exam, name)
     assert word in found.found
@@ -247,7 +267,7 @@ def test_a_file_that_is_no_fits_file_is_named(night):
     path = night.raw(BIAS)
     path.unlink()
     path.write_bytes(b"<html>gone</html>" * 500)
-    exam = examine(night)
+    exam = examine(night, only=("bias frame", "science frame"))
     assert named(exam) == {"bias frame: open"}
     assert "science frame: level" not in skipped(exam)
 
@@ -261,7 +281,7 @@ def test_a_damaged_tile_is_named(night):
     path.write_bytes(content)
     exam = examine(night)
     assert "flat frame: DATASUM right" in named(exam)
-    assert {one.split(":")[0] for one in named(exam)} <= {"flat frame", "stars on the image"}
+    assert {name.split(":")[0] for name in named(exam)} <= {"flat frame", "stars on the image"}
 
 
 def _cards(header: fits.Header) -> fits.Header:

@@ -82,7 +82,7 @@ def test_a_check_that_breaks_is_a_failure_and_the_others_go_on():
     )
     exam = Examination()
     exam.run_all("frame", checks, None)
-    assert [str(one.status) for one in exam.findings] == ["OK", "FAIL", "FAIL", "OK", "SKIPPED", "SKIPPED"]
+    assert [str(line.status) for line in exam.findings] == ["OK", "FAIL", "FAIL", "OK", "SKIPPED", "SKIPPED"]
     assert exam.findings[1].found == "HDU 3 cannot be decoded"
     assert exam.findings[1].remedy == "fetch it again"
     assert exam.findings[4].found == "needs second (which is FAIL)"

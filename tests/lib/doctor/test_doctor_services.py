@@ -27,7 +27,7 @@ def of(group: str, checks, subject) -> Examination:
 
 def test_a_folder_can_do_all_and_keeps_nothing(tmp_path: Path):
     exam = of("store", STORE, LocalFiles(tmp_path / "scratch", "here"))
-    assert {one.status for one in exam.findings} == {"OK"}
+    assert {line.status for line in exam.findings} == {"OK"}
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
 
 
@@ -49,14 +49,14 @@ def bucket(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_bucket_can_do_all_and_keeps_nothing(bucket):
     exam = of("store", STORE, S3Files("night", "a/.doctor"))
-    assert {one.status for one in exam.findings} == {"OK"}
+    assert {line.status for line in exam.findings} == {"OK"}
     assert bucket.list_objects_v2(Bucket="night").get("Contents", []) == []
 
 
 def test_a_bucket_that_does_not_exist_is_named(bucket):
     exam = of("store", STORE, S3Files("knight", "a"))
     assert named(exam) == {"store: write"}
-    (finding,) = [one for one in exam.findings if one.check == "write"]
+    (finding,) = [line for line in exam.findings if line.check == "write"]
     assert "bucket" in finding.found
     assert finding.remedy
 
@@ -125,7 +125,7 @@ SERVED = ServerState("http://127.0.0.1:4200/api", True, "3.8.8", "3.8.8", ("nigh
 def test_what_a_server_lacks_is_named(altered, names):
     exam = of("server", CHECKS, replace(SERVED, **altered))
     assert named(exam) == names
-    assert all(one.remedy for one in exam.findings if f"{one.group}: {one.check}" in names)
+    assert all(line.remedy for line in exam.findings if f"{line.group}: {line.check}" in names)
 
 
 # --- cluster
