@@ -27,7 +27,7 @@ SURVEY_COLOUR = {Filter.ZG: 0.75, Filter.ZR: 0.75, Filter.ZI: 0.35}
 MAX_COLOUR_TERM = 0.25
 """Magnitudes per magnitude: the bands of the table are linear, stars are not; CLRCOEFF itself is about -0.05 to 0.1."""
 FEWEST_COLOURS = 20
-"""Stars of a quadrant that give a slope."""
+"""Stars of a CCD that give a slope."""
 _BRIGHTEST, _MOST_SOURCES = 300, 3000
 _FLIPS = {"as stored": (False, False), "columns reversed": (True, False), "rows reversed": (False, True),
           "columns and rows reversed": (True, True)}  # fmt: skip
@@ -66,9 +66,11 @@ class Match:
     zero_point: float
     """Median of (magnitude of the star + 2.5 log10 flux), and of its header."""
     magzp: float
-    colour_term: float
-    """Slope of the same with g - r (r - i in zi), mag / mag; NaN with too few stars."""
     clrcoeff: float
+    residuals: NDArray[np.float64]
+    """(star,): zero points by single stars, over the median; isolated ones, magnitudes."""
+    colours: NDArray[np.float64]
+    """(star,): g - r of them, r - i in zi, magnitudes; NaN where Gaia has no colour."""
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     """Places of the sources that match, pixels of the WCS."""
@@ -110,7 +112,7 @@ class Match:
         nothing = np.zeros(0)
         if count < max(FEWEST, 0.2 * n_star) or count < 1.5 * second:
             unknown = (np.nan, np.nan)
-            return cls(qid, n_star, 0, "", unknown, np.nan, np.nan, magzp, np.nan, clrcoeff, nothing, nothing)
+            return cls(qid, n_star, 0, "", unknown, np.nan, np.nan, magzp, clrcoeff, *[nothing] * 4)
         distance, index = cKDTree(there).query(place + shift, distance_upper_bound=2 * _BIN)
         near = np.isfinite(distance)
         apart = there[index[near]] - place[near]
@@ -125,7 +127,7 @@ class Match:
         zero_point = float(np.nanmedian(zero[used] if used.sum() >= FEWEST else zero))
         return cls(
             qid, n_star, int(near.sum()), best, (float(dx), float(dy)), float(scatter), zero_point, magzp,
-            _colour_term(zero[used], bp_rp[near][used] * SURVEY_COLOUR[filter_]), clrcoeff,
+            clrcoeff, zero[used] - zero_point, bp_rp[near][used] * SURVEY_COLOUR[filter_],
             there[source, 0], there[source, 1],
         )  # fmt: skip
 
@@ -171,16 +173,6 @@ def _offset(place: NDArray, there: NDArray, reach: float) -> tuple[float, NDArra
     blocks = counts[:-1, :-1] + counts[1:, :-1] + counts[:-1, 1:] + counts[1:, 1:]
     i, j = np.unravel_index(np.argmax(blocks), blocks.shape)
     return float(blocks[i, j]), np.array([edges[i + 1], edges[j + 1]])
-
-
-def _colour_term(zero: NDArray[np.float64], colour: NDArray[np.float64]) -> float:
-    """Slope of zero points (star,) with the stars' colour, the redder half's median against the bluer half's."""
-    known = np.isfinite(zero) & np.isfinite(colour)
-    zero, colour = zero[known], colour[known]
-    red = colour > np.median(colour) if len(colour) >= FEWEST_COLOURS else np.zeros(len(colour), bool)
-    if not red.any() or red.all():
-        return np.nan
-    return float((np.median(zero[red]) - np.median(zero[~red])) / (np.median(colour[red]) - np.median(colour[~red])))
 
 
 Matches = list[Match]
@@ -230,16 +222,23 @@ def zero_point(matches: Matches) -> Result:
 
 
 def colour_term(matches: Matches) -> Result:
-    """Colour coefficient by the stars of all quadrants against the header's: calibrated = instrumental + MAGZP + it."""
-    known = [match for match in matches if np.isfinite(match.colour_term) and np.isfinite(match.clrcoeff)]
+    """Slope of the stars' zero points with colour, of all quadrants, against CLRCOEFF: redder half over bluer half."""
+    known = [match for match in matches if np.isfinite(match.clrcoeff)]
     if not known:
-        return skipped("needs CLRCOEFF in the science headers, and more stars of known colour")
-    apart = float(np.median([match.colour_term - match.clrcoeff for match in known]))
-    coefficients = ", ".join(f"{match.clrcoeff:.2f}" for match in known)
-    expected = f"CLRCOEFF ({coefficients}) within {MAX_COLOUR_TERM:g} mag / mag in the median"
+        return skipped("needs CLRCOEFF in the science headers")
+    residual, colour = (np.concatenate(parts) for parts in ([m.residuals for m in known], [m.colours for m in known]))
+    usable = np.isfinite(residual) & np.isfinite(colour)
+    residual, colour = residual[usable], colour[usable]
+    red = colour > (np.median(colour) if len(colour) else 0)
+    if len(colour) < FEWEST_COLOURS or not red.any():
+        return skipped(f"{len(colour)} isolated stars of known colour are too few")
+    step, width = (np.median(values[red]) - np.median(values[~red]) for values in (residual, colour))
+    coefficient = float(np.median([match.clrcoeff for match in known]))
+    expected = f"CLRCOEFF ({coefficient:.2f} in the median) within {MAX_COLOUR_TERM:g} mag / mag"
     remedy = "CLRCOEFF multiplies another colour, or with another sign, than we believe: " + _SEND
-    words = f"{apart:+.2f} mag / mag from it"
-    return ok(words, expected) if abs(apart) <= MAX_COLOUR_TERM else differs(words, expected, remedy)
+    words = f"{step / width:+.2f} mag / mag by {len(colour)} stars"
+    right = abs(step / width - coefficient) <= MAX_COLOUR_TERM
+    return ok(words, expected) if right else differs(words, expected, remedy)
 
 
 CHECKS = (

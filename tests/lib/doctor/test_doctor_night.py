@@ -203,7 +203,7 @@ def change_mask(change, qid: int = 1):
 SKY = [
     (in_all_headers(CRPIX1=lambda v: v + 4.0), "stars on the image: offset", "-4.0"),
     (in_all_headers(MAGZP=lambda v: v + 1.0), "stars on the image: zero point", "-1.0"),
-    (in_all_headers(CLRCOEFF=lambda v: v + 0.4), "stars on the image: colour term", "-0."),
+    (in_all_headers(CLRCOEFF=lambda v: v + 0.45), "stars on the image: colour term", "mag / mag"),
     (in_all_headers(PV1_1=lambda v: v + 0.03), "stars on the image: scatter", "pixels"),
     (mirror_sky, "science headers: axes", "q1 east, south"),
     (lambda n: n.header(n.raw(OBJECT), TELDECD=26.0), "science headers: place in the camera", "q1"),
