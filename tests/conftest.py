@@ -22,7 +22,6 @@ OF_THE_NIGHT = {
         "bad_input",
         "bucket",
         "cache",
-        "doctor",
         "faults",
         "kill",
         "linearity",
