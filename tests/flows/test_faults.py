@@ -176,7 +176,7 @@ USER, PASSWORD = "astronomer@example.org", "s&cret/pass wörd%41"
 
 def test_an_account_sees_more_survives_its_sessions_end_and_keeps_its_password(survey, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG)
-    with IrsaLookalike(survey.tree, private=["*_c03_*"], users={USER: PASSWORD}) as served:
+    with IrsaLookalike(survey.tree, quirks=None, private=["*_c03_*"], users={USER: PASSWORD}) as served:
         asked = {"archive": served.url, **survey.stars, **survey.scope, "ccds": [3]}
         assert download(NIGHT, str(tmp_path / "nobody's"), **asked).built == ()
 
