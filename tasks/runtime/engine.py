@@ -25,6 +25,7 @@ import threadpoolctl
 from astropy.io.fits.verify import VerifyWarning
 
 from ztf_in2p3.errors import TransientError
+from ztf_in2p3.spawned import spawning
 
 
 class Engine(Protocol):
@@ -53,8 +54,7 @@ class Workers:
 
     def _start(self) -> ProcessPoolExecutor:
         # Spawned, never forked: file systems and threads of the parent do not survive a fork.
-        spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=spawn, initializer=_begin_worker)
+        return ProcessPoolExecutor(self._count, mp_context=spawning(), initializer=_begin_worker)
 
     def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Result of the function at ``module:name``, computed in a worker.

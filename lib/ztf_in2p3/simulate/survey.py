@@ -35,6 +35,7 @@ from ztf_in2p3.simulate.reference import Cone, write_reference
 from ztf_in2p3.simulate.science import science_header, science_image, science_mask, write_mask, write_science
 from ztf_in2p3.simulate.truth import PLAN, star_table
 from ztf_in2p3.simulate.wcs import centre_pixel, field_position
+from ztf_in2p3.spawned import spawning
 
 REFERENCE_MARGIN_DEG = 0.1
 """Of the reference catalogue around every quadrant."""
@@ -60,7 +61,7 @@ def simulate_survey(
         Root of the tree.  Every file appears whole or not at all, so an interrupted simulation is
         taken up where it stopped, and a finished one is left as it is.
     workers
-        Processes.  With more than one, the calling program must be importable (spawned processes read it).
+        Processes.
     progress
         Called with the number of CCD exposures done and in all.
 
@@ -92,8 +93,7 @@ def simulate_survey(
             if progress:
                 progress(done, len(everything))
         return written
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawning(), initializer=_begin_worker) as pool:
         futures = [pool.submit(simulate_ccd, plan, ccd, folder, levels[plan.night]) for plan, ccd in missing]
         try:
             for future in as_completed(futures):
