@@ -57,3 +57,7 @@ class Image:
                 f"planes of one image differ in shape: data {self.data.shape}, "
                 f"variance {self.variance.shape}, mask {self.mask.shape}"
             )
+
+    def __repr__(self) -> str:
+        rows, columns = self.data.shape
+        return f"Image of {rows} x {columns} pixels, {is_bad(self.mask).mean():.1%} bad"

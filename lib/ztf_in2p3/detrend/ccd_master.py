@@ -105,6 +105,12 @@ class CcdMaster:
             data[qid], variance[qid] = PackedData.of(self.data[qid], exact), PackedVariance.of(exact)
         return replace(self, data=data, variance=variance, count={})
 
+    def __repr__(self) -> str:
+        kind = "flat" if {"FLTNORM", "LEDNORM"} & self.cards.keys() else "bias"
+        frames = f"{card_value(self.cards, 'NFRAMES', 'master')} frames" if "NFRAMES" in self.cards else "frames"
+        rows, columns = self.data[min(self.data)].shape
+        return f"CcdMaster of CCD {self.ccdid}: {kind} of {frames}, {rows} x {columns} pixels a quadrant"
+
     @property
     def _planes(self) -> tuple[Planes, Planes, Planes]:
         return self.data, self.variance, self.count

@@ -31,6 +31,10 @@ class Parameters:
     gauge: str
     unit: str = "mag"
 
+    def __repr__(self) -> str:
+        known = int(np.isfinite(self.value).sum())
+        return f"Parameters {self.name}: {known} of {len(self.value)} determined, in {self.unit}; gauge: {self.gauge}"
+
     @property
     def references(self) -> dict[int, int]:
         """For each component its best measured parameter, to quote the others against."""
@@ -82,6 +86,11 @@ class Fit:
     sum_sigma: Floats = field(repr=False)
     """Of the sums of parameters that were asked for."""
     intake: Intake | None = None
+
+    def __repr__(self) -> str:
+        families = ", ".join(f"{len(family.value)} {name}" for name, family in self.parameters.items())
+        how = "" if self.converged else ", NOT CONVERGED"
+        return f"Fit of {families}: chi2 {self.chi2:.0f} for {self.dof} degrees of freedom{how}"
 
     def __getitem__(self, family: str) -> Parameters:
         return self.parameters[family]

@@ -28,6 +28,9 @@ class Psf:
         if self.residual.shape[0] != self.residual.shape[1] or len(self.residual) % 2 == 0:
             raise ValueError(f"the residual map is {self.residual.shape}, expected a square of odd side")
 
+    def __repr__(self) -> str:
+        return f"Psf of FWHM {self.fwhm:.2f} pixels"
+
     @classmethod
     def round_moffat(cls, fwhm: float, beta: float) -> Psf:
         """Without a residual."""
@@ -66,6 +69,9 @@ class PsfModel:
     residual: NDArray[np.float64]
     spacing: float
     """Of the residual at `middle`; it grows with the width."""
+
+    def __repr__(self) -> str:
+        return f"PsfModel of FWHM {self.at(self.middle).fwhm:.2f} pixels in the middle"
 
     def at(self, place: NDArray) -> Psf:
         width, local = self.local(place)

@@ -135,6 +135,9 @@ class SceneFit:
     """`ExposureFlag`s."""
     flag: FitFlag
 
+    def __repr__(self) -> str:
+        return f"SceneFit of {len(self.flux)} exposures, {int(self.measured.sum())} measured, {self.flag!r}"
+
     @property
     def error(self) -> NDArray[np.float64]:
         """(exposure,): standard deviation of each flux by itself."""

@@ -45,6 +45,10 @@ class Starflat:
     colour_centre: float
     """Mean colour of the sample, to which the map applies; magnitudes."""
 
+    def __repr__(self) -> str:
+        known = np.isfinite(self.fit["map"].value)
+        return f"Starflat {self.recipe.model}: {known.sum()} of {known.size} superpixels; {self.fit!r}"
+
     @property
     def map(self) -> Floats:
         """(rcid, row of cells, column of cells), magnitudes; NaN where no star was."""

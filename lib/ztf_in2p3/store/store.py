@@ -42,6 +42,9 @@ class Store:
     camera: Camera | None = None
     """What the products that are built are of; part of the fingerprint of each that is computed."""
 
+    def __repr__(self) -> str:
+        return f"Store {self.files.uri('')}" + (f" (camera {self.camera.name})" if self.camera else "")
+
     def build(
         self,
         ref: ProductRef,

@@ -66,6 +66,10 @@ class Ubercal:
     repeatability: Repeatability | None
     """None where no stars were held out."""
 
+    def __repr__(self) -> str:
+        known = int(np.isfinite(self.zero_points.value).sum())
+        return f"Ubercal: {known} of {len(self.zero_points.value)} zero points; {self.fit!r}"
+
 
 def fit_ubercal(
     table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe = UbercalRecipe(), *,
