@@ -200,10 +200,10 @@ def _check(image: Image, header: fits.Header, ccd: CcdExposure, qid: int, camera
     mjd = required_number(header, "OBSMJD", name, "the date (MJD)")
     if not FIRST_MJD <= mjd <= LAST_MJD:
         raise BadData(f"{name}: OBSMJD is {mjd}, no date of this survey; fetch the header again")
-    found = _identity(header, "CCDID", ccd.ccdid), _identity(header, "QID", qid)
-    if found != (ccd.ccdid, qid):
+    identity = _identity(header, "CCDID", ccd.ccdid), _identity(header, "QID", qid)
+    if identity != (ccd.ccdid, qid):
         raise BadData(
-            f"{name}: the header is that of CCD {found[0]} qid {found[1]}; expected CCD {ccd.ccdid} qid {qid}: "
+            f"{name}: the header is that of CCD {identity[0]} qid {identity[1]}; expected CCD {ccd.ccdid} qid {qid}: "
             "fetch the header again"
         )
 
@@ -240,21 +240,21 @@ def _detected_stars(
     background = measure_background(data, bad, box=recipe.background_box)
     not_saturated = bad & ((mask & np.uint16(MaskBit.SATURATED)) == 0)
     flat = fill_bad_pixels(data - background.level, ~np.isfinite(data))
-    found = detect_sources(flat, background.rms.plane(), not_saturated, threshold=recipe.detection_sigma)
-    ra, dec = wcs.all_pix2world(found.x, found.y, 0)
-    unknown = np.full(len(found.x), np.nan, dtype=np.float32)
+    sources = detect_sources(flat, background.rms.plane(), not_saturated, threshold=recipe.detection_sigma)
+    ra, dec = wcs.all_pix2world(sources.x, sources.y, 0)
+    unknown = np.full(len(sources.x), np.nan, dtype=np.float32)
     isolated = is_isolated(ra, dec, recipe.isolation_arcsec)
-    star_id = np.full(len(found.x), DETECTED, dtype=np.int64)
-    return Stars(star_id, ra, dec, found.x, found.y, isolated, unknown, unknown, unknown)
+    star_id = np.full(len(sources.x), DETECTED, dtype=np.int64)
+    return Stars(star_id, ra, dec, sources.x, sources.y, isolated, unknown, unknown, unknown)
 
 
-def _flux_like(stars: Stars, flux: NDArray, others: Stars) -> NDArray[np.float64]:
+def _flux_like(stars: Stars, flux: NDArray, neighbours: Stars) -> NDArray[np.float64]:
     """Roughly the flux of other stars, from their magnitudes and the stars measured; 0 if nothing tells."""
     scale = flux * 10 ** (0.4 * stars.g_mag.astype(np.float64))
     scale = scale[np.isfinite(scale)]
     if not scale.size:
-        return np.zeros(len(others.x))
-    return np.nan_to_num(np.median(scale) * 10 ** (-0.4 * others.g_mag.astype(np.float64)))
+        return np.zeros(len(neighbours.x))
+    return np.nan_to_num(np.median(scale) * 10 ** (-0.4 * neighbours.g_mag.astype(np.float64)))
 
 
 def _common_columns(ccd: CcdExposure, qid: int, header: fits.Header, n_star: int) -> dict[str, object]:
@@ -273,8 +273,9 @@ def _common_columns(ccd: CcdExposure, qid: int, header: fits.Header, n_star: int
     infobits = pa.array([quality_bits(header)] * n_star, pa.int32())
     filters = pa.DictionaryArray.from_arrays(np.zeros(n_star, dtype=np.int8), pa.array([str(exposure.filter)]))
     return {name: np.full(n_star, value) for name, value in same.items()} | {
-        "filter": filters, "infobits": infobits,
-    }  # fmt: skip
+        "filter": filters,
+        "infobits": infobits,
+    }
 
 
 def _sky_columns(stars: Stars, background: Background, camera: Camera, quadrant: Quadrant) -> dict[str, object]:

@@ -81,7 +81,7 @@ def mask_sources(shape: tuple[int, int], x: NDArray, y: NDArray, flux: NDArray, 
     """
     masked = np.zeros(shape, dtype=bool)
     radius = 6.0 * (1.0 + np.clip(np.nan_to_num(flux), 0.0, None) / (100.0 * rms)) ** 0.25
-    _mask_discs(masked, *(np.asarray(one, dtype=np.float64) for one in (x, y, radius)))
+    _mask_discs(masked, *(np.asarray(values, dtype=np.float64) for values in (x, y, radius)))
     return masked
 
 

@@ -10,18 +10,18 @@ from ztf_in2p3.compiled import compiled
 
 
 @compiled
-def _corner(x, y, wide, high, radius):  # type: ignore[no-untyped-def]
+def _corner(x, y, width, height, radius):  # type: ignore[no-untyped-def]
     """Area of a disc around the origin within a rectangle in the first quadrant whose near corner is (x, y).
 
     The integral over t from x to x + wide of sqrt(radius^2 - t^2) - y, no more than `high` and no less than 0.
     """
-    r2, end = radius * radius, x + wide
+    r2, end = radius * radius, x + width
     # Up to `first` the disc covers all heights, and from `last` on none; the disc's own height there.
-    first, at_first = math.sqrt(max(r2 - (y + high) * (y + high), 0.0)), y + high
+    first, at_first = math.sqrt(max(r2 - (y + height) * (y + height), 0.0)), y + height
     if first < x:
         first, at_first = x, math.sqrt(max(r2 - x * x, 0.0))
     elif first >= end:
-        return wide * high
+        return width * height
     elif at_first > radius:
         at_first = radius
     last, at_last = math.sqrt(max(r2 - y * y, 0.0)), y
@@ -32,7 +32,7 @@ def _corner(x, y, wide, high, radius):  # type: ignore[no-untyped-def]
     # The sector between the two angles, and the triangles that make it the area below the arc.
     angle = _small_angle((last * at_first - first * at_last) / r2)
     below = 0.5 * (r2 * angle + last * at_last - first * at_first)
-    return (first - x) * high + below - y * (last - first)
+    return (first - x) * height + below - y * (last - first)
 
 
 @compiled
@@ -55,13 +55,13 @@ def covered(x, y, radius):  # type: ignore[no-untyped-def]
     # A pixel across an axis falls into mirrored parts.
     area = 0.0
     for beyond_x in range(2):
-        wide = -left if beyond_x else min(x + 0.5, 1.0)
+        width = -left if beyond_x else min(x + 0.5, 1.0)
         for beyond_y in range(2):
-            high = -low if beyond_y else min(y + 0.5, 1.0)
-            if wide > 0.0 and high > 0.0:
+            height = -low if beyond_y else min(y + 0.5, 1.0)
+            if width > 0.0 and height > 0.0:
                 near_x = 0.0 if beyond_x else max(left, 0.0)
                 near_y = 0.0 if beyond_y else max(low, 0.0)
-                area += _corner(near_x, near_y, wide, high, radius)
+                area += _corner(near_x, near_y, width, height, radius)
     return area
 
 
@@ -166,7 +166,7 @@ def circle_sums(data, variance, bad, x, y, radii):  # type: ignore[no-untyped-de
                     part[k, 3] += 0.0 if spoilt else w
                     part[k, 4] += 1.0 if spoilt else 0.0
         for k in range(1, n_radius):
-            for one in range(5):  # in whole rows it would take 2 s more to compile
-                sums[k, one] += sums[k - 1, one]
+            for i_sum in range(5):  # in whole rows it would take 2 s more to compile
+                sums[k, i_sum] += sums[k - 1, i_sum]
         sums += part
     return whole

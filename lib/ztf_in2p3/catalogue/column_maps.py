@@ -12,23 +12,48 @@ STARTABLE = ImportedColumns()
 """Star tables of the starflat programs: ``starid ccdid qid x y mjd airmass colour mag emag``."""
 
 IRSA = ImportedColumns(
-    star_id="oid", exposure="filefracday", ccd="ccdid", x="", y="", colour="", mag_e="magerr", ra="ra", dec="dec",
-    filter="filtercode", flags="catflags", bad_flags=0x8000,
-)  # fmt: skip
+    star_id="oid",
+    exposure="filefracday",
+    ccd="ccdid",
+    x="",
+    y="",
+    colour="",
+    mag_e="magerr",
+    ra="ra",
+    dec="dec",
+    filter="filtercode",
+    flags="catflags",
+    bad_flags=0x8000,
+)
 """IRSA's light-curve service.  Its magnitudes are calibrated: zero points fitted to them are corrections of its own.
 An oid is a star in one field, quadrant and filter."""
 
 PSFCAT = ImportedColumns(
-    star_id="", exposure="exposure", x="xpos", y="ypos", colour="", mag_e="sigmag", ra="ra", dec="dec",
-    filter="filter", first_pixel=1.0,
-)  # fmt: skip
+    star_id="",
+    exposure="exposure",
+    x="xpos",
+    y="ypos",
+    colour="",
+    mag_e="sigmag",
+    ra="ra",
+    dec="dec",
+    filter="filter",
+    first_pixel=1.0,
+)
 """PSF catalogues of the archive, one file a quadrant exposure.  Their sourceid counts within an image, so that stars
 are told by their place; exposure, quadrant and filter are in the file's name, date and airmass in its header."""
 
 PLAIN = ImportedColumns(
-    star_id="star_id", exposure="exposure", rcid="rcid", ccd="ccd", mag_e="mag_e", ra="ra", dec="dec", g="g",
+    star_id="star_id",
+    exposure="exposure",
+    rcid="rcid",
+    ccd="ccd",
+    mag_e="mag_e",
+    ra="ra",
+    dec="dec",
+    g="g",
     filter="filter",
-)  # fmt: skip
+)
 """Our own names, which suit a DataFrame: ``star_id exposure rcid x y mjd airmass colour mag mag_e ra dec g filter``."""
 
 COLUMN_MAPS = {
@@ -61,7 +86,7 @@ ALIASES = {
 """Names under which a column is looked for where no map was given."""
 
 
-def guessed(columns: Collection[str], told: Collection[str] = ()) -> ImportedColumns:
+def guessed(columns: Collection[str], facts: Collection[str] = ()) -> ImportedColumns:
     """The map that fits a table: one of `COLUMN_MAPS` if all that it needs is there, else by `ALIASES`.
 
     Parameters
@@ -80,11 +105,11 @@ def guessed(columns: Collection[str], told: Collection[str] = ()) -> ImportedCol
     for name in ("dataframe", "irsa", "startable"):
         if not lacking(COLUMN_MAPS[name], known):
             return COLUMN_MAPS[name]
-    if {"xpos", "ypos", "sigmag"} <= known and not lacking(PSFCAT, known | set(told)):
+    if {"xpos", "ypos", "sigmag"} <= known and not lacking(PSFCAT, known | set(facts)):
         return PSFCAT
     by_alias = {ours: next((name for name in names if name in known), "") for ours, names in ALIASES.items()}
     columns_map = recipe_from(ImportedColumns, by_alias)
-    if missing := lacking(columns_map, known | set(told)):
+    if missing := lacking(columns_map, known | set(facts)):
         names = "; ".join(f"{what} ({' '.join(ALIASES.get(what, ()))})" for what in missing)
         raise BadData(
             f"the table has the columns {', '.join(columns)}: nothing that can be taken for {names}; "

@@ -57,13 +57,15 @@ def detect_sources(
         The image is too crowded for this threshold.
     """
     try:
-        found = sep.extract(data, threshold, err=rms, mask=ignored, minarea=_MIN_PIXELS)
+        sources = sep.extract(data, threshold, err=rms, mask=ignored, minarea=_MIN_PIXELS)
     except Exception as error:  # sep raises this bare class when one of its buffers is full
         raise BadData(
             f"sources could not be told apart at {threshold} sigma ({error}); expected a field of stars: "
             "raise detection_sigma, or use a reference catalogue"
         ) from error
-    x, y = found["x"].astype(np.float64), found["y"].astype(np.float64)
+    x, y = sources["x"].astype(np.float64), sources["y"].astype(np.float64)
     x_window, y_window, flag = sep.winpos(data, x, y, np.full(len(x), _WINDOW))
     believed = (flag == 0) & (np.hypot(x_window - x, y_window - y) < _MAX_SHIFT)
-    return Detected(np.where(believed, x_window, x), np.where(believed, y_window, y), found["flux"].astype(np.float64))
+    return Detected(
+        np.where(believed, x_window, x), np.where(believed, y_window, y), sources["flux"].astype(np.float64)
+    )

@@ -20,7 +20,7 @@ from ztf_in2p3.recipes import ImportedColumns
 from ztf_in2p3.tables.files import TableFile
 
 SUFFIXES = (".parquet", ".pq", ".fits", ".fit", ".fz", ".csv", ".txt", ".ecsv", ".vot", ".votable", ".xml", ".gz")
-"""Of the files of a folder that are read."""
+"""Suffixes of the files of a folder that are read."""
 
 _ARCHIVE_NAME = re.compile(r"ztf_(\d{14})_\d{6}_(z[gri])_c(\d\d)_o(?:_q(\d))?")
 _FROM_HEADER = {"mjd": "OBSMJD", "airmass": "AIRMASS"}
@@ -69,9 +69,9 @@ class ImportedFile:
     def open(cls, path: Path, columns: ImportedColumns) -> ImportedFile:
         """Raises `BadData` where something indispensable is missing."""
         file = TableFile(path)
-        told = _told(file)
+        facts = _told(file)
         known = {name.lower() for name in file.columns}
-        usable = {name for ours, name in _texts(columns).items() if ours in told}
+        usable = {name for ours, name in _texts(columns).items() if ours in facts}
         if missing := lacking(columns, known | {name.lower() for name in usable}):
             wanted = ", ".join(getattr(columns, ours) or ours for ours in missing)
             raise BadData(
@@ -79,7 +79,7 @@ class ImportedFile:
                 "say what they are called there, in the recipe's table `imported` or as a map of columns"
             )
         names = named(columns, file.columns)
-        return cls(file, names, {ours: value for ours, value in told.items() if ours not in names})
+        return cls(file, names, {ours: value for ours, value in facts.items() if ours not in names})
 
     def parts(self) -> Iterator[pa.Table]:
         """Rows under our names, as they are in the file."""
@@ -95,15 +95,15 @@ def _texts(columns: ImportedColumns) -> dict[str, str]:
 
 def _told(file: TableFile) -> dict[str, Any]:
     """What the name of an archive's file and its header say of all rows."""
-    told: dict[str, Any] = {}
-    if found := _ARCHIVE_NAME.search(file.path.name):
-        exposure, filter, ccd, qid = found.groups()
-        told |= {"exposure": int(exposure), "filter": filter, "ccd": int(ccd)} | ({"qid": int(qid)} if qid else {})
+    facts: dict[str, Any] = {}
+    if match := _ARCHIVE_NAME.search(file.path.name):
+        exposure, filter, ccd, qid = match.groups()
+        facts |= {"exposure": int(exposure), "filter": filter, "ccd": int(ccd)} | ({"qid": int(qid)} if qid else {})
         for ours, card in _FROM_HEADER.items():
             value = file.header.get(card)
             if isinstance(value, int | float) and np.isfinite(value):
-                told[ours] = float(value)
-    return told
+                facts[ours] = float(value)
+    return facts
 
 
 def floats(table: pa.Table, name: str) -> NDArray[np.float64]:

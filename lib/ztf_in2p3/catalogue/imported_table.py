@@ -259,11 +259,23 @@ class _Reader:
         star_id = self.places.number(ra, dec) if self.places is not None else self.stars.number(part["star_id"])
         flags = np.nan_to_num(floats(part, "flags")).astype(np.int64)
         return {
-            "star_id": star_id, "exposure": exposure, "rcid": rcid, "x": x, "y": y, "u": u, "v": v, "mjd": mjd,
-            "airmass": floats(part, "airmass"), "colour": floats(part, "colour"), "mag": floats(part, "mag"),
-            "mag_e": floats(part, "mag_e"), "ra": ra, "dec": dec, "g": floats(part, "g"),
+            "star_id": star_id,
+            "exposure": exposure,
+            "rcid": rcid,
+            "x": x,
+            "y": y,
+            "u": u,
+            "v": v,
+            "mjd": mjd,
+            "airmass": floats(part, "airmass"),
+            "colour": floats(part, "colour"),
+            "mag": floats(part, "mag"),
+            "mag_e": floats(part, "mag_e"),
+            "ra": ra,
+            "dec": dec,
+            "g": floats(part, "g"),
             "flagged": (flags & columns.bad_flags) != 0,
-        }  # fmt: skip
+        }
 
     def _night(self, rows: dict[str, NDArray]) -> NDArray[np.float64]:
         """Modified Julian date of the night; of the exposure's name (YYYYMMDDFFFFFF) where no date is told."""

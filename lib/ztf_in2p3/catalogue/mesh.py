@@ -27,7 +27,7 @@ each round of clipping leaves 3 % of that (2 c phi(c) of a start that is off).""
 _GOLDEN = 0.6180339887498949
 
 _MEDIAN_VARIANCE = {1: 1.0, 3: 0.4487, 9: 0.1661}
-"""Of the median of so many unit Gaussians (David & Nagaraja, Order Statistics, 2003, table 3.2)."""
+"""Variance of the median of so many unit Gaussians (David & Nagaraja, Order Statistics, 2003, table 3.2)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,8 @@ class Mesh:
     def at(self, x: NDArray, y: NDArray) -> NDArray[np.float64]:
         """Value at the pixels nearest to positions (star,), pixels."""
         row, column = (
-            np.clip(np.rint(one).astype(np.intp), 0, pixels - 1) for one, pixels in zip((y, x), self.shape, strict=True)
+            np.clip(np.rint(position).astype(np.intp), 0, pixels - 1)
+            for position, pixels in zip((y, x), self.shape, strict=True)
         )
         along_rows, along_columns = self._weights()
         return np.asarray(((along_rows[row] @ self.cells) * along_columns[column]).sum(axis=1))
@@ -211,12 +212,12 @@ def _sums_between(pixels, base, low, high):  # type: ignore[no-untyped-def]
 
 @_jit
 def _finite(pixels):  # type: ignore[no-untyped-def]
-    found, n = np.empty(len(pixels), np.float32), 0
-    for one in pixels:
-        if abs(one) < np.float32(np.inf):
-            found[n] = one
+    finite, n = np.empty(len(pixels), np.float32), 0
+    for value in pixels:
+        if abs(value) < np.float32(np.inf):
+            finite[n] = value
             n += 1
-    return found[:n]
+    return finite[:n]
 
 
 @_jit
@@ -246,4 +247,4 @@ def _weights(n_cell: int, n_pixel: int, cubic: bool) -> NDArray[np.float32]:
     pixel, unit = np.arange(n_pixel), np.eye(n_cell)
     if cubic:
         return CubicSpline(centres, unit, bc_type="natural")(pixel).astype(np.float32)
-    return np.stack([np.interp(pixel, centres, one) for one in unit], axis=1).astype(np.float32)
+    return np.stack([np.interp(pixel, centres, node) for node in unit], axis=1).astype(np.float32)

@@ -119,8 +119,8 @@ def _tell_places(stars: pa.Table) -> bool:
     if known.num_rows < TELLING * stars.num_rows:
         return False
     pixel = _pixel(known, TELLING_ORDER)
-    told = known["source_id"].to_numpy() >> (ID_SHIFT + 2 * (ID_ORDER - TELLING_ORDER))
-    return bool(np.mean(pixel == told) >= TELLING)
+    pixel_of_id = known["source_id"].to_numpy() >> (ID_SHIFT + 2 * (ID_ORDER - TELLING_ORDER))
+    return bool(np.mean(pixel == pixel_of_id) >= TELLING)
 
 
 def _pixel(stars: pa.Table, order: int) -> np.ndarray:
@@ -143,8 +143,8 @@ def _made_identifiers(stars: pa.Table, dropped: Counter[str]) -> pa.Table:
     ordered = by_place.sort_by([(ORIGINAL_ID, "ascending"), *((name, "ascending") for name in ("ra", "dec"))])
     nameless = ordered[ORIGINAL_ID].null_count
     named = _first_rows(ordered.slice(0, len(ordered) - nameless), [ORIGINAL_ID], dropped)
-    others = _first_rows(ordered.slice(len(ordered) - nameless), ["ra", "dec"], dropped)
-    unique = pa.concat_tables([named, others]).sort_by(
+    unnamed = _first_rows(ordered.slice(len(ordered) - nameless), ["ra", "dec"], dropped)
+    unique = pa.concat_tables([named, unnamed]).sort_by(
         [(name, "ascending") for name in (INDEX, "ra", "dec", ORIGINAL_ID)]
     )
     pixel = _pixel(unique, ID_ORDER)

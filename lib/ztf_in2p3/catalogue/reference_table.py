@@ -117,8 +117,8 @@ def units_of(file: TableFile, names: Mapping[str, str], given: Mapping[str, str]
     """Unit of each column: as given, else as the file says, else as the reference catalogue has it."""
     if strange := sorted(set(given) - set(names)):
         raise ValueError(f"units of {', '.join(strange)}: no such column is read; those are {', '.join(names)}")
-    said = {**_declared(file), **{names[ours]: text for ours, text in given.items()}}
-    return {ours: _unit(said.get(name, ""), ours, name, file.path) for ours, name in names.items()}
+    texts = {**_declared(file), **{names[ours]: text for ours, text in given.items()}}
+    return {ours: _unit(texts.get(name, ""), ours, name, file.path) for ours, name in names.items()}
 
 
 def reference_rows(
@@ -181,8 +181,10 @@ def _translated(
         **{name: pa.array(column, from_pandas=True) for name, column in values.items()},
         ORIGINAL_ID: texts if texts is not None else pa.nulls(n_row, pa.string()),
     }
-    typed = {name: pc.cast(column, schema.field(name).type) if name in schema.names else column
-             for name, column in out.items()}  # fmt: skip
+    typed = {
+        name: pc.cast(column, schema.field(name).type) if name in schema.names else column
+        for name, column in out.items()
+    }
     fields = [schema.field(name) if name in schema.names else pa.field(name, typed[name].type) for name in typed]
     return pa.table(list(typed.values()), schema=pa.schema(fields)).filter(pa.array(possible))
 

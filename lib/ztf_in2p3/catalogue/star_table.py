@@ -23,7 +23,7 @@ MMAG = 2500 / np.log(10)
 """Millimagnitudes of a relative change of one."""
 SORTED_BY = ("star_id", "exposure", "rcid", "y", "x")
 _LEADING_ORDER, _LEADING_BIT = 12, 35
-"""Of source_id: pixel of order 12 times 2^35 (Gaia DR3 documentation, gaia_source)."""
+"""Leading bits of source_id: pixel of order 12 times 2^35 (Gaia DR3 documentation, gaia_source)."""
 
 Correction = Callable[[pa.Table], NDArray[np.float64]]
 """From a catalogue (rcid, x, y, colour) to magnitudes to subtract; NaN where unknown."""
@@ -45,7 +45,7 @@ def pixels_touched(star_id: ArrayLike) -> str:
 
 def pixels_of_order(touched: str, order: int) -> set[int]:
     """Pixels of a coarser order, from what `pixels_touched` noted."""
-    return {int(one) >> 2 * (FINEST - order) for one in touched.split()}
+    return {int(text) >> 2 * (FINEST - order) for text in touched.split()}
 
 
 def may_hold(region: tuple[float, ...], order: int, pixel: int) -> bool:
@@ -67,8 +67,21 @@ def columns_of(recipe: StarTableRecipe) -> list[str]:
     return [*_COPIED.values(), "field", "isolated", "flags", "infobits", *flux]
 
 
-_COPIED = {"star_id": "star_id", "exposure": "exposure", "rcid": "rcid", "x": "x", "y": "y", "u": "u", "v": "v",
-           "mjd": "mjd", "airmass": "airmass", "colour": "colour", "ra": "ra", "dec": "dec", "g": "g_mag"}  # fmt: skip
+_COPIED = {
+    "star_id": "star_id",
+    "exposure": "exposure",
+    "rcid": "rcid",
+    "x": "x",
+    "y": "y",
+    "u": "u",
+    "v": "v",
+    "mjd": "mjd",
+    "airmass": "airmass",
+    "colour": "colour",
+    "ra": "ra",
+    "dec": "dec",
+    "g": "g_mag",
+}
 """Our columns that are the catalogue's, and their names there."""
 
 
@@ -120,14 +133,14 @@ def _measurements(
 ) -> pa.Table:
     """Rows of one catalogue that pass all cuts."""
     star_id = catalogue["star_id"].to_numpy()
-    here = catalogue.filter(pa.array((star_id >= 0) & (pixel_of(star_id, recipe.order) == pixel)))
-    flux, error, flag = (_floats(here, f"{recipe.flux}{end}") for end in ("", "_e", "_f"))
+    rows = catalogue.filter(pa.array((star_id >= 0) & (pixel_of(star_id, recipe.order) == pixel)))
+    flux, error, flag = (_floats(rows, f"{recipe.flux}{end}") for end in ("", "_e", "_f"))
     with np.errstate(divide="ignore", invalid="ignore"):
         signal = flux / error
         mag = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
         mag_e = np.where(flux > 0, MMAG / 1000 / signal, np.nan)
-    whole = {name: here[name].to_numpy() for name in ("field", "flags", "isolated")}
-    whole["infobits"] = here["infobits"].fill_null(UNKNOWN_BITS).to_numpy()
+    whole = {name: rows[name].to_numpy() for name in ("field", "flags", "isolated")}
+    whole["infobits"] = rows["infobits"].fill_null(UNKNOWN_BITS).to_numpy()
     tests = {
         "fields": np.isin(whole["field"], recipe.fields) if recipe.fields else np.ones(len(mag), bool),
         "infobits": (whole["infobits"] & recipe.infobits) == 0,
@@ -135,11 +148,11 @@ def _measurements(
         "flags": ((whole["flags"] & recipe.flags) == 0) & (flag == 0),
     }
     columns: dict[str, NDArray] = {
-        ours: here[theirs].to_numpy() if ours in ("star_id", "exposure", "rcid") else _floats(here, theirs)
+        ours: rows[theirs].to_numpy() if ours in ("star_id", "exposure", "rcid") else _floats(rows, theirs)
         for ours, theirs in _COPIED.items()
     }
     if correct is not None:
-        mag = mag - correct(here)
+        mag = mag - correct(rows)
         tests["no starflat"] = np.isfinite(mag) | ~(flux > 0)
     columns |= {"mag": mag, "mag_e": mag_e}
     return passing(columns, tests | tests_of_any(columns, recipe), counts)
@@ -160,9 +173,7 @@ def tests_of_any(columns: Mapping[str, NDArray], recipe: StarTableRecipe) -> dic
     }
 
 
-def passing(
-    columns: Mapping[str, NDArray], tests: Mapping[str, NDArray[np.bool_]], counts: Counter[str]
-) -> pa.Table:  # fmt: skip
+def passing(columns: Mapping[str, NDArray], tests: Mapping[str, NDArray[np.bool_]], counts: Counter[str]) -> pa.Table:
     """The rows that pass all tests; what each took away is added to the counts, the first that fails a row."""
     good = np.ones(len(columns["star_id"]), bool)
     counts["found"] += len(good)

@@ -51,7 +51,7 @@ def cone(wcs: Sequence[WCS], shape: tuple[int, int], beyond_arcsec: float) -> tu
     """
     corners = [(-0.5, -0.5), (shape[1] - 0.5, -0.5), (-0.5, shape[0] - 0.5), (shape[1] - 0.5, shape[0] - 0.5)]
     x, y = np.array(corners).T
-    on_sky = np.concatenate([unit_vectors(*one.all_pix2world(x, y, 0)) for one in wcs])
+    on_sky = np.concatenate([unit_vectors(*quadrant.all_pix2world(x, y, 0)) for quadrant in wcs])
     centre = on_sky.mean(axis=0)
     centre /= np.linalg.norm(centre)
     chord = np.linalg.norm(on_sky - centre, axis=1).max()
@@ -128,8 +128,9 @@ def on_image(
         20 + columns / 20 + margin,
         20 + rows / 20 + margin,
     )  # the distortion itself is a pixel or two over a quadrant
-    near = np.flatnonzero((np.abs(x - (columns - 1) / 2) < columns / 2 + rim_x)
-                          & (np.abs(y - (rows - 1) / 2) < rows / 2 + rim_y))  # fmt: skip
+    near = np.flatnonzero(
+        (np.abs(x - (columns - 1) / 2) < columns / 2 + rim_x) & (np.abs(y - (rows - 1) / 2) < rows / 2 + rim_y)
+    )
     if not near.size:
         return near, np.zeros(0), np.zeros(0)
     x, y = sky_to_pixels(wcs, ra[near], dec[near])

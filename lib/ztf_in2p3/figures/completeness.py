@@ -47,9 +47,9 @@ class Completeness:
     filters: tuple[Share, ...] = ()
 
     @classmethod
-    def of(cls, asked: Iterable[CcdExposure], measured: Collection[CcdExposure]) -> Self:
+    def of(cls, expected: Iterable[CcdExposure], measured: Collection[CcdExposure]) -> Self:
         """Compare what should have a catalogue with what has."""
-        wanted = sorted(set(asked))
+        wanted = sorted(set(expected))
         missing = [ccd for ccd in wanted if ccd not in measured]
 
         def shares(name: str) -> tuple[Share, ...]:

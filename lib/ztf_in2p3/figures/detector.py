@@ -23,14 +23,14 @@ from ztf_in2p3.periods import Period
 # --- limits: the only place where they are written
 
 MAX_OVERSCAN_ADU = 0.1
-"""Of what is left of the offset's drift: a hundredth of the noise of a pixel of dark sky."""
+"""Limit of what is left of the offset's drift: a hundredth of the noise of a pixel of dark sky."""
 MAX_COLUMN_ADU = 0.1
-"""Of what is left of the pocket in the first columns read, and in the first of the overscan."""
+"""Limit of what is left of the pocket in the first columns read, and in the first of the overscan."""
 MAX_NOISE_ERROR = 0.02
-"""Of the pixels' noise over what the variance says, from 1: errors need not be known better."""
+"""Limit of the pixels' noise over what the variance says, from 1: errors need not be known better."""
 MAX_BAD_SHARE = 0.01
 _RIM = timedelta(days=10)
-"""Of the history, on both sides."""
+"""Margin of the history, on both sides."""
 SIGMA = 4.0
 """Standard errors that are granted beside every limit."""
 
@@ -44,7 +44,7 @@ class BiasLevel:
     level: float
     """Median, ADU."""
     noise: float
-    """Of one frame, ADU."""
+    """Noise of one frame, ADU."""
 
 
 def overscan_picture(camera: Camera, numbers: pa.Table) -> Picture:
@@ -62,7 +62,7 @@ def overscan_picture(camera: Camera, numbers: pa.Table) -> Picture:
                     Panel(by_quadrant(numbers, "overscan_rms"), "residual", "residual (ADU)"),
                     Panel(by_quadrant(numbers, "drift"), "drift taken out", "drift (ADU)"),
                 ],
-                each=".2f",
+                number_format=".2f",
             )
         ),
     )
@@ -85,7 +85,7 @@ def pocket_picture(camera: Camera, numbers: pa.Table) -> Picture:
                     Panel(by_quadrant(numbers, "first_columns"), "first columns", "image (ADU)", 0.0),
                     Panel(by_quadrant(numbers, "first_overscan"), "first overscan columns", "overscan (ADU)", 0.0),
                 ],
-                each="z.2f",
+                number_format="z.2f",
             )
         ),
     )
@@ -100,7 +100,9 @@ def variance_picture(camera: Camera, numbers: pa.Table) -> Picture:
         "above it the gain or the read noise of the header is wrong, or rows are disturbed.",
         png(
             plot_quadrant_maps(
-                camera, [Panel(by_quadrant(numbers, "pixel_noise"), "measured / predicted", "ratio", 1.0)], each=".3f"
+                camera,
+                [Panel(by_quadrant(numbers, "pixel_noise"), "measured / predicted", "ratio", 1.0)],
+                number_format=".3f",
             )
         ),
     )
@@ -108,7 +110,7 @@ def variance_picture(camera: Camera, numbers: pa.Table) -> Picture:
 
 def bias_picture(camera: Camera, levels: Sequence[BiasLevel], period: Period) -> Picture:
     """Noise of the amplifiers in a period's master bias."""
-    now = [one for one in levels if one.period == period]
+    now = [amplifier for amplifier in levels if amplifier.period == period]
     return Picture(
         "bias-noise",
         "Noise and level of the bias",
@@ -118,10 +120,10 @@ def bias_picture(camera: Camera, levels: Sequence[BiasLevel], period: Period) ->
             plot_quadrant_maps(
                 camera,
                 [
-                    Panel({one.rcid: one.noise for one in now}, "noise of a frame", "noise (ADU)"),
-                    Panel({one.rcid: one.level for one in now}, "level", "level (ADU)"),
+                    Panel({amplifier.rcid: amplifier.noise for amplifier in now}, "noise of a frame", "noise (ADU)"),
+                    Panel({amplifier.rcid: amplifier.level for amplifier in now}, "level", "level (ADU)"),
                 ],
-                each=".1f",
+                number_format=".1f",
             )
         ),
     )
@@ -147,14 +149,16 @@ def _plot_history(levels: Sequence[BiasLevel]) -> Figure:
         (upper, "noise", ACCENT, "noise (ADU)"),
         (lower, "level", ORANGE, "level (ADU)"),
     ):
-        for rcid in sorted({one.rcid for one in levels}):
-            series = sorted((_middle(one.period), getattr(one, name)) for one in levels if one.rcid == rcid)
+        for rcid in sorted({amplifier.rcid for amplifier in levels}):
+            series = sorted(
+                (_middle(amplifier.period), getattr(amplifier, name)) for amplifier in levels if amplifier.rcid == rcid
+            )
             days, values = [day for day, _ in series], np.array([value for _, value in series])
             axes.plot(days, values - np.median(values), "o-", color=colour, markersize=3, linewidth=0.6, alpha=0.5)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_ylabel(f"{label}\nless the median")
         axes.grid(True)
-    days = [_middle(one.period) for one in levels]
+    days = [_middle(amplifier.period) for amplifier in levels]
     lower.set_xlim(min(days) - _RIM, max(days) + _RIM)
     lower.set_xlabel("middle of the master's period")
     locator = AutoDateLocator(minticks=1, maxticks=8)
@@ -240,7 +244,7 @@ def _errors(numbers: pa.Table, column: str) -> Mapping[int, float]:
 
 def _grouped(numbers: pa.Table, column: str) -> dict[int, NDArray[np.float64]]:
     rcid, values = numbers["rcid"].to_numpy(), numbers[column].to_numpy()
-    return {int(one): values[(rcid == one) & np.isfinite(values)] for one in np.unique(rcid)}
+    return {int(channel): values[(rcid == channel) & np.isfinite(values)] for channel in np.unique(rcid)}
 
 
 def _middle(period: Period) -> date:

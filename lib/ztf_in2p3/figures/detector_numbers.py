@@ -48,7 +48,7 @@ _LAST, _FIRST, _FIRST_OVERSCAN, _NEXT = 5, 5, 3, 40
 _CELL = 8
 """Pixels, of cells that hold sources or not."""
 _BLOCKS = 16
-"""Of rows, over which the overscan is averaged before its scatter is taken: what is left of a drift is smooth."""
+"""Blocks of rows over which the overscan is averaged before its scatter is taken: what is left of a drift is smooth."""
 _OF_A_MEDIAN = 1.2533
 """Standard error of a median over that of a mean: sqrt(pi / 2)."""
 
@@ -93,35 +93,40 @@ def _rows(
     pockets: Pockets | None,
 ) -> Iterator[dict[str, object]]:
     for qid, image in images.items():
-        pixels, dark = raw.pixels(qid), bias.data[qid]
-        readout = Readout.of_light(raw, qid, recipe, dark, pixels=pixels, pockets=pockets)
+        pixels, bias_pixels = raw.pixels(qid), bias.data[qid]
+        readout = Readout.of_light(raw, qid, recipe, bias_pixels, pixels=pixels, pockets=pockets)
         overscan = flip_readout(raw.overscan(qid) - readout.offset[:, None], qid)
-        rest = overscan - _release(pixels, dark, readout, overscan.shape[1])
-        found = np.nan_to_num(np.median(rest[:, :_FIRST_OVERSCAN], axis=0)).mean()
+        corrected = overscan - _release(pixels, bias_pixels, readout, overscan.shape[1])
+        first = np.nan_to_num(np.median(corrected[:, :_FIRST_OVERSCAN], axis=0)).mean()
         noise = readout.read_noise
         yield {
-            "exposure": int(ccd.exposure.filefracday), "ccd": ccd.ccdid, "qid": qid,
-            "rcid": Quadrant(ccd.ccdid, qid).rcid, "sky": float(np.nanmedian(image.data[::4, ::4])),
-            "pocket": readout.pocket is not None, "drift": float(np.ptp(readout.offset)),
-            "overscan_rms": block_scatter(rest[:, -_LAST:]),
-            "overscan_noise": float(noise * np.sqrt(_BLOCKS / (_LAST * len(rest)))),
-            "first_overscan": float(found),
-            "first_overscan_error": float(_OF_A_MEDIAN * noise / np.sqrt(_FIRST_OVERSCAN * len(rest))),
-            **_first_columns(image, qid), **pixel_noise(image),
-        }  # fmt: skip
+            "exposure": int(ccd.exposure.filefracday),
+            "ccd": ccd.ccdid,
+            "qid": qid,
+            "rcid": Quadrant(ccd.ccdid, qid).rcid,
+            "sky": float(np.nanmedian(image.data[::4, ::4])),
+            "pocket": readout.pocket is not None,
+            "drift": float(np.ptp(readout.offset)),
+            "overscan_rms": block_scatter(corrected[:, -_LAST:]),
+            "overscan_noise": float(noise * np.sqrt(_BLOCKS / (_LAST * len(corrected)))),
+            "first_overscan": float(first),
+            "first_overscan_error": float(_OF_A_MEDIAN * noise / np.sqrt(_FIRST_OVERSCAN * len(corrected))),
+            **_first_columns(image, qid),
+            **pixel_noise(image),
+        }
 
 
 def _release(
-    pixels: NDArray[np.float32], dark: NDArray[np.float32], readout: Readout, columns: int
+    pixels: NDArray[np.float32], bias: NDArray[np.float32], readout: Readout, columns: int
 ) -> NDArray[np.float32] | float:
-    """Of the pocket in the overscan: (row, column) in the order of readout; `pixels` are used up."""
+    """Trailed charge in the overscan, (row, column) in the order of readout, ADU; `pixels` are used up."""
     if readout.pocket is None:
         return 0.0
     light = readout.linear(pixels)
-    light -= dark
+    light -= bias
     charge, _ = readout.pocket.recover(light, np.zeros(light.shape, bool), backwards=readout.qid in (2, 3))
-    trail = np.asarray(readout.pocket.trail(charge, columns), np.float32)
-    return trail[::-1] if readout.qid in (3, 4) else trail
+    trailed = np.asarray(readout.pocket.trail(charge, columns), np.float32)
+    return trailed[::-1] if readout.qid in (3, 4) else trailed
 
 
 def block_scatter(last: NDArray) -> float:
@@ -161,7 +166,7 @@ def pixel_noise(image: Image) -> dict[str, float]:
 
 
 def _width(image: Image, good: NDArray[np.bool_]) -> tuple[float, float]:
-    """Of the middle half, which single bad pixels do not reach, and its standard error; NaN without pixels."""
+    """Width of the noise by its middle half, which bad pixels hardly move, and its error; NaN without pixels."""
     both = good[1:] & good[:-1]
     differences = (image.data[1:] - image.data[:-1])[both] / np.sqrt((image.variance[1:] + image.variance[:-1])[both])
     if not differences.size:

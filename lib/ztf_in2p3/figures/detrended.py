@@ -18,11 +18,11 @@ from ztf_in2p3.figures.style import ACCENT, GREY, colour_map, new_figure, say_no
 from ztf_in2p3.image import Image, is_bad
 
 CELLS = 420
-"""Of the picture along the longer side of the quadrant, at most."""
+"""Cells of the picture along the longer side of the quadrant, at most."""
 MOST_MARKS = 250
 """Stars marked, the brightest ones: more would hide the picture."""
 _REACH = 8.0
-"""Of the histogram, standard deviations."""
+"""Half width of the histogram, standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,7 @@ def _draw_pixels(axes: Axes, image: Image, figure: Figure) -> None:
         (lambda v: np.arcsinh((np.asarray(v) - sky) / soft), lambda t: sky + soft * np.sinh(t)), vmin=low, vmax=high
     )
     # Drawn in the coordinates of storage with both axes reversed: x runs west and y south on the sky.
-    shown = axes.imshow(
+    drawn = axes.imshow(
         pixels, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), origin="upper", norm=norm, cmap=colour_map("gray_r")
     )
     axes.set_facecolor("#f0c9c9")  # pixels without data
@@ -112,7 +112,7 @@ def _draw_pixels(axes: Axes, image: Image, figure: Figure) -> None:
         say_nothing(axes, "no data")
         return
     bar = figure.colorbar(
-        shown, ax=axes, label="ADU (asinh scale)", location="bottom", shrink=0.75, aspect=35, pad=0.02
+        drawn, ax=axes, label="ADU (asinh scale)", location="bottom", shrink=0.75, aspect=35, pad=0.02
     )
     ends = np.arcsinh((np.array([low, high]) - sky) / soft)
     values = sky + soft * np.sinh(np.linspace(ends[0], ends[1], 7)[1:-1])
@@ -153,9 +153,16 @@ def _mark(axes: Axes, stars: pa.Table) -> None:
     for name, (of, colour, size) in kinds.items():
         axes.scatter(x[of], y[of], s=size, facecolors="none", edgecolors=colour, linewidths=0.8)
         handles.append(
-            Line2D([], [], marker="o", markerfacecolor="none", color=colour, linestyle="none",
-                   label=f"{int(of.sum())} {name}")
-        )  # fmt: skip
+            Line2D(
+                [],
+                [],
+                marker="o",
+                markerfacecolor="none",
+                color=colour,
+                linestyle="none",
+                label=f"{int(of.sum())} {name}",
+            )
+        )
     few = f"brightest {MOST_MARKS} of {stars.num_rows} stars: " if stars.num_rows > MOST_MARKS else ""
     axes.legend(handles=handles, title=few or None, loc="lower center", bbox_to_anchor=(0.5, 1.07), ncols=2)
 

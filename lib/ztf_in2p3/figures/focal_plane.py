@@ -55,9 +55,11 @@ def quadrant_outline(camera: Camera, quadrant: Quadrant) -> Outline:
 def ccd_outline(camera: Camera, ccdid: int) -> Outline:
     parts = [quadrant_outline(camera, Quadrant(ccdid, qid)) for qid in range(1, N_QUADRANT + 1)]
     return Outline(
-        min(p.west for p in parts), max(p.east for p in parts),
-        min(p.south for p in parts), max(p.north for p in parts),
-    )  # fmt: skip
+        min(p.west for p in parts),
+        max(p.east for p in parts),
+        min(p.south for p in parts),
+        max(p.north for p in parts),
+    )
 
 
 def block_median(pixels: NDArray, block: int) -> NDArray[np.float32]:
@@ -119,7 +121,7 @@ class Panel:
     """By CCD: images of `shrink_ccds`.  Or by rcid: a number, or a few, (row, column) as stored."""
     title: str
     label: str
-    """Of the colour bar, with the unit.  Panels of one label share their colours."""
+    """Label of the colour bar, with the unit.  Panels of one label share their colours."""
     centre: float | None = None
     """Value that is white on a scale of two colours, for differences; None: one sequence of colours."""
 
@@ -131,15 +133,17 @@ def plot_mosaic(camera: Camera, panels: Sequence[Panel]) -> Figure:
     Where there is but one CCD, it is shown alone.
     """
     tiles = [
-        [_Tile(ccdid, ccd_outline(camera, ccdid), np.atleast_2d(panel.values.get(ccdid, np.nan)))
-         for ccdid in range(1, N_CCD + 1)]
+        [
+            _Tile(ccdid, ccd_outline(camera, ccdid), np.atleast_2d(panel.values.get(ccdid, np.nan)))
+            for ccdid in range(1, N_CCD + 1)
+        ]
         for panel in panels
-    ]  # fmt: skip
-    return _draw(camera, panels, tiles, each="")
+    ]
+    return _draw(camera, panels, tiles, number_format="")
 
 
 @styled
-def plot_quadrant_maps(camera: Camera, panels: Sequence[Panel], *, each: str = "") -> Figure:
+def plot_quadrant_maps(camera: Camera, panels: Sequence[Panel], *, number_format: str = "") -> Figure:
     """The focal plane coloured quadrant by quadrant; quadrants that are not there, or are NaN, are hatched.
 
     Parameters
@@ -148,12 +152,17 @@ def plot_quadrant_maps(camera: Camera, panels: Sequence[Panel], *, each: str = "
         A format: the number is written into its quadrant, where there is one number.
     """
     tiles = [
-        [_Tile(quadrant.ccdid, quadrant_outline(camera, quadrant),
-               np.atleast_2d(panel.values.get(quadrant.rcid, np.nan))[::-1, ::-1])
-         for quadrant in camera.quadrants]
+        [
+            _Tile(
+                quadrant.ccdid,
+                quadrant_outline(camera, quadrant),
+                np.atleast_2d(panel.values.get(quadrant.rcid, np.nan))[::-1, ::-1],
+            )
+            for quadrant in camera.quadrants
+        ]
         for panel in panels
-    ]  # fmt: skip
-    return _draw(camera, panels, tiles, each=each)
+    ]
+    return _draw(camera, panels, tiles, number_format=number_format)
 
 
 # --- small parts
@@ -173,26 +182,33 @@ class _Tile:
         return bool(np.isfinite(self.image).any())
 
 
-def _draw(camera: Camera, panels: Sequence[Panel], tiles: Sequence[Sequence[_Tile]], *, each: str) -> Figure:
+def _draw(camera: Camera, panels: Sequence[Panel], tiles: Sequence[Sequence[_Tile]], *, number_format: str) -> Figure:
     n = max(1, len(panels))
     figure = new_figure({1: 6.9, 2: 5.2}.get(n, 3.9))
     plots = figure.subplots(1, n, sharey=True, squeeze=False)[0]
-    alone = _only_ccd(tiles)
+    only = _only_ccd(tiles)
     shared = len({(panel.label, panel.centre) for panel in panels}) == 1
-    everything = [_finite(one) for one in tiles]
+    everything = [_finite(part) for part in tiles]
     for axes, panel, tile, values in zip(plots, panels, tiles, everything, strict=False):
         scale = _Scale.of(np.concatenate(everything) if shared else values, panel)
-        for one in tile:
-            _hatch(axes, one.where)
-            if one.present:
-                image = one.image if alone else _coarser(one.image)
-                extent = one.where.extent
+        for part in tile:
+            _hatch(axes, part.where)
+            if part.present:
+                image = part.image if only else _coarser(part.image)
+                extent = part.where.extent
                 axes.imshow(image, extent=extent, norm=scale.norm, cmap=scale.colours, origin="lower", zorder=2)
-                if each and image.size == 1 and n < 3:
-                    _write(axes, one.where, format(image[0, 0], each), scale, image[0, 0], small=n > 1 and not alone)
-        _frame(axes, camera, alone, north=axes is plots[0])
+                if number_format and image.size == 1 and n < 3:
+                    _write(
+                        axes,
+                        part.where,
+                        format(image[0, 0], number_format),
+                        scale,
+                        image[0, 0],
+                        small=n > 1 and not only,
+                    )
+        _frame(axes, camera, only, north=axes is plots[0])
         if n < 3:
-            _name_ccds(axes, camera, alone, outside=len(tile) > N_CCD)
+            _name_ccds(axes, camera, only, outside=len(tile) > N_CCD)
         axes.set_title(panel.title)
         if not shared:
             scale.bar(figure, [axes], panel.label, below=True)
@@ -221,19 +237,25 @@ class _Scale:
 
     def bar(self, figure: Figure, axes: list[Axes], label: str, *, below: bool) -> None:
         figure.colorbar(
-            ScalarMappable(self.norm, self.colours), ax=axes, label=label, extend=self.extend,
-            location="bottom" if below else "right", shrink=0.75 if below else 0.9, aspect=35, pad=0.02,
-        )  # fmt: skip
+            ScalarMappable(self.norm, self.colours),
+            ax=axes,
+            label=label,
+            extend=self.extend,
+            location="bottom" if below else "right",
+            shrink=0.75 if below else 0.9,
+            aspect=35,
+            pad=0.02,
+        )
 
 
 def _finite(tiles: Sequence[_Tile]) -> NDArray[np.float64]:
-    values = np.concatenate([np.ravel(one.image) for one in tiles])
+    values = np.concatenate([np.ravel(tile.image) for tile in tiles])
     return np.asarray(values[np.isfinite(values)], np.float64)
 
 
 def _only_ccd(tiles: Sequence[Sequence[_Tile]]) -> int:
     """Number of the CCD that alone has values, or 0."""
-    present = {one.ccdid for tile in tiles for one in tile if one.present}
+    present = {part.ccdid for tile in tiles for part in tile if part.present}
     return present.pop() if len(present) == 1 else 0
 
 
@@ -243,7 +265,7 @@ def _coarser(image: NDArray) -> NDArray:
 
 
 def _median(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of each row; NaN where it holds nothing finite."""
+    """Median of each row (row, pixel); NaN where it holds nothing finite."""
     if np.isfinite(blocks).all():
         return np.asarray(np.median(blocks, axis=1))
     ordered = np.sort(np.where(np.isfinite(blocks), blocks, np.nan), axis=1)  # NaNs go last
@@ -264,10 +286,10 @@ def _hatch(axes: Axes, where: Outline) -> None:
 def _frame(axes: Axes, camera: Camera, ccdid: int, *, north: bool) -> None:
     corner = ccd_outline(camera, 1)  # the south-eastern one of a mosaic that is symmetric about the axis
     whole = Outline(-corner.east, corner.east, corner.south, -corner.south)
-    seen = ccd_outline(camera, ccdid) if ccdid else whole
-    margin = 0.02 * (seen.north - seen.south)
-    axes.set_xlim(seen.west - margin, seen.east + margin)
-    axes.set_ylim(seen.south - margin, seen.north + margin)
+    view = ccd_outline(camera, ccdid) if ccdid else whole
+    margin = 0.02 * (view.north - view.south)
+    axes.set_xlim(view.west - margin, view.east + margin)
+    axes.set_ylim(view.south - margin, view.north + margin)
     axes.set_aspect("equal")
     axes.set_xlabel("east of the axis (degrees)")
     if north:
@@ -296,16 +318,27 @@ def _name_ccds(axes: Axes, camera: Camera, only: int, *, outside: bool) -> None:
             )
         else:
             axes.text(
-                where.west + 0.03 * height, where.north - 0.04 * height, f"CCD {ccdid}" if only else str(ccdid),
-                ha="left", va="top", fontsize=8, zorder=3,
+                where.west + 0.03 * height,
+                where.north - 0.04 * height,
+                f"CCD {ccdid}" if only else str(ccdid),
+                ha="left",
+                va="top",
+                fontsize=8,
+                zorder=3,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
-            )  # fmt: skip
+            )
 
 
 def _write(axes: Axes, where: Outline, text: str, scale: _Scale, value: float, *, small: bool) -> None:
     red, green, blue, _ = scale.colours(scale.norm(value))
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
     axes.text(
-        (where.west + where.east) / 2, (where.south + where.north) / 2, text, ha="center", va="center", zorder=3,
-        fontsize=5.5 if small else 7.5, color="white" if dark else "#222222",
-    )  # fmt: skip
+        (where.west + where.east) / 2,
+        (where.south + where.north) / 2,
+        text,
+        ha="center",
+        va="center",
+        zorder=3,
+        fontsize=5.5 if small else 7.5,
+        color="white" if dark else "#222222",
+    )

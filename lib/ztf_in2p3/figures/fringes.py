@@ -49,9 +49,9 @@ def plot_fringes(
             after[qid] = without_sky(sky, pattern, recipe.sky_degree)
     reach = max(np.abs(robust_limits(_finite(before))))
     for axes, planes, title in ((left, before, "sky before"), (right, after, "after")):
-        shown = _draw(axes, planes, reach, f"{title}, smooth part removed")
-    figure.colorbar(shown, ax=[left, right], label="ADU; grey: sources", shrink=0.8, aspect=30, pad=0.02)
-    first = {qid: one.patterns[0] for qid, one in fringes.maps.items()}
+        drawn = _draw(axes, planes, reach, f"{title}, smooth part removed")
+    figure.colorbar(drawn, ax=[left, right], label="ADU; grey: sources", shrink=0.8, aspect=30, pad=0.02)
+    first = {qid: fringe_map.patterns[0] for qid, fringe_map in fringes.maps.items()}
     _draw(below, first, 2.0, "first component of the map (rms 1)")
     _scatters(beside, amplitudes)
     figure.suptitle(f"Fringes of CCD {ccd.ccdid}: exposure {ccd.exposure}", fontsize=10.5)
@@ -62,13 +62,13 @@ def _draw(axes: Axes, planes: Mapping[int, NDArray], reach: float, title: str): 
     empty = np.full_like(next(iter(planes.values()), np.zeros((2, 2))), np.nan)
     image = mosaic_ccd({qid: planes.get(qid, empty) for qid in range(1, N_QUADRANT + 1)})
     axes.set_facecolor(_NO_SKY)
-    shown = axes.imshow(image, origin="lower", cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
+    drawn = axes.imshow(image, origin="lower", cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
     axes.set_title(title)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel("east")
     axes.set_ylabel("north")
-    return shown
+    return drawn
 
 
 def _scatters(axes: Axes, amplitudes: pa.Table) -> None:
@@ -76,8 +76,15 @@ def _scatters(axes: Axes, amplitudes: pa.Table) -> None:
     sky = amplitudes["sky"].to_numpy()
     for name, colour, marker in (("before", ORANGE, "o"), ("after", ACCENT, "s")):
         scatter = 100 * amplitudes[name].to_numpy() / sky
-        axes.plot(sky, scatter, marker, color=colour, markersize=4, markerfacecolor="none",
-                  label=f"{name}: median {np.median(scatter):.2f} %")  # fmt: skip
+        axes.plot(
+            sky,
+            scatter,
+            marker,
+            color=colour,
+            markersize=4,
+            markerfacecolor="none",
+            label=f"{name}: median {np.median(scatter):.2f} %",
+        )
     noise = 100 * np.median(amplitudes["cell_noise"].to_numpy() / sky)
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.axhline(noise, color=GREY, linestyle="--", linewidth=1, label=f"noise of a cell: {noise:.2f} %")

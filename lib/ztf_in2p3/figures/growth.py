@@ -17,7 +17,7 @@ from ztf_in2p3.cards import number, text
 from ztf_in2p3.image import is_bad
 
 _TICKS_MMAG = (-100, -30, -20, -10, 0, 10, 20, 30, 100, 300, 1000)
-"""Of an axis that is linear near 0 and logarithmic away from it."""
+"""Ticks of an axis that is linear near 0 and logarithmic away from it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

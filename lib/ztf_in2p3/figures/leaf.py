@@ -16,8 +16,8 @@ def render_leaf(
     parts += [markdown_table(["Quantity", "Value"], list(facts.items()))] if facts else []
     size = sum(len(part.encode()) for part in parts)
     for picture in pictures:
-        shown = f"![{plain(picture.title)}]({data_uri(picture)})"
+        embedded = f"![{plain(picture.title)}]({data_uri(picture)})"
         words = f"## {plain(picture.title)}\n\n{plain(picture.caption)}"
-        size += len(words.encode()) + len(shown) + 8
-        parts += [words, shown if size < limit else "*Not shown here, to keep this page small: see the store.*"]
+        size += len(words.encode()) + len(embedded) + 8
+        parts += [words, embedded if size < limit else "*Not shown here, to keep this page small: see the store.*"]
     return "\n\n".join(parts) + "\n"

@@ -33,9 +33,9 @@ def plot_linearity(table: pa.Table, title: str) -> Figure:
     rows = table.to_pylist()
     figure = new_figure(6.6)
     panels = figure.subplots(3, len(rows), sharex=True, sharey="row", squeeze=False, height_ratios=[1.6, 1, 1])
-    for row, own, upper, middle, lower in zip(rows, _own(rows), *panels, strict=True):
+    for row, curve, upper, middle, lower in zip(rows, _own(rows), *panels, strict=True):
         _correction(upper, row)
-        middle.plot(*own, color=ACCENT, linewidth=1.2)
+        middle.plot(*curve, color=ACCENT, linewidth=1.2)
         middle.axhline(0, color="black", linewidth=0.6)
         lower.plot(_kilo(row["shown"]), 1e3 * np.array(row["left"]), ".", color=ACCENT, markersize=4)
         lower.axhline(0, color="black", linewidth=0.6)
@@ -49,17 +49,19 @@ def plot_linearity(table: pa.Table, title: str) -> Figure:
 
 
 def _own(rows: Sequence[dict[str, Any]]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Of each channel signal (1000 ADU), and correction over the table's less the channels' mean (per mille)."""
-    shown = np.array([row["shown"] for row in rows])
-    response = np.median(shown / shown.mean(axis=0), axis=1)
-    signals = response[:, np.newaxis] * np.linspace(0, shown.max(), 100)
+    """Signal of each channel (1000 ADU), and its correction over the table's less the channels' mean (per mille)."""
+    channels = np.array([row["shown"] for row in rows])
+    response = np.median(channels / channels.mean(axis=0), axis=1)
+    signals = response[:, np.newaxis] * np.linspace(0, channels.max(), 100)
     names = (("a", "b"), ("table_a", "table_b"))
     both = [
         [1 + _excess(Linearity(row[a], row[b]), signal) for a, b in names]
         for row, signal in zip(rows, signals, strict=True)
     ]
     over = np.array([measured / known for measured, known in both])
-    return [(_kilo(signal), 1e3 * one) for signal, one in zip(signals, over - over.mean(axis=0), strict=True)]
+    return [
+        (_kilo(signal), 1e3 * correction) for signal, correction in zip(signals, over - over.mean(axis=0), strict=True)
+    ]
 
 
 def _correction(axes: Axes, row: dict[str, Any]) -> None:
@@ -68,8 +70,9 @@ def _correction(axes: Axes, row: dict[str, Any]) -> None:
     covariance = row["ab_correlation"] * row["a_error"] * row["b_error"]
     variance = (row["a_error"] * signal**2) ** 2 + (row["b_error"] * signal) ** 2 + 2 * covariance * signal**3
     band = 100 * _BAND * np.sqrt(np.maximum(variance, 0))
-    axes.fill_between(_kilo(signal), measured - band, measured + band, color=GREY, alpha=0.35, linewidth=0,
-                      label=f"{_BAND:.0f} sigma")  # fmt: skip
+    axes.fill_between(
+        _kilo(signal), measured - band, measured + band, color=GREY, alpha=0.35, linewidth=0, label=f"{_BAND:.0f} sigma"
+    )
     axes.plot(_kilo(signal), measured, color=ACCENT, linewidth=1.2, label="measured")
     known = Linearity(row["table_a"], row["table_b"])
     axes.plot(_kilo(signal), 100 * _excess(known, signal), "--", color=ORANGE, linewidth=1.2, label="dated table")

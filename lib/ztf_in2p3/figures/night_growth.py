@@ -57,9 +57,9 @@ def exposure_growth(ccds: Iterable[ExposureGrowth | None]) -> list[ExposureGrowt
     Sorted by exposure.  CCDs with other radii than the first of their exposure are left out.
     """
     by_exposure: dict[int, list[ExposureGrowth]] = {}
-    for one in ccds:
-        if one is not None:
-            by_exposure.setdefault(one.exposure, []).append(one)
+    for ccd in ccds:
+        if ccd is not None:
+            by_exposure.setdefault(ccd.exposure, []).append(ccd)
     return [_together(exposure, by_exposure[exposure]) for exposure in sorted(by_exposure)]
 
 
@@ -82,24 +82,31 @@ def plot_night_growth(
         2 if truth else 1, 1, sharex=True, squeeze=False, height_ratios=[1.8, 1][: 1 + bool(truth)]
     )
     upper, lower = panels[0, 0], panels[-1, 0]
-    seeing = np.array([one.seeing for one in growth]) * camera.pixel_scale
+    seeing = np.array([exposure.seeing for exposure in growth]) * camera.pixel_scale
     known = seeing[np.isfinite(seeing)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     norm = Normalize(low - 0.05, high + 0.05) if high - low < 0.1 else Normalize(low, high)
     colours = ScalarMappable(norm, SEQUENTIAL)
     few = len(growth) < 60
-    for one, arcsec in zip(growth, seeing, strict=True):
+    for exposure, arcsec in zip(growth, seeing, strict=True):
         colour = colours.to_rgba(arcsec) if np.isfinite(arcsec) else GREY
-        radius, flux = one.curve.diameter / 2, 10 ** (-0.4 * one.curve.difference)
+        radius, flux = exposure.curve.diameter / 2, 10 ** (-0.4 * exposure.curve.difference)
         upper.plot(radius, flux, color=colour, marker="o", linewidth=1.2 if few else 0.6, markersize=3 if few else 0)
-        if truth and one.exposure in truth:
-            expected = _expected(one.curve, *truth[one.exposure])
+        if truth and exposure.exposure in truth:
+            expected = _expected(exposure.curve, *truth[exposure.exposure])
             upper.plot(radius, expected, "x", color="black", markersize=4, markeredgewidth=0.7, zorder=3)
             left = 1e3 * (flux - expected)
             lower.errorbar(
-                radius, left, 1e3 * one.curve.error * flux * 0.4 * np.log(10), color=colour, capsize=2, elinewidth=0.8,
-                linewidth=0.8, marker="o", markersize=3,
-            )  # fmt: skip
+                radius,
+                left,
+                1e3 * exposure.curve.error * flux * 0.4 * np.log(10),
+                color=colour,
+                capsize=2,
+                elinewidth=0.8,
+                linewidth=0.8,
+                marker="o",
+                markersize=3,
+            )
     if growth:
         reference = growth[0].curve.reference_diameter / 2
         upper.set_ylabel(f"flux / flux within {reference:g} pixels")
@@ -119,14 +126,14 @@ def plot_night_growth(
 
 def _together(exposure: int, ccds: Sequence[ExposureGrowth]) -> ExposureGrowth:
     first = ccds[0].curve
-    alike = [one for one in ccds if np.array_equal(one.curve.diameter, first.diameter)]
-    weight = np.array([one.curve.n_star for one in alike], np.float64)
+    alike = [ccd for ccd in ccds if np.array_equal(ccd.curve.diameter, first.diameter)]
+    weight = np.array([ccd.curve.n_star for ccd in alike], np.float64)
     weight /= weight.sum()
-    difference = sum(w * one.curve.difference for w, one in zip(weight, alike, strict=True))
-    error = np.sqrt(sum((w * one.curve.error) ** 2 for w, one in zip(weight, alike, strict=True)))
-    n_star = sum(one.curve.n_star for one in alike)
+    difference = sum(w * ccd.curve.difference for w, ccd in zip(weight, alike, strict=True))
+    error = np.sqrt(sum((w * ccd.curve.error) ** 2 for w, ccd in zip(weight, alike, strict=True)))
+    n_star = sum(ccd.curve.n_star for ccd in alike)
     curve = GrowthCurve(first.diameter, np.asarray(difference), error, first.reference_diameter, n_star)
-    return ExposureGrowth(exposure, finite_median([one.seeing for one in alike]), curve)
+    return ExposureGrowth(exposure, finite_median([ccd.seeing for ccd in alike]), curve)
 
 
 def _expected(curve: GrowthCurve, radii: NDArray, fraction: NDArray) -> NDArray[np.float64]:

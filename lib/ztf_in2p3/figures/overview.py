@@ -18,7 +18,7 @@ from ztf_in2p3.figures.summary import filters_in, numbers, texts
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 _MARGIN = timedelta(minutes=2)
-"""Of the time axis beyond the first and last exposure, at least."""
+"""Margin of the time axis beyond the first and last exposure, at least."""
 
 
 @styled
@@ -32,14 +32,14 @@ def plot_night(exposures: pa.Table, camera: Camera) -> Figure:
     """
     figure = new_figure(7.0)
     panels = figure.subplots(4, 1, sharex=True)
-    shown = {
+    curves = {
         "background\n(ADU per pixel)": numbers(exposures, "background"),
         "seeing FWHM\n(arcsec)": numbers(exposures, "seeing") * camera.pixel_scale,
         "stars per\nexposure": numbers(exposures, "n_star"),
         "airmass": numbers(exposures, "airmass"),
     }
     known = np.isfinite(numbers(exposures, "mjd"))
-    for axes, (label, values) in zip(panels, shown.items(), strict=True):
+    for axes, (label, values) in zip(panels, curves.items(), strict=True):
         _panel(axes, exposures.filter(pa.array(known)), values[known])
         axes.set_ylabel(label)
         axes.grid(True)
@@ -70,19 +70,25 @@ def _panel(axes: Axes, exposures: pa.Table, values: NDArray) -> None:
         label = f"{name}, {n} exposure{'s' if n > 1 else ''}"
         for kind, face, entry in ((of & whole, colour, label), (of & ~whole, "none", None)):
             axes.plot(
-                times[kind], values[kind], color=colour, marker=marker, markerfacecolor=face, linestyle="none",
-                markersize=5 if n < 100 else 3, label=entry,
-            )  # fmt: skip
+                times[kind],
+                values[kind],
+                color=colour,
+                marker=marker,
+                markerfacecolor=face,
+                linestyle="none",
+                markersize=5 if n < 100 else 3,
+                label=entry,
+            )
     axes.margins(y=0.12)
 
 
 def _times(mjd: NDArray[np.float64]) -> NDArray[np.float64]:
     """matplotlib's dates."""
-    return np.asarray([date2num(_MJD_0 + timedelta(days=float(one))) for one in mjd], np.float64)
+    return np.asarray([date2num(_MJD_0 + timedelta(days=float(day))) for day in mjd], np.float64)
 
 
 def _time_axis(axes: Axes, mjd: NDArray[np.float64]) -> None:
-    first, last = (_MJD_0 + timedelta(days=float(one)) for one in (mjd.min(), mjd.max()))
+    first, last = (_MJD_0 + timedelta(days=float(date)) for date in (mjd.min(), mjd.max()))
     margin = max(_MARGIN, (last - first) * 0.03)
     axes.set_xlim(date2num(first - margin), date2num(last + margin))
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=8))

@@ -15,7 +15,7 @@ from ztf_in2p3.figures.pictures import Picture
 from ztf_in2p3.figures.quality import Check
 
 MARKDOWN_BYTES = 1_000_000
-"""Of a page in Markdown, at most: an artifact is one row in a database and one message to the browser."""
+"""Most bytes of a page in Markdown: an artifact is one row in a database and one message to the browser."""
 MOST_ASIDE = 50
 """Inputs set aside that a page names; the others are counted."""
 
@@ -139,7 +139,7 @@ def data_uri(picture: Picture) -> str:
 # --- small parts
 
 
-def _markdown(report: Report, shown: dict[str, str]) -> str:
+def _markdown(report: Report, images: dict[str, str]) -> str:
     parts = [
         f"# {plain(report.title)}",
         plain(report.subtitle),
@@ -152,7 +152,7 @@ def _markdown(report: Report, shown: dict[str, str]) -> str:
     for table in report.tables:
         parts += [f"## {plain(table.title)}", markdown_table(table.header, table.rows)]
     for picture in report.pictures:
-        parts += [f"## {plain(picture.title)}", shown[picture.name], plain(picture.caption)]
+        parts += [f"## {plain(picture.title)}", images[picture.name], plain(picture.caption)]
     parts += [
         "## Products",
         markdown_table(["Product", "In the store"], [(p.product, str(p.count)) for p in report.products]),

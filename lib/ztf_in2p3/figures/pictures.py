@@ -149,7 +149,7 @@ def background_picture(camera: Camera, quadrants: pa.Table) -> Picture:
         "Background of each quadrant over the median of its exposure, median over the night. It should vary "
         "smoothly, by some percent: lamps and sky do not light the camera alike. A quadrant apart from its "
         "neighbours: its gain, bias or flat is wrong. Hatched: no stars measured there.",
-        png(plot_quadrant_maps(camera, panels or [_NOTHING], each=".3f")),
+        png(plot_quadrant_maps(camera, panels or [_NOTHING], number_format=".3f")),
     )
 
 
@@ -163,7 +163,7 @@ def stars_picture(camera: Camera, quadrants: pa.Table) -> Picture:
         "Stars measured on a quadrant, median over the exposures of a filter. The numbers follow the sky, with a "
         "gradient near the Galactic plane. A quadrant with far fewer than its neighbours: its astrometry is "
         "wrong. Hatched: none.",
-        png(plot_quadrant_maps(camera, panels or [_NOTHING], each=".0f")),
+        png(plot_quadrant_maps(camera, panels or [_NOTHING], number_format=".0f")),
     )
 
 
@@ -218,7 +218,7 @@ def residual_map_picture(camera: Camera, residuals: pa.Table) -> Picture:
                     Panel(quadrants.mean, "mean residual", "mmag", 0.0),
                     Panel(cells.pull, "over its error", "standard errors", 0.0),
                 ],
-                each="z.1f",
+                number_format="z.1f",
             )
         ),
     )

@@ -42,20 +42,28 @@ def plot_pocket(amplifiers: Mapping[int, Amplifier], title: str) -> Figure:
     """
     figure = new_figure(5.4)
     panels = figure.subplots(2, len(amplifiers), sharex=True, sharey="row", squeeze=False, height_ratios=[1.5, 1])
-    for (qid, one), upper, lower in zip(sorted(amplifiers.items()), *panels, strict=True):
-        shown, reference = one.shown, one.function.reference
-        fit = one.function.charge(_LEVELS, reference)
+    for (qid, amplifier), upper, lower in zip(sorted(amplifiers.items()), *panels, strict=True):
+        compared, reference = amplifier.shown, amplifier.function.reference
+        fit = amplifier.function.charge(_LEVELS, reference)
         upper.plot(_LEVELS, fit, color="black", linewidth=1, label="fit", zorder=3)
-        at_level = one.function.charge(shown.level, reference)
-        upper.plot(shown.level, shown.ratio * at_level, ".", color=ACCENT, markersize=3, label="overscan", alpha=0.6)
-        upper.plot(shown.first, shown.filled, ".", color=ORANGE, markersize=2.5, label="first pixels", alpha=0.35)
+        at_level = amplifier.function.charge(compared.level, reference)
+        upper.plot(
+            compared.level, compared.ratio * at_level, ".", color=ACCENT, markersize=3, label="overscan", alpha=0.6
+        )
+        upper.plot(compared.first, compared.filled, ".", color=ORANGE, markersize=2.5, label="first pixels", alpha=0.35)
         upper.set(xscale="log", yscale="log", ylim=(0.5 * fit[0], 3 * fit[-1]), title=f"quadrant {qid}")
-        band = 100 * _BAND * one.function.relative_error(_LEVELS, reference)
+        band = 100 * _BAND * amplifier.function.relative_error(_LEVELS, reference)
         lower.fill_between(_LEVELS, -band, band, color=GREY, alpha=0.35, linewidth=0, label="band")
         lower.errorbar(
-            shown.level, 100 * (shown.ratio - 1), 100 * shown.ratio_error, fmt=".", color=ACCENT, markersize=3,
-            elinewidth=0.4, alpha=0.6,
-        )  # fmt: skip
+            compared.level,
+            100 * (compared.ratio - 1),
+            100 * compared.ratio_error,
+            fmt=".",
+            color=ACCENT,
+            markersize=3,
+            elinewidth=0.4,
+            alpha=0.6,
+        )
         lower.axhline(0, color="black", linewidth=0.6)
         lower.set(xlabel="level (ADU)", xlim=(3, 60_000), ylim=_reach(amplifiers))
     panels[0, 0].set_ylabel("charge in the pocket (ADU)")
@@ -72,10 +80,10 @@ def plot_pocket_residuals(amplifiers: Mapping[int, Amplifier], title: str) -> Fi
     """The same ratio against temperature, and the mean residual of each overscan column."""
     figure = new_figure(5.0)
     panels = figure.subplots(2, len(amplifiers), sharey="row", squeeze=False)
-    for (qid, one), upper, lower in zip(sorted(amplifiers.items()), *panels, strict=True):
-        _against_temperature(upper, one, qid)
+    for (qid, amplifier), upper, lower in zip(sorted(amplifiers.items()), *panels, strict=True):
+        _against_temperature(upper, amplifier, qid)
         upper.set_ylim(_reach(amplifiers))
-        _by_column(lower, one.shown)
+        _by_column(lower, amplifier.shown)
     panels[0, 0].set_ylabel("shown / fit - 1 (%)")
     panels[1, 0].set_ylabel("mean residual (ADU)")
     figure.legend(*panels[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(_GROUPS))
@@ -83,21 +91,21 @@ def plot_pocket_residuals(amplifiers: Mapping[int, Amplifier], title: str) -> Fi
     return figure
 
 
-def _against_temperature(axes: Axes, one: Amplifier, qid: int) -> None:
+def _against_temperature(axes: Axes, amplifier: Amplifier, qid: int) -> None:
     axes.set(title=f"quadrant {qid}", xlabel="temperature (K)")
-    if not np.ptp(one.kelvin):
+    if not np.ptp(amplifier.kelvin):
         say_nothing(axes, "one temperature")
         return
-    axes.plot(one.kelvin, 100 * (one.shown.ratio - 1), ".", color=ACCENT, markersize=3, alpha=0.6)
+    axes.plot(amplifier.kelvin, 100 * (amplifier.shown.ratio - 1), ".", color=ACCENT, markersize=3, alpha=0.6)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.locator_params(axis="x", nbins=2)
 
 
-def _by_column(axes: Axes, shown: Compared) -> None:
+def _by_column(axes: Axes, compared: Compared) -> None:
     for low, high, colour in _GROUPS:
-        chosen = (shown.level >= low) & (shown.level < high)
+        chosen = (compared.level >= low) & (compared.level < high)
         if chosen.any():
-            mean = np.median(shown.left[chosen], axis=0)
+            mean = np.median(compared.left[chosen], axis=0)
             label = f"level below {high:.0f} ADU" if np.isfinite(high) else f"level above {low:.0f} ADU"
             axes.plot(np.arange(1, len(mean) + 1), mean, "o-", color=colour, markersize=2, linewidth=0.8, label=label)
     axes.axhline(0, color="black", linewidth=0.6)
@@ -106,5 +114,7 @@ def _by_column(axes: Axes, shown: Compared) -> None:
 
 def _reach(amplifiers: Mapping[int, Amplifier]) -> tuple[float, float]:
     """Limits in per cent that hold nearly all ratios of a CCD."""
-    wide = max(float(np.percentile(np.abs(100 * (one.shown.ratio - 1)), 98)) for one in amplifiers.values())
-    return -2.4 * wide, 2.4 * wide
+    width = max(
+        float(np.percentile(np.abs(100 * (amplifier.shown.ratio - 1)), 98)) for amplifier in amplifiers.values()
+    )
+    return -2.4 * width, 2.4 * width

@@ -16,7 +16,7 @@ from ztf_in2p3.psf.goodness import width_slope
 from ztf_in2p3.psf.size import FLOOR
 
 MOST_CELLS, PER_CELL = 12, 40
-"""Of a quadrant along each axis, where widths are averaged; stars that make a cell."""
+"""Most cells of a quadrant along each axis, where widths are averaged; stars that make a cell."""
 BIN_MAG = 0.5
 
 
@@ -37,11 +37,11 @@ def star_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
     magnitude, width, error = _widths(stars)
     try:
         slope, slope_error = width_slope(magnitude, width, error)
-        told = f"The slope with magnitude is {1e3 * slope:+.2f} +- {1e3 * slope_error:.2f} thousandths per magnitude."
+        trend = f"The slope with magnitude is {1e3 * slope:+.2f} +- {1e3 * slope_error:.2f} thousandths per magnitude."
     except NoStars:
-        told = "There are too few stars for a slope."
+        trend = "There are too few stars for a slope."
     caption = (
-        f"How much wider than their PSF {len(width)} stars are. {told} Bright stars that are wider tell of a PSF that "
+        f"How much wider than their PSF {len(width)} stars are. {trend} Bright stars that are wider tell of a PSF that "
         "depends on the flux (brighter-fatter, charge held back); a pattern over the quadrant of a shape that changes "
         "faster than the terms of the PSF."
     )
@@ -52,18 +52,18 @@ def star_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
 def plot_shapes(psfs: pa.Table) -> Figure:
     """FWHM over time, and growth residuals; columns `ztf_in2p3.tables.PSF`."""
     figure = new_figure(3.4)
-    wide, growth = figure.subplots(1, 2)
+    fwhm, growth = figure.subplots(1, 2)
     mjd = numbers(psfs, "mjd")
     start = np.floor(mjd.min()) if len(mjd) else 0.0
     long = len(mjd) > 0 and mjd.max() - start > 3
-    wide.plot((mjd - start) * (1 if long else 24), numbers(psfs, "fwhm"), ".", color=ACCENT, markersize=3, alpha=0.6)
-    wide.set(
+    fwhm.plot((mjd - start) * (1 if long else 24), numbers(psfs, "fwhm"), ".", color=ACCENT, markersize=3, alpha=0.6)
+    fwhm.set(
         xlabel=f"time since MJD {start:.0f} ({'days' if long else 'hours'})", ylabel="FWHM (pixels)", ylim=(0, None)
     )
-    wide.grid(True)
+    fwhm.grid(True)
     radius, lacking = _growth(psfs)
-    for one in lacking:
-        growth.plot(radius, 1000 * one, color=ACCENT, linewidth=0.5, alpha=0.25)
+    for curve in lacking:
+        growth.plot(radius, 1000 * curve, color=ACCENT, linewidth=0.5, alpha=0.25)
     if len(lacking):
         growth.plot(radius, 1000 * np.median(lacking, axis=0), color=ORANGE, linewidth=1.6, label="median")
         growth.legend(loc="upper right")
@@ -87,11 +87,11 @@ def plot_widths(stars: pa.Table) -> Figure:
     x, y = (numbers(stars, name)[_told(stars)] for name in ("x", "y"))
     cells = int(np.clip(np.sqrt(len(width) / PER_CELL), 1, MOST_CELLS))
     edges = [np.linspace(0, 1 + axis.max(), cells + 1) for axis in (x, y)]
-    total, seen = (np.histogram2d(x, y, edges, weights=some)[0].T for some in (weight * width, weight))
-    mean = 1000 * total / np.where(seen > 0, seen, np.nan)
+    total, weights = (np.histogram2d(x, y, edges, weights=values)[0].T for values in (weight * width, weight))
+    mean = 1000 * total / np.where(weights > 0, weights, np.nan)
     reach = max(float(np.nanpercentile(np.abs(mean), 98)), 1e-6)
-    shown = over.pcolormesh(*edges, mean, cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
-    figure.colorbar(shown, ax=over, label="stars wider than the PSF (thousandths)")
+    drawn = over.pcolormesh(*edges, mean, cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
+    figure.colorbar(drawn, ax=over, label="stars wider than the PSF (thousandths)")
     over.set_facecolor("#dddddd")  # where no star was
     over.set(xlabel="column of the quadrant (pixels)", ylabel="row of the quadrant (pixels)", aspect="equal")
     return figure
@@ -100,29 +100,35 @@ def plot_widths(stars: pa.Table) -> Figure:
 def _draw_against_magnitude(axes: Axes, magnitude: NDArray, width: NDArray, weight: NDArray) -> None:
     edges = np.arange(np.floor(magnitude.min() / BIN_MAG), magnitude.max() / BIN_MAG + 1) * BIN_MAG
     which = np.digitize(magnitude, edges) - 1
-    total, seen = (np.bincount(which, some, len(edges)) for some in (weight * width, weight))
-    some = seen > 0
+    total, weights = (np.bincount(which, values, len(edges)) for values in (weight * width, weight))
+    filled = weights > 0
     axes.errorbar(
-        edges[some] + BIN_MAG / 2, 1000 * total[some] / seen[some], 1000 * seen[some] ** -0.5, fmt="o", color=ACCENT,
-        markersize=3.5, linewidth=0.8, capsize=2,
-    )  # fmt: skip
+        edges[filled] + BIN_MAG / 2,
+        1000 * total[filled] / weights[filled],
+        1000 * weights[filled] ** -0.5,
+        fmt="o",
+        color=ACCENT,
+        markersize=3.5,
+        linewidth=0.8,
+        capsize=2,
+    )
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set(xlabel="G (mag)", ylabel="stars wider than the PSF\n(thousandths)")
 
 
 def _told(stars: pa.Table) -> NDArray[np.bool_]:
-    """Stars whose width means something: alone, on good pixels."""
-    alone = stars["isolated"].to_numpy(zero_copy_only=False).astype(bool)
+    """Stars whose width means something: isolated, on good pixels; (star,)."""
+    isolated = stars["isolated"].to_numpy(zero_copy_only=False).astype(bool)
     width, error = numbers(stars, "width"), numbers(stars, "width_e")
     known = np.isfinite(width) & (error > 0) & np.isfinite(numbers(stars, "g_mag"))
-    told: NDArray[np.bool_] = alone & (numbers(stars, "f_psf_f") == 0) & known
-    return told
+    usable: NDArray[np.bool_] = isolated & (numbers(stars, "f_psf_f") == 0) & known
+    return usable
 
 
 def _widths(stars: pa.Table) -> tuple[NDArray, NDArray, NDArray]:
     """Magnitude, width and its error of the stars that tell."""
-    told = _told(stars)
-    magnitude, width, error = (numbers(stars, name)[told] for name in ("g_mag", "width", "width_e"))
+    usable = _told(stars)
+    magnitude, width, error = (numbers(stars, name)[usable] for name in ("g_mag", "width", "width_e"))
     return magnitude, width, error
 
 

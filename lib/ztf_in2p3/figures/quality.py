@@ -19,17 +19,17 @@ from ztf_in2p3.figures.summary import exposure_summary, finite_median, numbers
 MAX_SEEING_ARCSEC = 5.0
 MAX_BACKGROUND_ADU = 4000.0
 MAX_NOISE_ADU = 100.0
-"""Of the medians over the night.  The archive flags a quadrant beyond any of these three (INFOBITS 3, 0 and 1 of
+"""Limits of the medians over the night.  The archive flags a quadrant beyond any of these three (INFOBITS 3, 0 and 1 of
 the ZTF Science Data System's explanatory supplement)."""
 MIN_STARS = 10
 """Per quadrant and exposure, median: fewer do not tell whether the pointing or the astrometry is right."""
 MAX_SET_ASIDE = 0.2
 """Largest fraction of the CCD exposures without catalogue, in all, of a CCD, of a filter; the flows' default."""
 MAX_BIAS_MMAG = 1.0
-"""Of the mean flux residual of bright stars, or 4 standard errors where that is more: a calibration for cosmology
-must not lose a millimagnitude here."""
+"""Limit of the mean flux residual of bright stars, or 4 standard errors where that is more: a calibration for
+cosmology must not lose a millimagnitude here."""
 PULL_TOLERANCE = 0.02
-"""Of the pulls' standard deviation from 1, beside 4 / sqrt(2 n) of statistics: errors need not be known better."""
+"""Limit of the pulls' standard deviation from 1, beside 4 / sqrt(2 n) of statistics: errors need no better."""
 MAX_OUTLIERS = 0.005
 """Fraction of the residuals beyond `OUTLIER` standard deviations: cosmic rays and blends hit a few in a thousand."""
 
@@ -52,7 +52,7 @@ class NightSummary:
     """Flux residuals against truth; None where there is no truth."""
     faint: Scatter | None
     map_chi2: float
-    """Of the residuals over the focal plane, per cell."""
+    """Chi2 of the residuals over the focal plane, per cell."""
     completeness: Completeness | None = None
     """Which CCD exposures have a catalogue; None where it is not known which should."""
     tolerated: float = MAX_SET_ASIDE

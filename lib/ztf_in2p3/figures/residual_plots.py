@@ -45,8 +45,8 @@ def plot_residuals(table: pa.Table) -> Figure:
         return figure
 
     bins = running(table)
-    some = np.unique(np.linspace(0, len(residual) - 1, MOST_POINTS).astype(int))
-    cloud.plot(magnitude[some], residual[some], ".", color=ACCENT, markersize=2, alpha=0.35)
+    drawn = np.unique(np.linspace(0, len(residual) - 1, MOST_POINTS).astype(int))
+    cloud.plot(magnitude[drawn], residual[drawn], ".", color=ACCENT, markersize=2, alpha=0.35)
     reach = max(5.0, 1.2 * float(np.nanquantile(np.abs(residual), 0.98)))
     cloud.set_ylim(-reach, reach)
     for axes in (cloud, median):
@@ -88,10 +88,10 @@ def _draw_pulls(axes: Axes, table: pa.Table) -> None:
     for name, colour, part in zip(("bright", "faint"), (ORANGE, ACCENT), bright_and_faint(table), strict=True):
         of = scatter(part)
         if of.n:
-            found = np.histogram(np.clip(numbers(part, "pull"), -_REACH, _REACH), edges)[0]
-            tallest = max(tallest, float(found.max()) / (part.num_rows * (edges[1] - edges[0])))
+            counts = np.histogram(np.clip(numbers(part, "pull"), -_REACH, _REACH), edges)[0]
+            tallest = max(tallest, float(counts.max()) / (part.num_rows * (edges[1] - edges[0])))
             label = f"{name}: {of.pull_mean:+.2f} ± {of.pull_std:.2f}"
-            axes.step(centre, found / (part.num_rows * np.diff(edges)), where="mid", color=colour, label=label)
+            axes.step(centre, counts / (part.num_rows * np.diff(edges)), where="mid", color=colour, label=label)
     axes.plot(centre, np.exp(-(centre**2) / 2) / np.sqrt(2 * np.pi), "k--", linewidth=1, label="unit Gaussian")
     axes.set_ylim(0, 1.6 * tallest)
     axes.legend(loc="upper center")

@@ -129,8 +129,8 @@ def running(table: pa.Table, *, width: float = 0.5) -> Running:
     magnitude, residual, error = (numbers(table, name) for name in ("magnitude", "residual", "error"))
     bins = np.floor(magnitude / width)
     rows = []
-    for one in np.unique(bins[np.isfinite(bins)]):
-        of = bins == one
+    for bin_number in np.unique(bins[np.isfinite(bins)]):
+        of = bins == bin_number
         n, centre = int(of.sum()), finite_median(residual[of])
         if n >= LEAST_STARS:
             spread = 1.4826 * finite_median(np.abs(residual[of] - centre))
@@ -185,7 +185,9 @@ def residual_map(table: pa.Table, camera: Camera, *, cells: int = 2) -> Residual
     with np.errstate(divide="ignore", invalid="ignore"):  # no star in a cell: NaN
         mean, error = total / sums, np.where(sums > 0, sums**-0.5, np.nan)
     present = np.unique(rcid).tolist()
-    return ResidualMap({one: mean[one] for one in present}, {one: error[one] for one in present})
+    return ResidualMap(
+        {channel: mean[channel] for channel in present}, {channel: error[channel] for channel in present}
+    )
 
 
 def _matches(catalogue: pa.Table, truth: pa.Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -193,9 +195,9 @@ def _matches(catalogue: pa.Table, truth: pa.Table) -> tuple[NDArray[np.intp], ND
     star, true_star = (np.asarray(table["star_id"].to_numpy(), np.int64) for table in (catalogue, truth))
     qid, true_qid = (np.asarray(table["qid"].to_numpy()) for table in (catalogue, truth))
     pairs = []
-    for one in np.unique(qid):
-        mine, other = np.flatnonzero(qid == one), np.flatnonzero(true_qid == one)
-        _, i, j = np.intersect1d(star[mine], true_star[other], return_indices=True)
-        pairs.append((mine[i], other[j]))
+    for quadrant in np.unique(qid):
+        ours, theirs = np.flatnonzero(qid == quadrant), np.flatnonzero(true_qid == quadrant)
+        _, i, j = np.intersect1d(star[ours], true_star[theirs], return_indices=True)
+        pairs.append((ours[i], theirs[j]))
     row, match = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return row, match

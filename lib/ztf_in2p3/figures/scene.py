@@ -74,8 +74,17 @@ def plot_light_curve(table: pa.Table, truth: tuple[NDArray, NDArray] | None = No
     colour = FILTER_COLOURS.get(band, ACCENT)
     if truth is not None:
         curve.plot(*truth, color=GREY, linewidth=1.2, label="truth")
-    curve.errorbar(mjd[measured], flux[measured], error[measured], fmt="o", color=colour, markersize=4, capsize=2,
-                   linewidth=1, label=f"{band}, {measured.sum()} exposures")  # fmt: skip
+    curve.errorbar(
+        mjd[measured],
+        flux[measured],
+        error[measured],
+        fmt="o",
+        color=colour,
+        markersize=4,
+        capsize=2,
+        linewidth=1,
+        label=f"{band}, {measured.sum()} exposures",
+    )
     quiet = used & ~measured
     if quiet.any():
         label = f"no transient by assumption, or hidden: {quiet.sum()}"
@@ -101,8 +110,8 @@ def plot_light_curve(table: pa.Table, truth: tuple[NDArray, NDArray] | None = No
         left.plot(mjd[measured], error[measured], "o", color=colour, markersize=4)
         left.set(xlabel="MJD (days)", ylabel="error of the flux", ylim=(0, None))
     chi2 = numbers(table, "chi2") / np.maximum(numbers(table, "n_pixel"), 1)
-    for some, mark, label in ((measured, colour, "transient"), (quiet, "black", "quiet")):
-        right.plot(mjd[some], chi2[some], "o", color=mark, markersize=4, label=label)
+    for rows, mark, label in ((measured, colour, "transient"), (quiet, "black", "quiet")):
+        right.plot(mjd[rows], chi2[rows], "o", color=mark, markersize=4, label=label)
     expected = 1 - 1 / used.sum()  # the galaxy takes nearly as many numbers as one exposure has pixels
     spread = np.sqrt(2 / np.nanmedian(numbers(table, "n_pixel")))
     right.axhspan(expected - spread, expected + spread, color="#eeeeee", zorder=0)
@@ -135,13 +144,13 @@ def plot_scene(table: pa.Table, pixels: ScenePixels) -> Figure:
             zip(light, (f"data, MJD {used['mjd'][i].as_py():.1f}", "model"), strict=True)
         ):
             axes = panels[f"{row}{k}"]
-            shown = axes.imshow(image, origin="lower", cmap=colour_map(SEQUENTIAL), vmin=low, vmax=high)
+            drawn = axes.imshow(image, origin="lower", cmap=colour_map(SEQUENTIAL), vmin=low, vmax=high)
             axes.set_title(title)
-            figure.colorbar(shown, ax=axes, shrink=0.8, label="ADU")
+            figure.colorbar(drawn, ax=axes, shrink=0.8, label="ADU")
         axes = panels[f"{row}2"]
         limit = LIMIT_PULL
-        shown = axes.imshow(pulls[i], origin="lower", cmap=colour_map(DIVERGING), vmin=-limit, vmax=limit)
-        figure.colorbar(shown, ax=axes, shrink=0.8, label="(data - model) / error")
+        drawn = axes.imshow(pulls[i], origin="lower", cmap=colour_map(DIVERGING), vmin=-limit, vmax=limit)
+        figure.colorbar(drawn, ax=axes, shrink=0.8, label="(data - model) / error")
         axes.set_title("residual")
         for k in range(3):
             panels[f"{row}{k}"].set(xticks=[], yticks=[])
@@ -183,17 +192,17 @@ def _draw_galaxy(figure: Figure, axes: Axes, pixels: ScenePixels) -> None:
     half = len(smooth) / 2 * pixels.step_arcsec
     extent = (-half, half, -half, half)
     low = float(np.median(smooth))  # a constant is the sky's as well
-    shown = axes.imshow(smooth - low, origin="lower", extent=extent, cmap=colour_map(SEQUENTIAL), vmin=0)
+    drawn = axes.imshow(smooth - low, origin="lower", extent=extent, cmap=colour_map(SEQUENTIAL), vmin=0)
     axes.plot(0, 0, "+", color="white", markersize=8)
     axes.set(xlabel="east (arcsec)", ylabel="north (arcsec)")
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="flux of a node")
+    figure.colorbar(drawn, ax=axes, shrink=0.8, label="flux of a node")
 
 
 def _draw_pulls(axes: Axes, pulls: NDArray) -> None:
     edges = np.linspace(-LIMIT_PULL, LIMIT_PULL, 41)
-    found = np.histogram(np.clip(pulls, *edges[[0, -1]]), edges)[0] / max(pulls.size, 1) / np.diff(edges)
+    density = np.histogram(np.clip(pulls, *edges[[0, -1]]), edges)[0] / max(pulls.size, 1) / np.diff(edges)
     centre = (edges[1:] + edges[:-1]) / 2
-    axes.step(centre, found, where="mid", color=ACCENT, label="pixels")
+    axes.step(centre, density, where="mid", color=ACCENT, label="pixels")
     axes.plot(centre, np.exp(-(centre**2) / 2) / np.sqrt(2 * np.pi), "k--", linewidth=1, label="unit Gaussian")
     axes.set(xlabel="(data - model) / error", ylabel="pixels per unit, normalised", ylim=(0, 0.6))
     if pulls.size:
@@ -217,9 +226,9 @@ def plot_curve_stars(table: pa.Table, stars: pa.Table, psfs: Sequence[pa.Table])
     mag, scatter, expected = (numbers(stars, name) for name in ("mag", "scatter", "expected"))
     if len(mag):
         many = numbers(stars, "n") >= FEW
-        for some, colour in ((~many, "#c8c8c8"), (many, ACCENT)):
-            word = f"{some.sum()} stars, {'at least' if colour == ACCENT else 'fewer than'} {FEW} exposures"
-            repeat.plot(mag[some], 1000 * scatter[some], ".", color=colour, markersize=5, label=word)
+        for rows, colour in ((~many, "#c8c8c8"), (many, ACCENT)):
+            word = f"{rows.sum()} stars, {'at least' if colour == ACCENT else 'fewer than'} {FEW} exposures"
+            repeat.plot(mag[rows], 1000 * scatter[rows], ".", color=colour, markersize=5, label=word)
         order = np.argsort(mag)
         repeat.plot(mag[order], 1000 * expected[order], color=ORANGE, linewidth=1.2, label="photons and read noise")
         repeat.set_yscale("log")
@@ -233,23 +242,40 @@ def plot_curve_stars(table: pa.Table, stars: pa.Table, psfs: Sequence[pa.Table])
     repeat.set(xlabel="magnitude", ylabel="scatter of an exposure (mmag)")
 
     for psf in psfs:
-        growth.plot(psf["radius"][0].as_py(), 1000 * np.array(psf["growth"][0].as_py()), color=ACCENT, linewidth=0.6,
-                    alpha=0.5)  # fmt: skip
+        growth.plot(
+            psf["radius"][0].as_py(), 1000 * np.array(psf["growth"][0].as_py()), color=ACCENT, linewidth=0.6, alpha=0.5
+        )
     growth.axhline(0, color=GREY, linewidth=0.8)
     growth.set(xlabel="radius (pixels)", ylabel="stars - PSF within it\n(thousandths of the flux)")
     growth.set_title(f"PSF residuals of {len(psfs)} exposures")
 
     mjd = numbers(table, "mjd")
-    some = np.isfinite(numbers(table, "slope"))
-    slope.errorbar(mjd[some], numbers(table, "slope")[some], numbers(table, "slope_e")[some], fmt="o", color=ACCENT,
-                   markersize=3.5, linewidth=0.8, capsize=2)  # fmt: skip
+    rows = np.isfinite(numbers(table, "slope"))
+    slope.errorbar(
+        mjd[rows],
+        numbers(table, "slope")[rows],
+        numbers(table, "slope_e")[rows],
+        fmt="o",
+        color=ACCENT,
+        markersize=3.5,
+        linewidth=0.8,
+        capsize=2,
+    )
     slope.axhline(0, color=GREY, linewidth=0.8)
     slope.set(xlabel="MJD (days)", ylabel="slope of the stars' residuals\nwith magnitude (mmag/mag)")
     ratio, error = numbers(table, "throughput"), numbers(table, "throughput_e")
     known = np.isfinite(ratio)
     middle = np.median(ratio[known]) if known.any() else 1.0
-    through.errorbar(mjd[known], ratio[known] / middle, error[known] * ratio[known] / middle, fmt="o", color=ACCENT,
-                     markersize=3.5, linewidth=0.8, capsize=2)  # fmt: skip
+    through.errorbar(
+        mjd[known],
+        ratio[known] / middle,
+        error[known] * ratio[known] / middle,
+        fmt="o",
+        color=ACCENT,
+        markersize=3.5,
+        linewidth=0.8,
+        capsize=2,
+    )
     through.set(xlabel="MJD (days)", ylabel="throughput over the median")
     for axes in (slope, through):
         axes.locator_params(axis="x", nbins=5)

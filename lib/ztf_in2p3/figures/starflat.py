@@ -59,7 +59,7 @@ def quadrant_picture(camera: Camera, table: pa.Table, name: str) -> Picture:
                     Panel(medians, "focal-plane normalisation", "median of the quadrant (mmag)", 0.0),
                     Panel(within, "quadrant normalisation", "response over the median (mmag)", 0.0),
                 ],
-                each=".1f",
+                number_format=".1f",
             )
         ),
     )
@@ -118,7 +118,7 @@ def gain_picture(camera: Camera, parameters: pa.Table, name: str) -> Picture:
             plot_quadrant_maps(
                 camera,
                 [Panel(gains, "gain", "gain (mmag)", 0.0), Panel(errors, "its error", "standard deviation (mmag)")],
-                each=".1f",
+                number_format=".1f",
             )
         ),
     )
@@ -156,7 +156,7 @@ def _by_quadrant(table: pa.Table, name: str) -> dict[int, NDArray[np.float64]]:
     n = int(numbers(table, "row").max(initial=0)) + 1
     planes = MMAG * numbers(table, name)[np.lexsort([numbers(table, key) for key in ("column", "row", "rcid")])]
     by_rcid = zip(np.unique(rcid), planes.reshape(-1, n, n), strict=True)
-    return {int(one): plane for one, plane in by_rcid if np.isfinite(plane).any()}
+    return {int(channel): plane for channel, plane in by_rcid if np.isfinite(plane).any()}
 
 
 def _cells(

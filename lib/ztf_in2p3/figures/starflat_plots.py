@@ -48,14 +48,16 @@ def plot_residuals_against(residuals: pa.Table, camera: Camera) -> Figure:
         if not good.any():
             say_nothing(axes, "no measurements")
             continue
-        some = np.flatnonzero(good)[:: max(1, int(good.sum()) // MOST_POINTS)]
-        axes.plot(value[some], residual[some], ".", color=ACCENT, markersize=2, alpha=0.3)
+        drawn = np.flatnonzero(good)[:: max(1, int(good.sum()) // MOST_POINTS)]
+        axes.plot(value[drawn], residual[drawn], ".", color=ACCENT, markersize=2, alpha=0.3)
         axes.axhline(0, color=GREY, linewidth=0.8)
         _means(axes, value[good], residual[good], sigma[good])
         axes.set_ylim(-reach, reach)
     if used.any():
-        own = np.sqrt(freedom(residuals))
-        _scatter(plots[0], against["fitted magnitude (instrumental)"][used], (residual / own)[used], sigma[used])
+        residual_scatter = np.sqrt(freedom(residuals))
+        _scatter(
+            plots[0], against["fitted magnitude (instrumental)"][used], (residual / residual_scatter)[used], sigma[used]
+        )
         plots[0].legend(loc="upper left")
     for axes in plots[::2]:
         axes.set_ylabel("residual (mmag)")
@@ -68,7 +70,7 @@ def _means(axes: Axes, value: NDArray, residual: NDArray, sigma: NDArray) -> Non
     weight = sigma**-2.0
     count, total = np.bincount(at, minlength=n), np.bincount(at, weight, n)
     filled = count >= LEAST
-    place, mean = (np.bincount(at, weight * one, n)[filled] / total[filled] for one in (value, residual))
+    place, mean = (np.bincount(at, weight * values, n)[filled] / total[filled] for values in (value, residual))
     error = 1 / np.sqrt(total[filled])
     axes.errorbar(place, mean, error, marker="o", capsize=2, label="mean and its error", **POINTS)
 
@@ -78,8 +80,8 @@ def _scatter(axes: Axes, value: NDArray, residual: NDArray, sigma: NDArray) -> N
     at, n = _bins(value)
     count = np.maximum(np.bincount(at, minlength=n), 1)
     place = np.bincount(at, value, n) / count
-    found, expected = (np.sqrt(np.bincount(at, one**2, n) / count) for one in (residual, sigma))
-    axes.plot(place, found, marker="^", label="scatter", **POINTS)
+    measured, expected = (np.sqrt(np.bincount(at, values**2, n) / count) for values in (residual, sigma))
+    axes.plot(place, measured, marker="^", label="scatter", **POINTS)
     axes.plot(place, expected, color=ORANGE, linestyle="--", linewidth=1.2, label="scatter expected")
 
 
@@ -123,9 +125,15 @@ def plot_differences(
         over -= over.mean()
         expected = np.sqrt(np.mean(error[common] ** 2))
         axes.errorbar(
-            rcid + 0.15 * (k - (len(sequences) - 1) / 2), over, error[common], marker="o", markersize=3.5,
-            linestyle="none", capsize=2, label=f"{name}: scatter {over.std():.2f}, errors {expected:.2f}",
-        )  # fmt: skip
+            rcid + 0.15 * (k - (len(sequences) - 1) / 2),
+            over,
+            error[common],
+            marker="o",
+            markersize=3.5,
+            linestyle="none",
+            capsize=2,
+            label=f"{name}: scatter {over.std():.2f}, errors {expected:.2f}",
+        )
     axes.axhline(0, color=GREY, linewidth=0.8)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.09 * (high - low) * (len(sequences) + 1))

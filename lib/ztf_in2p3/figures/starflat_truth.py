@@ -60,9 +60,9 @@ def compare_map(table: pa.Table, truth: Truth, filter: Filter) -> tuple[Compared
     known = np.isfinite(value) & (sigma > 0)
     rcid, x, y, u, v = (numbers(table, name)[known] for name in ("rcid", "x", "y", "u", "v"))
     true = np.empty(len(x))
-    for one in np.unique(rcid):
-        on = rcid == one
-        true[on] = 1e3 * truth.response(filter, int(one), x[on], y[on])
+    for channel in np.unique(rcid):
+        on = rcid == channel
+        true[on] = 1e3 * truth.response(filter, int(channel), x[on], y[on])
     return without(np.column_stack([np.ones(len(u)), u, v]), value[known], true, sigma[known]), known
 
 
@@ -81,11 +81,11 @@ def compare_zero_points(parameters: pa.Table, truth: Truth, radius: float) -> Co
     zero = family == "zero_point"
     value, sigma = (1e3 * numbers(parameters, name)[zero] for name in ("value", "sigma"))
     frames = exposures_of(truth)
-    some = [frames[int(label)] for label in numbers(parameters, "label")[zero]]
-    ra, dec = np.array([axis_position(truth.plan_of(frame.exposure), frame) for frame in some]).reshape(-1, 2).T
-    true = 1e3 * np.array([truth.zero_point(frame.exposure, radius) for frame in some])
+    fitted = [frames[int(label)] for label in numbers(parameters, "label")[zero]]
+    ra, dec = np.array([axis_position(truth.plan_of(frame.exposure), frame) for frame in fitted]).reshape(-1, 2).T
+    true = 1e3 * np.array([truth.zero_point(frame.exposure, radius) for frame in fitted])
     if "airmass" not in family:
-        true += 1e3 * np.array([frame.extinction * (frame.airmass - 1) for frame in some])
+        true += 1e3 * np.array([frame.extinction * (frame.airmass - 1) for frame in fitted])
     return without(pointing_plane(ra, dec), value, true, sigma)
 
 
@@ -106,7 +106,7 @@ def truth_pictures(
     def planes(values: NDArray) -> dict[int, NDArray]:
         whole = np.full(len(rcid), np.nan)
         whole[known] = values
-        return {one: whole[rcid == one].reshape(n, n) for one in np.unique(rcid[known])}
+        return {channel: whole[rcid == channel].reshape(n, n) for channel in np.unique(rcid[known])}
 
     maps = Picture(
         "truth",

@@ -25,10 +25,10 @@ WIDTH = 8.0
 """Inches; of every picture, so that letters have one size over the page."""
 DPI = 125
 COLOURS = 256
-"""Of a picture's palette: a third of the bytes of true colour.  Chosen for coverage, so that the rare colours of a
-colour bar survive beside the many of its map."""
+"""Colours of a picture's palette: a third of the bytes of true colour.  Chosen for coverage, so that the rare
+colours of a colour bar survive beside the many of its map."""
 LEVELS = 64
-"""Of a colour map: so many fit into the palette as they are."""
+"""Levels of a colour map: so many fit into the palette as they are."""
 
 FILTER_COLOURS = {"zg": "#009e73", "zr": "#d55e00", "zi": "#0072b2"}
 """Told apart by colour-blind eyes too (Okabe & Ito 2008, "Color universal design")."""

@@ -33,8 +33,8 @@ def compare_survey(table: pa.Table, truth: Truth, radius: float) -> tuple[Compar
     exposure, rcid = (table[name].to_numpy()[known] for name in ("exposure", "rcid"))
     frames = exposures_of(truth)
     true, ra, dec = (np.empty(len(value)) for _ in range(3))
-    for one in np.unique(exposure):
-        frame, on = frames[int(one)], exposure == one
+    for number in np.unique(exposure):
+        frame, on = frames[int(number)], exposure == number
         plan = truth.plan_of(frame.exposure)
         at = [
             [float(w) for w in field_position(plan, frame, Quadrant.of_rcid(int(q)), *centre_pixel(plan.camera))]
@@ -45,28 +45,28 @@ def compare_survey(table: pa.Table, truth: Truth, radius: float) -> tuple[Compar
         ra[on], dec[on] = axis_position(plan, frame)
     plane = pointing_plane(ra, dec)
     quadrants = (rcid[:, None] == np.unique(rcid)[1:]).astype(float)
-    each = without(np.hstack([plane, quadrants]), value, true, sigma)
-    return each, _means(each, exposure)
+    quadrant_offsets = without(np.hstack([plane, quadrants]), value, true, sigma)
+    return quadrant_offsets, _means(quadrant_offsets, exposure)
 
 
-def _means(each: Compared, exposure: np.ndarray) -> Compared:
-    """Of each exposure, weighted; three of them are taken up by the plane."""
-    found, at = np.unique(exposure, return_inverse=True)
-    weight = each.sigma**-2.0
+def _means(compared: Compared, exposure: np.ndarray) -> Compared:
+    """Weighted means of each exposure; three of them are taken up by the plane."""
+    exposures, at = np.unique(exposure, return_inverse=True)
+    weight = compared.sigma**-2.0
     total = np.bincount(at, weight)
-    fitted, true = (np.bincount(at, weight * values) / total for values in (each.fitted, each.true))
-    return Compared(fitted, true, np.asarray(total**-0.5, np.float64), len(found) - 3)
+    fitted, true = (np.bincount(at, weight * values) / total for values in (compared.fitted, compared.true))
+    return Compared(fitted, true, np.asarray(total**-0.5, np.float64), len(exposures) - 3)
 
 
 def survey_truth_picture(table: pa.Table, truth: Truth, radius: float, name: str) -> Picture:
     """Zero points beside the truth; `name` says period and filter."""
-    each, means = compare_survey(table, truth, radius)
+    compared, means = compare_survey(table, truth, radius)
     return Picture(
         "truth",
         f"Zero points {name} beside the truth",
         "Left: fitted against injected zero points of the quadrants of all exposures; the line is equality, and far "
         "from the others are exposures through clouds. Right: means of the exposures, fitted minus injected, in order "
-        f"of time. Quadrants: {each.told()}. Exposures: {means.told()}. Pulls may be smaller than 1: the errors hold "
-        "that of the plane over the sky, which is taken out here.",
-        png(plot_compared(each, means, "zero point")),
+        f"of time. Quadrants: {compared.told()}. Exposures: {means.told()}. Pulls may be smaller than 1: the errors "
+        "hold that of the plane over the sky, which is taken out here.",
+        png(plot_compared(compared, means, "zero point")),
     )

@@ -71,9 +71,15 @@ def plot_zero_points(table: pa.Table, *, title: str) -> Figure:
         these = known & chosen
         if these.any():
             level.errorbar(
-                mjd[these], 1e3 * value[these], 1e3 * np.nan_to_num(sigma[these]), fmt=marker, color=colour,
-                markersize=3.5, linewidth=0.8, label=f"{label} ({these.sum()})",
-            )  # fmt: skip
+                mjd[these],
+                1e3 * value[these],
+                1e3 * np.nan_to_num(sigma[these]),
+                fmt=marker,
+                color=colour,
+                markersize=3.5,
+                linewidth=0.8,
+                label=f"{label} ({these.sum()})",
+            )
             spread.plot(mjd[these], 1e3 * t["uneven"][first][these], marker, color=colour, markersize=3.5)
     level.legend(loc="best")
     spread.set_ylim(bottom=0)
@@ -96,9 +102,15 @@ def plot_repeatability(table: pa.Table, *, title: str) -> Figure:
         return figure
     error = t["rms"] / np.sqrt(2 * np.maximum(t["count"], 1))
     axes.errorbar(
-        t["magnitude"][many], 1e3 * t["rms"][many], 1e3 * error[many], fmt="o", color="black", markersize=4, capsize=2,
+        t["magnitude"][many],
+        1e3 * t["rms"][many],
+        1e3 * error[many],
+        fmt="o",
+        color="black",
+        markersize=4,
+        capsize=2,
         label="stars held out",
-    )  # fmt: skip
+    )
     expected = 1e3 * t["expected"][many]
     axes.plot(t["magnitude"][many], expected, "--", color=ORANGE, label="errors of the measurements")
     axes.set_ylim(bottom=0)
@@ -136,8 +148,8 @@ def plot_sky(table: pa.Table, *, title: str) -> Figure:
     _cells(figure, axes[0], corners, t["measurements"], "measurements of a star")
     if compared:
         _cells(figure, axes[1], corners, 1e3 * t["external"], "mean - external (mmag)", centre=0.0)
-    for one in axes:
-        one.set(xlabel="right ascension (deg)", aspect=1 / np.cos(np.deg2rad(np.median(t["dec"]))))
+    for panel in axes:
+        panel.set(xlabel="right ascension (deg)", aspect=1 / np.cos(np.deg2rad(np.median(t["dec"]))))
     axes[0].set_ylabel("declination (deg)")
     axes[0].invert_xaxis()
     return figure
@@ -157,7 +169,7 @@ def plot_external(stars: pa.Table, levels: Mapping[int, float], *, title: str) -
     figure = new_figure(4.6)
     panels = figure.subplot_mosaic([["magnitude", "colour", "histogram"]], width_ratios=[1, 1, 0.6])
     t = _columns(stars)
-    level = np.array([levels.get(int(one), np.nan) for one in t["component"]])
+    level = np.array([levels.get(int(component), np.nan) for component in t["component"]])
     difference = 1e3 * (t["mag"] - t["external"] - level)
     good = np.isfinite(difference) & ~t["variable"].astype(bool) & (t["count"] >= 2)
     panels["magnitude"].set(xlabel="external magnitude", ylabel="mean - external (mmag)")
@@ -168,11 +180,11 @@ def plot_external(stars: pa.Table, levels: Mapping[int, float], *, title: str) -
         for axes in panels.values():
             say_nothing(axes, "too few stars\nin both")
         return figure
-    some = np.flatnonzero(good)[:: max(1, int(good.sum()) // MOST_POINTS)]
+    drawn = np.flatnonzero(good)[:: max(1, int(good.sum()) // MOST_POINTS)]
     low, high = robust_limits(difference[good], reach=6)
     for name, x in (("magnitude", t["external"]), ("colour", t["colour"])):
         axes = panels[name]
-        axes.plot(x[some], difference[some], ".", color=ACCENT, markersize=2.5, alpha=0.4)
+        axes.plot(x[drawn], difference[drawn], ".", color=ACCENT, markersize=2.5, alpha=0.4)
         _running(axes, x[good], difference[good])
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.grid(True)
@@ -213,16 +225,18 @@ def _cells(
     if not known.any():
         say_nothing(axes, "nothing to compare")
         return
-    how = {"cmap": colour_map(SEQUENTIAL)} if centre is None else {
-        "cmap": colour_map(DIVERGING), "norm": around(centre, value[known])
-    }  # fmt: skip
+    how = (
+        {"cmap": colour_map(SEQUENTIAL)}
+        if centre is None
+        else {"cmap": colour_map(DIVERGING), "norm": around(centre, value[known])}
+    )
     drawn = axes.add_collection(PolyCollection(corners[known], array=value[known], linewidths=0, **how))
     axes.autoscale_view()
     figure.colorbar(drawn, ax=axes, label=label, shrink=0.8)
 
 
 def _corners(pixel: NDArray, ra: NDArray, order: int) -> NDArray[np.float64]:
-    """Of cells of the nested HEALPix scheme, (cell, corner, 2) in degrees; right ascensions near those given."""
+    """Corners of nested HEALPix cells, (cell, corner, 2), degrees; right ascensions near `ra` (cell,)."""
     lon, lat = HEALPix(2**order, order="nested").boundaries_lonlat(pixel, step=1)
     near = ra[:, np.newaxis] + (lon.deg - ra[:, np.newaxis] + 180) % 360 - 180
     return np.stack([near, lat.deg], axis=-1)
@@ -231,8 +245,8 @@ def _corners(pixel: NDArray, ra: NDArray, order: int) -> NDArray[np.float64]:
 def _running(axes: Axes, x: NDArray, y: NDArray, n: int = 12) -> None:
     """Medians of as many stars each, with their errors."""
     known = np.isfinite(x)
-    for some in np.array_split(np.flatnonzero(known)[np.argsort(x[known])], n):
-        if len(some) >= 5:
-            spread = 1.4826 * np.median(np.abs(y[some] - np.median(y[some])))
-            error = spread * np.sqrt(np.pi / 2 / len(some))
-            axes.errorbar(np.median(x[some]), np.median(y[some]), error, fmt="o", color="black", markersize=3.5)
+    for stars in np.array_split(np.flatnonzero(known)[np.argsort(x[known])], n):
+        if len(stars) >= 5:
+            spread = 1.4826 * np.median(np.abs(y[stars] - np.median(y[stars])))
+            error = spread * np.sqrt(np.pi / 2 / len(stars))
+            axes.errorbar(np.median(x[stars]), np.median(y[stars]), error, fmt="o", color="black", markersize=3.5)

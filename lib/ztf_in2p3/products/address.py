@@ -57,21 +57,21 @@ class Kind(StrEnum):
     UBERCAL = "ubercal"
     """Parameters of the fit of a survey."""
     ZERO_POINTS = "zeropoints"
-    """Of each quadrant of each exposure of a survey."""
+    """Zero points of each quadrant of each exposure of a survey."""
     MEAN_STARS = "meanstars"
     REPEATABILITY = "repeatability"
     """Scatter of the stars that took no part in the fit of a survey."""
     RESIDUAL_MAP = "residualmap"
     """What the fit of a survey leaves over the focal plane."""
     SKY_MAP = "skymap"
-    """The same over the sky, against an external catalogue."""
+    """Residuals of a survey over the sky, against an external catalogue."""
     IMAGE = "image"
     """A science image from anywhere, and beside it its mask."""
     IMAGE_MASK = "imagemask"
     PSF = "psf"
-    """Of a quadrant exposure."""
+    """Point spread function of a quadrant exposure."""
     PSF_CATALOGUE = "psfcat"
-    """Its stars, measured with it."""
+    """Stars of a quadrant exposure, measured with its PSF."""
     STAMP = "stamp"
     """A target, cut out of an exposure."""
     LIGHT_CURVE = "lightcurve"
@@ -107,7 +107,7 @@ class ProductRef:
 
     @property
     def path(self) -> str:
-        """Of the file, below the root of the store."""
+        """Path of the file below the root of the store."""
         return f"{self.address}/{self.file_name}"
 
     @property
@@ -122,9 +122,9 @@ class Built:
 
     ref: ProductRef
     sha256: str
-    """Of the file; the key of everything made from it."""
+    """Digest of the file; the key of everything made from it."""
     size: int
-    """Bytes."""
+    """Size of the file, bytes."""
     about: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """Small facts that whoever made the product noted in its manifest."""
     found: bool = field(default=False, compare=False)

@@ -66,7 +66,7 @@ def sensor_figure_ref(
     period: Period,
     name: str,
 ) -> ProductRef:
-    """Of what was measured of a sensor over a period."""
+    """Figure of what was measured of a sensor over a period."""
     return _master(Kind.FIGURE, recipe, period, name, f"{name}.png")
 
 

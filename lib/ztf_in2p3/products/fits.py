@@ -57,6 +57,6 @@ def psf_figure_ref(recipe: recipes.PsfReportRecipe, period: Period, filter: Filt
 
 
 def fitted_ref(kind: Kind, recipe: object, period: Period, filter: Filter, part: str, name: str) -> ProductRef:
-    """Of a filter and period; `name` ends the file's."""
+    """Figure of a filter and period; `name` ends the file's."""
     file_name = f"ztfin2p3_{period_name(period)}_000000_{filter}_{name}"
     return ProductRef(kind, recipes.digest(recipe), f"{period}/{filter}/{part}", file_name)

@@ -14,7 +14,7 @@ class SensorRecipe:
     overscan_columns: int = 5
     """Last columns read, the only ones nearly free of deferred charge."""
     overscan_degree: int = 3
-    """Of the polynomial through the offset of the rows (3: four coefficients)."""
+    """Degree of the polynomial through the offset of the rows (3: four coefficients)."""
     overscan_clip: float = 3.0
     """Rows further than this many standard deviations from the fit are left out."""
     linearise: bool = True
@@ -54,7 +54,7 @@ class PocketFitRecipe:
     exposures: int = 100
     """Exposures of the sky used of a period, and as many flats, spread evenly over it."""
     spans: int = 9
-    """Of the spline in the logarithm of the level."""
+    """Spans of the spline in the logarithm of the level."""
     most_chi2: float = 10.0
     """Per degree of freedom; above it the equilibrium model does not describe the pocket, and none is stored."""
     version: int = 1
@@ -88,7 +88,7 @@ class LedFlatRecipe:
 
     bias: BiasRecipe = BiasRecipe()
     pocket_fit: PocketFitRecipe = PocketFitRecipe()
-    """Of the pockets that are put right where the sensor's recipe asks for the measured ones."""
+    """Fit of the pockets that are corrected where the sensor's recipe asks for the measured ones."""
     clip: float = 3.0
     """As for the bias."""
     version: int = 1
@@ -121,13 +121,13 @@ class FringeFitRecipe:
     """How fringes of the sky's lines are measured, on many exposures and on one."""
 
     exposures: int = 120
-    """Of a period, at most, spread evenly over it.  What the maps' noise does to stars falls as the root of them."""
+    """Exposures of a period, at most, spread evenly.  What the maps' noise does to stars falls as their root."""
     cell: int = 8
     """Pixels of a map's cell, each way; contours of fringes are wider than 20."""
     components: int = 3
     """Patterns kept, at most; fewer where the exposures show no more."""
     sky_degree: int = 2
-    """Of the polynomial in row and column for the sky beside them."""
+    """Degree of the polynomial in row and column for the sky beside the fringes."""
     clip: float = 4.0
     """Cells further off than so many standard deviations are left out."""
     version: int = 2
@@ -199,7 +199,7 @@ class LinearityRecipe:
     quadrant: QuadrantRecipe = QuadrantRecipe()
     """Whose bias lies under the flats, and whose sensor read them."""
     lamp_scatter: float = 0.005
-    """Of a lamp's light about proportional to the exposure time, from frame to frame."""
+    """Scatter of a lamp's light about proportional to the exposure time, from frame to frame."""
     least_range: float = 3.0
     """Longest over shortest exposure time that a lamp's frames must span."""
     version: int = 1
@@ -214,7 +214,7 @@ class FringeRecipe:
     """Fringe maps of a CCD over a period."""
 
     exposures: QuadrantRecipe = QuadrantRecipe()
-    """Of the exposures they are made of: their fringes are still there."""
+    """Recipe of the exposures that the maps are made of: their fringes are still there."""
     version: int = 1
 
 

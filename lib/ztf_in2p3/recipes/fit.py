@@ -33,7 +33,7 @@ class RobustRecipe:
     draws: int = 50
     """Solutions of noise from which errors are estimated where the matrix is too large to invert; 0: no errors."""
     method: str = "auto"
-    """Of solution: direct, iterative, auto."""
+    """Method of solution: direct, iterative, auto."""
     stop: Stop = field(default_factory=Stop)
     version: int = 2
 

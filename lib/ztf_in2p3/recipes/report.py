@@ -26,5 +26,5 @@ class DetectorRecipe:
 
     quadrant: QuadrantRecipe = QuadrantRecipe()
     exposures: int = 4
-    """Of each CCD that are looked at, spread evenly over the period."""
+    """Exposures of each CCD that are looked at, spread evenly over the period."""
     version: int = 1

@@ -10,8 +10,9 @@ class PsfRecipe:
     """PSF of a quadrant exposure (`ztf_in2p3.psf.fit`)."""
 
     order: int = 1
-    """Of the polynomials in x and y that the profile's width and ellipse follow over the quadrant: 0 (constant), 1 or
-    2.  Squares that are not there cost: with 200 stars of 14 to 18 mag, 1 mmag of each exposure's throughput."""
+    """Degree of the polynomials in x and y that the profile's width and ellipse follow over the quadrant: 0
+    (constant), 1 or 2.  Squares that are not there cost: with 200 stars of 14 to 18 mag, 1 mmag of each
+    exposure's throughput."""
     spacing: float = 0.22
     """Between the finest coefficients of the residual map, in FWHM of the profile."""
     ridge: float = 1e-7
@@ -26,7 +27,7 @@ class PsfRecipe:
     most_stars: int = 120
     """The brightest, to which the PSF is fitted: fainter ones know a hundredth of it."""
     passes: int = 3
-    """Of the residual map."""
+    """Passes over the stars for the residual map."""
     min_stars: int = 5
     version: int = 2
 
@@ -44,10 +45,10 @@ class SceneRecipe:
     clip: float = 5.0
     """Pixels further off the model than this many standard deviations are rejected."""
     model_error: float = 0.03
-    """Of the model's light, added to a pixel's standard deviation for rejection only: a PSF that is a little
+    """Fraction of the model's light, added to a pixel's standard deviation for rejection only: a PSF that is a little
     wrong must not cost bright stars their centres."""
     min_coverage: float = 0.7
-    """Of the PSF's squared sum within the good pixels, for the flux of an exposure to be measured."""
+    """Smallest fraction of the PSF's squared sum within the good pixels, for the flux of an exposure to be measured."""
     position_error: float = 1.0
     """Pixels; prior of the position along each axis."""
     rounds: int = 12

@@ -66,7 +66,7 @@ class StarTableRecipe:
     region: tuple[float, ...] = (0.0, 360.0, -90.0, 90.0)
     """First and last right ascension, through 0 if the first is larger; first and last declination; degrees."""
     fields: tuple[int, ...] = ()
-    """Of the survey's grid; all if empty."""
+    """Fields of the survey's grid; all if empty."""
     infobits: int = 0x7FFFFFFF
     """Bits of the archive's INFOBITS any of which rejects a quadrant; as it stands, all of them."""
     isolated: bool = True
@@ -86,9 +86,9 @@ class StarTableRecipe:
     order: int = 5
     """HEALPix order of the partitions, nested: pixels of 1.8 degrees."""
     imported: ImportedColumns | None = None
-    """Of a table that another program made, in place of our catalogues; None: of these."""
+    """Columns of an imported table, read in place of our catalogues; None: our catalogues are read."""
     imported_rows: int = 4_000_000
-    """Of a partition of such a table, about."""
+    """Rows of a partition of an imported table, about."""
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ class StarTableRecipe:
 
     @property
     def measured(self) -> CatalogueRecipe | PsfCatalogueRecipe:
-        """Of the catalogues that are read."""
+        """Recipe of the catalogues that are read."""
         return self.psf or self.catalogue
 
     @property

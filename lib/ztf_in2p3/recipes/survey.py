@@ -19,7 +19,7 @@ class SurveyRecipe:
     match_arcsec: float = 1.0
     """Distance within which a star of an external catalogue without our identifiers is the same."""
     cells: int = 4
-    """Of the residual map, along each side of a quadrant."""
+    """Cells of the residual map along each side of a quadrant."""
     sky_order: int = 6
     """HEALPix order of the residual map on the sky, nested: cells of 0.9 degrees."""
     version: int = 1

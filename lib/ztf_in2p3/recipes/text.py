@@ -38,7 +38,7 @@ def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
     hints = {name: get_args(hint) for name, hint in get_type_hints(kind).items()}
     new = {}
     for name, value in values.items():
-        nested: list[Any] = [one for one in hints[name] if is_dataclass(one)]
+        nested: list[Any] = [member for member in hints[name] if is_dataclass(member)]
         default = nested[0]() if known[name] is None and nested else known[name]
         new[name] = None if value is None and type(None) in hints[name] else _like(default, value, name)
     return replace(recipe, **new)
@@ -49,7 +49,7 @@ def _like(default: Any, value: Any, name: str) -> Any:
     if is_dataclass(default) and isinstance(value, Mapping):
         return recipe_from(type(default), value)
     if isinstance(default, tuple) and isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_like(default[0], one, name) if default else _frozen(one) for one in value)
+        return tuple(_like(default[0], item, name) if default else _frozen(item) for item in value)
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if default is None:

@@ -25,9 +25,11 @@ _SHIFT = 17
 _LEAST, _MOST = 2.0**-10, 2.0**17
 """ADU.  Levels of the first and last node; f is proportional to the level below the first, and ends with the last."""
 _FIRST_BITS = int(np.float32(_LEAST).view(np.int32)) >> _SHIFT
-NODES = ((np.arange(_FIRST_BITS, int(np.float32(_MOST).view(np.int32) >> _SHIFT) + 1)) << _SHIFT).astype(np.int32).view(
-    np.float32
-)  # fmt: skip
+NODES = (
+    ((np.arange(_FIRST_BITS, int(np.float32(_MOST).view(np.int32) >> _SHIFT) + 1)) << _SHIFT)
+    .astype(np.int32)
+    .view(np.float32)
+)
 """Levels, ADU, at which a pocket's function is tabulated."""
 
 
@@ -52,7 +54,7 @@ class Equilibrium:
     def recover(
         self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool
     ) -> tuple[NDArray[np.float32], int]:
-        """As `ztf_in2p3.sensor.powerlaw.PowerLaw.recover`; this pocket swallows no pixel whole."""
+        """As `ztf_in2p3.sensor.powerlaw.PowerLaw.recover`; this pocket leaves light in every pixel."""
         left = np.zeros(len(light), np.float32)
         _recover(light, left, backwards, self.charge)
         return left, 0
@@ -62,11 +64,11 @@ class Equilibrium:
         levels = np.append(0.0, NODES.astype(np.float64))
         together = levels + np.append(0.0, self.charge)
         left = np.asarray(charge, np.float64)
-        shown = np.empty((len(left), columns))
+        released = np.empty((len(left), columns))
         for column in range(columns):
-            shown[:, column] = np.interp(left, together, levels)  # o + f(o) = left, straight between nodes
-            left = left - shown[:, column]
-        return shown
+            released[:, column] = np.interp(left, together, levels)  # o + f(o) = left, straight between nodes
+            left = left - released[:, column]
+        return released
 
 
 @compiled(fastmath={"contract"})

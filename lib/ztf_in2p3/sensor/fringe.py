@@ -27,7 +27,7 @@ from ztf_in2p3.sensor.fringe_cells import Cells, some_sky_cells, subtract_cells
 from ztf_in2p3.store.fits import Cards, Plane, write_fits
 
 _ROUNDS = 10
-"""Of clipping; two or three are needed."""
+"""Rounds of clipping; two or three are needed."""
 _CELLS_EACH = 10
 """Cells needed for each parameter of the fit."""
 
@@ -55,9 +55,12 @@ class CcdFringes:
     def write(self, path: Path) -> None:
         """One file: cards, then the planes Q1 (component, row, column), Q1_N and so on."""
         planes = []
-        for qid, one in sorted(self.maps.items()):
-            noise = {f"NOISE{k}": (float(value), f"of a cell of component {k}") for k, value in enumerate(one.noise, 1)}
-            planes += [Plane(f"Q{qid}", one.patterns, "", noise), Plane(f"Q{qid}_N", one.count)]
+        for qid, fringe_map in sorted(self.maps.items()):
+            noise = {
+                f"NOISE{k}": (float(value), f"of a cell of component {k}")
+                for k, value in enumerate(fringe_map.noise, 1)
+            }
+            planes += [Plane(f"Q{qid}", fringe_map.patterns, "", noise), Plane(f"Q{qid}_N", fringe_map.count)]
         write_fits(path, planes, {"CCDID": (self.ccdid, "CCD number"), **self.cards})
 
     @classmethod
@@ -69,12 +72,12 @@ class CcdFringes:
                 ccdid = int(hdus[0].header["CCDID"])
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise BadData(f"{path}: no fringe maps of a CCD ({error}); make them again") from error
-        for qid, one in maps.items():
-            n = np.divide(camera.shape, one.count.shape)
+        for qid, fringe_map in maps.items():
+            n = np.divide(camera.shape, fringe_map.count.shape)
             if n[0] != n[1] or n[0] != int(n[0]):
                 raise BadData(
-                    f"{path}: Q{qid} has {one.count.shape} cells, which do not fill the {camera.shape} pixels of "
-                    f"camera {camera.name!r}; is it of this camera?"
+                    f"{path}: Q{qid} has {fringe_map.count.shape} cells, which do not fill the {camera.shape} pixels "
+                    f"of camera {camera.name!r}; is it of this camera?"
                 )
         return cls(ccdid, maps)
 
@@ -96,11 +99,11 @@ class Fringes:
     @property
     def cards(self) -> dict[str, tuple[Value, str]]:
         """For the header of an image without them."""
-        found: dict[str, tuple[Value, str]] = {}
+        cards: dict[str, tuple[Value, str]] = {}
         for k, (amplitude, error) in enumerate(zip(self.amplitude, self.error, strict=True), 1):
-            found[f"FRNGA{k}"] = (round(float(amplitude), 4), f"rms of fringe component {k} [adu]")
-            found[f"FRNGE{k}"] = (round(float(error), 4), "its standard error [adu]")
-        return found | {
+            cards[f"FRNGA{k}"] = (round(float(amplitude), 4), f"rms of fringe component {k} [adu]")
+            cards[f"FRNGE{k}"] = (round(float(error), 4), "its standard error [adu]")
+        return cards | {
             "FRNGSIG": (round(self.map_noise, 4), "noise of the pattern taken out [adu]"),
             "FRNGSKY": (round(self.sky, 3), "sky beside the fringes [adu]"),
             "FRNGCELL": (self.n_cell, "cells that tell of them"),
@@ -120,10 +123,10 @@ def remove_fringes(image: Image, fringes: CcdFringes, qid: int, recipe: FringeFi
     """
     if qid not in fringes.maps:
         raise BadData(f"no fringe map of quadrant {qid} of CCD {fringes.ccdid}; make the maps again")
-    one = fringes.maps[qid]
-    found = fit_fringes(some_sky_cells(image, image.data.shape[0] // len(one.count)), one, recipe)
-    subtract_cells(image.data, np.tensordot(found.amplitude, one.patterns, 1))
-    return found
+    pattern_map = fringes.maps[qid]
+    measured = fit_fringes(some_sky_cells(image, image.data.shape[0] // len(pattern_map.count)), pattern_map, recipe)
+    subtract_cells(image.data, np.tensordot(measured.amplitude, pattern_map.patterns, 1))
+    return measured
 
 
 def fit_fringes(cells: Cells, of: FringeMap, recipe: FringeFitRecipe) -> Fringes:

@@ -60,29 +60,35 @@ def amplitude_table(
 def without_sky(cells: Cells, pattern: NDArray, degree: int) -> NDArray[np.float64]:
     """Cells minus a pattern, (cell row, cell column), minus the polynomial that is then their sky; NaN as there."""
     known, error = cells.known, cells.error[cells.known].astype(np.float64)
-    rest = cells.mean.astype(np.float64) - pattern
-    basis = sky_basis(rest.shape, degree)
+    level = cells.mean.astype(np.float64) - pattern
+    basis = sky_basis(level.shape, degree)
     of_known = basis[:, known.ravel()] / error
-    smooth = np.linalg.lstsq(of_known.T, rest[known] / error)[0] @ basis
-    return rest - smooth.reshape(rest.shape)
+    smooth = np.linalg.lstsq(of_known.T, level[known] / error)[0] @ basis
+    return level - smooth.reshape(level.shape)
 
 
 def _row(ccd: CcdExposure, qid: int, cells: Cells, of: FringeMap, recipe: FringeFitRecipe) -> dict[str, object]:
-    found = fit_fringes(cells, of, recipe)
-    pattern = np.tensordot(found.amplitude, of.patterns, 1)
+    fringes = fit_fringes(cells, of, recipe)
+    pattern = np.tensordot(fringes.amplitude, of.patterns, 1)
     noise = float(np.nanmedian(cells.error))
     before, after = (_spread(without_sky(cells, part, recipe.sky_degree)) for part in (np.zeros_like(pattern), pattern))
     return {
-        "exposure": int(ccd.exposure.filefracday), "ccd": ccd.ccdid, "qid": qid, "sky": found.sky,
-        "amplitude": found.amplitude.tolist(), "error": found.error.tolist(),
-        "before": _root(before - noise**2), "after": _root(after - noise**2 + 2 * found.map_noise**2),
-        "cell_noise": noise, "n_cell": found.n_cell,
-    }  # fmt: skip
+        "exposure": int(ccd.exposure.filefracday),
+        "ccd": ccd.ccdid,
+        "qid": qid,
+        "sky": fringes.sky,
+        "amplitude": fringes.amplitude.tolist(),
+        "error": fringes.error.tolist(),
+        "before": _root(before - noise**2),
+        "after": _root(after - noise**2 + 2 * fringes.map_noise**2),
+        "cell_noise": noise,
+        "n_cell": fringes.n_cell,
+    }
 
 
-def _spread(rest: NDArray) -> float:
+def _spread(level: NDArray) -> float:
     """Robust variance."""
-    return float((1.4826 * np.nanmedian(np.abs(rest - np.nanmedian(rest)))) ** 2)
+    return float((1.4826 * np.nanmedian(np.abs(level - np.nanmedian(level)))) ** 2)
 
 
 def _root(variance: float) -> float:

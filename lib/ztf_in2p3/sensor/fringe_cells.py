@@ -177,14 +177,21 @@ def _subtract(data, nodes, weights):  # type: ignore[no-untyped-def]
         of_row = weights[:, r % size]
         for i in range(len(line)):
             line[i] = (
-                of_row[0] * nodes[j, i] + of_row[1] * nodes[j + 1, i] + of_row[2] * nodes[j + 2, i]
-                + of_row[3] * nodes[j + 3, i] + of_row[4] * nodes[j + 4, i]
-            )  # fmt: skip
+                of_row[0] * nodes[j, i]
+                + of_row[1] * nodes[j + 1, i]
+                + of_row[2] * nodes[j + 2, i]
+                + of_row[3] * nodes[j + 3, i]
+                + of_row[4] * nodes[j + 4, i]
+            )
         row = data[r]
         for i in range(data.shape[1] // size):
             a, b, c, d, e = (
-                line[i + _PAD - 2], line[i + _PAD - 1], line[i + _PAD], line[i + _PAD + 1], line[i + _PAD + 2],
-            )  # fmt: skip
+                line[i + _PAD - 2],
+                line[i + _PAD - 1],
+                line[i + _PAD],
+                line[i + _PAD + 1],
+                line[i + _PAD + 2],
+            )
             for p in range(size):
                 row[i * size + p] -= (
                     a * weights[0, p] + b * weights[1, p] + c * weights[2, p] + d * weights[3, p] + e * weights[4, p]

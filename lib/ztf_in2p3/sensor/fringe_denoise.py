@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter
 _STEP, _STEPS = 6, 4
 """Cells from one window to the next, and of those in a window: 24 cells.  Half and twice as many were no better."""
 _CHANCE = 7.0
-"""Of its mean, power of a wave of noise that is passed in one of 1100: exp(-7)."""
+"""Power of a wave over the mean power of noise, which noise passes in one wave of 1100: exp(-7)."""
 _ROUNDS = 12
 """One to find the waves, the others to weigh them and to carry them into cells that hardly any exposure sees."""
 _BEST = 0.3

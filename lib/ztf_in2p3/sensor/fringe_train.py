@@ -21,7 +21,7 @@ from ztf_in2p3.sensor.fringe_denoise import denoised
 from ztf_in2p3.store.fits import Cards
 
 _ROUNDS, _CLIPS = 30, 10
-"""Of least squares, and of looks at the outliers; a few are needed."""
+"""Rounds of least squares, and of looks at the outliers; a few are needed."""
 _SETTLED = 0.03
 """Noises of a cell, root mean square, by which no component moves any more in the exposures."""
 _RIDGE = 0.1
@@ -117,55 +117,59 @@ def train_fringes(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> Fringe
                 f"{n_exposure} exposures with sky for {recipe.components} fringe components, more than "
                 f"{_EXPOSURES_EACH * recipe.components} are needed: take a longer period, or fewer components"
             )
-        found = _principal(skies, recipe)
+        components = _principal(skies, recipe)
         chance = np.sqrt(n_exposure) + np.sqrt(n_cell)
-        significant = found.strength > chance
-        alone = np.any(found.left[:, significant] ** 2 > _ALONE, axis=1)
-        if not alone.any():
+        significant = components.strength > chance
+        dominant = np.any(components.left[:, significant] ** 2 > _ALONE, axis=1)
+        if not dominant.any():
             break
-        skies = skies.take(~alone)
+        skies = skies.take(~dominant)
     if not significant.any():
         raise BadData(
-            f"{n_exposure} exposures have no pattern in common: the strongest is {found.strength[0]:.0f} noises of a "
-            f"cell, chance makes {chance:.0f}; detrend without fringes, or take more exposures"
+            f"{n_exposure} exposures have no pattern in common: the strongest is {components.strength[0]:.0f} noises "
+            f"of a cell, chance makes {chance:.0f}; detrend without fringes, or take more exposures"
         )
-    patterns, noise = _without_noise(skies, found)
+    patterns, noise = _without_noise(skies, components)
     count = skies.known.sum(axis=0).reshape(skies.shape)
     return FringeMap(patterns[significant], noise[significant], count.astype(np.uint16))
 
 
 def _principal(skies: _Skies, recipe: FringeFitRecipe) -> _Components:
     """The components that explain the exposures best; what they cannot explain is unknown afterwards."""
-    found, everything = _first_guess(skies, recipe.components), skies.known
+    components, everything = _first_guess(skies, recipe.components), skies.known
     for _ in range(_CLIPS):
-        found = _fitted(skies, found)
-        known = everything & _explained(skies, found, recipe.clip)
+        components = _fitted(skies, components)
+        known = everything & _explained(skies, components, recipe.clip)
         if np.array_equal(known, skies.known):
             break
         skies.known = known
-    return found
+    return components
 
 
-def _fitted(skies: _Skies, found: _Components) -> _Components:
+def _fitted(skies: _Skies, components: _Components) -> _Components:
     """Weighted least squares over the known cells: amplitudes of given patterns, patterns of given amplitudes, in turn.
 
     Filling in what is unknown by what the model says, again and again, would lead to the same, but took a thousand
     rounds where two thirds of a cell's exposures are unknown.
     """
     for _ in range(_ROUNDS):
-        amplitudes, smooth = _amplitudes(skies, found.patterns)
+        amplitudes, smooth = _amplitudes(skies, components.patterns)
         normal, right = _cell_equations(skies, amplitudes, smooth)
-        normal += _RIDGE * np.eye(len(found.strength), dtype=np.float32)
+        normal += _RIDGE * np.eye(len(components.strength), dtype=np.float32)
         patterns = np.linalg.solve(normal, right[..., None])[..., 0].T
-        before, found = found, _upright(skies, amplitudes, patterns)
-        moved = np.square(found.patterns - before.patterns).mean(axis=1) * found.strength**2 / found.patterns.shape[1]
+        before, components = components, _upright(skies, amplitudes, patterns)
+        moved = (
+            np.square(components.patterns - before.patterns).mean(axis=1)
+            * components.strength**2
+            / components.patterns.shape[1]
+        )
         if moved.max() < _SETTLED**2:
             break
-    return found
+    return components
 
 
 def _amplitudes(skies: _Skies, patterns: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Of the patterns in each exposure over its noise, (exposure, component), and its smooth sky, (exposure, cell)."""
+    """Amplitudes of the patterns in each exposure over its noise, (exposure, component); skies, (exposure, cell)."""
     design = np.concatenate([patterns, skies.basis])
     n = len(design)
     products = (design[:, None] * design).reshape(n * n, -1)
@@ -183,8 +187,8 @@ def _cell_equations(
     n = amplitudes.shape[1]
     squares = (amplitudes[:, :, None] * amplitudes[:, None, :]).reshape(-1, n * n)
     normal = (skies.known.astype(np.float32).T @ squares).reshape(-1, n, n)
-    rest = np.where(skies.known, skies.level / skies.noise - smooth, 0)
-    return normal, rest.T @ amplitudes
+    fluctuation = np.where(skies.known, skies.level / skies.noise - smooth, 0)
+    return normal, fluctuation.T @ amplitudes
 
 
 def _upright(skies: _Skies, amplitudes: NDArray[np.float32], patterns: NDArray[np.float32]) -> _Components:
@@ -196,7 +200,7 @@ def _upright(skies: _Skies, amplitudes: NDArray[np.float32], patterns: NDArray[n
     turned = (right / root) @ turn.T @ rough
     signs = np.where(left.sum(axis=0) < 0, -1, 1)
     scale = signs * np.sqrt(patterns.shape[1])
-    return _Components(*(np.asarray(one, np.float32) for one in (left * signs, strength, turned * scale[:, None])))
+    return _Components(*(np.asarray(array, np.float32) for array in (left * signs, strength, turned * scale[:, None])))
 
 
 def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
@@ -207,7 +211,7 @@ def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
     known = np.array([cells.known.ravel() for cells in usable])
     mean = np.array([cells.mean.ravel() for cells in usable])
     error = np.array([np.median(cells.error[cells.known]) for cells in usable])
-    sky = np.array([np.median(level[seen]) for level, seen in zip(mean, known, strict=True)])
+    sky = np.array([np.median(level[with_sky]) for level, with_sky in zip(mean, known, strict=True)])
     if not (sky > 0).all():
         raise BadData(f"the sky of an exposure is {sky.min():.1f} ADU; expected a positive one: look at bias and flat")
     shape = usable[0].mean.shape
@@ -216,9 +220,9 @@ def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
     noise = (error / sky)[:, None].astype(np.float32)
     skies = _Skies(level, known, noise, noise, (basis / np.sqrt(basis.shape[1])).astype(np.float32), shape)
     # To begin with none counts more than the usual one: clouds and ghosts, still unknown, would be the first component.
-    rest = np.where(known, level - _smooth_sky(level, skies), 0)
+    fluctuation = np.where(known, level - _smooth_sky(level, skies), 0)
     contrast: NDArray[np.float64] = (
-        np.sqrt((rest**2).sum(axis=1, keepdims=True) / known.sum(axis=1, keepdims=True)) / noise
+        np.sqrt((fluctuation**2).sum(axis=1, keepdims=True) / known.sum(axis=1, keepdims=True)) / noise
     )
     skies.noise = noise * np.maximum(1, contrast / np.median(contrast)).astype(np.float32)
     return skies
@@ -239,29 +243,29 @@ def _leading(rows: NDArray[np.float32], n: int) -> tuple[NDArray, NDArray, NDArr
     return left, strength, (left / strength).T.astype(np.float32) @ rows
 
 
-def _smooth_sky(rest: NDArray[np.float32], skies: _Skies) -> NDArray[np.float32]:
+def _smooth_sky(level: NDArray[np.float32], skies: _Skies) -> NDArray[np.float32]:
     """Least squares of the polynomial through the known cells of each exposure: (exposure, cell)."""
     basis, n_term = skies.basis, len(skies.basis)
     squares = (basis[:, None] * basis).reshape(-1, basis.shape[1])
     normal = (skies.known.astype(np.float32) @ squares.T).reshape(-1, n_term, n_term)
-    right = np.where(skies.known, rest, 0) @ basis.T
+    right = np.where(skies.known, level, 0) @ basis.T
     return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0] @ basis)
 
 
-def _explained(skies: _Skies, found: _Components, clip: float) -> NDArray[np.bool_]:
+def _explained(skies: _Skies, components: _Components, clip: float) -> NDArray[np.bool_]:
     """Cells that are as the model says, within the noise that the exposure shows; that noise is noted."""
-    amplitudes, smooth = _amplitudes(skies, found.patterns)
-    distance = np.abs(skies.level / skies.noise - smooth - amplitudes @ found.patterns)
-    shows = [1.4826 * np.median(row[seen]) for row, seen in zip(distance, skies.known, strict=True)]
+    amplitudes, smooth = _amplitudes(skies, components.patterns)
+    distance = np.abs(skies.level / skies.noise - smooth - amplitudes @ components.patterns)
+    scatters = [1.4826 * np.median(row[cells]) for row, cells in zip(distance, skies.known, strict=True)]
     # Never below the noise of the pixels: an exposure that a component fits better would weigh more, and so on.
-    shown = np.maximum(np.array(shows, np.float32)[:, None], skies.least / skies.noise)
-    skies.noise = skies.noise * shown
-    return np.asarray(distance <= clip * shown)
+    scatter = np.maximum(np.array(scatters, np.float32)[:, None], skies.least / skies.noise)
+    skies.noise = skies.noise * scatter
+    return np.asarray(distance <= clip * scatter)
 
 
-def _without_noise(skies: _Skies, found: _Components) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _without_noise(skies: _Skies, components: _Components) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Patterns, (component, cell row, cell column), and the standard deviation of what is wrong with a cell of each."""
-    amplitudes, smooth = _amplitudes(skies, found.patterns)
+    amplitudes, smooth = _amplitudes(skies, components.patterns)
     normal, right = _cell_equations(skies, amplitudes, smooth)
     covariance = np.linalg.inv(normal + _RIDGE * np.eye(normal.shape[1], dtype=np.float32))
     patterns = (covariance @ right[..., None])[..., 0].T.reshape(-1, *skies.shape)

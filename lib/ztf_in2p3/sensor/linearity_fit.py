@@ -40,11 +40,11 @@ _BAND, _BANDS = 16, 24
 _OFFSET_ADU = 0.05
 """Error of the offset of a frame."""
 _NEAR_SATURATION = 0.9
-"""Of saturation; brighter frames are left out."""
+"""Fraction of saturation; brighter frames are left out."""
 _SAME_POWER = 1.05
 """Ratio up to which two powers of a lamp are the same one, with its scatter."""
 _SCALE = np.array([1e-11, 1e-6])
-"""Of a (ADU^-2) and b (ADU^-1), about those of the table."""
+"""Units of a (ADU^-2) and b (ADU^-1), about the values in the table."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class FlatLevel:
     """Seconds."""
     shown: NDArray[np.float64]
     """(quadrant,) median over the offset, bias included, ADU."""
-    dark: NDArray[np.float64]
+    bias: NDArray[np.float64]
     """(quadrant,) median of the bias where it was taken, ADU."""
     error: NDArray[np.float64]
     """(quadrant,) of the median, ADU."""
@@ -72,23 +72,23 @@ class FlatLevel:
         recipe: LinearityRecipe,
         pockets: Pockets | None = None,
     ) -> FlatLevel:
-        """Of a raw file.  BadData if it is none of this CCD, or has no exposure time."""
+        """Measure a raw file.  BadData if it is none of this CCD, or has no exposure time."""
         sensor = replace(recipe.bias.sensor, linearise=False)
         rows = _bands(camera.shape[0])
         with RawCcd.open(path, camera, ccdid) as raw:
             exptime = required_number(raw.header, "EXPTIME", str(path), "a time in seconds", positive=True)
-            shown, dark, error = [], [], []
+            signal, biases, error = [], [], []
             for qid in range(1, N_QUADRANT + 1):
                 readout = Readout.of_light(raw, qid, sensor, bias[qid], pockets=pockets)
                 under = np.concatenate([bias[qid][band] for band in rows])
                 light = np.concatenate([readout.linear(raw.pixels(qid, band), band) for band in rows]) - under
                 middle, below = float(np.nanmedian(light)), float(np.nanmedian(under))
                 noise = max(middle, 0.0) / readout.gain + readout.read_noise**2
-                shown.append(middle + below)
-                dark.append(below)
+                signal.append(middle + below)
+                biases.append(below)
                 error.append(np.hypot(np.sqrt(np.pi / 2 * noise / light.size), _OFFSET_ADU))
             power = number(raw.header, "ILUMPOWR") or 0.0
-            return cls(raw.led, power, exptime, np.array(shown), np.array(dark), np.array(error))
+            return cls(raw.led, power, exptime, np.array(signal), np.array(biases), np.array(error))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,11 +120,11 @@ def fit_linearity(flats: Sequence[FlatLevel], camera: Camera, recipe: LinearityR
         No lamp has frames of levels that span the recipe's range.
     """
     used, group = _chosen(flats, camera, recipe)
-    some = [flats[i] for i in used]
-    shown, dark, error = (np.array([getattr(flat, name) for flat in some]) for name in ("shown", "dark", "error"))
-    exptime = np.log([flat.exptime for flat in some])[:, np.newaxis]
-    n_flat, n_group = len(some), int(group.max()) + 1
-    relative = error / (shown - dark)
+    chosen = [flats[i] for i in used]
+    signal, bias, error = (np.array([getattr(flat, name) for flat in chosen]) for name in ("shown", "bias", "error"))
+    exptime = np.log([flat.exptime for flat in chosen])[:, np.newaxis]
+    n_flat, n_group = len(chosen), int(group.max()) + 1
+    relative = error / (signal - bias)
 
     def parts(theta: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """a and b (quadrant, 2), response (group, quadrant), lamp (flat,)."""
@@ -133,23 +133,27 @@ def fit_linearity(flats: Sequence[FlatLevel], camera: Camera, recipe: LinearityR
 
     def residuals(theta: NDArray) -> NDArray:
         bent, response, lamp = parts(theta)
-        true = shown / ((bent[:, 0] * shown + bent[:, 1]) * shown + 1) - dark
+        true = signal / ((bent[:, 0] * signal + bent[:, 1]) * signal + 1) - bias
         left = np.log(np.maximum(true, 1e-3)) - response[group] - exptime - lamp[:, np.newaxis]
         return np.concatenate([(left / relative).ravel(), lamp / recipe.lamp_scatter])
 
-    rate = np.log(shown - dark) - exptime
+    rate = np.log(signal - bias) - exptime
     start = [np.mean(rate[group == g], axis=0) for g in range(n_group)]
     theta = np.concatenate([np.zeros(2 * N_QUADRANT), *start, np.zeros(n_flat)])
-    found = least_squares(residuals, theta, x_scale="jac", method="lm")
-    bent, response, lamp = parts(found.x)
-    chi2 = float(2 * found.cost / max(shown.size + n_flat - len(theta), 1))
-    covariance = np.linalg.inv(found.jac.T @ found.jac) * max(chi2, 1.0)
-    own = [slice(2 * q, 2 * q + 2) for q in range(N_QUADRANT)]
+    solution = least_squares(residuals, theta, x_scale="jac", method="lm")
+    bent, response, lamp = parts(solution.x)
+    chi2 = float(2 * solution.cost / max(signal.size + n_flat - len(theta), 1))
+    covariance = np.linalg.inv(solution.jac.T @ solution.jac) * max(chi2, 1.0)
+    blocks = [slice(2 * q, 2 * q + 2) for q in range(N_QUADRANT)]
     return LinearityFit(
         tuple(Linearity(float(a), float(b)) for a, b in bent),
-        np.array([covariance[q, q] * np.outer(_SCALE, _SCALE) for q in own]),
-        used, shown, np.exp(response[group] + exptime + lamp[:, np.newaxis]) + dark, lamp, chi2,
-    )  # fmt: skip
+        np.array([covariance[q, q] * np.outer(_SCALE, _SCALE) for q in blocks]),
+        used,
+        signal,
+        np.exp(response[group] + exptime + lamp[:, np.newaxis]) + bias,
+        lamp,
+        chi2,
+    )
 
 
 def linearity_table(fit: LinearityFit, ccdid: int, period: Period) -> pa.Table:
@@ -158,14 +162,30 @@ def linearity_table(fit: LinearityFit, ccdid: int, period: Period) -> pa.Table:
     for qid, (response, covariance) in enumerate(zip(fit.responses, fit.covariances, strict=True), start=1):
         quadrant = Quadrant(ccdid, qid)
         known, sigma = linearity_of(quadrant.rcid, period.first), np.sqrt(np.diag(covariance))
-        shown = fit.shown[:, qid - 1]
-        rows.append({
-            "ccd": ccdid, "qid": qid, "rcid": quadrant.rcid, "valid_from": period.first, "valid_to": period.last,
-            "a": response.a, "b": response.b, "a_error": sigma[0], "b_error": sigma[1],
-            "ab_correlation": covariance[0, 1] / (sigma[0] * sigma[1]), "table_a": known.a, "table_b": known.b,
-            "n_frame": len(fit.used), "least": float(shown.min()), "most": float(shown.max()), "chi2": fit.chi2,
-            "shown": shown, "left": response.linearise(shown) / fit.light[:, qid - 1] - 1, "lamp": fit.lamp,
-        })  # fmt: skip
+        signal = fit.shown[:, qid - 1]
+        rows.append(
+            {
+                "ccd": ccdid,
+                "qid": qid,
+                "rcid": quadrant.rcid,
+                "valid_from": period.first,
+                "valid_to": period.last,
+                "a": response.a,
+                "b": response.b,
+                "a_error": sigma[0],
+                "b_error": sigma[1],
+                "ab_correlation": covariance[0, 1] / (sigma[0] * sigma[1]),
+                "table_a": known.a,
+                "table_b": known.b,
+                "n_frame": len(fit.used),
+                "least": float(signal.min()),
+                "most": float(signal.max()),
+                "chi2": fit.chi2,
+                "shown": signal,
+                "left": response.linearise(signal) / fit.light[:, qid - 1] - 1,
+                "lamp": fit.lamp,
+            }
+        )
     return pa.Table.from_pylist(rows, schema=schema_of(LINEARITY))
 
 
@@ -180,16 +200,16 @@ def _chosen(flats: Sequence[FlatLevel], camera: Camera, recipe: LinearityRecipe)
         last = flats[groups[-1][-1]] if groups else None
         same = last and last.led == flats[i].led and flats[i].power <= _SAME_POWER * last.power
         groups[-1].append(i) if same else groups.append([i])
-    spans = [max(flats[i].exptime for i in each) / min(flats[i].exptime for i in each) for each in groups]
-    telling = [each for each, span in zip(groups, spans, strict=True) if span >= recipe.least_range]
+    spans = [max(flats[i].exptime for i in members) / min(flats[i].exptime for i in members) for members in groups]
+    telling = [members for members, span in zip(groups, spans, strict=True) if span >= recipe.least_range]
     if not telling:
         widest = f"{max(spans):.1f}" if spans else "none"
         raise BadData(
             f"{len(flats)} flats of {len(groups)} lamps and powers, of which none has exposure times over a range of "
             f"{recipe.least_range:g} (widest: {widest}); take flats of one lamp with several exposure times"
         )
-    used = tuple(i for each in telling for i in each)
-    return used, np.repeat(np.arange(len(telling)), [len(each) for each in telling])
+    used = tuple(i for members in telling for i in members)
+    return used, np.repeat(np.arange(len(telling)), [len(members) for members in telling])
 
 
 def _bands(n_row: int) -> list[slice]:

@@ -26,7 +26,7 @@ from ztf_in2p3.tables import POCKET, schema_of
 LEVELS = np.geomspace(1, 40_000, 47)
 """ADU, at which the function is written out for who wants to read the table."""
 _COLUMN = {"ccd": "kelvin", "head": "head_kelvin", "none": "kelvin"}
-"""Of `ztf_in2p3.tables.POCKET_PROFILES`, by thermometer."""
+"""Column of `ztf_in2p3.tables.POCKET_PROFILES` by thermometer."""
 
 
 def measure_pockets(profiles: pa.Table, ccdid: int, period: Period, recipe: PocketRecipe) -> pa.Table:
@@ -73,11 +73,11 @@ def thermometer_of(profiles: pa.Table) -> str:
 
 
 def profiles_of(profiles: pa.Table, qid: int, thermometer: str) -> Profiles:
-    """Of one amplifier, without those that the thermometer does not know."""
-    found = Profiles.of(profiles.filter(pc.equal(profiles["qid"], qid)), _COLUMN[thermometer])
+    """Profiles of one amplifier, without those whose temperature the thermometer does not know."""
+    selected = Profiles.of(profiles.filter(pc.equal(profiles["qid"], qid)), _COLUMN[thermometer])
     if thermometer == "none":
-        found = replace(found, kelvin=np.zeros(len(found)))
-    return found.take(np.isfinite(found.kelvin))
+        selected = replace(selected, kelvin=np.zeros(len(selected)))
+    return selected.take(np.isfinite(selected.kelvin))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +111,7 @@ class CcdPockets:
         return self.functions[qid].pocket(self.kelvin(raw.header))
 
     def kelvin(self, header: Mapping[str, Any]) -> float:
-        """Of an exposure, by the thermometer that the pockets were measured with; NaN if it failed."""
+        """Temperature of an exposure, kelvin, by the thermometer that measured the pockets; NaN if it failed."""
         return Temperatures.read(header, self.ccdid).of(self.thermometer)
 
     def cards(self, header: Mapping[str, Any]) -> dict[str, tuple[Value, str]]:

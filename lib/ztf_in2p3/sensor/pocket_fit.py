@@ -82,8 +82,8 @@ def fit_equilibrium(profiles: Profiles, *, spans: int = 9) -> PocketFit:
             profiles, level=profiles.level - floor, first=profiles.first - floor, start=profiles.start - floor
         )
         fitted = [(over.take(used), known[used]), nodes, reference]
-        found = least_squares(_residuals, theta, args=fitted, diff_step=1e-5, x_scale="jac", method="lm")
-        theta = found.x
+        solution = least_squares(_residuals, theta, args=fitted, diff_step=1e-5, x_scale="jac", method="lm")
+        theta = solution.x
         left, first, _ = _compare(theta, over, known & used, nodes, reference)
         floor, before = left.mean(axis=1), floor
         size = np.sqrt(np.mean((left - floor[:, np.newaxis]) ** 2, axis=1)) / profiles.error
@@ -94,31 +94,31 @@ def fit_equilibrium(profiles: Profiles, *, spans: int = 9) -> PocketFit:
             break
         used, known = near, sure
     freedom = used.sum() * (profiles.overscan.shape[1] - 1) + (known & used).sum() - len(theta)
-    chi2 = float(2 * found.cost / max(freedom, 1))
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * max(chi2, 1.0)
+    chi2 = float(2 * solution.cost / max(freedom, 1))
+    covariance = np.linalg.pinv(solution.jac.T @ solution.jac) * max(chi2, 1.0)
     return PocketFit(knots, theta, covariance, reference, used, chi2)
 
 
 def _guess(profiles: Profiles, knots: NDArray[np.float64]) -> NDArray[np.float64]:
     """What the overscan shows over its last column, as a power 0.4 of the level."""
-    shown = np.median((profiles.overscan - profiles.overscan[:, -1:]).sum(axis=1) / profiles.level**0.4)
+    release = np.median((profiles.overscan - profiles.overscan[:, -1:]).sum(axis=1) / profiles.level**0.4)
     centres = knots[0] + (knots[1] - knots[0]) * (np.arange(len(knots) + 2) - 1)
-    return np.append(np.log(max(float(shown), 0.1)) + 0.4 * centres, 0.0)
+    return np.append(np.log(max(float(release), 0.1)) + 0.4 * centres, 0.0)
 
 
-def _without_outliers(size: NDArray, there: NDArray[np.bool_], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of those that are there, the ones within 5 robust standard deviations of the median of some."""
+def _without_outliers(size: NDArray, known: NDArray[np.bool_], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Known values of `size` within 5 robust standard deviations of the median of those `among`; all (profile,)."""
     if not among.any():
-        return there
+        return known
     middle = np.median(size[among])
     spread = 1.4826 * np.median(np.abs(size[among] - middle))
-    return there & (np.nan_to_num(size, nan=np.inf) <= middle + CLIP * spread)
+    return known & (np.nan_to_num(size, nan=np.inf) <= middle + CLIP * spread)
 
 
 def _residuals(
     theta: NDArray, fitted: tuple[Profiles, NDArray[np.bool_]], nodes: NDArray, reference: float
 ) -> NDArray[np.float64]:
-    """Of profiles and first pixels in units of their errors; then what is expected of the parameters."""
+    """Residuals of profiles and first pixels over their errors, then those of the parameters over their priors."""
     profiles, known = fitted
     left, first, response = _compare(theta, profiles, known, nodes, reference)
     left -= left.mean(axis=1, keepdims=True)  # the best floor
@@ -138,7 +138,7 @@ def _compare(
     excess = profiles.first + warmth * np.interp(profiles.first, grid, charge) - profiles.start
     n_block = int(profiles.block.max()) + 1
     excess_over, level_over = (value[known] / profiles.start_error[known] for value in (excess, profiles.start))
-    sums = [np.bincount(profiles.block[known], level_over * one, n_block) for one in (excess_over, level_over)]
+    sums = [np.bincount(profiles.block[known], level_over * weight, n_block) for weight in (excess_over, level_over)]
     response = sums[0] / (sums[1] + _RESPONSE**-2.0)
     return left, (excess - profiles.start * response[profiles.block]) / profiles.start_error, response
 
@@ -146,7 +146,7 @@ def _compare(
 @compiled(error_model="python")
 def _release(grid, charge, warmth, level, columns):  # type: ignore[no-untyped-def]
     """o_j of each profile, (profile, column), for charges at the levels of a grid and their factors (profile,)."""
-    shown = np.empty((len(level), columns))
+    released = np.empty((len(level), columns))
     for p in range(len(level)):
         w, top = warmth[p], len(grid) - 1
         low, high = 0, top  # NumPy's own search takes 1.5 s to compile
@@ -170,9 +170,9 @@ def _release(grid, charge, warmth, level, columns):  # type: ignore[no-untyped-d
             below = grid[low] + w * charge[low]
             above = grid[high] + w * charge[high]
             o = grid[low] + (grid[high] - grid[low]) * (held - below) / (above - below)
-            shown[p, column] = o
+            released[p, column] = o
             held -= o
-    return shown
+    return released
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +207,11 @@ def compare(function: PocketFunction, profiles: Profiles) -> Compared:
     shape -= shape.mean(axis=1, keepdims=True)
     size = np.sum(shape**2, axis=1)
     return Compared(
-        level=over.level, ratio=1 + np.sum(shape * left, axis=1) / size, ratio_error=profiles.error / np.sqrt(size),
-        left=left, first=over.first, filled=over.start * (1 + response[profiles.block]) - over.first,
+        level=over.level,
+        ratio=1 + np.sum(shape * left, axis=1) / size,
+        ratio_error=profiles.error / np.sqrt(size),
+        left=left,
+        first=over.first,
+        filled=over.start * (1 + response[profiles.block]) - over.first,
         filled_error=profiles.start_error,
-    )  # fmt: skip
+    )

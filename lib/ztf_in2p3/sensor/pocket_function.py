@@ -17,12 +17,12 @@ class PocketFunction:
     """ln f = spline(ln level) + slope x (kelvin - reference)."""
 
     knots: NDArray[np.float64]
-    """Of the cubic spline, in ln(level / ADU)."""
+    """(knot,) of the cubic spline, in ln(level / ADU)."""
     coefficients: NDArray[np.float64]
-    """Of the spline, then the slope per kelvin."""
+    """(parameter,): coefficients of the spline, then the slope per kelvin."""
     covariance: NDArray[np.float64]
     reference: float
-    """Kelvin."""
+    """Temperature at which the spline holds, kelvin."""
 
     def charge(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
         """In the pocket behind pixels observed at that level, ADU; at the reference for a temperature that is NaN."""
@@ -53,6 +53,6 @@ def spline_basis(knots: NDArray[np.float64], level: NDArray[np.float64]) -> NDAr
     n = len(full) - 4
     values, slopes = np.empty((len(x), n)), np.empty((len(x), n))
     for i in range(n):
-        one = BSpline(full, np.eye(n)[i], 3)
-        values[:, i], slopes[:, i] = one(inside), one.derivative()(inside)
+        spline = BSpline(full, np.eye(n)[i], 3)
+        values[:, i], slopes[:, i] = spline(inside), spline.derivative()(inside)
     return values + slopes * (x - inside)[:, np.newaxis]

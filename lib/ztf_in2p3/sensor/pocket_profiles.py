@@ -66,7 +66,7 @@ class Profiles:
 
     @classmethod
     def of(cls, table: pa.Table, kelvin: str) -> Self:
-        """Of rows of `POCKET_PROFILES`, with the temperature of that column."""
+        """Profiles in rows of `POCKET_PROFILES`, with the temperature of the column `kelvin`."""
         column = {field.name: table[field.name].to_numpy() for field in fields(cls) if field.name != "overscan"}
         rows = table["overscan"].to_pylist()
         overscan = np.array(rows, dtype=np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
@@ -77,7 +77,7 @@ class Profiles:
         schema, same = schema_of(POCKET_PROFILES), {"qid": qid, "mjd": mjd, "head_kelvin": head_kelvin}
         columns = {field.name: list(getattr(self, field.name)) for field in fields(self)}
         columns |= {name: [value] * len(self) for name, value in same.items()}
-        return pa.table([pa.array(columns[one.name], one.type) for one in schema], schema=schema)
+        return pa.table([pa.array(columns[entry.name], entry.type) for entry in schema], schema=schema)
 
 
 def ccd_profiles(
@@ -102,8 +102,8 @@ def ccd_profiles(
             light = readout.linear(raw.pixels(qid)) - bias[qid]
             behind = readout.linear(raw.overscan(qid))
             in_order = flip_readout(light, qid), flip_readout(behind, qid)
-            found = block_profiles(*in_order, felt.ccd, readout.read_noise, rows=recipe.block_rows)
-            parts.append(found.table(qid, raw.mjd, felt.head))
+            profiles = block_profiles(*in_order, felt.ccd, readout.read_noise, rows=recipe.block_rows)
+            parts.append(profiles.table(qid, raw.mjd, felt.head))
     return pa.concat_tables(parts)
 
 
@@ -123,33 +123,33 @@ def block_profiles(light: NDArray, overscan: NDArray, kelvin: float, read_noise:
     """
     starts = range(0, len(light) - rows // 2 + 1, rows)
     parts = [(start // rows, slice(start, start + rows)) for start in starts]
-    each = [_profile(light[part], overscan[part], read_noise) | {"block": block} for block, part in parts]
-    found = [one for one in each if one["level"] > 0]
-    column = {name: np.array([one[name] for one in found]) for name in each[0]}
+    rows_of_blocks = [_profile(light[part], overscan[part], read_noise) | {"block": block} for block, part in parts]
+    bright = [row for row in rows_of_blocks if row["level"] > 0]
+    column = {name: np.array([row[name] for row in bright]) for name in rows_of_blocks[0]}
     column["overscan"] = column["overscan"].reshape(-1, overscan.shape[1])
-    return Profiles(kelvin=np.full(len(found), float(kelvin)), **column)
+    return Profiles(kelvin=np.full(len(bright), float(kelvin)), **column)
 
 
 def _profile(light: NDArray, overscan: NDArray, read_noise: float) -> dict[str, Any]:
     """One block; level NaN if too few of its rows are free of sources."""
     quiet = _is_quiet(light[:, -LAST:], read_noise) & _is_quiet(overscan, read_noise)
     at_start = _is_quiet(light[:, : _SETTLED.stop], read_noise)
-    one: dict[str, Any] = dict.fromkeys(("level", "error", "first", "start", "start_error"), np.nan)
-    one["rows"], one["overscan"] = int(quiet.sum()), np.zeros(overscan.shape[1])
-    if one["rows"] * _LEAST_ROWS < len(light):
-        return one
-    one["level"] = float(light[quiet, -LAST:].mean(dtype=np.float64))
-    one["overscan"] = overscan[quiet].mean(axis=0, dtype=np.float64)
-    one["error"] = read_noise / np.sqrt(one["rows"])
+    profile: dict[str, Any] = dict.fromkeys(("level", "error", "first", "start", "start_error"), np.nan)
+    profile["rows"], profile["overscan"] = int(quiet.sum()), np.zeros(overscan.shape[1])
+    if profile["rows"] * _LEAST_ROWS < len(light):
+        return profile
+    profile["level"] = float(light[quiet, -LAST:].mean(dtype=np.float64))
+    profile["overscan"] = overscan[quiet].mean(axis=0, dtype=np.float64)
+    profile["error"] = read_noise / np.sqrt(profile["rows"])
     if at_start.sum() * _LEAST_ROWS < len(light):
-        return one
+        return profile
     head = light[at_start, : _SETTLED.stop].mean(axis=0, dtype=np.float64)
     noise = light[at_start, _SETTLED].std(axis=0, dtype=np.float64).mean() / np.sqrt(at_start.sum())
     column = np.arange(_SETTLED.start, _SETTLED.stop)
     to_first = np.linalg.pinv(np.vander(column, 2))[1]  # value at column 0 of the line through the others
-    one["first"], one["start"] = float(head[0]), float(to_first @ head[_SETTLED])
-    one["start_error"] = float(noise * np.sqrt(1 + to_first @ to_first))
-    return one
+    profile["first"], profile["start"] = float(head[0]), float(to_first @ head[_SETTLED])
+    profile["start_error"] = float(noise * np.sqrt(1 + to_first @ to_first))
+    return profile
 
 
 def _is_quiet(pixels: NDArray, read_noise: float) -> NDArray[np.bool_]:

@@ -93,15 +93,23 @@ class PowerLaw:
 
     def _constants(self) -> tuple[np.float32, ...]:
         gain = self.cmax * self.nmax**-self.beta
-        return tuple(np.float32(one) for one in (self.alpha, self.cmax, self.beta, gain, self.swallowed))
+        return tuple(np.float32(value) for value in (self.alpha, self.cmax, self.beta, gain, self.swallowed))
 
 
 _LOG2 = tuple(
     np.float32(c)
     for c in (
-        1.442695, -0.72134747, 0.48091075, -0.36069327, 0.28790326, -0.23916988, 0.21607823, -0.20586188, 0.12310968,
+        1.442695,
+        -0.72134747,
+        0.48091075,
+        -0.36069327,
+        0.28790326,
+        -0.23916988,
+        0.21607823,
+        -0.20586188,
+        0.12310968,
     )
-)  # fmt: skip
+)
 """log2(1 + t) / t between sqrt(1/2) and sqrt(2), at Chebyshev's nodes: to 1.5e-8."""
 _EXP2 = tuple(np.float32(c) for c in (1.00000008, 0.69314719, 0.24022107, 0.05550357, 0.00967603, 0.00133909))
 """2^t between -1/2 and 1/2, likewise: to 1.0e-7."""
@@ -128,10 +136,10 @@ def _power(x, exponent):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, swallowed):  # type: ignore[no-untyped-def]
+def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, threshold):  # type: ignore[no-untyped-def]
     n_row, n_column = light.shape
     tile = np.zeros((_TILE, _LANES), np.float32)
-    true, rest, factor = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
+    true, remaining, factor = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
     q, released = np.zeros(_LANES, np.float32), np.empty(_LANES, np.float32)
     captured = np.zeros(_LANES, np.float32)
     for r in range(n_row):  # in slices it would take 2 s more to compile
@@ -150,22 +158,22 @@ def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, swallowed)
                 x = q[r] * (_ONE / cmax)
                 released[r] = cmax * _power(x, alpha)
                 factor[r] = gain * _power(_ONE - x, alpha)
-                rest[r] = column[r] - released[r]
-                true[r] = max(rest[r] + captured[r], swallowed)
-            _solve(true[:n_row], rest, factor, captured, beta)
+                remaining[r] = column[r] - released[r]
+                true[r] = max(remaining[r] + captured[r], threshold)
+            _solve(true[:n_row], remaining, factor, captured, beta)
             n_here = 0
             for r in range(n_row):
-                known = rest[r] > _EDGE
+                known = remaining[r] > _EDGE
                 observed = column[r]
                 missing = observed != observed
                 taken = captured[r] if known else (released[r] if missing else max(observed, _ZERO))
                 captured[r] = taken
                 q[r] = min(max(q[r] - released[r] + taken, _ZERO), cmax)
                 column[r] = true[r] if known else observed
-                n_here += rest[r] <= _EDGE
+                n_here += remaining[r] <= _EDGE
             if n_here:
                 for r in range(n_row):
-                    if rest[r] <= _EDGE:
+                    if remaining[r] <= _EDGE:
                         lost[r, at + i] = True
                         n_lost += 1
         for r in range(n_row):
@@ -177,7 +185,7 @@ def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, swallowed)
 
 
 @_jit
-def _solve(true, rest, factor, captured, beta):  # type: ignore[no-untyped-def]
+def _solve(true, remaining, factor, captured, beta):  # type: ignore[no-untyped-def]
     """Roots of n - factor n^beta = rest from the start in `true`, and what was captured there."""
     n_row = len(true)
     for step in range(_STEPS):
@@ -187,10 +195,10 @@ def _solve(true, rest, factor, captured, beta):  # type: ignore[no-untyped-def]
             part = factor[r] * _power(n, beta)
             fall = beta * part / n
             slope = _ONE - fall
-            change = (n - part - rest[r]) / slope
+            change = (n - part - remaining[r]) / slope
             true[r] = n - change
             captured[r] = part - fall * change
             # What the tangent leaves of it is half the second derivative over the slope times the square of the change.
-            n_far += (fall * change * change > _EXACT * n * slope) & (rest[r] > _EDGE)
+            n_far += (fall * change * change > _EXACT * n * slope) & (remaining[r] > _EDGE)
         if step > 0 and n_far == 0:
             return

@@ -46,7 +46,7 @@ class Readout:
 
     qid: int
     offset: NDArray[np.float32]
-    """Of each row as stored, ADU."""
+    """(row,): electronic offset of each row as stored, ADU."""
     linearity: Linearity
     gain: float
     """Electrons per ADU."""
@@ -56,7 +56,7 @@ class Readout:
 
     @classmethod
     def of(cls, raw: RawCcd, qid: int, recipe: SensorRecipe) -> Self:
-        """Of a frame without light: measure the offset on the overscan, look the rest up.
+        """Readout of a frame without light: measure the offset on the overscan, look up all that is tabulated.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Readout:
         pixels: NDArray[np.float32] | None = None,
         pockets: Pockets | None = None,
     ) -> Self:
-        """Of a frame with light, whose pocket releases charge also in the overscan's last columns.
+        """Readout of a frame with light, whose pocket releases charge also in the overscan's last columns.
 
         What it releases follows from the ends of the rows; it is taken out of the overscan and
         the offset is fitted again.
@@ -89,7 +89,7 @@ class Readout:
         Parameters
         ----------
         bias : (row, column), ADU
-            Of the quadrant.
+            Master bias of the quadrant.
         pixels : (row, column), ADU
             The quadrant as stored, if already decoded.  Without it a sixteenth of the rows is
             decoded, and the release fitted through them as smooth as the offset: right to a tenth of
@@ -111,20 +111,20 @@ class Readout:
             overscan, offset = raw.overscan(qid), plain.offset
             if pixels is not None:
                 ends = _row_ends(pixels, qid)
-                dark = _row_ends(bias, qid)
+                bias_ends = _row_ends(bias, qid)
                 for _ in range(_ROUNDS):
-                    trail = _trail(plain.linearity, pocket, ends, offset, dark, qid, overscan.shape[1])
-                    offset = _offset(overscan - trail, qid, recipe)
+                    trailed = _trail(plain.linearity, pocket, ends, offset, bias_ends, qid, overscan.shape[1])
+                    offset = _offset(overscan - trailed, qid, recipe)
                 return cls(qid, offset, plain.linearity, plain.gain, plain.read_noise, pocket)
             step = max(1, len(bias) // _BANDS)
             bands = [slice(start, start + max(1, step // _BAND_SHARE)) for start in range(0, len(bias), step)]
             ends = np.concatenate([_row_ends(raw.pixels(qid, band), qid) for band in bands])
             rows = np.concatenate([np.arange(len(bias))[band] for band in bands])
-            dark = _row_ends(bias, qid)[rows]
+            bias_ends = _row_ends(bias, qid)[rows]
             for _ in range(_ROUNDS):
-                trail = _trail(plain.linearity, pocket, ends, offset[rows], dark, qid, overscan.shape[1])
+                trailed = _trail(plain.linearity, pocket, ends, offset[rows], bias_ends, qid, overscan.shape[1])
                 sampled = np.full_like(overscan, np.nan)
-                sampled[rows] = trail
+                sampled[rows] = trailed
                 offset = plain.offset - _offset(sampled, qid, recipe)
             return cls(qid, offset, plain.linearity, plain.gain, plain.read_noise, pocket)
 
@@ -148,12 +148,12 @@ class Readout:
         light : (row, column), linear ADU over offset and bias
             As stored.  Changed in place.
         lost : (row, column)
-            Set where the pocket swallowed a pixel whole.
+            Set where the light of a pixel is below threshold: the pocket took all of it.
 
         Returns
         -------
         int
-            Pixels swallowed.
+            Pixels below threshold.
         """
         if self.pocket is None:
             return 0
@@ -166,7 +166,7 @@ def _backwards(qid: int) -> bool:
 
 
 def _row_ends(pixels: NDArray[np.float32], qid: int) -> NDArray[np.float32]:
-    """The last columns read, as stored."""
+    """Last columns read, (row, column), as stored."""
     return pixels[:, :_MEMORY] if _backwards(qid) else pixels[:, -_MEMORY:]
 
 
@@ -175,16 +175,16 @@ def _trail(
     pocket: Pocket,
     ends: NDArray[np.float32],
     offset: NDArray[np.float32],
-    dark: NDArray[np.float32],
+    bias: NDArray[np.float32],
     qid: int,
     columns: int,
 ) -> NDArray[np.float32]:
-    """Release in the overscan behind some rows, (row, column) as stored."""
+    """Trailed charge in the overscan behind the given rows, (row, column) as stored."""
     light = linearity.over_offset(np.array(ends, order="C"), offset)
-    light -= dark
+    light -= bias
     charge, _ = pocket.recover(light, np.zeros(light.shape, bool), backwards=_backwards(qid))
-    trail = pocket.trail(charge, columns).astype(np.float32)
-    return trail[:, ::-1] if _backwards(qid) else trail
+    trailed = pocket.trail(charge, columns).astype(np.float32)
+    return trailed[:, ::-1] if _backwards(qid) else trailed
 
 
 def _offset(overscan: NDArray[np.float32], qid: int, recipe: SensorRecipe) -> NDArray[np.float32]:

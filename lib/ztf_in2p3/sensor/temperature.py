@@ -15,11 +15,11 @@ PLAUSIBLE = (140.0, 220.0)
 
 @dataclass(frozen=True, slots=True)
 class Temperatures:
-    """Of one CCD during an exposure, kelvin; NaN where the thermometer is broken."""
+    """Temperatures of one CCD during an exposure, kelvin; NaN where the thermometer is broken."""
 
     ccd: float
     head: float
-    """Of the cold head, which cools them all: some kelvins below, and no measure of their differences."""
+    """Temperature of the cold head, which cools them all: some kelvins below, and no measure of their differences."""
 
     @classmethod
     def read(cls, header: Mapping[str, Any], ccdid: int) -> Self:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 LONGITUDE = -116.8598
 LATITUDE = 33.3573
-"""Of the telescope, degrees, east and north positive (headers of ZTF)."""
+"""Place of the telescope, degrees, east and north positive (headers of ZTF)."""
 
 
 def sidereal_time(mjd: float) -> float:

@@ -163,14 +163,14 @@ def supernovae(
     camera = plan.camera
     wcs = quadrant_wcs(plan, frame, quadrant)
     ra0, dec0 = (float(w) for w in wcs.all_pix2world(*centre_pixel(camera), 0))
-    reach = (np.hypot(*camera.shape) / 2 + 2 * stamp_radius(frame.seeing)) * camera.pixel_scale / 3600
-    for one in plan.sky.supernovae:
-        if separation(ra0, dec0, np.array([one.ra]), np.array([one.dec]))[0] < reach:
-            ra, dec, magnitude = one.points()
-            ra, dec = np.append(ra, one.ra), np.append(dec, one.dec)
+    radius = (np.hypot(*camera.shape) / 2 + 2 * stamp_radius(frame.seeing)) * camera.pixel_scale / 3600
+    for supernova in plan.sky.supernovae:
+        if separation(ra0, dec0, np.array([supernova.ra]), np.array([supernova.dec]))[0] < radius:
+            ra, dec, magnitude = supernova.points()
+            ra, dec = np.append(ra, supernova.ra), np.append(dec, supernova.dec)
             x, y = wcs.all_world2pix(ra, dec, 0)
             zero_point = frame.zero_point - frame.extinction * (airmass(ra, dec, frame.mjd) - 1)
-            yield x, y, 10 ** (-0.4 * (np.append(magnitude, one.magnitude(frame.mjd)) - zero_point))
+            yield x, y, 10 ** (-0.4 * (np.append(magnitude, supernova.magnitude(frame.mjd)) - zero_point))
 
 
 def light(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float32]:

@@ -60,7 +60,7 @@ class FlatLevels:
     led_medians: Mapping[int, Mapping[int, float]]
     """ADU, by CCD, then by LED."""
     flat_medians: Mapping[int, float]
-    """Of each CCD's normalised flat: nearly, not exactly, 1."""
+    """Median of each CCD's normalised flat: nearly, not exactly, 1."""
 
     def fltnorm(self, ccdid: int) -> float:
         """ADU: mean over the LEDs."""
@@ -115,5 +115,5 @@ def star_scale(
 
 
 def _median(flat: NDArray) -> float:
-    seen = flat[np.isfinite(flat)]
-    return float(np.median(seen, overwrite_input=True))
+    finite = flat[np.isfinite(flat)]
+    return float(np.median(finite, overwrite_input=True))

@@ -24,15 +24,21 @@ FIELD = 801
 DEC = 33.0
 """Degrees: near the zenith of Palomar."""
 TRANSIT = 0.33
-"""Of the UT day: when the supernova is highest in the middle of the time it is followed."""
+"""Fraction of the UT day: when the supernova is highest in the middle of the time it is followed."""
 DITHER_ARCSEC = 25.0
 QUADRANT = Quadrant(6, 1)
 
 
 def follow(
-    calibration: NightPlan, first: date, *, quadrant: Quadrant = QUADRANT, filters: Iterable[Filter] = (Filter.ZR,),
-    n_quiet: int = 8, n_active: int = 12, **about: float,
-) -> tuple[NightPlan, list[NightPlan], Supernova]:  # fmt: skip
+    calibration: NightPlan,
+    first: date,
+    *,
+    quadrant: Quadrant = QUADRANT,
+    filters: Iterable[Filter] = (Filter.ZR,),
+    n_quiet: int = 8,
+    n_active: int = 12,
+    **about: float,
+) -> tuple[NightPlan, list[NightPlan], Supernova]:
     """Plan it: the night of the calibrations with the supernova in its sky, the nights that follow it, and itself.
 
     Parameters
@@ -58,30 +64,35 @@ def follow(
         raise ValueError(f"{len(active)} exposures in 80 days: two of one night; ask for fewer")
     middle = nights[len(nights) // 2]
     ra = round(float(sidereal_time(mjd_of(_name(middle, TRANSIT)))), 4) % 360
-    one = Supernova(ra, DEC, explosion=mjd_of(_name(burst, 0.0)), **about)  # type: ignore[arg-type]
-    calibration = replace(calibration, sky=replace(calibration.sky, supernovae=(*calibration.sky.supernovae, one)))
+    supernova = Supernova(ra, DEC, explosion=mjd_of(_name(burst, 0.0)), **about)  # type: ignore[arg-type]
+    calibration = replace(
+        calibration, sky=replace(calibration.sky, supernovae=(*calibration.sky.supernovae, supernova))
+    )
     plans = [
         sky_night(
-            calibration, night, filters[k % len(filters)], [_pointing(calibration, one, night, quadrant)],
+            calibration,
+            night,
+            filters[k % len(filters)],
+            [_pointing(calibration, supernova, night, quadrant)],
             ccdids=(quadrant.ccdid,),
         )
         for k, night in enumerate(nights)
-    ]  # fmt: skip
-    return calibration, plans, one
+    ]
+    return calibration, plans, supernova
 
 
-def _pointing(calibration: NightPlan, one: Supernova, night: date, quadrant: Quadrant) -> Pointing:
+def _pointing(calibration: NightPlan, supernova: Supernova, night: date, quadrant: Quadrant) -> Pointing:
     """That brings the supernova near the middle of the quadrant, when it is highest."""
     camera = calibration.camera
     u, v = (float(w) for w in camera.focal_plane(quadrant, *centre_pixel(camera)))
     xi, eta = (w * camera.pixel_scale * ARCSEC for w in (u, v))
     dx, dy = generator(calibration.seed, "follow", night.toordinal()).uniform(-DITHER_ARCSEC, DITHER_ARCSEC, 2) * ARCSEC
-    ra, dec = one.ra, one.dec
+    ra, dec = supernova.ra, supernova.dec
     for _ in range(3):  # move the axis until the quadrant looks at the supernova
-        there = deproject(xi, eta, ra, dec)
-        off = project(one.ra, one.dec, *there)
+        position = deproject(xi, eta, ra, dec)
+        off = project(supernova.ra, supernova.dec, *position)
         ra, dec = ra + float(off[0]) / np.cos(np.deg2rad(dec)), dec + float(off[1])
-    late = ((one.ra - sidereal_time(mjd_of(_name(night, TRANSIT)))) + 180) % 360 - 180
+    late = ((supernova.ra - sidereal_time(mjd_of(_name(night, TRANSIT)))) + 180) % 360 - 180
     time = float(np.clip(TRANSIT + late / 360.9856, 0.12, 0.53))
     return Pointing(FIELD, ra + dx / np.cos(np.deg2rad(dec)), dec + dy, time)
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ztf_in2p3.simulate.seeds import generator
 
 WAVELENGTHS_NM = (834.0, 882.0, 791.0)
-"""Of the groups of lines: bands 6-2, 7-3 and 5-1 of OH (Meinel 1950, ApJ 111, 555), about."""
+"""Wavelengths of the groups of lines: bands 6-2, 7-3 and 5-1 of OH (Meinel 1950, ApJ 111, 555), about."""
 AMPLITUDES = (0.014, 0.005, 0.003)
-"""Of their patterns on average, as fractions of the sky: together 4 % from peak to peak."""
+"""Mean amplitudes of the groups' patterns, as fractions of the sky: together 4 % from peak to peak."""
 SCATTER = 0.3
-"""Of the logarithm of an amplitude from exposure to exposure, in common and of each group again."""
+"""Scatter of the logarithm of an amplitude from exposure to exposure, in common and of each group again."""
 ORDER = 180.0
 """Interference order at the mean thickness: 2 n d / wavelength, with n = 3.6 and 21 micrometres in effect."""
 _WAVES, _LONGEST, _SHORTEST = 6, 900.0, 250.0
@@ -30,7 +30,7 @@ _CONTOURS = 0.9
 
 
 def amplitudes(seed: int, filefracday: int) -> tuple[float, ...]:
-    """Of the groups of lines in one exposure, as fractions of its sky."""
+    """Amplitudes of the groups of lines in one exposure, as fractions of its sky."""
     draw = generator(seed, "fringe amplitudes", filefracday)
     scatter = SCATTER * (draw.normal() + draw.normal(size=len(AMPLITUDES)))
     return tuple(float(f"{amplitude * np.exp(more):.5f}") for amplitude, more in zip(AMPLITUDES, scatter, strict=True))
@@ -38,14 +38,14 @@ def amplitudes(seed: int, filefracday: int) -> tuple[float, ...]:
 
 @lru_cache(maxsize=2)
 def patterns(seed: int, rcid: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Of each group of lines on a quadrant: (group, row, column), between -1 and 1.  Do not write into it."""
+    """Patterns of each group of lines on a quadrant: (group, row, column), between -1 and 1.  Do not write into it."""
     thickness = _thickness(shape, generator(seed, "thickness", rcid))
-    shown = np.empty((len(WAVELENGTHS_NM), *shape), np.float32)
-    for pattern, wavelength in zip(shown, WAVELENGTHS_NM, strict=True):
+    waves = np.empty((len(WAVELENGTHS_NM), *shape), np.float32)
+    for pattern, wavelength in zip(waves, WAVELENGTHS_NM, strict=True):
         order = (ORDER + thickness) * (WAVELENGTHS_NM[0] / wavelength)
         np.cos(2 * np.pi * np.mod(order, 1.0), out=pattern, casting="same_kind")
-    shown.flags.writeable = False
-    return shown
+    waves.flags.writeable = False
+    return waves
 
 
 def fringe_light(seed: int, rcid: int, shape: tuple[int, int], strengths: tuple[float, ...]) -> NDArray[np.float32]:

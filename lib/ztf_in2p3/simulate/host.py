@@ -17,7 +17,7 @@ from ztf_in2p3.simulate.transient import light_curve
 
 ARCSEC = 1 / 3600
 N_POINT = 240
-"""Of the galaxy."""
+"""Number of points of light that make the galaxy."""
 BULGE, KNOTS = 0.3, 12
 """Share of the light of the bulge; number of bright knots in the disc."""
 
@@ -38,7 +38,7 @@ class Supernova:
     size: float = 1.8
     """Scale length of the galaxy's disc, arcsec."""
     offset: tuple[float, float] = (1.4, -0.9)
-    """Of the galaxy's centre from the supernova, arcsec east and north."""
+    """Offset of the galaxy's centre from the supernova, arcsec east and north."""
     garden: float = 190.0
     """Half side of the square without any other stars, arcsec."""
     spacing: float = 27.0
@@ -52,7 +52,7 @@ class Supernova:
         object.__setattr__(self, "offset", tuple(self.offset))  # as a file gives it
 
     def magnitude(self, mjd: float) -> float:
-        """Of the supernova; infinite before it explodes."""
+        """Magnitude of the supernova; infinite before it explodes."""
         light = float(light_curve(np.array([mjd - self.explosion]))[0])
         return self.peak - 2.5 * float(np.log10(light)) if light > 0 else float("inf")
 

@@ -196,9 +196,15 @@ def _with_outliers(truth: Truth, outlier: NDArray[np.bool_]) -> Truth:
 
 
 def _measure(
-    camera: Camera, pointings: Pointings, nights: NDArray, stars: NDArray, sky: NDArray, truth: Truth,
-    effects: Effects, rng: np.random.Generator,
-) -> dict[str, NDArray]:  # fmt: skip
+    camera: Camera,
+    pointings: Pointings,
+    nights: NDArray,
+    stars: NDArray,
+    sky: NDArray,
+    truth: Truth,
+    effects: Effects,
+    rng: np.random.Generator,
+) -> dict[str, NDArray]:
     u = sky[stars, None, 0] - pointings.centre[None, :, 0]
     v = sky[stars, None, 1] - pointings.centre[None, :, 1]
     rcid, x, y = _quadrant_of(camera, u, v)

@@ -19,16 +19,76 @@ from ztf_in2p3.simulate.wcs import astrometry, quadrant_wcs
 Row = Mapping[str, str | int | float]
 
 RAW_COLUMNS = [
-    "infobits", "field", "ccdid", "fid", "filtercode", "nid", "expid", "itid", "imgtype", "imgtypecode",
-    "filefracday", "obsdate", "obsjd", "exptime", "ipac_gid", "seeing", "airmass", "moonillf", "moonesb", "telra",
-    "teldec", "ccdrot", "ipac_pub_date", "meta_id",
-]  # fmt: skip
+    "infobits",
+    "field",
+    "ccdid",
+    "fid",
+    "filtercode",
+    "nid",
+    "expid",
+    "itid",
+    "imgtype",
+    "imgtypecode",
+    "filefracday",
+    "obsdate",
+    "obsjd",
+    "exptime",
+    "ipac_gid",
+    "seeing",
+    "airmass",
+    "moonillf",
+    "moonesb",
+    "telra",
+    "teldec",
+    "ccdrot",
+    "ipac_pub_date",
+    "meta_id",
+]
 SCIENCE_COLUMNS = [
-    "ra", "dec", "infobits", "field", "ccdid", "qid", "rcid", "fid", "filtercode", "pid", "nid", "expid", "itid",
-    "imgtype", "imgtypecode", "obsdate", "obsjd", "exptime", "filefracday", "seeing", "airmass", "moonillf",
-    "moonesb", "maglimit", "crpix1", "crpix2", "crval1", "crval2", "cd11", "cd12", "cd21", "cd22", "ra1", "dec1",
-    "ra2", "dec2", "ra3", "dec3", "ra4", "dec4", "ipac_pub_date", "ipac_gid", "meta_id",
-]  # fmt: skip
+    "ra",
+    "dec",
+    "infobits",
+    "field",
+    "ccdid",
+    "qid",
+    "rcid",
+    "fid",
+    "filtercode",
+    "pid",
+    "nid",
+    "expid",
+    "itid",
+    "imgtype",
+    "imgtypecode",
+    "obsdate",
+    "obsjd",
+    "exptime",
+    "filefracday",
+    "seeing",
+    "airmass",
+    "moonillf",
+    "moonesb",
+    "maglimit",
+    "crpix1",
+    "crpix2",
+    "crval1",
+    "crval2",
+    "cd11",
+    "cd12",
+    "cd21",
+    "cd22",
+    "ra1",
+    "dec1",
+    "ra2",
+    "dec2",
+    "ra3",
+    "dec3",
+    "ra4",
+    "dec4",
+    "ipac_pub_date",
+    "ipac_gid",
+    "meta_id",
+]
 PUBLIC_AFTER = timedelta(days=540)
 """From an exposure to its public release."""
 _ITID = {ImageType.OBJECT: 1, ImageType.BIAS: 2, ImageType.DARK: 3, ImageType.FLAT: 4}
@@ -61,10 +121,14 @@ def science_rows(plan: NightPlan) -> list[Row]:
                 header, wcs = astrometry(plan, frame, quadrant), quadrant_wcs(plan, frame, quadrant)
                 ra, dec = wcs.all_pix2world([(width - 1) / 2, *corners_x], [(height - 1) / 2, *corners_y], 0)
                 row = _common(plan, ccd, frame) | {
-                    "ra": round(ra[0], 7), "dec": round(dec[0], 7), "qid": qid, "rcid": quadrant.rcid,
-                    "pid": processed_number(frame, quadrant), "maglimit": round(limiting_magnitude(plan, frame), 4),
+                    "ra": round(ra[0], 7),
+                    "dec": round(dec[0], 7),
+                    "qid": qid,
+                    "rcid": quadrant.rcid,
+                    "pid": processed_number(frame, quadrant),
+                    "maglimit": round(limiting_magnitude(plan, frame), 4),
                     "meta_id": processed_number(frame, quadrant),
-                }  # fmt: skip
+                }
                 for corner in range(1, 5):
                     row |= {f"ra{corner}": round(ra[corner], 7), f"dec{corner}": round(dec[corner], 7)}
                 for i in (1, 2):
@@ -78,17 +142,27 @@ def _common(plan: NightPlan, ccd: CcdExposure, frame: Frame) -> dict[str, str | 
     exposure, opened = ccd.exposure, utc(frame.mjd)
     observed = isinstance(frame, ObjectFrame)
     return {
-        "infobits": 0, "field": exposure.field, "ccdid": ccd.ccdid, "fid": FILTER_IDS[exposure.filter],
-        "filtercode": str(exposure.filter), "nid": night_number(frame.mjd), "expid": exposure_number(frame.mjd),
-        "itid": _ITID[exposure.image_type], "imgtype": IMAGE_TYPE_NAMES[exposure.image_type],
-        "imgtypecode": str(exposure.image_type), "filefracday": exposure.filefracday,
+        "infobits": 0,
+        "field": exposure.field,
+        "ccdid": ccd.ccdid,
+        "fid": FILTER_IDS[exposure.filter],
+        "filtercode": str(exposure.filter),
+        "nid": night_number(frame.mjd),
+        "expid": exposure_number(frame.mjd),
+        "itid": _ITID[exposure.image_type],
+        "imgtype": IMAGE_TYPE_NAMES[exposure.image_type],
+        "imgtypecode": str(exposure.image_type),
+        "filefracday": exposure.filefracday,
         "obsdate": opened.isoformat(sep=" ", timespec="milliseconds")[:23] + "+00",
-        "obsjd": round(frame.mjd + 2400000.5, 7), "exptime": frame.exptime, "ipac_gid": 1,
+        "obsjd": round(frame.mjd + 2400000.5, 7),
+        "exptime": frame.exptime,
+        "ipac_gid": 1,
         "seeing": round(frame.seeing * plan.camera.pixel_scale, 5) if isinstance(frame, ObjectFrame) else "",
         "airmass": round(frame.airmass, 4) if isinstance(frame, ObjectFrame) else "",
-        "moonillf": 0.0, "moonesb": 0.0 if observed else "",
+        "moonillf": 0.0,
+        "moonesb": 0.0 if observed else "",
         "ipac_pub_date": f"{plan.night + PUBLIC_AFTER:%Y-%m-%d} 00:00:00+00",
-    }  # fmt: skip
+    }
 
 
 def write_rows(path: Path, columns: list[str], rows: Iterable[Row]) -> None:

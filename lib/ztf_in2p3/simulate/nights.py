@@ -34,13 +34,19 @@ class Pointing:
     dec: float
     """Degrees."""
     time: float
-    """Of the UT day, as a fraction."""
+    """Time as a fraction of the UT day."""
     extinction: float = 0.0
     """By clouds, magnitudes: a grey exposure."""
 
 
-def sky_night(calibration: NightPlan, night: date, filter: Filter, pointings: Sequence[Pointing], *,
-              ccdids: tuple[int, ...] | None = None) -> NightPlan:  # fmt: skip
+def sky_night(
+    calibration: NightPlan,
+    night: date,
+    filter: Filter,
+    pointings: Sequence[Pointing],
+    *,
+    ccdids: tuple[int, ...] | None = None,
+) -> NightPlan:
     """A night of exposures of the sky, detrended with the flats of another.
 
     Parameters
@@ -51,31 +57,47 @@ def sky_night(calibration: NightPlan, night: date, filter: Filter, pointings: Se
     draw = generator(calibration.seed, "sky night", night.toordinal())
     zero_point, extinction, sky_range = LIGHT[filter]
     objects = []
-    for one in pointings:
-        named = Exposure(f"{night:%Y%m%d}{round(one.time * 1e6):06d}", one.field, filter, ImageType.OBJECT)
+    for pointing in pointings:
+        named = Exposure(f"{night:%Y%m%d}{round(pointing.time * 1e6):06d}", pointing.field, filter, ImageType.OBJECT)
         objects.append(
             ObjectFrame(
                 exposure=named,
                 mjd=mjd_of(named.filefracday),
-                ra=round(one.ra % 360, 6),
-                dec=round(one.dec, 6),
+                ra=round(pointing.ra % 360, 6),
+                dec=round(pointing.dec, 6),
                 seeing=float(np.round(draw.uniform(1.8, 2.6), 3)),
                 sky_adu=float(np.round(draw.uniform(*sky_range), 1)),
-                zero_point=float(np.round(zero_point + draw.normal(0, 0.02) - one.extinction, 4)),
+                zero_point=float(np.round(zero_point + draw.normal(0, 0.02) - pointing.extinction, 4)),
                 extinction=extinction,
             )
         )
     return NightPlan(
-        calibration.camera, night, calibration.seed, ccdids or calibration.ccdids, (), (), tuple(objects),
-        sky=calibration.sky, effects=calibration.effects, calibration=calibration,
-    )  # fmt: skip
+        calibration.camera,
+        night,
+        calibration.seed,
+        ccdids or calibration.ccdids,
+        (),
+        (),
+        tuple(objects),
+        sky=calibration.sky,
+        effects=calibration.effects,
+        calibration=calibration,
+    )
 
 
 def dithered_night(
-    calibration: NightPlan, night: date, filter: Filter, *, n_exposure: int = 14, spread: float = 1.0,
-    ccdids: tuple[int, ...] | None = None, hours: float = 1.0, hour_angle: float = 0.0, dec: float = 33.0,
+    calibration: NightPlan,
+    night: date,
+    filter: Filter,
+    *,
+    n_exposure: int = 14,
+    spread: float = 1.0,
+    ccdids: tuple[int, ...] | None = None,
+    hours: float = 1.0,
+    hour_angle: float = 0.0,
+    dec: float = 33.0,
     field: int = 1,
-) -> NightPlan:  # fmt: skip
+) -> NightPlan:
     """One field, exposed while the telescope is moved by up to `spread` of the focal plane's half diagonal.
 
     By small and large steps, in all directions.
@@ -103,9 +125,17 @@ def dithered_night(
 
 
 def survey_nights(
-    calibration: NightPlan, nights: Iterable[date], filter: Filter, *, side: int = 2, overlap: float = 0.5,
-    ccdids: tuple[int, ...] | None = None, grey: float = 0.25, dec: float = 25.0, first_field: int = 701,
-) -> list[NightPlan]:  # fmt: skip
+    calibration: NightPlan,
+    nights: Iterable[date],
+    filter: Filter,
+    *,
+    side: int = 2,
+    overlap: float = 0.5,
+    ccdids: tuple[int, ...] | None = None,
+    grey: float = 0.25,
+    dec: float = 25.0,
+    first_field: int = 701,
+) -> list[NightPlan]:
     """A square of overlapping fields, each exposed once a night, through clouds now and then.
 
     Parameters

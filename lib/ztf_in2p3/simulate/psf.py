@@ -82,15 +82,15 @@ def draw_stars(shape: tuple[int, int], x: NDArray, y: NDArray, flux: NDArray, fw
     rows, columns = shape
     radius = stamp_radius(fwhm)
     column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    seen = (np.abs(column - (columns - 1) / 2) < columns / 2 + radius) & (
+    inside = (np.abs(column - (columns - 1) / 2) < columns / 2 + radius) & (
         np.abs(row - (rows - 1) / 2) < rows / 2 + radius
     )
     padded = np.zeros((rows + 2 * (2 * radius + 1), columns + 2 * (2 * radius + 1)), np.float32)
-    stars = np.flatnonzero(seen)
+    stars = np.flatnonzero(inside)
     for start in range(0, len(stars), _CHUNK):
-        some = stars[start : start + _CHUNK]
-        stamps = pixel_fluxes(x[some] - column[some], y[some] - row[some], fwhm, radius)
-        for star, stamp in zip(some, stamps, strict=True):
+        chunk = stars[start : start + _CHUNK]
+        stamps = pixel_fluxes(x[chunk] - column[chunk], y[chunk] - row[chunk], fwhm, radius)
+        for star, stamp in zip(chunk, stamps, strict=True):
             top, left = row[star] + radius + 1, column[star] + radius + 1
             padded[top : top + 2 * radius + 1, left : left + 2 * radius + 1] += flux[star] * stamp
     return np.ascontiguousarray(padded[2 * radius + 1 : -2 * radius - 1, 2 * radius + 1 : -2 * radius - 1])
@@ -116,13 +116,13 @@ def aperture_fractions(x: NDArray, y: NDArray, radii: ArrayLike, fwhm: float) ->
     fractions = np.empty((len(x), len(radii)))
     edges = np.arange(-half, half + 2) - 0.5
     for start in range(0, len(x), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        dx, dy = x[some] - np.rint(x[some]), y[some] - np.rint(y[some])
+        chunk = slice(start, start + _CHUNK)
+        dx, dy = x[chunk] - np.rint(x[chunk]), y[chunk] - np.rint(y[chunk])
         stamps = pixel_fluxes(dx, dy, fwhm, half)
         for k, r in enumerate(radii):
             corner = _disc_below(edges - dx[:, None], edges - dy[:, None], r)
             share = np.diff(np.diff(corner, axis=1), axis=2)
-            fractions[some, k] = (stamps * share).sum(axis=(1, 2))
+            fractions[chunk, k] = (stamps * share).sum(axis=(1, 2))
     return fractions
 
 

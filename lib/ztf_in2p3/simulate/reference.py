@@ -30,7 +30,7 @@ COLOURLESS = 0.01
 """Fraction of the stars without BP and RP, as in the real catalogue."""
 COARSEST_ORDER = 6
 MAX_ROWS = 6000
-"""Of a file: the mean of a pixel of order 6 in the default sky, so that files of two orders appear."""
+"""Most rows of a file: the mean of a pixel of order 6 in the default sky, so that files of two orders appear."""
 
 Cone = tuple[float, float, float]
 """Right ascension, declination and radius, degrees."""
@@ -46,8 +46,8 @@ def write_reference(sky: Sky, folder: Path, cones: Iterable[Cone]) -> list[tuple
     grid = HEALPix(2**COARSEST_ORDER, order="nested")
     touched: set[int] = set()
     for ra, dec, radius in cones:
-        found = grid.cone_search_lonlat(ra * units.deg, dec * units.deg, radius * units.deg)
-        touched.update(int(pixel) for pixel in found)
+        pixels = grid.cone_search_lonlat(ra * units.deg, dec * units.deg, radius * units.deg)
+        touched.update(int(pixel) for pixel in pixels)
 
     root = folder / TABLE
     written: list[tuple[int, int]] = []

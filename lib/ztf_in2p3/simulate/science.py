@@ -47,7 +47,7 @@ def science_header(plan: NightPlan, ccd: CcdExposure, qid: int, levels: FlatLeve
 
 
 def limiting_magnitude(plan: NightPlan, frame: ObjectFrame) -> float:
-    """Of a star at 5 sigma over sky and read noise, weighted with its profile (noise area 1 / sum of PSF^2)."""
+    """Magnitude of a star at 5 sigma over sky and read noise, weighted with its profile (noise area 1 / sum PSF^2)."""
     area = np.pi * alpha(frame.seeing) ** 2 * (2 * BETA - 1) / (BETA - 1) ** 2
     gain = plan.camera.gain
     noise = np.sqrt(area * (frame.sky_adu / gain + (plan.camera.read_noise / gain) ** 2))
@@ -87,13 +87,13 @@ def _mark_stars(mask: NDArray[np.int16], plan: NightPlan, frame: ObjectFrame, qu
     gain = plan.camera.gain
     peak = placed.adu * (BETA - 1) / (np.pi * alpha(frame.seeing) ** 2)
     noise = np.sqrt(frame.sky_adu / gain + (plan.camera.read_noise / gain) ** 2)
-    reach = round(DETECTION_RADIUS * frame.seeing)
-    step = np.arange(-reach, reach + 1)
+    radius = round(DETECTION_RADIUS * frame.seeing)
+    step = np.arange(-radius, radius + 1)
     disc_row, disc_column = (offset.ravel() for offset in np.meshgrid(step, step, indexing="ij"))
-    inside = disc_row**2 + disc_column**2 <= reach**2
-    seen = peak > DETECTION_SIGMA * noise
-    row = (np.rint(placed.y[seen]).astype(int)[:, None] + disc_row[inside]).ravel()
-    column = (np.rint(placed.x[seen]).astype(int)[:, None] + disc_column[inside]).ravel()
+    inside = disc_row**2 + disc_column**2 <= radius**2
+    bright = peak > DETECTION_SIGMA * noise
+    row = (np.rint(placed.y[bright]).astype(int)[:, None] + disc_row[inside]).ravel()
+    column = (np.rint(placed.x[bright]).astype(int)[:, None] + disc_column[inside]).ravel()
     on = (row >= 0) & (row < mask.shape[0]) & (column >= 0) & (column < mask.shape[1])
     mask[row[on], column[on]] |= MaskBit.DETECTION
 

@@ -83,13 +83,13 @@ class Sky:
     faint: float = 19.0
     """Limits of the magnitudes, in G."""
     slope: float = 0.2
-    """Of the decimal logarithm of the number of stars with magnitude."""
+    """Slope of the decimal logarithm of the number of stars with magnitude."""
     unmeasured: float = 0.02
     """Fraction of stars without proper motion and parallax."""
     supernovae: tuple[Supernova, ...] = ()
 
     def __post_init__(self) -> None:
-        read = (one if isinstance(one, Supernova) else Supernova(**one) for one in self.supernovae)
+        read = (item if isinstance(item, Supernova) else Supernova(**item) for item in self.supernovae)
         object.__setattr__(self, "supernovae", tuple(read))
         if not (self.bright < self.faint and self.slope > 0 and self.density >= 0 and 0 <= self.unmeasured <= 1):
             raise ValueError(f"no sky is like {self}: bright < faint, slope > 0, density >= 0 are expected")
@@ -133,18 +133,18 @@ class Sky:
         source_id = (np.asarray(leading, np.int64) << ID_SHIFT) + ((np.arange(n) + 1) << 7)
         rp = (bp - colour).astype(np.float32)
         stars = Stars(source_id, ra, dec, parallax, pmra, pmdec, g, bp, rp)
-        for one in self.supernovae:
-            planted = garden(one)
-            here = healpix_of(planted.source_id, CELL_ORDER) == cell
-            stars = Stars.concatenate([stars.take(~one.shades(stars.ra, stars.dec)), planted.take(here)])
+        for supernova in self.supernovae:
+            planted = garden(supernova)
+            inside = healpix_of(planted.source_id, CELL_ORDER) == cell
+            stars = Stars.concatenate([stars.take(~supernova.shades(stars.ra, stars.dec)), planted.take(inside)])
         return stars
 
 
 @lru_cache(maxsize=8)
-def garden(one: Supernova) -> Stars:
+def garden(supernova: Supernova) -> Stars:
     """Stars around a supernova, kept apart."""
-    draw = generator(one.seed, "garden stars")
-    ra, dec, g = one.plot()
+    draw = generator(supernova.seed, "garden stars")
+    ra, dec, g = supernova.plot()
     n = len(ra)
     leading = HEALPix(2**ID_ORDER, order="nested").lonlat_to_healpix(ra * units.deg, dec * units.deg)
     source_id = (np.asarray(leading, np.int64) << ID_SHIFT) + ((np.arange(n) + 100_001) << 7)  # behind those of a cell

@@ -21,25 +21,29 @@ ZERO_POINT = 26.2
 """Magnitude of 1 ADU; a 30 s exposure of a 1.2 m telescope, nearly."""
 QUADRANT = 3072
 
-PSF_COMPONENTS = np.array([
-    # weight, along, across (displacement), sigma; in units of a Gaussian of the same FWHM
-    [0.28, 0.22, 0.00, 0.86],
-    [0.28, -0.22, 0.03, 0.86],
-    [0.22, 0.12, 0.15, 1.25],
-    [0.13, -0.20, -0.10, 1.70],
-    [0.07, 0.10, -0.20, 2.80],
-    [0.02, 0.00, 0.30, 5.00],
-])  # fmt: skip
+PSF_COMPONENTS = np.array(
+    [
+        # weight, along, across (displacement), sigma; in units of a Gaussian of the same FWHM
+        [0.28, 0.22, 0.00, 0.86],
+        [0.28, -0.22, 0.03, 0.86],
+        [0.22, 0.12, 0.15, 1.25],
+        [0.13, -0.20, -0.10, 1.70],
+        [0.07, 0.10, -0.20, 2.80],
+        [0.02, 0.00, 0.30, 5.00],
+    ]
+)
 
-HOST_COMPONENTS = np.array([
-    # share of the flux, x, y, sigma (pixels), relative to the galaxy's centre
-    [0.25, 0.0, 0.0, 1.1],
-    [0.35, 0.2, -0.1, 2.6],
-    [0.25, -0.3, 0.4, 4.5],
-    [0.06, 2.4, 1.1, 0.9],
-    [0.05, -2.0, -1.9, 1.0],
-    [0.04, -0.9, 3.0, 0.8],
-])  # fmt: skip
+HOST_COMPONENTS = np.array(
+    [
+        # share of the flux, x, y, sigma (pixels), relative to the galaxy's centre
+        [0.25, 0.0, 0.0, 1.1],
+        [0.35, 0.2, -0.1, 2.6],
+        [0.25, -0.3, 0.4, 4.5],
+        [0.06, 2.4, 1.1, 0.9],
+        [0.05, -2.0, -1.9, 1.0],
+        [0.04, -0.9, 3.0, 0.8],
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class TransientPlan:
     n_quiet: int = 30
     """Exposures before the transient."""
     side: int = 19
-    """Of the transient's stamps; odd."""
+    """Pixels along a side of the transient's stamps; odd."""
     star_margin: int = 4
     """Pixels by which the stars' stamps are wider at each edge."""
     host_mag: float | None = 16.5
@@ -142,7 +146,7 @@ def psf_components(seeing: float, angle: float) -> NDArray[np.float64]:
 
 
 def light_curve(days: NDArray) -> NDArray[np.float64]:
-    """Of a supernova, 1 at maximum; days from the explosion."""
+    """Flux of a supernova, 1 at maximum, at `days` (epoch,) from the explosion."""
     t = np.maximum(days, 0)
     shape = t**2 / (1 + (t / 18) ** 2) * np.exp(-t / 25)
     grid = np.arange(0, 200, 0.1)
@@ -190,14 +194,30 @@ def simulate_transient(plan: TransientPlan) -> TransientSeries:
 
     given = place + rng.normal(0, plan.wcs_error, (n, 2))
     return TransientSeries(
-        plan, mjd, data, corner, star_data, star_corner, star_u, star_motion, star_flux, given,
-        matrix + rng.normal(0, 1e-5, (n, 2, 2)) * (plan.wcs_error > 0), place, matrix, throughput, sky, seeing,
-        sky / plan.gain + (plan.read_noise / plan.gain) ** 2, active, flux,
-    )  # fmt: skip
+        plan,
+        mjd,
+        data,
+        corner,
+        star_data,
+        star_corner,
+        star_u,
+        star_motion,
+        star_flux,
+        given,
+        matrix + rng.normal(0, 1e-5, (n, 2, 2)) * (plan.wcs_error > 0),
+        place,
+        matrix,
+        throughput,
+        sky,
+        seeing,
+        sky / plan.gain + (plan.read_noise / plan.gain) ** 2,
+        active,
+        flux,
+    )
 
 
 def _magnitudes(plan: TransientPlan, quantile: NDArray) -> NDArray[np.float64]:
-    """Of stars, at a quantile of their distribution."""
+    """Magnitudes of stars at quantiles (star,) of their distribution."""
     bright, faint = plan.star_mags
     rise = np.log(10) * plan.star_slope * (faint - bright)
     share = np.log1p(quantile * np.expm1(rise)) / rise if rise else quantile
@@ -241,8 +261,9 @@ def _scene(
     x, y = (centre[:, None, k] + psf[:, 1 + k] for k in (0, 1))
     sigma = np.hypot(size[:, None], psf[:, 3])
     weight = sources[:, :1] * psf[:, 0]
-    return corner, gaussian_stamps(x.reshape(1, -1), y.reshape(1, -1), sigma.reshape(1, -1), weight.reshape(1, -1),
-                                   plan.side)[0]  # fmt: skip
+    return corner, gaussian_stamps(
+        x.reshape(1, -1), y.reshape(1, -1), sigma.reshape(1, -1), weight.reshape(1, -1), plan.side
+    )[0]
 
 
 def _hit(plan: TransientPlan, data: NDArray, active: NDArray) -> None:

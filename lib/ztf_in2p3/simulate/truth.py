@@ -51,12 +51,12 @@ class Truth:
 
     @classmethod
     def load(cls, tree: Path) -> Self:
-        """Of the tree that `simulate_night` or `simulate_survey` wrote."""
+        """Truth of the tree that `simulate_night` or `simulate_survey` wrote."""
         path = tree / PLAN
         if not path.exists():
             raise MissingProduct(f"{path} is not there: {tree} is no simulated night; make it with simulate_night")
-        first, *others = plans_from_json(path.read_text())
-        return cls(first, tuple(others))
+        first, *observations = plans_from_json(path.read_text())
+        return cls(first, tuple(observations))
 
     @property
     def nights(self) -> tuple[NightPlan, ...]:
@@ -101,7 +101,7 @@ class Truth:
         return adu * factor
 
     def variance(self, ccd: CcdExposure, qid: int) -> NDArray[np.float32]:
-        """Of the noise of `detrended` in one exposure, that of its calibrations left out: ADU^2.
+        """(row, column), ADU^2: variance of `detrended` in one exposure, the noise of its calibrations left out.
 
         Photons and read noise; linearisation changes the latter by less than 1 % and is left out.
         """
@@ -132,7 +132,10 @@ class Truth:
         return frame.sky_adu * flats.star_scale(plan, frame.exposure.filter, quadrant, levels, x, y)
 
     def fringes(self, ccd: CcdExposure, qid: int) -> NDArray[np.float64]:
-        """Of the sky's lines in the detrended image, ADU; the groups' strengths are in the plan's exposure."""
+        """(row, column), ADU: fringes of the sky's lines in the detrended image.
+
+        The strengths of the groups of lines are in the plan's exposure.
+        """
         plan, frame, quadrant, _ = self._parts(ccd, qid)
         relative = chain.fringes(plan, frame, quadrant)
         return self.sky(ccd, qid) * relative
@@ -205,12 +208,21 @@ def star_table(plan: NightPlan, ccd: CcdExposure, levels: flats.FlatLevels) -> p
         scale = flats.star_scale(plan, filter, quadrant, levels, x, y)
         parts.append(
             {
-                "star_id": placed.stars.source_id[on], "qid": np.full(on.sum(), qid, np.int8), "x": x, "y": y,
-                "u": u, "v": v, "ra": placed.ra[on], "dec": placed.dec[on], "airmass": placed.airmass[on],
-                "magnitude": placed.stars.magnitude(filter)[on], "scale": scale, "flux": adu * scale,
+                "star_id": placed.stars.source_id[on],
+                "qid": np.full(on.sum(), qid, np.int8),
+                "x": x,
+                "y": y,
+                "u": u,
+                "v": v,
+                "ra": placed.ra[on],
+                "dec": placed.dec[on],
+                "airmass": placed.airmass[on],
+                "magnitude": placed.stars.magnitude(filter)[on],
+                "scale": scale,
+                "flux": adu * scale,
                 "saturated": _overflows(plan, frame, quadrant, x, y, adu),
             }
-        )  # fmt: skip
+        )
     return pa.table(
         {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, schema=schema_of(STAR_TRUTH)
     )

@@ -49,14 +49,19 @@ def _cards(plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant) -> tuple[tup
         cd[:, axis] = (np.array(ahead) - np.array(behind)) / (2 * step)
 
     cards: list[tuple[str, str | int | float, str]] = [
-        ("WCSAXES", 2, "Number of WCS axes"), ("WCSNAME", "ZTF", "Name of the WCS coordinate system"),
-        ("RADESYS", "ICRS", "Coordinate reference system"), ("EQUINOX", 2000.0, "Equinox"),
-        ("CTYPE1", "RA---TPV", "Name of coord X axis"), ("CTYPE2", "DEC--TPV", "Name of coord Y axis"),
-        ("CRPIX1", x0 + 1, "Coord system X ref pixel"), ("CRPIX2", y0 + 1, "Coord system Y ref pixel"),
+        ("WCSAXES", 2, "Number of WCS axes"),
+        ("WCSNAME", "ZTF", "Name of the WCS coordinate system"),
+        ("RADESYS", "ICRS", "Coordinate reference system"),
+        ("EQUINOX", 2000.0, "Equinox"),
+        ("CTYPE1", "RA---TPV", "Name of coord X axis"),
+        ("CTYPE2", "DEC--TPV", "Name of coord Y axis"),
+        ("CRPIX1", x0 + 1, "Coord system X ref pixel"),
+        ("CRPIX2", y0 + 1, "Coord system Y ref pixel"),
         ("CRVAL1", _written(ra0), "Coord system value at CRPIX1"),
         ("CRVAL2", _written(dec0), "Coord system value at CRPIX2"),
-        ("CUNIT1", "deg", "Coordinate units for X axis"), ("CUNIT2", "deg", "Coordinate units for Y axis"),
-    ]  # fmt: skip
+        ("CUNIT1", "deg", "Coordinate units for X axis"),
+        ("CUNIT2", "deg", "Coordinate units for Y axis"),
+    ]
     cards += [(f"CD{i + 1}_{j + 1}", _written(cd[i, j]), "WCS matrix") for i in (0, 1) for j in (0, 1)]
     return (*cards, *_distortion(plan, quadrant))
 

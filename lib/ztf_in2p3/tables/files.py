@@ -105,9 +105,12 @@ class TableFile:
         """Everything as text: the type of a cell may change after any number of rows."""
         layout = _csv_layout(self.path)
         convert = pacsv.ConvertOptions(
-            column_types=dict.fromkeys(layout.names, pa.string()), strings_can_be_null=True, null_values=NULL_TEXTS,
-            quoted_strings_can_be_null=True, include_columns=list(columns) if columns is not None else None,
-        )  # fmt: skip
+            column_types=dict.fromkeys(layout.names, pa.string()),
+            strings_can_be_null=True,
+            null_values=NULL_TEXTS,
+            quoted_strings_can_be_null=True,
+            include_columns=list(columns) if columns is not None else None,
+        )
         read = pacsv.ReadOptions(
             column_names=layout.names, skip_rows=layout.lines_before_data, encoding=layout.encoding, use_threads=False
         )
