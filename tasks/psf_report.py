@@ -14,7 +14,7 @@ from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from tasks.starflat_report import picture_of
 from ztf_in2p3.figures import psf
-from ztf_in2p3.figures.leaf import render_leaf
+from ztf_in2p3.figures.summary_page import render_summary_page
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, exposure_of, psf_figure_ref
@@ -66,7 +66,7 @@ def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, sto
 def show_psfs(filter: Filter, period: Period, pictures: Sequence[Built], store: Store) -> None:
     """An artifact, its key the filter's: the periods form a history."""
     title = f"PSF of {filter}, {period}"
-    page = render_leaf(title, {}, [picture_of(one, store) for one in pictures])
+    page = render_summary_page(title, {}, [picture_of(one, store) for one in pictures])
     create_markdown_artifact(page, key=f"psf-{filter}", description=title)
 
 

@@ -14,9 +14,9 @@ from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures import starflat
-from ztf_in2p3.figures.leaf import render_leaf
 from ztf_in2p3.figures.pictures import Picture
 from ztf_in2p3.figures.starflat_truth import truth_pictures
+from ztf_in2p3.figures.summary_page import render_summary_page
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, starflat_figure_ref
@@ -140,7 +140,7 @@ def show_starflat(
     read = [picture_of(one, store) for one in pictures]
     what = called(pictures[0]) if pictures else f"{filter}, {period}"
     create_markdown_artifact(
-        render_leaf(f"Starflat {what}", facts, read), key=f"starflat-{filter}", description=f"Starflat {what}"
+        render_summary_page(f"Starflat {what}", facts, read), key=f"starflat-{filter}", description=f"Starflat {what}"
     )
 
 

@@ -11,7 +11,7 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task, tell_where
 from tasks.runtime.reading import file_as_input
 from tasks.starflat_report import called, picture_of
-from ztf_in2p3.figures.leaf import render_leaf
+from ztf_in2p3.figures.summary_page import render_summary_page
 from ztf_in2p3.figures.survey_truth import survey_truth_picture
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref
 from ztf_in2p3.recipes import SurveyRecipe
@@ -55,7 +55,7 @@ def compare_surveys(fitted: Outcome, recipe: SurveyRecipe, store: Store, truth: 
     )
     for one in drawn.built:
         title = f"Zero points {called(one)} beside the truth"
-        page = render_leaf(title, {}, [picture_of(one, store)])
+        page = render_summary_page(title, {}, [picture_of(one, store)])
         create_markdown_artifact(page, key=f"ubercal-truth-{filter_of(one.ref)}", description=title)
     tell_where(drawn, store)
     return drawn

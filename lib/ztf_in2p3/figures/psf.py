@@ -84,7 +84,7 @@ def plot_widths(stars: pa.Table) -> Figure:
         return figure
     weight = 1 / (error**2 + FLOOR**2)
     _draw_against_magnitude(against, magnitude, width, weight)
-    x, y = (numbers(stars, name)[_told(stars)] for name in ("x", "y"))
+    x, y = (numbers(stars, name)[_usable(stars)] for name in ("x", "y"))
     cells = int(np.clip(np.sqrt(len(width) / PER_CELL), 1, MOST_CELLS))
     edges = [np.linspace(0, 1 + axis.max(), cells + 1) for axis in (x, y)]
     total, weights = (np.histogram2d(x, y, edges, weights=values)[0].T for values in (weight * width, weight))
@@ -116,7 +116,7 @@ def _draw_against_magnitude(axes: Axes, magnitude: NDArray, width: NDArray, weig
     axes.set(xlabel="G (mag)", ylabel="stars wider than the PSF\n(thousandths)")
 
 
-def _told(stars: pa.Table) -> NDArray[np.bool_]:
+def _usable(stars: pa.Table) -> NDArray[np.bool_]:
     """Stars whose width means something: isolated, on good pixels; (star,)."""
     isolated = stars["isolated"].to_numpy(zero_copy_only=False).astype(bool)
     width, error = numbers(stars, "width"), numbers(stars, "width_e")
@@ -127,7 +127,7 @@ def _told(stars: pa.Table) -> NDArray[np.bool_]:
 
 def _widths(stars: pa.Table) -> tuple[NDArray, NDArray, NDArray]:
     """Magnitude, width and its error of the stars that tell."""
-    usable = _told(stars)
+    usable = _usable(stars)
     magnitude, width, error = (numbers(stars, name)[usable] for name in ("g_mag", "width", "width_e"))
     return magnitude, width, error
 

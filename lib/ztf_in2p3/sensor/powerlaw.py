@@ -1,8 +1,8 @@
-"""Pocket effect, power-law model: what a pocket at the end of the serial register did to a row, undone.
+"""Deferred charge (serial CTI, the "pocket effect"), power-law model of a pocket, undone.
 
-The pocket traps a part of each pixel's charge on its way out and gives it back to the pixels
-that follow.  Along a row in readout order, with q in the pocket (0 before the first pixel) and
-n the true charge of a pixel,
+The pocket lies at the end of the serial register.  It traps a part of each pixel's charge on its
+way out and gives it back to the pixels that follow.  Along a row in
+readout order, with q in the pocket (0 before the first pixel) and n the true charge of a pixel,
 
     x = q / cmax,  released = cmax x^alpha,  captured = min(cmax (1 - x)^alpha (n / nmax)^beta, n),
     observed = n + released - captured,  q -> q - released + captured
@@ -47,7 +47,7 @@ class PowerLaw:
     nmax: float
 
     @property
-    def swallowed(self) -> float:
+    def threshold(self) -> float:
         """Largest charge that an empty pocket takes whole, ADU."""
         return float((self.cmax / self.nmax**self.beta) ** (1 / (1 - self.beta)))
 
@@ -93,7 +93,7 @@ class PowerLaw:
 
     def _constants(self) -> tuple[np.float32, ...]:
         gain = self.cmax * self.nmax**-self.beta
-        return tuple(np.float32(value) for value in (self.alpha, self.cmax, self.beta, gain, self.swallowed))
+        return tuple(np.float32(value) for value in (self.alpha, self.cmax, self.beta, gain, self.threshold))
 
 
 _LOG2 = tuple(

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from ztf_in2p3.camera import TINY
-from ztf_in2p3.figures.leaf import render_leaf
 from ztf_in2p3.figures.pictures import Picture
 from ztf_in2p3.figures.starflat import (
     chi2_picture,
@@ -23,6 +22,7 @@ from ztf_in2p3.figures.starflat import (
 )
 from ztf_in2p3.figures.starflat_plots import freedom
 from ztf_in2p3.figures.starflat_truth import Compared, without
+from ztf_in2p3.figures.summary_page import render_summary_page
 from ztf_in2p3.tables import PARAMETERS, STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
 
 
@@ -133,9 +133,9 @@ def test_nothing_to_compare_is_no_number():
 
 def test_a_page_for_an_artifact_stays_small():
     pictures = [Picture(str(k), f"Picture {k}", "words", bytes(3000)) for k in range(5)]
-    page = render_leaf("Title", {"chi2": "1.00"}, pictures, limit=10_000)
+    page = render_summary_page("Title", {"chi2": "1.00"}, pictures, limit=10_000)
     assert len(page) < 10_500
     assert page.count("data:image/png") == 2
     assert page.count("Not shown here") == 3
     assert "| chi2 | 1.00 |" in page
-    assert "| Quantity" not in render_leaf("Title", {}, [])
+    assert "| Quantity" not in render_summary_page("Title", {}, [])

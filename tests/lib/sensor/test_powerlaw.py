@@ -28,7 +28,7 @@ def recovered(observed, quadrant, *, backwards=False):
 @pytest.mark.parametrize("rcid", range(64))
 def test_sky_stars_and_edges_come_back_on_every_amplifier(rcid):
     rng, quadrant = np.random.default_rng(rcid), Quadrant.of_rcid(rcid)
-    least = 1.3 * power_law_of(quadrant).swallowed
+    least = 1.3 * power_law_of(quadrant).threshold
     true = np.exp(rng.uniform(np.log(least), np.log(60_000), (300, 100)))  # jumps from any level to any other
     true[:100] = least + 100 + rng.poisson(600, (100, 100)) / 6
     true[50:100, 40:44] += rng.uniform(0, 58_000, (50, 4))
@@ -50,9 +50,9 @@ def test_no_charge_is_made_or_lost_and_what_is_known_is_right(rows, rcid):
     quadrant = Quadrant.of_rcid(rcid)
     observed, _ = power_law_pocket(quadrant).read(rows, 0)
     light, _, lost = recovered(observed, quadrant)
-    for true, found, swallowed in zip(rows, light, lost, strict=True):
-        # Until the first pixel that was swallowed whole; the pocket is not known behind it.
-        known = slice(0, int(np.argmax(swallowed)) if swallowed.any() else None)
+    for true, found, below in zip(rows, light, lost, strict=True):
+        # Until the first pixel that was below threshold; the pocket is not known behind it.
+        known = slice(0, int(np.argmax(below)) if below.any() else None)
         # Close to that charge the equation is flat: the slope there is 1 - beta, 0.5 at the least.
         np.testing.assert_allclose(found[known], true[known], atol=2 * EXACT)
 
@@ -108,7 +108,7 @@ def test_a_pocket_begins_one_night_and_can_be_left_alone():
 
 
 def test_the_table_holds_what_was_published():
-    swallowed = np.sort([power_law_of(Quadrant.of_rcid(rcid)).swallowed for rcid in range(64)])
+    threshold = np.sort([power_law_of(Quadrant.of_rcid(rcid)).threshold for rcid in range(64)])
     # Median 18 ADU; 29 of 64 above 20, three above 50, none above 69.
-    assert np.median(swallowed) == pytest.approx(18, abs=1)
-    assert ((swallowed > 20).sum(), (swallowed > 50).sum(), (swallowed > 69.5).sum()) == (29, 3, 0)
+    assert np.median(threshold) == pytest.approx(18, abs=1)
+    assert ((threshold > 20).sum(), (threshold > 50).sum(), (threshold > 69.5).sum()) == (29, 3, 0)

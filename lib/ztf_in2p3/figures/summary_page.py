@@ -8,7 +8,7 @@ from ztf_in2p3.figures.page import MARKDOWN_BYTES, data_uri, markdown_table, pla
 from ztf_in2p3.figures.pictures import Picture
 
 
-def render_leaf(
+def render_summary_page(
     title: str, facts: Mapping[str, str], pictures: Sequence[Picture], *, limit: int = MARKDOWN_BYTES
 ) -> str:
     """Tables of the GitHub kind, pictures inside; beyond `limit` bytes they are named instead of shown."""
