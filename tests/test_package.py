@@ -24,7 +24,6 @@ IMPORTED_AS = {"astropy-healpix": "astropy_healpix", "pillow": "PIL", "pyerfa": 
 NOT_IMPORTED = {
     "fastapi": "bounded for Prefect's server",
     "sqlalchemy": "bounded for Prefect's server",
-    "pandas": "tables of the public face",
     "boto3": "the account of buckets",
 }
 """Distributions that are declared although no module imports them, and what for."""
