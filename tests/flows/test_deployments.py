@@ -32,7 +32,7 @@ def test_a_deployment_loads_and_its_parameters_fit(deployment):
     schema = flow.parameters.model_dump()
     assert set(parameters) <= set(schema["properties"])
     needed = set(schema.get("required", ())) - set(parameters)
-    assert needed <= {"period", "night"}  # what only the operator knows
+    assert needed <= {"period", "night", "table"}  # what only the operator knows
     flow.validate_parameters(parameters | dict.fromkeys(needed, "20190405"))
 
 

@@ -23,7 +23,7 @@ def meet(target: str) -> Outcome:
 
 
 @product_flow("meetings")
-def meetings(store: str = "", *, workers: int | None = None, max_set_aside: float = 0.2) -> Outcome:
+def meetings(store: str = "store", *, workers: int | None = None, max_set_aside: float = 0.2) -> Outcome:
     """Of the workers of a cluster."""
     return collect([launch(meet, f"guest {k}") for k in range(AT_ONCE)])
 
@@ -41,7 +41,7 @@ def stumble(target: str) -> Outcome:
 
 
 @product_flow("stumbles")
-def stumbles(message: str, store: str = "", *, workers: int | None = 0, max_set_aside: float = 0.2) -> Outcome:
+def stumbles(message: str, store: str = "store", *, workers: int | None = 0, max_set_aside: float = 0.2) -> Outcome:
     """Once.
 
     Parameters

@@ -109,9 +109,7 @@ def test_a_response_that_the_fit_was_not_given_shows_on_the_focal_plane(measured
     spoilt = TableSource(table.set_column(table.column_names.index("mag"), "mag", mag))
     # One zero point for all exposures of a quadrant: of its own in each it would follow the few stars there.
     rigid = {"zero_points": "hierarchical", "residual_sigma": 0.0005}
-    result = fit_ubercal(
-        spoilt, TINY, UbercalRecipe(zero_points="quadrant", robust=RobustRecipe(clip=np.inf, variable=np.inf), **rigid)
-    )
+    result = fit_ubercal(spoilt, TINY, UbercalRecipe(robust=RobustRecipe(clip=np.inf, variable=np.inf), **rigid))
     stars = list(mean_stars(result, spoilt, other))
     levels = external_levels(stars)
 
