@@ -13,7 +13,7 @@ from tasks.runtime.settings import operators_rulings
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.compare import compare
-from ztf_in2p3.detrend.verdicts import GOOD, PARTIAL, Ruling, write_verdict
+from ztf_in2p3.detrend.verdicts import GOOD, Ruling, write_verdict
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, part_of, period_of, quality_ref
 from ztf_in2p3.recipes import OperatorsWord, VerdictRecipe, digest
@@ -132,7 +132,7 @@ def left_out_frames(masters: Iterable[Built]) -> list[SetAside]:
 def _not_good(masters: Iterable[Built], verdicts: Verdicts) -> Iterator[SetAside]:
     for master in masters:
         quality, reason = verdicts.quality(master)
-        if quality in (GOOD, PARTIAL):
+        if quality == GOOD:
             for qid, why in verdicts.unfit(master).items():
                 cause = "; ".join(filter(None, (why, str(master.about.get(f"left_out_q{qid}") or ""))))
                 yield SetAside(f"{master.ref.label} q{qid}", f"{cause}; the quadrant is left out, the others are used")

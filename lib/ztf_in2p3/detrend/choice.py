@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from ztf_in2p3.detrend.verdicts import GOOD, PARTIAL, SUSPECT
+from ztf_in2p3.detrend.verdicts import GOOD, SUSPECT
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.periods import Period
 
@@ -19,7 +19,7 @@ class Candidate:
 
     period: Period
     quality: str = GOOD
-    """"good", "partial", "suspect" or "rejected"; good as long as nobody said otherwise."""
+    """"good", "suspect" or "rejected"; good as long as nobody said otherwise."""
     reason: str = ""
 
 
@@ -32,8 +32,6 @@ def choose(
     suspects: bool = False,
 ) -> Candidate:
     """The good calibration nearest in time to a night; of two equally near ones the older.
-
-    Where none is good, a partial one serves for the quadrants that are.
 
     Parameters
     ----------
@@ -61,7 +59,7 @@ def choose(
         for one in by_distance
         if one.period.distance(night) <= tolerance_days and (rule == "nearest" or one.period.first <= night)
     ]
-    for quality in (GOOD, PARTIAL, SUSPECT) if suspects else (GOOD, PARTIAL):
+    for quality in (GOOD, SUSPECT) if suspects else (GOOD,):
         for one in near:
             if one.quality == quality:
                 return one

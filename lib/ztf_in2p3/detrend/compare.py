@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.detrend.ccd_master import CcdMaster
-from ztf_in2p3.detrend.verdicts import GOOD, PARTIAL, SUSPECT
+from ztf_in2p3.detrend.verdicts import GOOD, SUSPECT
 
 _SAMPLED = 8
 """One row in so many serves for the median shift."""
@@ -20,7 +20,7 @@ class Comparison:
     """How far a master has moved from its predecessor."""
 
     quality: str
-    """"good", "partial" or "suspect", see `ztf_in2p3.detrend.verdicts`."""
+    """"good" or "suspect"."""
     reason: str
     """Why it is not good; empty if it is."""
     moved: float
@@ -28,7 +28,7 @@ class Comparison:
     shift: float
     """Median of new minus old, in the masters' unit."""
     unfit: Mapping[int, str] = field(default_factory=dict)
-    """Why a quadrant does not serve, by qid; the others do, unless the whole master is suspect."""
+    """Why a quadrant does not serve, by qid; the others do, unless the master is suspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def compare(
     """Count the pixels that moved by more than their errors allow, quadrant by quadrant.
 
     A quadrant is judged alone, since amplifiers fail alone.  One without any data serves nobody, and takes nothing
-    from the others: the master is good without it.  A master is partial if a quadrant that holds data is suspect,
-    and suspect if no quadrant serves.  A quadrant at a time is in memory, if the masters are open files.
+    from the others: the master is good without it.  It is suspect if a quadrant that holds data is, or if none does.
+    A quadrant at a time is in memory, if the masters are open files.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def compare(
     differences = np.concatenate([quadrant.differences for quadrant in judged.values()])
     shift = float(np.median(differences)) if differences.size else float("nan") if unfit else 0.0
     suspect = [qid for qid in unfit if not judged[qid].dead]
-    quality = SUSPECT if len(unfit) == len(judged) else PARTIAL if suspect else GOOD
+    quality = SUSPECT if suspect or len(unfit) == len(judged) else GOOD
     of_whole = unfit if quality != GOOD else {}
     reason = "; ".join(f"quadrant {qid}: {why}" for qid, why in of_whole.items())
     return Comparison(quality, reason, moved, shift, unfit)

@@ -13,9 +13,7 @@ from ztf_in2p3.periods import Period
 from ztf_in2p3.products import ProductRef, part_of, period_of
 from ztf_in2p3.recipes import OperatorsWord
 
-GOOD, PARTIAL, SUSPECT, REJECTED = "good", "partial", "suspect", "rejected"
-"""Qualities of a master: all its quadrants that hold data serve; a quadrant that holds data does not; none does; an
-operator refused it."""
+GOOD, SUSPECT, REJECTED = "good", "suspect", "rejected"
 
 
 @dataclass(frozen=True, slots=True)

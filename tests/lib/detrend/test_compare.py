@@ -84,11 +84,11 @@ def test_a_master_without_any_data_is_suspect():
     assert all(f"quadrant {qid}: 100 % of its pixels have no data" in found.reason for qid in QIDS)
 
 
-def test_a_quadrant_that_moved_is_unfit_and_the_master_serves_in_part():
+def test_a_quadrant_that_moved_is_named_and_the_master_suspect():
     new = master(1)
     new.data[4] += 8
     found = compare(new, master(2))
-    assert (found.quality, set(found.unfit)) == ("partial", {4})
+    assert (found.quality, set(found.unfit)) == ("suspect", {4})
     assert "100.00 % of 10000 pixels moved" in found.unfit[4]
     # Three of four did not move, so the median of all is their two thirds quantile: 0.43 of 0.71 ADU.
     assert found.shift == pytest.approx(0.43 * np.sqrt(2) * ERROR, abs=0.05)
