@@ -12,7 +12,7 @@ from tasks.calibration import (
 )
 from tasks.inputs.calibrations import Calibrations, pockets_for
 from tasks.inputs.selection import by_ccd, by_led, frames, grouped, lacking
-from tasks.quality import judge_all
+from tasks.quality import judge_all, left_out_frames
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -117,5 +117,10 @@ def calibrate(
         for flat in ccd_flats.built
     )
 
+    left_out = left_out_frames([*of_ccd.values(), *led_flats.built])
     made = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
-    return made + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=(*missing, *without_pocket))
+    return (
+        made
+        + list_calibrations(scope.period, quadrant, store)
+        + Outcome(set_aside=(*missing, *without_pocket, *left_out))
+    )

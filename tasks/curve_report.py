@@ -17,6 +17,7 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import as_input, opened
 from tasks.scene_flow import figures_of
+from ztf_in2p3.cards import required_number
 from ztf_in2p3.figures.scene import ScenePixels, plot_curve_stars, plot_light_curve, plot_scene
 from ztf_in2p3.figures.style import png
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, scene_figure_ref
@@ -110,8 +111,9 @@ def scene_pixels(path: Path) -> ScenePixels:
         galaxy, step, scale = None, 1.0, 1.0
         if "GALAXY" in hdus:
             galaxy = np.asarray(hdus["GALAXY"].data, np.float64)
-            scale = float(hdus["GALAXY"].header["SCALE"])
-            step = float(hdus["GALAXY"].header["STEP"]) * scale
+            header, name = hdus["GALAXY"].header, f"{path.name}, GALAXY"
+            scale, step = (required_number(header, key, name, positive=True) for key in ("SCALE", "STEP"))
+            step *= scale
     return ScenePixels(planes["DATA"], planes["MODEL"], planes["REJECTED"], galaxy, step, scale)
 
 

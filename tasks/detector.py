@@ -14,12 +14,14 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.inputs.calibrations import read_pockets
 from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.selection import spread
+from tasks.quality import unfit_quadrants
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.verdicts import GOOD
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.figures import detector
 from ztf_in2p3.figures.detector import BiasLevel, detector_checks
@@ -186,7 +188,7 @@ def detector_report(
     maps = [one for one in calibrations if one.ref.kind is Kind.BAD_PIXELS]
     checks = detector_checks(
         joined(store, numbers, DETECTOR),
-        suspects=sum(one.about.get("quality") != "good" for one in verdicts),
+        suspects=sum(one.about.get("quality") != GOOD or bool(unfit_quadrants(one)) for one in verdicts),
         masters=len(verdicts),
         bad_share=max((float(one.about.get("share") or 0) for one in maps), default=float("nan")),
         fringes=joined(store, fringes, FRINGE_AMPLITUDES) if fringes else None,
@@ -242,7 +244,10 @@ def bias_levels(store: Store, bias: Built, camera: Camera) -> Iterator[BiasLevel
     """Of the amplifiers of one master."""
     with opened(store, [bias]) as (path,), CcdMaster.open(path, camera) as master:
         for qid in range(1, N_QUADRANT + 1):
-            level = float(np.nanmedian(master.data[qid][::4, ::4]))
+            sample = master.data[qid][::4, ::4]
+            if not np.isfinite(sample).any():  # its amplifier did not work
+                continue
+            level = float(np.nanmedian(sample))
             noise = float(master.value(f"NOISE{qid}"))  # type: ignore[arg-type]
             yield BiasLevel(period_of(bias.ref), Quadrant(master.ccdid, qid).rcid, level, noise)
 

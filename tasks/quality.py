@@ -14,6 +14,7 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.compare import compare
 from ztf_in2p3.detrend.verdicts import GOOD, Ruling, write_verdict
+from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, part_of, period_of, quality_ref
 from ztf_in2p3.recipes import OperatorsWord, VerdictRecipe, digest
 from ztf_in2p3.store import Store
@@ -31,13 +32,20 @@ def judge(
             found = compare(
                 new, *old, sigma=recipe.quality.sigma, most_moved=recipe.quality.most_moved, floor=recipe.floor
             )
-        write_verdict(spool, found.quality, found.reason)
+        write_verdict(spool, found.quality, found.reason, found.unfit)
         return {
             "quality": found.quality, "reason": found.reason, "moved": found.moved, "shift": found.shift,
             "master": master.sha256, "before": "".join(one.ref.address for one in before),
+            **{f"unfit_q{qid}": reason for qid, reason in sorted(found.unfit.items())},
         }  # fmt: skip
 
     return store.build(target, recipe, [master, *before], make)
+
+
+def unfit_quadrants(verdict: Built) -> dict[int, str]:
+    """Why a quadrant of a master does not serve, by qid."""
+    reasons = {qid: verdict.about.get(f"unfit_q{qid}") for qid in range(1, N_QUADRANT + 1)}
+    return {qid: str(reason) for qid, reason in reasons.items() if reason}
 
 
 class Verdicts:
@@ -68,6 +76,11 @@ class Verdicts:
         verdict = self.of(master)
         about = {} if verdict is None else verdict.about
         return str(about.get("quality", GOOD)), str(about.get("reason", ""))
+
+    def unfit(self, master: Built) -> dict[int, str]:
+        """Why a quadrant does not serve, by qid."""
+        verdict = self.of(master)
+        return {} if verdict is None else unfit_quadrants(verdict)
 
     def before(self, master: Built, masters: Iterable[Built]) -> list[Built]:
         """The nearest good one of an earlier period; none if there is no such."""
@@ -106,10 +119,24 @@ def judge_all(masters: Sequence[Built], recipe: VerdictRecipe, camera: Camera, s
     return made + Outcome(set_aside=_not_good(masters, Verdicts(store, recipe)))
 
 
+def left_out_frames(masters: Iterable[Built]) -> list[SetAside]:
+    """Frames whose amplifier did not work, a line a quadrant that was made of the others."""
+    return [
+        SetAside(f"{master.ref.label} q{qid}", f"{reason}; the quadrant is made of the others")
+        for master in masters
+        for qid in range(1, N_QUADRANT + 1)
+        if (reason := master.about.get(f"left_out_q{qid}")) and not master.about.get(f"dead_q{qid}")
+    ]
+
+
 def _not_good(masters: Iterable[Built], verdicts: Verdicts) -> Iterator[SetAside]:
     for master in masters:
         quality, reason = verdicts.quality(master)
-        if quality != GOOD:
+        if quality == GOOD:
+            for qid, why in verdicts.unfit(master).items():
+                cause = "; ".join(filter(None, (why, str(master.about.get(f"left_out_q{qid}") or ""))))
+                yield SetAside(f"{master.ref.label} q{qid}", f"{cause}; the quadrant is left out, the others are used")
+        else:
             yield SetAside(
                 master.ref.label,
                 f"{quality}: {reason}; kept, but not chosen; see it, then say what it is in deployments/verdicts.toml",

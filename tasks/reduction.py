@@ -161,6 +161,7 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
         opened(store, job.headers.values()) as header_paths,
         opened(store, job.masks.values()) as mask_paths,
     ):
+        reasons.update({qid: reason for qid, reason in chosen.unfit.items() if qid in job.headers})
         headers = each_quadrant(dict(zip(job.headers, header_paths, strict=True)), read_header, reasons)
         masks = each_quadrant(dict(zip(job.masks, mask_paths, strict=True)), read_mask, reasons)
         images = detrend_ccd(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
@@ -34,6 +34,8 @@ class Chosen:
     quality: str = GOOD
     verdict: Built | None = None
     """What says so; None if nobody judged it."""
+    unfit: Mapping[int, str] = field(default_factory=dict)
+    """Why it does not serve for a quadrant, by qid."""
 
     @property
     def inputs(self) -> list[Built]:
@@ -66,6 +68,12 @@ class Calibration:
     def inputs(self) -> list[Built]:
         of_pocket = self.pocket.inputs if self.pocket else []
         return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps, *self.fringe_maps, *of_pocket]
+
+    @property
+    def unfit(self) -> dict[int, str]:
+        """Why a quadrant cannot be detrended, by qid."""
+        masters = (("flat", self.flat), ("bias", self.bias))
+        return {qid: f"master {name}: {reason}" for name, master in masters for qid, reason in master.unfit.items()}
 
     @property
     def maps(self) -> list[Built]:
@@ -170,7 +178,10 @@ class Calibrations:
         except MissingProduct as error:
             raise MissingProduct(f"{ccd}, {what}: {error}") from None
         built = found[best.period]
-        return Chosen(built, best.quality, verdicts.of(built) if verdicts else None)
+        if verdicts is None:
+            return Chosen(built, best.quality)
+        unfit = {} if self._recipe.suspects else verdicts.unfit(built)
+        return Chosen(built, best.quality, verdicts.of(built), unfit)
 
 
 def pockets_for(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from ztf_in2p3.archive.header import about_image, read_until_end
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.cards import describe, integer, number, text
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import BLOCK, Hdu, hdu_of, read_hdus, read_pixels
+from ztf_in2p3.hdus import BLOCK, Hdu, decoding, hdu_of, read_hdus, read_pixels
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, Value
 from ztf_in2p3.raw_layout import RawLayout
@@ -70,7 +69,7 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
     _require_sums(path, name)
     if file.kind is Kind.RAW:
         return _check_raw(path, file, name)
-    with fits.open(path, memmap=False) as hdus:
+    with decoding(name), fits.open(path, memmap=False) as hdus:
         return _check_image(hdus, file, name)
 
 
@@ -114,8 +113,7 @@ def _require_whole(path: Path, name: str) -> None:
 
 def _require_sums(path: Path, name: str) -> None:
     """DATASUM of each HDU that has one, over the bytes as stored (compressed where they are)."""
-    with warnings.catch_warnings(), fits.open(path, memmap=False, disable_image_compression=True) as stored:
-        warnings.simplefilter("ignore")  # of cards that nobody asks for
+    with decoding(name), fits.open(path, memmap=False, disable_image_compression=True) as stored:
         for index in range(len(stored)):
             with _decoding(index, name):
                 matches = stored[index].verify_datasum() != 0

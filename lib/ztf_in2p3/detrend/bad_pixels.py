@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, ndtr
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.amplifiers import usable_frames
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.combine import frame_scatter
 from ztf_in2p3.detrend.masters import CHUNK_BYTES, open_all
@@ -88,8 +89,9 @@ def bad_pixel_masks(
         raise ValueError(f"bias of CCD {bias.ccdid} with the flat of CCD {flat.ccdid}")
     of_bias, masks = recipe.bias, {}
     with open_all(paths, camera, bias.ccdid) as raws:
+        usable = usable_frames(raws, of_bias.sensor)
         for qid in _QIDS:
-            noise = frame_scatter(raws, qid, of_bias.sensor, of_bias.clip, chunk_bytes)
+            noise = frame_scatter(raws, usable[qid].indices, qid, of_bias.sensor, of_bias.clip, chunk_bytes)
             masks[qid] = bad_pixels(bias.data[qid], flat.data[qid], *noise, recipe.limits)
     return masks
 

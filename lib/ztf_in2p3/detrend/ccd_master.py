@@ -14,6 +14,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.cards import integer
 from ztf_in2p3.detrend.packed import PackedData, PackedVariance
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import N_QUADRANT
@@ -43,6 +44,8 @@ class CcdMaster:
     """uint8 or uint16, frames that the pixel is made of."""
     cards: Cards = field(default_factory=dict)
     """Of the primary header."""
+    left_out: Mapping[str, Value] = field(default_factory=dict)
+    """Frames left out, known while it is made: ``left_out_q1``, the reason; ``dead_q1``, whether none serves."""
 
     def value(self, keyword: str) -> Value:
         """Of a card.  BadData if there is none: another kind of master is needed."""
@@ -51,7 +54,7 @@ class CcdMaster:
     @property
     def summary(self) -> dict[str, Value]:
         """Small facts for who looks for a master."""
-        return {"n_frames": self.value("NFRAMES")}
+        return {"n_frames": self.value("NFRAMES"), **self.left_out}
 
     def write(self, path: Path) -> None:
         """One file: cards, then Q1, Q1_VAR, Q1_N and so on."""
@@ -138,7 +141,7 @@ def _check_plane(path: Path, hdus: fits.HDUList, name: str, camera: Camera) -> N
     found: object = "none"
     if name in hdus:
         header = hdus[name].header
-        found = header.get("ZNAXIS2"), header.get("ZNAXIS1")
+        found = integer(header, "ZNAXIS2"), integer(header, "ZNAXIS1")
     if found != camera.shape:
         raise BadData(
             f"{path}: plane {name} of shape {camera.shape} expected for camera {camera.name!r}, "

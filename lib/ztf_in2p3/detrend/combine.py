@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -58,10 +58,19 @@ def combine(
     pockets: Pockets | None = None,
     *,
     mean: bool = False,
+    indices: Sequence[int] | None = None,
 ) -> Stacked:
-    """Stack one quadrant, a range of rows at a time; each row as if it were alone."""
-    n_row, n_column = raws[0].camera.shape
+    """Stack one quadrant, a range of rows at a time; each row as if it were alone.
+
+    `indices`: frames in which the amplifier worked, by default all; without any the result holds no data.
+    """
     dark = None if bias is None else bias.data[qid]
+    if indices is not None:
+        if not indices or (dark is not None and not np.isfinite(dark).any()):
+            return _nothing(raws, qid, photons=dark is not None, mean=mean)
+        raws = [raws[index] for index in indices]
+        factors = None if factors is None else factors[list(indices)]
+    n_row, n_column = raws[0].camera.shape
     readouts = [
         Readout.of(raw, qid, sensor) if dark is None else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
         for raw in raws
@@ -85,11 +94,26 @@ def combine(
     return Stacked(data, count, excess, read, per_adu, pocket, mean)
 
 
-def frame_scatter(
-    raws: Sequence[RawCcd], qid: int, sensor: SensorRecipe, clip: float, chunk_bytes: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Of each pixel over bias frames: sample variance (ADU^2) over those that the stack keeps, and their number."""
+def _nothing(raws: Sequence[RawCcd], qid: int, *, photons: bool, mean: bool) -> Stacked:
+    """Stack of no frame: no data; the noise is what the headers say."""
     shape = raws[0].camera.shape
+    read = float(np.mean([(raw.read_noise(qid) / raw.gain(qid)) ** 2 for raw in raws]))
+    per_adu = float(np.mean([1 / raw.gain(qid) for raw in raws])) if photons else 0.0
+    empty = np.full(shape, np.nan, np.float32)
+    return Stacked(empty, np.zeros(shape, np.uint8), 1.0, read, per_adu, pocket=False, mean=mean)
+
+
+def frame_scatter(
+    raws: Sequence[RawCcd], indices: Sequence[int], qid: int, sensor: SensorRecipe, clip: float, chunk_bytes: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Of each pixel over bias frames: sample variance (ADU^2) over those that the stack keeps, and their number.
+
+    `indices`: frames in which the amplifier worked; without any, NaN and none.
+    """
+    shape = raws[0].camera.shape
+    if not indices:
+        return np.full(shape, np.nan, np.float32), np.zeros(shape, np.uint16)
+    raws = [raws[index] for index in indices]
     readouts = [Readout.of(raw, qid, sensor) for raw in raws]
     scatter, count = np.empty(shape, np.float32), np.empty(shape, np.uint16)
     for rows, chunk in _chunks(raws, readouts, chunk_bytes):
@@ -143,8 +167,23 @@ def _chi2_median(freedom: int) -> float:
     return float(2 * gammaincinv(freedom / 2, 0.5) / freedom)
 
 
-def frame_levels(raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe) -> NDArray[np.float64]:
+def frame_levels(
+    raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe, usable: Mapping[int, Sequence[int]] | None = None
+) -> NDArray[np.float64]:
     """Of each frame the median over bands of rows of all quadrants, linear ADU over the bias.
+
+    Where a quadrant has a value in only some frames, its median over them stands for the amplifier's response, so
+    that frames with and without it have levels on one scale.
+
+    Parameters
+    ----------
+    usable
+        Frames in which an amplifier worked, by qid; None: all.
+
+    Returns
+    -------
+    (frame,), ADU
+        NaN where no amplifier worked.
 
     Raises
     ------
@@ -153,17 +192,38 @@ def frame_levels(raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe) 
     """
     n_row = raws[0].camera.shape[0]
     bands = [slice(start, min(start + _SAMPLED, n_row)) for start in range(0, n_row, _SAMPLED**2)]
-    pixels: list[list[NDArray]] = [[] for _ in raws]
+    pixels: list[dict[int, NDArray]] = [{} for _ in raws]
     for qid in range(1, N_QUADRANT + 1):
         plane = bias.data[qid]
         dark = [plane[rows].copy() for rows in bands]
-        for raw, of_frame in zip(raws, pixels, strict=True):
+        if not any(np.isfinite(below).any() for below in dark):
+            continue
+        for index in range(len(raws)) if usable is None else usable[qid]:
+            raw = raws[index]
             readout = Readout.of(raw, qid, sensor)
-            of_frame += [
+            light = [
                 readout.linear(raw.pixels(qid, rows), rows) - below for rows, below in zip(bands, dark, strict=True)
             ]
-    levels = np.array([np.nanmedian(np.concatenate(of_frame)) for of_frame in pixels], np.float64)
+            if np.isfinite(joined := np.concatenate(light)).any():
+                pixels[index][qid] = joined
+    levels = _common_levels(pixels)
     for raw, level in zip(raws, levels, strict=True):
-        if not level > 0:
+        if level <= 0:
             raise BadData(f"{raw.path}: a flat of {level:.1f} ADU over the bias; was the lamp on? reject the exposure")
     return levels
+
+
+def _common_levels(pixels: Sequence[Mapping[int, NDArray]]) -> NDArray[np.float64]:
+    """Level of each frame, from the pixels of its quadrants that have any."""
+    if len({frozenset(quadrants) for quadrants in pixels if quadrants}) == 1:
+        joined = [np.concatenate(list(quadrants.values())) if quadrants else np.array([np.nan]) for quadrants in pixels]
+        return np.array([np.nanmedian(light) if np.isfinite(light).any() else np.nan for light in joined], np.float64)
+    medians = [{qid: float(np.nanmedian(light)) for qid, light in quadrants.items()} for quadrants in pixels]
+    response = {
+        qid: float(np.median([values[qid] for values in medians if qid in values]))
+        for qid in range(1, N_QUADRANT + 1)
+        if any(qid in values for values in medians)
+    }
+    common = float(np.median(list(response.values()))) if response else np.nan
+    relative = [[value / response[qid] for qid, value in values.items()] for values in medians]
+    return np.array([common * np.median(ratios) if ratios else np.nan for ratios in relative], np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.amplifiers import left_out, n_usable, usable_frames
 from ztf_in2p3.detrend.ccd_master import CcdMaster, PlanesOnDemand, ccd_median, corrections
 from ztf_in2p3.detrend.combine import Stacked, combine, frame_levels
 from ztf_in2p3.errors import BadData, MissingProduct
@@ -41,6 +42,8 @@ def master_bias(
 ) -> CcdMaster:
     """Clipped median or mean of bias frames, over the electronic offset and linear.
 
+    A quadrant is made of the frames in which its amplifier worked, and holds no data where there is no such frame.
+
     Parameters
     ----------
     paths
@@ -51,13 +54,17 @@ def master_bias(
     Raises
     ------
     BadData
-        A file is not a raw frame of this CCD; its name is in the message.
+        A file is not a raw frame of this CCD (its name is in the message), or no amplifier worked.
     MissingProduct
         No frames.
     """
-    mean = recipe.takes_mean(len(paths))
     with open_all(paths, camera, ccdid) as raws:
-        stacked = {qid: combine(raws, qid, recipe.sensor, recipe.clip, chunk_bytes, mean=mean) for qid in _QIDS}
+        usable = usable_frames(raws, recipe.sensor)
+        mean = recipe.takes_mean(n_usable(usable))
+        stacked = {
+            qid: combine(raws, qid, recipe.sensor, recipe.clip, chunk_bytes, mean=mean, indices=usable[qid].indices)
+            for qid in _QIDS
+        }
     noise = {f"NOISE{qid}": (round(s.noise, 4), "noise of one frame [adu]") for qid, s in stacked.items()}
     return CcdMaster(
         ccdid,
@@ -65,11 +72,12 @@ def master_bias(
         PlanesOnDemand(lambda qid: stacked[qid].variance()),
         {qid: s.count for qid, s in stacked.items()},
         {
-            **_about(len(paths), recipe.sensor, recipe.clip, stacked),
+            **_about(n_usable(usable), recipe.sensor, recipe.clip, stacked),
             "COMBINE": ("mean" if mean else "median", "of the frames left after clipping"),
             **noise,
             **(cards or {}),
         },
+        left_out(usable),
     )
 
 
@@ -101,9 +109,15 @@ def led_flat(
     sensor = recipe.bias.sensor
     with open_all(paths, camera, ccdid) as raws:
         led = _common_led(raws)
-        levels = frame_levels(raws, bias, sensor)
-        factors = np.median(levels) / levels
-        stacked = {qid: combine(raws, qid, sensor, recipe.clip, chunk_bytes, bias, factors, pockets) for qid in _QIDS}
+        usable = usable_frames(raws, sensor)
+        levels = frame_levels(raws, bias, sensor, {qid: frames.indices for qid, frames in usable.items()})
+        factors = np.nanmedian(levels) / levels
+        stacked = {
+            qid: combine(
+                raws, qid, sensor, recipe.clip, chunk_bytes, bias, factors, pockets, indices=usable[qid].indices
+            )
+            for qid in _QIDS
+        }
     norm = ccd_median({qid: s.data for qid, s in stacked.items()})
 
     def relative_variance(qid: int) -> NDArray[np.float32]:
@@ -118,12 +132,13 @@ def led_flat(
         PlanesOnDemand(relative_variance),
         {qid: s.count for qid, s in stacked.items()},
         {
-            **_about(len(paths), sensor, recipe.clip, stacked),
+            **_about(n_usable(usable), sensor, recipe.clip, stacked),
             "LED": (led, "flat-field LED"),
             "LEDNORM": (norm, "median of the CCD before division by it [adu]"),
-            "LEDRMS": (float(np.std(levels / np.median(levels))), "relative scatter of the frames' levels"),
+            "LEDRMS": (float(np.nanstd(levels / np.nanmedian(levels))), "relative scatter of the frames' levels"),
             **(cards or {}),
         },
+        left_out(usable),
     )
 
 

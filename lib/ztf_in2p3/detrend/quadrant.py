@@ -11,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.amplifiers import CEILING_ADU, amplifier_fault
 from ztf_in2p3.detrend.ccd_master import CcdMaster, corrections
 from ztf_in2p3.detrend.cosmics import mark_radiation_hits
 from ztf_in2p3.detrend.pixels import count_bits, to_image, to_light
@@ -27,8 +28,6 @@ LEAST_RESPONSE = 0.05
 """Of a pixel, relative to the CCD's median; below it counts as dead."""
 FULL = 0.995
 """Share of the full well from which on a pixel is saturated: noise, and what the pocket took, lower its value."""
-CEILING_ADU = 65535
-"""Largest number of the converter."""
 _ROWS = 256
 """Rows that go through all corrections at a time, while they are in the processor's cache."""
 _SAMPLE = (slice(None, None, 16), slice(None, None, 4))
@@ -213,18 +212,14 @@ def _detrend_quadrant(
 
 def _require_signal(pixels: NDArray, bias: NDArray, flat: NDArray, name: str) -> None:
     """BadData where a plane holds nothing: an amplifier that does not work, or a master made of its frames."""
-    for plane, what in ((pixels, "raw frame"), (bias, "master bias"), (flat, "master flat")):
+    for plane, what in ((bias, "master bias"), (flat, "master flat")):
         finite = np.isfinite(plane[_SAMPLE])
         if not finite.any() and not np.isfinite(plane).any():
             raise BadData(
                 f"{name}: the {what} holds no pixel with data; expected an amplifier that works: leave it out"
             )
-    sample = pixels[_SAMPLE]
-    lowest, highest = np.nanmin(sample), np.nanmax(sample)
-    if lowest == highest and np.nanmin(pixels) == np.nanmax(pixels):
-        raise BadData(
-            f"{name}: all pixels are {lowest:g} ADU; expected noise: the amplifier does not work, leave it out"
-        )
+    if amplifier_fault(pixels[_SAMPLE]) and (fault := amplifier_fault(pixels)):
+        raise BadData(f"{name}: the raw frame {fault}; expected an amplifier that works: leave it out")
 
 
 def _require_sky(image: Image, name: str) -> None:

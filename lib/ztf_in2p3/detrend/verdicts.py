@@ -55,11 +55,13 @@ def rulings(text: str) -> tuple[Ruling, ...]:
     return tuple(Ruling.of(entry) for entry in tomllib.loads(text).get("verdict", []))
 
 
-def write_verdict(path: Path, quality: str, reason: str = "") -> None:
-    """JSON of no more than what matters to those who use the master.
+def write_verdict(path: Path, quality: str, reason: str = "", unfit: Mapping[int, str] | None = None) -> None:
+    """JSON of no more than what matters to those who use the master; `unfit`: why a quadrant does not serve, by qid.
 
     What a good master was compared with is left out, so that the verdict of one stays the same
     file, and what was made with it need not be made again, when another predecessor appears.
     """
-    said = {"quality": quality, "reason": reason} if quality != GOOD else {"quality": quality}
-    path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    content: dict[str, Any] = {"quality": quality, "reason": reason} if quality != GOOD else {"quality": quality}
+    if unfit:
+        content["unfit"] = {f"q{qid}": why for qid, why in sorted(unfit.items())}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

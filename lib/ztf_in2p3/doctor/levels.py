@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import flip_readout
+from ztf_in2p3.cards import required_number
 from ztf_in2p3.doctor.findings import Check, Result, differs, ok
 from ztf_in2p3.doctor.layout import RawFrame
 from ztf_in2p3.identifiers import N_QUADRANT, ImageType
@@ -129,7 +130,8 @@ def read_noise(levels: FrameLevels) -> Result:
     """Noise of a bias frame against READNOI / GAIN."""
     found, expected, wrong = [], [], False
     for quadrant, hdu in zip(levels.quadrants, levels.frame.file.hdus[1:], strict=False):
-        gain, noise = float(hdu.header["GAIN"]), float(hdu.header["READNOI"])
+        name = f"quadrant {quadrant.qid}"
+        gain, noise = (required_number(hdu.header, key, name, positive=True) for key in ("GAIN", "READNOI"))
         found.append(quadrant.noise * gain)
         expected.append(noise)
         wrong |= abs(quadrant.noise * gain / noise - 1) > NOISE_TOLERANCE

@@ -10,7 +10,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztf_in2p3.cards import integer, text
 from ztf_in2p3.rice import RiceImage
+
+_MAX_AXES = 999
+"""Of an image, by the FITS standard."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +37,7 @@ class Hdu:
 
     @property
     def name(self) -> str:
-        return str(self.header.get("EXTNAME", "")).strip()
+        return text(self.header, "EXTNAME") or ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,14 +71,15 @@ def _hdu(stored: Any) -> Hdu:
     header = stored.header
     compressed = bool(header.get("ZIMAGE", False))
     z = "Z" if compressed else ""
-    axes = [int(header.get(f"{z}NAXIS{axis}", 0)) for axis in range(int(header.get(f"{z}NAXIS", 0)), 0, -1)]
+    n_axis = integer(header, f"{z}NAXIS") or 0
+    axes = [integer(header, f"{z}NAXIS{axis}") or 0 for axis in range(min(n_axis, _MAX_AXES), 0, -1)]
     image = compressed or stored.is_image
-    tile = tuple(int(header.get(f"ZTILE{axis}", 0)) for axis in range(len(axes), 0, -1)) if compressed else ()
+    tile = tuple(integer(header, f"ZTILE{axis}") or 0 for axis in range(len(axes), 0, -1)) if compressed else ()
     return Hdu(
         header.copy(),
         tuple(axes) if image else (),
-        int(header.get(f"{z}BITPIX", 0)),
-        str(header.get("ZCMPTYPE", "")).strip() if compressed else "",
+        integer(header, f"{z}BITPIX") or 0,
+        (text(header, "ZCMPTYPE") or "") if compressed else "",
         tile,
         {0: False, 1: True}.get(stored.verify_datasum()),
         RiceImage.of(stored) if compressed else None,

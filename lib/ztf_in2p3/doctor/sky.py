@@ -12,6 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ztf_in2p3.cards import number, required_number
 from ztf_in2p3.catalogue.stars import Stars, reference_stars, wcs_of
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok, skipped
 from ztf_in2p3.identifiers import Filter
@@ -90,7 +91,7 @@ class Match:
         table
             Columns of `ztf_in2p3.tables.REFERENCE`.
         """
-        years = 2000 + (float(header["OBSMJD"]) - 51544.5) / 365.25 - 2016
+        years = 2000 + (required_number(header, "OBSMJD", f"science header of q{qid}") - 51544.5) / 365.25 - 2016
         stars = reference_stars(table, wcs_of(header, f"q{qid}"), shape, years=years, isolation_arcsec=8.0)
         stars = stars.take(np.isfinite(stars.g_mag) & (stars.g_mag > 12.5))
         stars = stars.take(np.argsort(stars.g_mag)[:_BRIGHTEST])  # type: ignore[arg-type]
@@ -140,8 +141,8 @@ def turned(plane: NDArray, orientation: str) -> NDArray:
 
 def number_of(header: fits.Header, key: str, default: float) -> float:
     """A card's value where that is a number."""
-    value = header.get(key)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    value = number(header, key)
+    return default if value is None else float(value)
 
 
 def find_sources(data: NDArray[np.float32], seeing: float) -> Sources:

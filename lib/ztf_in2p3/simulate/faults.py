@@ -6,6 +6,7 @@ them.  The harmful ones are switches, each with its truth: which quadrants can n
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,3 +105,21 @@ def with_bad_amplifier(readouts: Readouts, qid: int, fault: str) -> Readouts:
     image, overscan = (plane.copy() for plane in readouts[qid])
     BAD_AMPLIFIERS[fault](image)
     return {**readouts, qid: (image, overscan)}
+
+
+def spoil_amplifier(path: Path, qid: int, fault: str) -> None:
+    """Let an amplifier of a raw file, its HDUs in the usual order, write what one that does not work writes.
+
+    Its overscan and the other HDUs stay as they are, byte for byte.
+    """
+    content = path.read_bytes()
+    start, _ = header_range(content, qid)
+    end, _ = header_range(content, qid + 1)
+    with fits.open(path) as hdus:
+        pixels, header = np.array(hdus[qid].data, np.float32), hdus[qid].header.copy()
+    BAD_AMPLIFIERS[fault](pixels)
+    image = fits.CompImageHDU(pixels, header, compression_type="RICE_1", tile_shape=(1, pixels.shape[1]))
+    written = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(written, checksum=True)
+    spoilt = written.getvalue()
+    path.write_bytes(content[:start] + spoilt[header_range(spoilt, 1)[0] :] + content[end:])

@@ -35,7 +35,8 @@ def test_a_shift_and_a_spoilt_quadrant_are_told():
     new.data[3][:5] = np.nan
     spoilt = compare(new, master(2))
     assert spoilt.moved == pytest.approx((20 * 100 + 5 * 100) / 40_000)
-    assert "500 have no data any more" in spoilt.reason
+    assert set(spoilt.unfit) == {2, 3}
+    assert "500 have no data any more" in spoilt.unfit[3]
 
 
 def test_a_few_bad_pixels_and_the_detectors_own_changes_are_allowed():
@@ -64,15 +65,40 @@ def test_a_pixel_that_never_had_data_is_not_lost():
     assert (found.quality, found.moved) == ("good", 0.0)
 
 
-@pytest.mark.parametrize("dead", [[2], list(QIDS)], ids=["a quadrant", "the whole CCD"])
-def test_the_first_of_its_kind_is_suspect_if_a_quadrant_has_no_data(dead):
+def test_a_quadrant_without_data_serves_nobody_and_takes_nothing_from_its_neighbours():
     first = master(1)
-    for qid in dead:
-        first.data[qid][:] = np.nan
-    found = compare(first)
+    first.data[2][:] = np.nan
+    for before in (None, master(2)):
+        found = compare(first, before)
+        assert (found.quality, found.reason) == ("good", "")
+        assert set(found.unfit) == {2}
+        assert found.moved == pytest.approx(1 / len(QIDS))
+
+
+def test_a_master_without_any_data_is_suspect():
+    empty = master(1)
+    for plane in empty.data.values():
+        plane[:] = np.nan
+    found = compare(empty)
     assert found.quality == "suspect"
-    assert all(f"100 % of quadrant {qid}" in found.reason for qid in dead)
-    assert found.moved == pytest.approx(len(dead) / len(QIDS))
+    assert all(f"quadrant {qid}: 100 % of its pixels have no data" in found.reason for qid in QIDS)
+
+
+def test_a_quadrant_that_moved_is_named_and_the_master_suspect():
+    new = master(1)
+    new.data[4] += 8
+    found = compare(new, master(2))
+    assert (found.quality, set(found.unfit)) == ("suspect", {4})
+    assert "100.00 % of 10000 pixels moved" in found.unfit[4]
+    # Three of four did not move, so the median of all is their two thirds quantile: 0.43 of 0.71 ADU.
+    assert found.shift == pytest.approx(0.43 * np.sqrt(2) * ERROR, abs=0.05)
+
+
+def test_a_quadrant_is_judged_by_its_own_pixels():
+    for rows, unfit in ((1, set()), (2, {3})):
+        new = master(1)
+        new.data[3][:rows] += 50  # 1 % of a quadrant a row
+        assert set(compare(new, master(2)).unfit) == unfit
 
 
 def test_after_a_master_without_data_a_good_one_is_good():
