@@ -170,6 +170,6 @@ def _spoiled(reply: Reply, struck: Injected) -> Reply:
     if fault is Fault.SHORT:
         return replace(reply, body=reply.body[: len(reply.body) // 2])
     if fault is Fault.CORRUPT:
-        at = len(reply.body) * 7 // 8
+        at = max(len(reply.body) - _BLOCK - 32, 0)
         return replace(reply, body=reply.body[:at] + b"\xa5" * 32 + reply.body[at + 32 :])
     return reply

@@ -32,7 +32,7 @@ class Fault(StrEnum):
     REDIRECT = "redirect"
     """Sent on to the address that `Injected.text` holds."""
     CORRUPT = "corrupt"
-    """Thirty-two bytes overwritten at seven eighths of the body."""
+    """Thirty-two bytes overwritten before the last block of a file, where its last HDU has its data."""
     WRONG_LENGTH = "wrong length"
     """The whole body, under a length that is too large by a block, and the connection closed."""
     SLOW = "slow"
