@@ -78,8 +78,6 @@ def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe)
     page = store.find(report_ref(recipe, night))
     if new or changed:
         return f"of the archive's {len(files)} files {new} are not in the store, {changed} have changed"
-    if changed := len(outdated(wanted, here)):
-        return f"the archive made {changed} of its {len(files)} files again since they came"
     if page is None:
         return "it has no report" if asked_of(wanted) else ""
     return "its report says FAIL" if page.about.get("verdict") == FAIL else ""

@@ -190,7 +190,7 @@ def test_a_mask_of_another_shape_costs_its_quadrant(store, survey, reduced):
     )
     assert "fetch it again" in aside.reason
     assert len(outcome.of(Kind.CATALOGUE)) == 4
-    others = {name: d for name, d in digests(store, Kind.CATALOGUE).items() if str(at) not in name}
+    others = {name: d for name, d in digests(store, Kind.CATALOGUE).items() if str(SKY[0]) not in name}
     assert others.items() <= digests(reduced.store, Kind.CATALOGUE).items()
 
 

@@ -11,6 +11,7 @@ from flows.nightly import nightly
 from flows.science import science
 from tests.flows.night import COUNTS, NIGHT, PLAN, artifacts, digests, kinds, opened, products, task_runs
 from ztf_in2p3.products import Kind
+from ztf_in2p3.simulate.server import IrsaLookalike
 from ztf_in2p3.store.parquet import read_table
 
 
@@ -65,13 +66,16 @@ def test_the_orchestrator_shows_readable_runs(reduced):
     } <= set(runs)
 
 
-def test_what_was_found_again_is_shown_as_cached(store, survey, served):
-    state = nightly(str(store), NIGHT, archive=served.url, truth=str(survey.tree), **survey.stars, **survey.scope,
-                    return_state=True)  # fmt: skip
+def test_what_was_found_again_is_shown_as_cached(store, survey):
+    with IrsaLookalike(survey.tree) as archive:
+        state = nightly(
+            str(store), NIGHT, archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope,
+            return_state=True,
+        )  # fmt: skip
     shown = task_runs(state, n=30)
-    called = ("find frames", "download-", "calibrate-", "catalogue-", "detector-")
+    called = ("find frames", "open reference", "download-", "calibrate-", "catalogue-", "detector-")
     others = {name for name in shown if name.startswith(called)}
-    assert len(others) == 5  # a question to the archive, and the flows that were called
+    assert len(others) == 6  # questions to the archive and the reference catalogue, and the flows that were called
     assert {name: word for name, word in shown.items() if name not in others and word != "Cached"} == {}
 
 

@@ -1,7 +1,8 @@
 """Is this the whole file that was asked for?
 
 A transfer can end early, deliver an error page, or flip bytes; a tree can hold a file under
-the wrong name.  So every file is read through once, pixels included, before it is handed on.
+the wrong name.  So every file is read through once before it is handed on; pixels are decoded
+where no CHECKSUM and DATASUM vouch for header and bytes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ _UNREADABLE = (
 )  # fmt: skip
 """What astropy and its decoders have been seen to raise on damaged bytes."""
 
+_SUM_MATCHES, _NO_SUM = 1, 2
+"""What astropy finds out about a sum; 0: it does not match."""
+
 _IMAGE_TYPES = {"object": ImageType.OBJECT, "bias": ImageType.BIAS, "flat": ImageType.FLAT, "dark": ImageType.DARK}
 
 
@@ -66,9 +70,9 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
     """
     name = name or str(path)
     _require_whole(path, name)
-    _require_sums(path, name)
+    summed = _require_sums(path, name)
     if file.kind is Kind.RAW:
-        return _check_raw(path, file, name)
+        return _check_raw(path, file, name, summed)
     with decoding(name), fits.open(path, memmap=False) as hdus:
         return _check_image(hdus, file, name)
 
@@ -111,20 +115,30 @@ def _require_whole(path: Path, name: str) -> None:
         )
 
 
-def _require_sums(path: Path, name: str) -> None:
-    """DATASUM of each HDU that has one, over the bytes as stored (compressed where they are)."""
+def _require_sums(path: Path, name: str) -> set[int]:
+    """Check the DATASUM of each HDU that has one, over the bytes as stored (compressed where they are).
+
+    Returns
+    -------
+    Indices of the HDUs that have one, and a CHECKSUM that vouches for their header too.
+    """
+    summed = set()
     with decoding(name), fits.open(path, memmap=False, disable_image_compression=True) as stored:
         for index in range(len(stored)):
             with _decoding(index, name):
-                matches = stored[index].verify_datasum() != 0
-            if not matches:
+                verdict = stored[index].verify_datasum()
+                vouched = verdict == _SUM_MATCHES and stored[index].verify_checksum() == _SUM_MATCHES
+            if vouched:
+                summed.add(index)
+            if verdict not in (_SUM_MATCHES, _NO_SUM):
                 raise Damaged(
                     f"{name}: the data of HDU {index} do not add up to its DATASUM, "
                     f"{text(stored[index].header, 'DATASUM')}; fetch it again"
                 )
+    return summed
 
 
-def _check_raw(path: Path, file: ArchiveFile, name: str) -> dict[str, Value]:
+def _check_raw(path: Path, file: ArchiveFile, name: str, summed: set[int]) -> dict[str, Value]:
     hdus = read_hdus(path, name)
     primary = hdus[0].header
     if len(hdus) < RAW_HDUS and "OBSMJD" in primary and not hdus[0].shape:
@@ -136,7 +150,7 @@ def _check_raw(path: Path, file: ArchiveFile, name: str) -> dict[str, Value]:
             f"is this {file}?"
         )
     RawLayout.of(hdus, name)
-    _decode_all(path, hdus, name)
+    _decode_all(path, hdus, name, summed)
     kind = (text(primary, "IMGTYPE") or "").lower()
     expected = file.ccd.exposure.image_type
     if _IMAGE_TYPES.get(kind, expected) is not expected:
@@ -157,12 +171,17 @@ def _check_raw(path: Path, file: ArchiveFile, name: str) -> dict[str, Value]:
     }
 
 
-def _decode_all(path: Path, hdus: Sequence[Hdu], name: str) -> None:
-    """Every pixel once; a plane at a time in memory."""
+def _decode_all(path: Path, hdus: Sequence[Hdu], name: str, summed: set[int]) -> None:
+    """Every pixel once of HDUs that no sums vouch for; a plane at a time in memory.
+
+    Decoding takes most of a check, and whoever uses the pixels decodes and checks them anyway.
+    """
     with path.open("rb") as file:
         for index, hdu in enumerate(hdus[1:], start=1):
             with _decoding(index, name):
                 image = RiceImage.of(hdu)
+                if index in summed:
+                    continue
                 if image is None:
                     read_pixels(path, index, hdu, name)
                 else:

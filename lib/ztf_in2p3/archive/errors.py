@@ -17,6 +17,10 @@ class AccessDenied(BadData):
     """The archive wants a login that we do not have, or refuses the one we have."""
 
 
+class PageInstead(BadData):
+    """A page of text came in the place of data, and does not say that it will pass."""
+
+
 class Damaged(BadData):
     """The bytes are not those of a whole FITS file.  Where they came over a network, another try may help."""
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from ztf_in2p3.archive import metadata
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.download import Transfer
 from ztf_in2p3.archive.duplicates import Listed, without_contradictions
-from ztf_in2p3.archive.errors import NotInArchive, NotYetPublic
+from ztf_in2p3.archive.errors import AccessDenied, NotInArchive, NotYetPublic, PageInstead
 from ztf_in2p3.archive.header import BLOCK
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import FileState, Listing, Skipped
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 IRSA_ADDRESS = "https://irsa.ipac.caltech.edu"
 DATA_PATH = "ibe/data/ztf/products"
 SEARCH_PATH = "ibe/search/ztf/products"
+
+RECHECKS = 2
+"""Tries after a refusal that nothing explains."""
+_REFUSALS = (NotInArchive, AccessDenied, PageInstead)
 
 _TIMEOUTS = Timeouts()
 _PATIENCE = Patience()
@@ -154,30 +159,52 @@ class Irsa:
         BadData
             Damaged in the archive itself, or not what its name says.
         """
-        return self._at_its_place(file, lambda path: self._fetch(file, path, spool, progress))
+        transfer = functools.cache(lambda path: Transfer(self._web, file, f"{DATA_PATH}/{path}", spool, progress))
+        return self._ask(file, lambda path: transfer(path)())
 
     def state(self, file: ArchiveFile) -> FileState:
         """Size and date of a file as the archive has it now; its content is not transferred.  Errors as `fetch`."""
 
         def ask(path: str) -> FileState:
-            def attempt() -> FileState:
-                with self._web.get(f"{DATA_PATH}/{path}", chunk=BLOCK) as answer:
-                    return FileState(answer.length, answer.date)
+            with self._web.get(f"{DATA_PATH}/{path}", chunk=BLOCK) as answer:
+                return FileState(answer.length, answer.date)
 
-            with self._slots:
-                return self._patience.keep_trying(attempt, self._sleep)
+        return self._ask(file, ask)
 
-        return self._at_its_place(file, ask)
+    def _ask(self, file: ArchiveFile, ask: Callable[[str], T]) -> T:
+        """The answer to a question about a file, under whichever of its names the archive keeps it.
 
-    def _at_its_place(self, file: ArchiveFile, ask: Callable[[str], T]) -> T:
-        """The answer to a question about a file, under whichever of its names the archive keeps it."""
+        Servers of files refuse now and then what they hand out a moment later.  So a refusal that the tables do not
+        explain is asked about once more.
+        """
+
+        def attempt() -> T:
+            try:
+                return ask(file.path)
+            except NotInArchive:
+                # A few bias frames carry a field in the metadata and in their names; most have none.
+                if file.kind is Kind.RAW and file.ccd.exposure.image_type is ImageType.BIAS and file.ccd.exposure.field:
+                    return ask(_fieldless(file).path)
+                raise
+
         try:
-            return ask(file.path)
+            return self._patiently(attempt, self._patience)
+        except NotInArchive as error:
+            reason, is_explained = self._why_absent(file, error)
+        except _REFUSALS as error:
+            reason, is_explained = error, False
+        if is_explained:
+            raise reason
+        try:
+            return self._patiently(attempt, replace(self._patience, tries=RECHECKS), _REFUSALS)
         except NotInArchive:
-            # A few bias frames carry a field in the metadata and in their names; most have none.
-            if file.kind is Kind.RAW and file.ccd.exposure.image_type is ImageType.BIAS and file.ccd.exposure.field:
-                return ask(_fieldless(file).path)
-            raise
+            raise reason from None
+
+    def _patiently(
+        self, attempt: Callable[[], T], patience: Patience, doubted: tuple[type[PipelineError], ...] = ()
+    ) -> T:
+        with self._slots:  # kept while waiting: a server that asks for a pause gets fewer requests
+            return patience.keep_trying(attempt, self._sleep, doubted=doubted)
 
     def log_in(self) -> None:
         """Open a session, if there are credentials; otherwise the first request does.  Errors as `fetch`."""
@@ -190,25 +217,22 @@ class Irsa:
             with self._web.get(path, params) as answer:
                 return use(answer.chunks)
 
-        with self._slots:
-            return self._patience.keep_trying(attempt, self._sleep)
+        return self._patiently(attempt, self._patience)
 
     def read_file(self, file: ArchiveFile, use: Callable[[Iterator[bytes]], T]) -> T:
         """`read` of a file of the archive, under whichever of its names it is kept."""
-        return self._at_its_place(file, lambda path: self.read(f"{DATA_PATH}/{path}", use))
 
-    def _fetch(
-        self, file: ArchiveFile, path: str, spool: Path, progress: Callable[[int], None] | None
-    ) -> dict[str, Value]:
-        transfer = Transfer(self._web, file, f"{DATA_PATH}/{path}", spool, progress)
-        try:
-            with self._slots:  # kept while waiting: a server that asks for a pause gets fewer requests
-                return self._patience.keep_trying(transfer, self._sleep)
-        except NotInArchive as error:
-            raise self._why_absent(file, error) from None
+        def ask(path: str) -> T:
+            with self._web.get(f"{DATA_PATH}/{path}") as answer:
+                return use(answer.chunks)
 
-    def _why_absent(self, file: ArchiveFile, error: NotInArchive) -> NotInArchive:
-        """Listed in the metadata: not public yet, or not for us.  Not listed: no such file."""
+        return self._ask(file, ask)
+
+    def _why_absent(self, file: ArchiveFile, error: NotInArchive) -> tuple[PipelineError, bool]:
+        """Why a file is not delivered, as far as the tables know, and whether they explain it.
+
+        They do if they do not list it, or say that it is not public yet.
+        """
         e = file.ccd.exposure
         where = [f"ccdid={file.ccd.ccdid}"] + ([] if file.qid is None else [f"qid={file.qid}"])
         table = "raw" if file.kind is Kind.RAW else "sci"
@@ -220,15 +244,16 @@ class Irsa:
                 if metadata.is_of(row, e.filefracday)
             ]
         except PipelineError:
-            return NotInArchive(f"{error}, and why could not be found out; try again another day")
+            return NotInArchive(f"{error}, and why could not be found out; try again another day"), False
         if not rows:
-            return NotInArchive(f"{error}, nor do its tables list it; check the name, or give credentials to see more")
+            hint = "nor do its tables list it; check the name, or give credentials to see more"
+            return NotInArchive(f"{error}, {hint}"), True
         dates = (row.get("ipac_pub_date", "") for row in rows)
         when = next((text for text in dates if not is_empty(text)), "")
         told = f"it is to be public from {when}" if when else "its tables do not say when it will be public"
-        return NotYetPublic(
-            f"{error}, though its tables list it: {told}; wait until then, or give credentials that may see it"
-        )
+        remedy = "wait until then, or give credentials that may see it"
+        reason = NotYetPublic(f"{error}, though its tables list it: {told}; {remedy}")
+        return reason, bool(self._web.now) and when[:10] > f"{self._web.now:%Y-%m-%d}"
 
     def _entries(
         self, table: str, period: Period, where: Sequence[str]
@@ -279,8 +304,7 @@ class Irsa:
                 raise TransientError(rows.cut_off)
             return rows
 
-        with self._slots:
-            return self._patience.keep_trying(attempt, self._sleep)
+        return self._patiently(attempt, self._patience, _REFUSALS)
 
 
 def _raw_entry(row: metadata.Row) -> Listed:

@@ -127,6 +127,8 @@ def read_table(body: bytes, required: Sequence[str], optional: Sequence[str], wh
         if number == len(lines):
             said = f"{name}: the last line, {number}, has {len(cells)} cells instead of {len(titles)}"
             table = Table(table.rows, table.skipped, f"{said}; the table was cut off, try again")
+    if not text.endswith("\n") and not table.cut_off:
+        table = Table(table.rows, table.skipped, f"{name}: the last line has no end; the table was cut off, try again")
     return table
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import PipelineError, TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +30,41 @@ class Patience:
         if self.tries < 1 or self.first_wait < 0 or self.longest_wait < 0:
             raise ValueError(f"{self}: at least one try, and no negative waits")
 
-    def keep_trying(self, attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:
+    def keep_trying(
+        self,
+        attempt: Callable[[], T],
+        sleep: Callable[[float], None],
+        *,
+        doubted: tuple[type[PipelineError], ...] = (),
+    ) -> T:
         """The result of the first attempt that works.  The last TransientError, if none does.
 
         Without jitter: the number of simultaneous attempts is bounded anyway, and whoever
         retries hours later spreads its tries.
+
+        Parameters
+        ----------
+        doubted
+            Other errors that may be a slip of the server: believed when every try ended with one of them.
         """
+        n_doubted = 0
         for failed in range(self.tries):
+            last = failed == self.tries - 1
+            wait = self.first_wait * 2**failed
             try:
                 return attempt()
             except TransientError as error:
-                wait = self.first_wait * 2**failed if error.retry_after is None else error.retry_after
-                if failed == self.tries - 1 or wait > self.longest_wait:
+                wait = wait if error.retry_after is None else error.retry_after
+                if last or wait > self.longest_wait:
                     raise
                 logger.warning("%s; trying again in %g s", error, wait)
+            except doubted as error:
+                n_doubted += 1
+                if last and n_doubted < self.tries:
+                    raise TransientError(f"{error} (the tries before ended otherwise; try again later)") from error
+                if last:
+                    raise
+                logger.warning("%s; asking again in %g s, should it be a slip", error, wait)
             sleep(wait)
         raise AssertionError("unreachable: the last try returns or raises")
 
@@ -57,13 +78,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    until, now = _moment(text), _moment(headers.get("Date", ""))
+    until, now = moment(text), moment(headers.get("Date", ""))
     return max((until - now).total_seconds(), 0.0) if until and now else None
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """A date of a header (RFC 9110, 5.6.7) with its time zone; None if it is none."""
     try:
-        moment = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

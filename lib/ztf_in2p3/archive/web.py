@@ -12,16 +12,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from ztf_in2p3.archive.credentials import Credentials
-from ztf_in2p3.archive.errors import AccessDenied, NotInArchive
+from ztf_in2p3.archive.errors import AccessDenied, NotInArchive, PageInstead
 from ztf_in2p3.archive.http import HttpClient, is_loopback
-from ztf_in2p3.archive.patience import retry_after
-from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.archive.patience import moment, retry_after
+from ztf_in2p3.errors import BadData, MissingExtra, TransientError
 
 LOGIN_PATH = "account/signon/login.do"
 CHUNK = 1 << 16
@@ -92,6 +93,8 @@ class Web:
         self._http = HttpClient(self.base, connections=connections, proxies=proxies, ca_bundle=ca_bundle)
         self._logging_in = threading.Lock()
         self._logins = 0
+        self.now: datetime | None = None
+        """The archive's clock at its last answer; None if it does not say."""
 
     @contextmanager
     def get(self, path: str, params: Mapping[str, str] | None = None, *, chunk: int = CHUNK) -> Iterator[Answer]:
@@ -113,7 +116,7 @@ class Web:
         TransientError
             429 and 5xx (with `retry_after`), broken connections, silence, a page that speaks of
             maintenance or the like.
-        BadData
+        PageInstead
             Any other page in the place of data.
         """
         self.log_in()
@@ -149,6 +152,7 @@ class Web:
         began = self._clock()
         name = f"{self.base}{path}"
         response = self._send("GET", name, params=params)
+        self.now = moment(response.headers.get("Date", ""))
         foreign = self._http.is_foreign(response.url)
         if foreign:
             name = f"{name} (redirected to {urlsplit(response.url).hostname})"
@@ -158,7 +162,9 @@ class Web:
             first = next(chunks, b"")
             if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
                 if foreign:  # whose words they are nobody knows, so they are not shown
-                    raise BadData(f"{name}: a page of text came in the place of data; open the address in a browser")
+                    raise PageInstead(
+                        f"{name}: a page of text came in the place of data; open the address in a browser"
+                    )
                 self._understand_page(first, chunks, name)
         except BaseException:
             response.close()
@@ -170,7 +176,14 @@ class Web:
             return self._http.request(method, url, (self._timeouts.connect, self._timeouts.read), **what)
         except requests.exceptions.InvalidProxyURL:
             raise ValueError(f"{url}: the proxy's address is none; correct http_proxy or https_proxy") from None
-        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema):
+        except requests.exceptions.InvalidSchema as error:
+            if "SOCKS" not in str(error):
+                raise ValueError(f"{url} is no address of a web archive; expected one like https://host") from None
+            raise MissingExtra(
+                f"{url}: the proxy of the environment speaks SOCKS, and the package PySocks is not installed; install "
+                "it (pip install PySocks), or name an http:// proxy, or the host in no_proxy"
+            ) from None
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema):
             raise ValueError(f"{url} is no address of a web archive; expected one like https://host") from None
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
@@ -231,7 +244,7 @@ class Web:
         said = f"{name}: a page of text came in the place of data: {words[:QUOTED]!r}"
         if _SOON_OVER.search(words):
             raise TransientError(f"{said}; try again later")
-        raise BadData(f"{said}; open the address in a browser to see what the archive objects to")
+        raise PageInstead(f"{said}; open the address in a browser to see what the archive objects to")
 
     def _logged_in_since(self, seen: int) -> bool:
         """Whether another thread has, or is just about to: without its cookies what is private does not exist."""

@@ -36,6 +36,7 @@ PASSING = {
     Fault.RESET: "no answer",
     Fault.STALL: r"broke off after \d+ of \d+ bytes",
     Fault.CORRUPT: "DATASUM|decoded",
+    Fault.WRONG_LENGTH: r"broke off after \d+ of \d+ bytes",
 }
 FINAL = {
     Fault.XML: (BadData, "Unable to process"),
@@ -46,11 +47,11 @@ FINAL = {
 
 
 def test_every_fault_is_covered():
-    assert set(PASSING) | set(FINAL) | {Fault.REDIRECT} == set(Fault)  # which is no failure: test_http.py
+    assert set(PASSING) | set(FINAL) | {Fault.REDIRECT, Fault.SLOW} == set(Fault)  # which are no failures
 
 
 CASES = [(file, fault) for file in (RAW, SCIENCE, MASK, HEADER) for fault in PASSING if fault is not Fault.CORRUPT]
-HALF = (Fault.TRUNCATED, Fault.SHORT, Fault.STALL)
+HALF = (Fault.TRUNCATED, Fault.SHORT, Fault.STALL, Fault.WRONG_LENGTH)
 """Half of a file still holds its whole header."""
 
 
@@ -91,8 +92,34 @@ def test_a_failure_that_no_try_helps_says_what_to_do(served, connect, tmp_path, 
     with pytest.raises(error, match=words) as raised:
         connect().fetch(file, tmp_path / "spool")
     assert SKY.name in str(raised.value)
-    assert naps == []
+    assert naps == [1]  # once more, should it have been a slip
+    assert sum(request.fault is not None for request in served.requests) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", FINAL)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_refusal_of_a_listed_file_is_not_believed_at_once(served, connect, tree, tmp_path, fault, times):
+    served.inject(fault, "*/ibe/data/*", times=times)
+    connect().fetch(RAW, tmp_path / "spool")
+    assert (tmp_path / "spool").read_bytes() == (tree / SKY.raw).read_bytes()
+
+
+def test_a_refusal_beside_other_failures_may_pass(served, connect, tmp_path):
+    for fault in (Fault.NOT_FOUND, Fault.UNAVAILABLE, Fault.FORBIDDEN):
+        served.inject(fault, "*/ibe/data/*")
+    with pytest.raises(TransientError, match="try again later"):
+        connect().fetch(RAW, tmp_path / "spool")
+    connect().fetch(RAW, tmp_path / "spool")
+
+
+def test_a_slow_answer_is_waited_for(served, connect, tree, naps, tmp_path):
+    served.inject(Fault.SLOW, "*/ibe/*", times=math.inf)
+    archive = connect()
+    assert RAW.ccd in archive.raws(NIGHT, ImageType.OBJECT)
+    archive.fetch(RAW, tmp_path / "spool")
+    assert (tmp_path / "spool").read_bytes() == (tree / SKY.raw).read_bytes()
+    assert naps == []
 
 
 def test_the_same_damage_twice_is_the_archives_own(served, connect, tmp_path):
@@ -123,10 +150,13 @@ def test_a_query_is_asked_again_after_a_passing_failure(served, connect, naps, f
 @pytest.mark.parametrize("fault", FINAL)
 def test_a_query_that_cannot_be_answered_says_so(served, connect, naps, fault):
     error, words = FINAL[fault]
-    served.inject(fault, "*/ibe/search/*")
+    served.inject(fault, "*/ibe/search/*", times=math.inf)
     with pytest.raises(error, match=words):
         connect().raws(NIGHT, ImageType.OBJECT)
-    assert naps == []
+    assert naps == [1, 2]
+    served.heal()
+    served.inject(fault, "*/ibe/search/*", times=2)
+    assert RAW.ccd in connect().raws(NIGHT, ImageType.OBJECT)
 
 
 def test_an_empty_table_is_an_empty_list(served, connect, naps):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from tests.lib.archive.conftest import PASSWORD, USER
 from tests.lib.archive.tiny_tree import SKY
 from ztf_in2p3.archive import ArchiveFile, Credentials, Irsa
 from ztf_in2p3.archive.http import HttpClient, is_loopback
-from ztf_in2p3.errors import BadData
-from ztf_in2p3.identifiers import CcdExposure
+from ztf_in2p3.errors import BadData, MissingExtra
+from ztf_in2p3.identifiers import CcdExposure, ImageType
+from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.server import Fault, IrsaLookalike
 
@@ -35,8 +38,8 @@ def test_a_redirect_to_the_same_host_keeps_our_cookies(served, connect, tmp_path
 
 def test_what_another_host_says_is_not_quoted(served, connect, tree, tmp_path):
     with IrsaLookalike(tree) as mirror:
-        served.inject(Fault.REDIRECT, f"*{RAW.path}", text=mirror.url + PATH)
-        mirror.inject(Fault.HTML, text="<html>inner secrets of a host behind the wall</html>")
+        served.inject(Fault.REDIRECT, f"*{RAW.path}", times=3, text=mirror.url + PATH)
+        mirror.inject(Fault.HTML, times=3, text="<html>inner secrets of a host behind the wall</html>")
         with pytest.raises(BadData, match=r"redirected to 127\.0\.0\.1") as raised:
             connect().fetch(RAW, tmp_path / "spool")
     assert "secrets" not in str(raised.value)
@@ -84,6 +87,14 @@ def test_with_a_proxy_set_a_local_archive_still_answers(served, tree, tmp_path):
     archive = Irsa(served.url, proxies={"http": "http://127.0.0.1:9"})  # where nobody listens
     archive.fetch(RAW, tmp_path / "spool")
     assert (tmp_path / "spool").read_bytes() == (tree / SKY.raw).read_bytes()
+
+
+def test_a_proxy_that_speaks_socks_is_one_clear_line_without_its_package():
+    assert importlib.util.find_spec("socks") is None  # with it the proxy would be used
+    archive = Irsa("http://archive.example", proxies={"all": "socks5h://127.0.0.1:9"})
+    with pytest.raises(MissingExtra, match=r"speaks SOCKS.*pip install PySocks.*no_proxy") as raised:
+        archive.raws(Period.parse("20190405"), ImageType.OBJECT)
+    assert "\n" not in str(raised.value)
 
 
 def test_certificates_that_are_not_there_are_said():

@@ -69,3 +69,14 @@ def test_what_no_try_helps_is_not_tried_again():
     with pytest.raises(BadData):
         Patience().keep_trying(attempt, [].append)
     assert attempt.calls == 1
+
+
+def test_a_doubted_error_is_believed_when_every_try_ends_with_it():
+    refused, naps = [BadData("refused") for _ in range(3)], []
+    with pytest.raises(BadData, match="refused"):
+        Patience(first_wait=1).keep_trying(Failing(*refused), naps.append, doubted=(BadData,))
+    assert naps == [1, 2]
+    assert Patience().keep_trying(Failing(*refused[:2]), [].append, doubted=(BadData,)) == "done"
+    mixed = Failing(TransientError("busy"), *refused[:2])
+    with pytest.raises(TransientError, match="refused"):
+        Patience().keep_trying(mixed, [].append, doubted=(BadData,))

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.lib.archive.tiny_tree import EMBARGOED, LATER, SECRET, SKY, write_tree
-from ztf_in2p3.simulate.server import Fault, Injected, IrsaLookalike
+from ztf_in2p3.simulate.server import Fault, Injected, IrsaLookalike, Weather
 
 LOGIN = "/account/signon/login.do"
 FORM = {"josso_cmd": "login", "josso_username": "me", "josso_password": "right"}
@@ -242,3 +242,36 @@ def test_held_requests_are_counted(server):
     for one in asking:
         one.join(10)
     assert (server.under_way, server.busiest) == (0, 3)
+
+
+# --- weather
+
+
+def test_bad_weather_strikes_its_share_of_the_requests_with_every_kind_of_fault():
+    n, weather = 6000, Weather(0.1, seed=3)
+    struck = [weather.fault(f"/file {k}", 1) for k in range(n)]
+    for kinds in weather.kinds:
+        share = sum(fault in kinds for fault in struck) / n
+        assert abs(share - 0.1) < 4 * (0.1 * 0.9 / n) ** 0.5  # four standard deviations of a binomial share
+        assert set(kinds) <= set(struck)
+    assert {Weather(0.0).fault(f"/file {k}", 1) for k in range(100)} == {None}
+    with pytest.raises(ValueError, match="at least one is good"):
+        Weather(0.4)
+
+
+def test_the_weather_is_the_same_again_and_passes(tree):
+    def statuses(seed):
+        answers = []
+        with IrsaLookalike(tree, quirks=None, weather=Weather(0.3, seed)) as server:
+            for _ in range(12):
+                try:
+                    answer = data(server, SKY.raw)
+                    answers.append((answer.status_code, len(answer.content)))
+                except requests.RequestException:
+                    answers.append((0, 0))
+            server.heal()
+            assert data(server, SKY.raw).content == (tree / SKY.raw).read_bytes()
+        return answers
+
+    assert statuses(1) == statuses(1) != statuses(2)
+    assert (200, (tree / SKY.raw).stat().st_size) in statuses(1)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import secrets
 import sys
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +28,11 @@ from pathlib import Path
 from typing import Self
 
 from ztf_in2p3.simulate.server.answers import Answers
-from ztf_in2p3.simulate.server.faults import Fault, Injected
+from ztf_in2p3.simulate.server.faults import Fault, Injected, Weather
 from ztf_in2p3.simulate.server.quirks import USUAL, Quirk, Quirks
 from ztf_in2p3.simulate.server.tables import ArchiveTables
 
-__all__ = ["Fault", "Injected", "IrsaLookalike", "Quirk", "Quirks", "Seen"]
+__all__ = ["Fault", "Injected", "IrsaLookalike", "Quirk", "Quirks", "Seen", "Weather"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class IrsaLookalike:
         None: everything is public by now.
     quirks
         Oddities of the tables, which the real archive's have too.  None: none.
+    weather
+        Faults that strike a random share of the requests for tables and files.  None: fair weather.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class IrsaLookalike:
         users: Mapping[str, str] | None = None,
         today: date | None = None,
         quirks: Quirks | None = USUAL,
+        weather: Weather | None = None,
     ) -> None:
         self.tree = tree.resolve()
         self.private = tuple(private)
@@ -93,6 +97,8 @@ class IrsaLookalike:
         self.tables = ArchiveTables(self.tree / "meta", self.is_private, quirks)
         self.closing = threading.Event()
         self._faults = list(faults)
+        self._weather = weather
+        self._asked: Counter[str] = Counter()
         self._sessions: dict[str, str | None] = {}
         self._expired: set[str] = set()
         self._lock = threading.Lock()
@@ -134,9 +140,10 @@ class IrsaLookalike:
             self._faults.append(Injected(fault, pattern, times, retry_after, text))
 
     def heal(self) -> None:
-        """No more faults."""
+        """No more faults, and fair weather."""
         with self._lock:
             self._faults.clear()
+            self._weather = None
 
     def expire_sessions(self) -> None:
         """Every session so far ends: the next request in one gets the login page."""
@@ -173,6 +180,11 @@ class IrsaLookalike:
             struck = next((one for one in self._faults if one.times > 0 and fnmatchcase(path, one.pattern)), None)
             if struck:
                 struck.times -= 1
+            elif self._weather and method == "GET":
+                address = f"{path}?{sorted(query.items())}"
+                self._asked[address] += 1
+                fault = self._weather.fault(address, self._asked[address])
+                struck = Injected(fault) if fault else None
             self.requests.append(
                 Seen(method, path, query, self.user_of(token), struck.fault if struck else None, cookie)
             )

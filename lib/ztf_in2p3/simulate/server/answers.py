@@ -21,6 +21,10 @@ TAP = "/TAP/sync"
 LOGIN = "/account/signon/login.do"
 COOKIE = "JOSSO_SESSIONID"
 
+_BLOCK = 2880
+_PAUSE = 0.05
+"""Seconds."""
+
 _STATUS = {
     Fault.NOT_FOUND: 404,
     Fault.FORBIDDEN: 403,
@@ -127,18 +131,24 @@ class Answers(BaseHTTPRequestHandler):
         half = len(reply.body) // 2
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.type)
-        self.send_header("Content-Length", str(len(reply.body)))
+        announced = len(reply.body) + (_BLOCK if fault is Fault.WRONG_LENGTH else 0)
+        self.send_header("Content-Length", str(announced))
         for key, value in reply.headers.items():
             self.send_header(key, value)
         self.end_headers()
-        if fault in (Fault.TRUNCATED, Fault.STALL):
-            self.wfile.write(reply.body[:half])
-            self.wfile.flush()
-            if fault is Fault.STALL:
-                self.archive.closing.wait()
-            self.close_connection = True
-        else:
+        if fault not in (Fault.TRUNCATED, Fault.STALL, Fault.SLOW):
             self.wfile.write(reply.body)
+            self.close_connection |= fault is Fault.WRONG_LENGTH
+            return
+        self.wfile.write(reply.body[:half])
+        self.wfile.flush()
+        if fault is Fault.SLOW:
+            self.archive.closing.wait(_PAUSE)
+            self.wfile.write(reply.body[half:])
+            return
+        if fault is Fault.STALL:
+            self.archive.closing.wait()
+        self.close_connection = True
 
 
 def _spoiled(reply: Reply, struck: Injected) -> Reply:
@@ -160,6 +170,6 @@ def _spoiled(reply: Reply, struck: Injected) -> Reply:
     if fault is Fault.SHORT:
         return replace(reply, body=reply.body[: len(reply.body) // 2])
     if fault is Fault.CORRUPT:
-        at = len(reply.body) * 7 // 8
+        at = max(len(reply.body) - _BLOCK - 32, 0)
         return replace(reply, body=reply.body[:at] + b"\xa5" * 32 + reply.body[at + 32 :])
     return reply

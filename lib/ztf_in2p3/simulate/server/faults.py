@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,7 +32,11 @@ class Fault(StrEnum):
     REDIRECT = "redirect"
     """Sent on to the address that `Injected.text` holds."""
     CORRUPT = "corrupt"
-    """Thirty-two bytes overwritten at seven eighths of the body."""
+    """Thirty-two bytes overwritten before the last block of a file, where its last HDU has its data."""
+    WRONG_LENGTH = "wrong length"
+    """The whole body, under a length that is too large by a block, and the connection closed."""
+    SLOW = "slow"
+    """The whole body, with a pause in the middle that is shorter than any client's patience."""
 
 
 @dataclass(slots=True)
@@ -47,6 +52,40 @@ class Injected:
     """Header of that name, of a 429 or 5xx: seconds or a date."""
     text: str | None = None
     """Page to send in the place of our own, for HTML and XML."""
+
+
+REFUSALS = (Fault.NOT_FOUND, Fault.FORBIDDEN, Fault.TOO_MANY, Fault.UNAVAILABLE)
+BREAKS = (Fault.TRUNCATED, Fault.SHORT, Fault.RESET, Fault.SLOW)
+LIES = (Fault.WRONG_LENGTH, Fault.HTML, Fault.XML)
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """Faults that strike a random share of all requests.
+
+    What befalls a request follows from its address and from how often that was asked for, so that one seed has one
+    course of events, whichever thread is the first.
+    """
+
+    share: float = 0.1
+    """Fraction of the requests that each kind strikes."""
+    seed: int = 0
+    kinds: tuple[tuple[Fault, ...], ...] = (REFUSALS, BREAKS, LIES)
+    """Groups of faults, of which one is drawn."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share * len(self.kinds) < 1:
+            raise ValueError(f"{self.share} of the requests for each of {len(self.kinds)} kinds: at least one is good")
+
+    def fault(self, address: str, number: int) -> Fault | None:
+        """The fault that strikes the request with that number for an address; None for a good answer."""
+        words = f"{self.seed} {number} {address}".encode()
+        drawn = int.from_bytes(hashlib.blake2b(words, digest_size=8).digest()) / 2**64
+        for kind, faults in enumerate(self.kinds):
+            within = drawn / self.share - kind if self.share else -1.0
+            if 0 <= within < 1:
+                return faults[int(within * len(faults))]
+        return None
 
 
 HTML_PAGE = (

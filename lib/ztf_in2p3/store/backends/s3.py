@@ -101,7 +101,9 @@ class S3Files:
         with self._told(path):
             try:
                 return self._s3.cat_file(self._name(path), max_concurrency=1)  # or it asks for the size first
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _lacks_bucket(error):
+                    raise
                 return None
 
     def write(self, path: str, content: bytes) -> None:
@@ -155,7 +157,9 @@ class S3Files:
         with self._told(folder):
             try:
                 entries = self._s3.ls(self._name(folder), detail=True, refresh=True)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _lacks_bucket(error):
+                    raise
                 return ()
         return sorted(entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
 
@@ -191,8 +195,8 @@ class S3Files:
 
     def _of_the_service(self, path: str, error: OSError | ClientError) -> Exception:
         """The error of our own that an error message of the service stands for; its own where that is understood."""
-        status, code = _status_and_code(error)
-        if code == "NoSuchBucket":
+        status, _ = _status_and_code(error)
+        if _lacks_bucket(error):
             return BadData(f"{self.uri(path)}: there is no bucket {self.bucket}; create it, or correct the name")
         if getattr(error, "errno", None) in _PASSING or status == 429 or status >= 500:
             return TransientError(f"{self.uri(path)}: the server is busy or failed ({error})")
@@ -205,6 +209,11 @@ class S3Files:
 def _models() -> Any:
     """What botocore knows of its services, read once a process: 0.2 s, which each store opened would cost again."""
     return AioSession().get_component("data_loader")
+
+
+def _lacks_bucket(error: Exception) -> bool:
+    """Whether not only an object but the whole bucket is missing."""
+    return _status_and_code(error)[1] == "NoSuchBucket"
 
 
 def _status_and_code(error: Exception) -> tuple[int, str]:
