@@ -20,6 +20,7 @@ from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.products import Kind, header_ref, report_ref
 from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
+from ztf_in2p3.simulate.server import IrsaLookalike
 
 NEXT_NIGHT = "20190406"
 """On which the telescope did not open."""
@@ -32,8 +33,10 @@ def run_of(state: State) -> FlowRun:
 
 
 @pytest.fixture
-def asked(served, survey):
-    return {"archive": served.url, **survey.stars, **survey.scope}
+def asked(survey):
+    """A night from an archive with the odd rows that it had when the night was reduced first."""
+    with IrsaLookalike(survey.tree) as archive:
+        yield {"archive": archive.url, **survey.stars, **survey.scope}
 
 
 def test_a_run_that_begins_days_late_does_the_night_it_was_scheduled_for(asked, tmp_path):

@@ -15,6 +15,7 @@ from flows.science import science
 from tasks.inputs.selection import frames
 from tasks.runtime import parameters
 from tasks.runtime.parameters import last_night, scope_of
+from tasks.runtime.product_flow import NothingFound
 from tests.flows.night import NIGHT, Calls, digests, opened
 from ztf_in2p3.camera import TINY, ZTF
 from ztf_in2p3.identifiers import SKY_FILTERS, Filter
@@ -125,7 +126,8 @@ def test_a_recipe_may_be_a_mapping_as_a_form_sends_it(store, survey, calls: Call
 
 def test_no_reference_in_a_form_means_detected_sources(survey, tmp_path):
     empty = {"archive": str(survey.tree), **survey.scope, "recipe": {"reference": None}}
-    assert science("20190406", str(tmp_path), **empty).built == ()
+    with pytest.raises(NothingFound, match="20190406"):
+        science("20190406", str(tmp_path), **empty)
 
 
 def test_the_last_night_is_the_last_one_that_is_over(monkeypatch):
@@ -136,9 +138,3 @@ def test_the_last_night_is_the_last_one_that_is_over(monkeypatch):
     ]:
         monkeypatch.setattr(parameters, "now", lambda now=now: now)
         assert last_night() == night
-
-
-def test_without_a_night_the_last_one_is_reduced(store, survey, monkeypatch):
-    monkeypatch.setattr(parameters, "now", lambda: datetime(2019, 4, 5, 16, tzinfo=UTC))
-    outcome = nightly(str(store), archive=str(survey.tree), truth=str(survey.tree), **survey.stars, **survey.scope)
-    assert {one.ref.data_id[:8] for one in outcome.built if one.ref.kind != "reference"} == {NIGHT}

@@ -31,10 +31,16 @@ def amplifier_fault(pixels: NDArray[np.float32]) -> str:
     known = pixels[np.isfinite(pixels)]
     if not known.size:
         return "holds no pixel with data"
-    if known.min() == known.max():
+    if _is_flat(pixels):
         return f"has {known[0]:g} ADU in all pixels"
     saturated = float(np.mean(known >= CEILING_ADU))
     return f"is saturated in {100 * saturated:.3g} % of its pixels" if saturated > MAX_SATURATED_FRACTION else ""
+
+
+def _is_flat(pixels: NDArray[np.float32]) -> bool:
+    """Whether all pixels with data have one value."""
+    known = pixels[np.isfinite(pixels)]
+    return bool(known.size and known.min() == known.max())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,13 @@ def _usable(raws: Sequence[RawCcd], qid: int, sensor: SensorRecipe) -> UsableFra
 
 
 def _fault(raw: RawCcd, qid: int, sensor: SensorRecipe) -> str:
-    middle = raw.camera.shape[0] // 2
-    if amplifier_fault(raw.pixels(qid, slice(middle, middle + _ROWS))) and (fault := amplifier_fault(raw.pixels(qid))):
-        return fault
+    """Why a quadrant of a frame does not serve; empty if it does."""
+    middle = slice(raw.camera.shape[0] // 2, raw.camera.shape[0] // 2 + _ROWS)
+    if amplifier_fault(raw.pixels(qid, middle)) and (fault := amplifier_fault(raw.pixels(qid))):
+        # One value everywhere is a dead amplifier beside others that have noise; where none has any, nobody reads out.
+        others = [raw.pixels(neighbour, middle) for neighbour in _QIDS if neighbour != qid]
+        if not _is_flat(raw.pixels(qid, middle)) or not all(_is_flat(pixels) for pixels in others):
+            return fault
     try:
         Readout.of(raw, qid, sensor)
     except BadData as error:
