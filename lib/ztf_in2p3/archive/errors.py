@@ -17,6 +17,10 @@ class AccessDenied(BadData):
     """The archive wants a login that we do not have, or refuses the one we have."""
 
 
+class LoginRefused(AccessDenied):
+    """User name and password are not accepted: never asked again, since many tries lock an account."""
+
+
 class PageInstead(BadData):
     """A page of text came in the place of data, and does not say that it will pass."""
 

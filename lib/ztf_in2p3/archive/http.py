@@ -75,10 +75,13 @@ class HttpClient:
         target = requests.Request(method, url, params=dict(params or {})).prepare().url or url
         for _ in range(MAX_REDIRECTS + 1):
             session = self._foreign_session if self.is_foreign(target) else self._session
-            response = session.request(
-                method, target, data=data, stream=True, timeout=timeout, allow_redirects=False,
-                proxies=self._route(target),
-            )  # fmt: skip
+            try:
+                response = session.request(
+                    method, target, data=data, stream=True, timeout=timeout, allow_redirects=False,
+                    proxies=self._route(target),
+                )  # fmt: skip
+            except UnicodeDecodeError:  # requests looks at the Location even where it is not to follow it
+                raise BadData(f"{url}: redirects to an address that is no text: not followed") from None
             if not (allow_redirects and response.is_redirect):
                 return response
             response.close()

@@ -18,7 +18,7 @@ from ztf_in2p3.archive import metadata
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.download import Transfer
 from ztf_in2p3.archive.duplicates import Listed, without_contradictions
-from ztf_in2p3.archive.errors import AccessDenied, NotInArchive, NotYetPublic, PageInstead
+from ztf_in2p3.archive.errors import AccessDenied, LoginRefused, NotInArchive, NotYetPublic, PageInstead
 from ztf_in2p3.archive.header import BLOCK
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import FileState, Listing, Skipped
@@ -191,6 +191,8 @@ class Irsa:
             return self._patiently(attempt, self._patience)
         except NotInArchive as error:
             reason, is_explained = self._why_absent(file, error)
+        except LoginRefused:
+            raise
         except _REFUSALS as error:
             reason, is_explained = error, False
         if is_explained:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from ztf_in2p3.archive.errors import LoginRefused
 from ztf_in2p3.errors import PipelineError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Patience:
                 if last or wait > self.longest_wait:
                     raise
                 logger.warning("%s; trying again in %g s", error, wait)
+            except LoginRefused:
+                raise
             except doubted as error:
                 n_doubted += 1
                 if last and n_doubted < self.tries:

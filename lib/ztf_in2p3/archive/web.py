@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from ztf_in2p3.archive.credentials import Credentials
-from ztf_in2p3.archive.errors import AccessDenied, NotInArchive, PageInstead
+from ztf_in2p3.archive.errors import AccessDenied, LoginRefused, NotInArchive, PageInstead
 from ztf_in2p3.archive.http import HttpClient, is_loopback
 from ztf_in2p3.archive.patience import moment, retry_after
 from ztf_in2p3.errors import BadData, MissingExtra, TransientError
@@ -282,7 +282,7 @@ class Web:
                 retry_after=retry_after(response.headers),
             )
         if response.status_code >= 400:
-            raise AccessDenied(
+            raise LoginRefused(
                 f"{url}: the login of user {who.user} was refused ({response.status_code}); check name and password"
             )
         if not self._http.cookies:
@@ -290,7 +290,7 @@ class Web:
             said = f"{url}: no session was opened for user {who.user}: {words[:QUOTED]!r}"
             if _SOON_OVER.search(words):
                 raise TransientError(f"{said}; try again later")
-            raise AccessDenied(f"{said}; check user name and password")
+            raise LoginRefused(f"{said}; check user name and password")
 
     def _words(self, page: bytes) -> str:
         """What a page of HTML or XML says, without its marks."""

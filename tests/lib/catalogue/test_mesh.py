@@ -66,7 +66,8 @@ def test_a_plane_without_noise_has_a_level():
     cells = cell_statistics(plane, NOTHING, 8)
     mesh = cells.mesh(cells.mean, cells.count > 0, cubic=True)
     np.testing.assert_allclose(mesh.plane(), plane, atol=0.05)
-    np.testing.assert_array_equal(mesh.plane(thin=3), mesh.plane()[::3])
+    # The same sums in float32, added in the order that suits the processor.
+    np.testing.assert_allclose(mesh.plane(thin=3), mesh.plane()[::3], rtol=1e-6, atol=4e-5)
 
 
 def test_a_level_is_found_from_the_last_pixel_left():

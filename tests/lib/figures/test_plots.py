@@ -89,7 +89,7 @@ def test_a_single_ccd_is_shown_alone():
 @pytest.mark.parametrize("values", [{}, {0: np.nan}, {5: 1.0}, {rcid: float(rcid) for rcid in range(64)}])
 @pytest.mark.parametrize("n", [1, 3])
 def test_quadrant_maps_of_any_completeness(values, n):
-    figure = plot_quadrant_maps(TINY, [Panel(values, f"z{i}", "unit") for i in range(n)], each=".1f")
+    figure = plot_quadrant_maps(TINY, [Panel(values, f"z{i}", "unit") for i in range(n)], number_format=".1f")
     drawn = sum(np.isfinite(value) for value in values.values())
     assert all(len(axes.images) == drawn for axes in figure.axes[:n])
     png(figure)
