@@ -56,8 +56,9 @@ def test_a_blind_header_is_set_aside_and_its_neighbours_are_not(night):
     night.raw(AT, 6)
     night.headers(AT, 6, (1, 2))
     night.headers(AT, 6, (3,), wcs=False)
-    ready, (aside,) = ccd_jobs(night.store, NIGHT, RECIPE, ccdids=[6])
+    ready, (aside, absent) = ccd_jobs(night.store, NIGHT, RECIPE, ccdids=[6])
     assert list(ready[AT][0].headers) == [1, 2]
+    assert absent.what == f"{CcdExposure(AT, 6)}_q4"  # nothing of it came
     assert aside.what == f"{CcdExposure(AT, 6)}_q3_scihdr.fits"
     assert "has no WCS" in aside.reason
 
