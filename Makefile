@@ -35,9 +35,11 @@ $(READY): pyproject.toml constraints.txt
 
 demo real: export PREFECT_HOME = $(CURDIR)/demo/prefect
 demo: $(READY)
+	@mkdir -p $(PREFECT_HOME)
 	$(BIN)/ztf demo --camera $(CAMERA) --folder demo/$(CAMERA)
 
 real: $(READY)
+	@mkdir -p $(PREFECT_HOME)
 	$(BIN)/ztf real
 
 serve: $(READY)

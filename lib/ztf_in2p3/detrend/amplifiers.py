@@ -86,9 +86,9 @@ def _fault(raw: RawCcd, qid: int, sensor: SensorRecipe) -> str:
     """Why a quadrant of a frame does not serve; empty if it does."""
     middle = slice(raw.camera.shape[0] // 2, raw.camera.shape[0] // 2 + _ROWS)
     if amplifier_fault(raw.pixels(qid, middle)) and (fault := amplifier_fault(raw.pixels(qid))):
-        # One value everywhere is a dead amplifier beside others that have noise; where none has any, nobody reads out.
-        others = [raw.pixels(neighbour, middle) for neighbour in _QIDS if neighbour != qid]
-        if not _is_flat(raw.pixels(qid, middle)) or not all(_is_flat(pixels) for pixels in others):
+        # One value everywhere is a dead amplifier, unless nothing at all has noise: then the frame was made without.
+        parts, overscan = [raw.pixels(neighbour, middle) for neighbour in _QIDS], raw.overscan(qid)
+        if not all(_is_flat(part) for part in parts) or np.any(overscan != overscan[0]):
             return fault
     try:
         Readout.of(raw, qid, sensor)
