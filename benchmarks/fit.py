@@ -32,7 +32,7 @@ from scipy.sparse.linalg import splu
 from ztf_in2p3.camera import TINY, ZTF
 from ztf_in2p3.fit.results import Fit
 from ztf_in2p3.fit.sources import ParquetSource
-from ztf_in2p3.fit.table import spooled
+from ztf_in2p3.fit.table import on_disk
 from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
 from ztf_in2p3.simulate.measurements import dithered_sequence, star_measurements
 from ztf_in2p3.starflat.model import fit_starflat
@@ -129,7 +129,7 @@ def stream(path: Path, name: str) -> tuple[ParquetSource, Fit, int]:
     """What was read, its fit, and the bytes that were kept on disk."""
     source = ParquetSource(sorted(path.glob("*.parquet")))
     with tempfile.TemporaryDirectory(dir=path) as spool:
-        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES[name]), build=spooled(Path(spool))).fit
+        fit = fit_starflat(source, ZTF, StarflatRecipe(robust=RECIPES[name]), build=on_disk(Path(spool))).fit
         return source, fit, sum(file.stat().st_size for file in Path(spool).iterdir())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.inputs.selection import absent_from_store
-from tasks.inputs.targets import sights_of_period
+from tasks.inputs.targets import exposures_of_period
 from tasks.psf_report import draw_psfs
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
@@ -30,7 +30,7 @@ def psf(
     2. Fit the PSF of each quadrant and measure its stars; the detrended images are not kept.
     3. Draw, filter by filter, how well the PSFs describe the stars.
     """
-    frames, unready = sights_of_period(store, scope.period, recipe, **scope.which)
+    frames, unready = exposures_of_period(store, scope.period, recipe, **scope.which)
     missing = absent_from_store(store, scope.period, **scope.which)
 
     measured = measure_frames(frames, scope.camera, recipe, store)

@@ -9,7 +9,7 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import chosen
 from tasks.runtime.product_flow import fail_above, product_flow
 from tasks.runtime.settings import deployments, store_at
-from tasks.scene_flow import fit_curves, measure_all, recipe_for, sights_of, targets_of
+from tasks.scene_flow import fit_curves, measure_all, recipe_for, target_exposures_of, targets_of
 from ztf_in2p3.camera import camera_named
 from ztf_in2p3.recipes import LightCurveRecipe
 
@@ -52,11 +52,13 @@ def scene(
     products, wanted = store_at(store, camera_named(camera)), targets_of(file, names)
     recipe = recipe_for(images, recipe)
 
-    sights, unused, imported = sights_of(products, wanted, recipe, images, reference, **chosen(fields, exposures))
+    target_exposures, unused, imported = target_exposures_of(
+        products, wanted, recipe, images, reference, **chosen(fields, exposures)
+    )
 
-    measured = measure_all(sights, camera_named(camera), recipe.stars, products)
+    measured = measure_all(target_exposures, camera_named(camera), recipe.stars, products)
 
-    curves = fit_curves(wanted, sights, unused, measured, camera_named(camera), recipe, products)
+    curves = fit_curves(wanted, target_exposures, unused, measured, camera_named(camera), recipe, products)
 
     drawn = draw_curves(curves, measured, recipe, products, truth)
     done = imported + measured + curves + drawn

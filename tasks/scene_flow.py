@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tasks.archive import fetch_stars_around, open_reference
 from tasks.inputs.references import circle_around
-from tasks.inputs.targets import Curve, Sight, import_images, sights_of_images, sights_of_survey, with_reference
+from tasks.inputs.targets import (
+    Curve,
+    TargetExposure,
+    exposures_of_images,
+    exposures_of_survey,
+    import_images,
+    with_reference,
+)
 from tasks.psf import measure_quadrants, measure_stamps
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch
@@ -50,48 +57,59 @@ def recipe_for(images: str | None, recipe: LightCurveRecipe) -> LightCurveRecipe
     return recipe if images is None else replace(recipe, stars=replace(recipe.stars, quadrant=None))
 
 
-def sights_of(
+def target_exposures_of(
     store: Store,
     targets: Sequence[Target],
     recipe: LightCurveRecipe,
     images: str | None,
     reference: str | None,
     **which: Collection,
-) -> tuple[list[Sight], dict[Curve, list[Unused]], Outcome]:
+) -> tuple[list[TargetExposure], dict[Curve, list[Unused]], Outcome]:
     """Exposures of the targets with the stars around them, those that are left out, and what was brought for them."""
     brought = Outcome()
     catalogue = open_reference(reference, recipe.stars.reference) if reference else None
     if images is None:
-        sights, unused = sights_of_survey(store, targets, recipe, **which)
+        target_exposures, unused = exposures_of_survey(store, targets, recipe, **which)
     else:
         brought = import_images(Path(images), targets, store)
-        sights, unused = sights_of_images(brought.of(Kind.IMAGE), brought.of(Kind.IMAGE_MASK), store, targets, recipe)
-    places = [circle_around([sight.about], PhotometryRecipe()) for sight in sights]
+        target_exposures, unused = exposures_of_images(
+            brought.of(Kind.IMAGE), brought.of(Kind.IMAGE_MASK), store, targets, recipe
+        )
+    places = [circle_around([target_exposure.about], PhotometryRecipe()) for target_exposure in target_exposures]
     brought += fetch_stars_around(places, catalogue, recipe.stars.reference, store)
-    ready, starless = with_reference(sights, store, recipe.stars)
-    for sight in sights:
-        if sight.image in starless:
-            _leave_out(unused, sight, sight.targets, starless[sight.image])
+    ready, starless = with_reference(target_exposures, store, recipe.stars)
+    for target_exposure in target_exposures:
+        if target_exposure.image in starless:
+            _leave_out(unused, target_exposure, target_exposure.targets, starless[target_exposure.image])
     return ready, unused, brought + Outcome(set_aside=[SetAside(image, why) for image, why in starless.items()])
 
 
-def measure_all(sights: Sequence[Sight], camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
+def measure_all(
+    target_exposures: Sequence[TargetExposure], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+) -> Outcome:
     """PSF, stars and stamps of all exposures; a bar and an artifact show how far it has come."""
-    under_way = [launch(measure_stamps, sight, camera=camera, recipe=recipe, store=store) for sight in sights]
+    under_way = [
+        launch(measure_stamps, target_exposure, camera=camera, recipe=recipe, store=store)
+        for target_exposure in target_exposures
+    ]
     return collect(shown("scene", under_way))
 
 
 def measure_frames(
-    frames: Mapping[CcdExposure, Sequence[Sight]], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+    frames: Mapping[CcdExposure, Sequence[TargetExposure]], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
 ) -> Outcome:
     """PSFs and stars of CCD exposures; the same."""
     how = {"camera": camera, "recipe": recipe, "store": store}
-    return collect(shown("psf", [launch(measure_quadrants, ccd, sights, **how) for ccd, sights in frames.items()]))
+    return collect(
+        shown(
+            "psf", [launch(measure_quadrants, ccd, target_exposures, **how) for ccd, target_exposures in frames.items()]
+        )
+    )
 
 
 def fit_curves(
     targets: Sequence[Target],
-    sights: Sequence[Sight],
+    target_exposures: Sequence[TargetExposure],
     unused: Mapping[Curve, Sequence[Unused]],
     measured: Outcome,
     camera: Camera,
@@ -113,7 +131,7 @@ def fit_curves(
         try:
             of_band = _of_band(maps, band, recipe.starflat, "starflat")
             survey = _of_band(surveys, band, recipe.survey, "survey")[-1:]
-            made = _parts(target, band, sights, measured, of_band, left_out, recipe)
+            made = _parts(target, band, target_exposures, measured, of_band, left_out, recipe)
             rest = left_out.get((target, band), [])
             if not made:
                 raise nothing_to_fit(target, band, rest)
@@ -128,7 +146,7 @@ def fit_curves(
 def _parts(
     target: Target,
     band: str,
-    sights: Sequence[Sight],
+    target_exposures: Sequence[TargetExposure],
     measured: Outcome,
     starflats: Sequence[Built],
     left_out: dict[Curve, list[Unused]],
@@ -138,18 +156,20 @@ def _parts(
     there = {built.ref: built for built in measured.built}
     reasons = {one.what: one.reason for one in measured.set_aside}
     made = []
-    for sight in sights:
-        if sight.band != band or target not in sight.targets:
+    for target_exposure in target_exposures:
+        if target_exposure.band != band or target not in target_exposure.targets:
             continue
         refs = (
-            psf_ref(recipe.stars, sight.image),
-            psf_catalogue_ref(recipe.stars, sight.image),
-            stamp_ref(recipe.stars, sight.image, target.name),
+            psf_ref(recipe.stars, target_exposure.image),
+            psf_catalogue_ref(recipe.stars, target_exposure.image),
+            stamp_ref(recipe.stars, target_exposure.image, target.name),
         )
         if all(ref in there for ref in refs):
-            made.append(Parts(*(there[ref] for ref in refs), _starflat(sight, starflats)))
+            made.append(Parts(*(there[ref] for ref in refs), _starflat(target_exposure, starflats)))
         else:
-            _leave_out(left_out, sight, [target], reasons.get(sight.label, "it could not be measured"))
+            _leave_out(
+                left_out, target_exposure, [target], reasons.get(target_exposure.label, "it could not be measured")
+            )
     return made
 
 
@@ -169,9 +189,9 @@ def _of_band(products: Sequence[Built], band: str, recipe: str, what: str) -> li
     return found
 
 
-def _starflat(sight: Sight, maps: Sequence[Built]) -> Built | None:
+def _starflat(target_exposure: TargetExposure, maps: Sequence[Built]) -> Built | None:
     """The map nearest in time; none for images that do not come from a quadrant's raw frame."""
-    return None if sight.quadrant is None else nearest(maps, exposure_of(sight.about.ref).night)
+    return None if target_exposure.quadrant is None else nearest(maps, exposure_of(target_exposure.about.ref).night)
 
 
 def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> NothingToFit:
@@ -185,9 +205,13 @@ def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> Nothi
     return NothingToFit(f"target {target.name}, {band}: none of {len(unused)} exposures can be used: {told}{more}")
 
 
-def _leave_out(unused: dict[Curve, list[Unused]], sight: Sight, targets: Iterable[Target], reason: str) -> None:
+def _leave_out(
+    unused: dict[Curve, list[Unused]], target_exposure: TargetExposure, targets: Iterable[Target], reason: str
+) -> None:
     for target in targets:
-        unused.setdefault((target, sight.band), []).append(Unused(sight.image, sight.mjd, reason))
+        unused.setdefault((target, target_exposure.band), []).append(
+            Unused(target_exposure.image, target_exposure.mjd, reason)
+        )
 
 
 def figures_of(curves: Outcome) -> list[tuple[Built, Built, Built]]:

@@ -49,7 +49,7 @@ Curve = tuple[Target, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TargetExposure:
     """A quadrant exposure, or an image from elsewhere, that targets are seen on."""
 
     image: str
@@ -87,9 +87,9 @@ class Sight:
             return read_image(paths[0], paths[1] if len(paths) > 1 else None)
 
 
-def sights_of_survey(
+def exposures_of_survey(
     store: Store, targets: Sequence[Target], recipe: LightCurveRecipe, **which: Collection
-) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
+) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
     """Quadrant exposures of the store that have a target on them; and those that do, but are not used.
 
     ``which``: fields and exposures that may be used, as for `tasks.inputs.selection.frames`.
@@ -108,8 +108,10 @@ def sights_of_survey(
         ccd, qid = ccd_of(header.ref), quadrant_of(header.ref).qid
         job = jobs.get(str(ccd))
         reason = aside.get(str(ccd), "MissingProduct: its raw frame is not in the store; run the flow download")
-        sight = _of_quadrant(job, qid) if job else Sight(header.ref.data_id, str(ccd.exposure.filter), header, ())
-        found.append((sight, tuple(some), "" if job else reason))
+        target_exposure = (
+            _of_quadrant(job, qid) if job else TargetExposure(header.ref.data_id, str(ccd.exposure.filter), header, ())
+        )
+        found.append((target_exposure, tuple(some), "" if job else reason))
     return _chosen(found, store, recipe)
 
 
@@ -118,40 +120,44 @@ def _wanted(header: Built, fields: Collection[int] | None = None, exposures: Col
     return (fields is None or ccd.exposure.field in fields) and (exposures is None or ccd in exposures)
 
 
-def sights_of_period(
+def exposures_of_period(
     store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Collection
-) -> tuple[dict[CcdExposure, list[Sight]], list[SetAside]]:
+) -> tuple[dict[CcdExposure, list[TargetExposure]], list[SetAside]]:
     """Every quadrant exposure of a period, with the stars around it and no target; and what cannot be measured.
 
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
     ready, aside = ccd_jobs(store, period, recipe.quadrant or QuadrantRecipe(), **which)
-    sights = [_of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)]
-    found, starless = with_reference(sights, store, recipe)
-    frames: dict[CcdExposure, list[Sight]] = defaultdict(list)
-    for sight in found:
-        frames[ccd_of(sight.about.ref)].append(sight)
+    target_exposures = [
+        _of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)
+    ]
+    found, starless = with_reference(target_exposures, store, recipe)
+    frames: dict[CcdExposure, list[TargetExposure]] = defaultdict(list)
+    for target_exposure in found:
+        frames[ccd_of(target_exposure.about.ref)].append(target_exposure)
     return dict(frames), [*aside, *(SetAside(image, why) for image, why in starless.items())]
 
 
-def whole(sights: Sequence[Sight]) -> CcdJob:
+def whole(target_exposures: Sequence[TargetExposure]) -> CcdJob:
     """What detrends quadrants of one CCD exposure at once."""
-    jobs = [sight.source for sight in sights if isinstance(sight.source, CcdJob)]
+    jobs = [
+        target_exposure.source for target_exposure in target_exposures if isinstance(target_exposure.source, CcdJob)
+    ]
     headers = {qid: one for job in jobs for qid, one in job.headers.items()}
     masks = {qid: one for job in jobs for qid, one in job.masks.items()}
     return replace(jobs[0], headers=headers, masks=masks)
 
 
-def _of_quadrant(job: CcdJob, qid: int) -> Sight:
+def _of_quadrant(job: CcdJob, qid: int) -> TargetExposure:
     header = job.headers[qid]
     masks = {qid: job.masks[qid]} if qid in job.masks else {}
     filter = str(job.ccd.exposure.filter)
-    return Sight(header.ref.data_id, filter, header, replace(job, headers={qid: header}, masks=masks))
+    return TargetExposure(header.ref.data_id, filter, header, replace(job, headers={qid: header}, masks=masks))
 
 
-def sights_of_images(
+def exposures_of_images(
     images: Iterable[Built], masks: Iterable[Built], store: Store, targets: Sequence[Target], recipe: LightCurveRecipe
-) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
+) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
     """The same for images from elsewhere."""
     mask_of = {mask.ref.data_id: mask for mask in masks}
     found = []
@@ -159,38 +165,40 @@ def sights_of_images(
         band = str(image.about["band"])
         some = tuple(one for one in near_targets(image.about, targets) if band in one.bands)
         source = (image, *filter(None, [mask_of.get(image.ref.data_id)]))
-        found.append((Sight(image.ref.data_id, band, image, source), some, ""))
+        found.append((TargetExposure(image.ref.data_id, band, image, source), some, ""))
     return _chosen(found, store, recipe)
 
 
 def _chosen(
-    found: Iterable[tuple[Sight, tuple[Target, ...], str]], store: Store, recipe: LightCurveRecipe
-) -> tuple[list[Sight], dict[Curve, list[Unused]]]:
+    found: Iterable[tuple[TargetExposure, tuple[Target, ...], str]], store: Store, recipe: LightCurveRecipe
+) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
     """Sights with the targets they serve; a reason for every other target that is on their pixels."""
-    sights, unused = [], defaultdict(list)
-    for sight, near, missing in found:
+    target_exposures, unused = [], defaultdict(list)
+    for target_exposure, near, missing in found:
         served = []
-        for target, inside in _inside(sight, near, store, recipe.stars.side):
-            reason = why_not(sight.about.about, sight.mjd, target, recipe) or missing
+        for target, inside in _inside(target_exposure, near, store, recipe.stars.side):
+            reason = why_not(target_exposure.about.about, target_exposure.mjd, target, recipe) or missing
             if inside < recipe.margin:
                 reason = reason or f"the target's stamp reaches {recipe.margin - inside:.1f} pixels too far to the edge"
             if reason:
-                unused[target, sight.band].append(Unused(sight.image, sight.mjd, reason))
+                unused[target, target_exposure.band].append(Unused(target_exposure.image, target_exposure.mjd, reason))
             else:
                 served.append(target)
         if served:
-            sights.append(replace(sight, targets=tuple(served)))
-    return sights, dict(unused)
+            target_exposures.append(replace(target_exposure, targets=tuple(served)))
+    return target_exposures, dict(unused)
 
 
-def _inside(sight: Sight, near: Sequence[Target], store: Store, side: int) -> list[tuple[Target, float]]:
+def _inside(
+    target_exposure: TargetExposure, near: Sequence[Target], store: Store, side: int
+) -> list[tuple[Target, float]]:
     """Targets on the pixels of an image, and how far their stamps are from its edge (pixels)."""
     if not near:
         return []
-    with opened(store, [sight.about]) as (path,):
+    with opened(store, [target_exposure.about]) as (path,):
         header = read_header(path)
     try:
-        wcs, shape = wcs_of(header, sight.label), image_shape(header)
+        wcs, shape = wcs_of(header, target_exposure.label), image_shape(header)
     except BadData:
         return [(target, 0.0) for target in near]  # `why_not` tells what is wrong with it
     far = [(target, how_far_inside(wcs, shape or (0, 0), target)) for target in near]
@@ -227,16 +235,16 @@ def _jobs(headers: Collection[Built], store: Store, recipe: QuadrantRecipe) -> t
 
 
 def with_reference(
-    sights: Iterable[Sight], store: Store, recipe: PsfCatalogueRecipe
-) -> tuple[list[Sight], dict[str, str]]:
+    target_exposures: Iterable[TargetExposure], store: Store, recipe: PsfCatalogueRecipe
+) -> tuple[list[TargetExposure], dict[str, str]]:
     """Sights with the partitions of the reference catalogue around them; by image, why one has none."""
     partitions = StarPartitions(store, recipe.reference, PhotometryRecipe())
     found, missing = [], {}
-    for sight in sights:
+    for target_exposure in target_exposures:
         try:
-            found.append(replace(sight, stars=tuple(partitions.around([sight.about]))))
+            found.append(replace(target_exposure, stars=tuple(partitions.around([target_exposure.about]))))
         except MissingProduct as error:
-            missing[sight.image] = f"MissingProduct: {error}"
+            missing[target_exposure.image] = f"MissingProduct: {error}"
     return found, missing
 
 

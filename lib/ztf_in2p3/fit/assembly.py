@@ -17,7 +17,7 @@ DENSE = 3000
 """Largest matrix kept with all its zeros: 72 MB, factored in about a second."""
 
 ENTRIES_AT_ONCE = 4_000_000
-"""Of a sparse matrix, before equal positions are added up: 64 MB."""
+"""Entries of a sparse matrix held at once, before equal positions are added up: 64 MB."""
 
 
 def coarse_of(model: Model) -> Coarse:

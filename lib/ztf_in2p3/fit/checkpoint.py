@@ -18,7 +18,7 @@ STATE = "state.npz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State:
+class FitState:
     """A fit between two iterations."""
 
     p: Floats
@@ -56,7 +56,7 @@ class Checkpoint:
         self.folder, self.key, self.every = folder, key, every
         self._number = 0
 
-    def save(self, model: Model, state: State, *, rows_changed: bool) -> None:
+    def save(self, model: Model, state: FitState, *, rows_changed: bool) -> None:
         """Rows first, under a new name; then the state, which says which rows are its own."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if rows_changed or not self._rows.exists():
@@ -64,7 +64,7 @@ class Checkpoint:
             shutil.rmtree(self._rows, ignore_errors=True)  # of a run that died before it told of them
             self._rows.mkdir()
             list(model.each(_save_rows, self._rows))
-        arrays: dict[str, Any] = {name: getattr(state, name) for name in State.__slots__ if name != "search"}
+        arrays: dict[str, Any] = {name: getattr(state, name) for name in FitState.__slots__ if name != "search"}
         arrays |= {"key": self.key, "number": self._number}
         if state.search:
             arrays |= {f"search_{name}": getattr(state.search, name) for name in Search.__slots__}
@@ -78,30 +78,36 @@ class Checkpoint:
             if old != self._rows:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def load(self, model: Model) -> State | None:
+    def load(self, model: Model) -> FitState | None:
         """The state if there is one of this fit, whole; the model's rejected rows are then those of it."""
-        found = self._read()
-        if found is None or found["p"].shape != (model.n_param,) or not self._complete(model, int(found["number"])):
+        record = self._read()
+        if record is None or record["p"].shape != (model.n_param,) or not self._complete(model, int(record["number"])):
             self.clear()
             return None
-        self._number = int(found["number"])
+        self._number = int(record["number"])
         list(model.each(_load_rows, self._rows))
         search = None
-        if "search_p" in found:
-            search = Search(**{name: found[f"search_{name}"] for name in Search.__slots__})
+        if "search_p" in record:
+            search = Search(**{name: record[f"search_{name}"] for name in Search.__slots__})
             search = replace(search, iteration=int(search.iteration), earlier=list(search.earlier))
-        return State(
-            found["p"], bool(found["rough"]), int(found["rounds"]), int(found["earlier_rounds"]),
-            bool(found["constant"]), float(found["clip"]), int(found["restarts"]), search,
-        )  # fmt: skip
+        return FitState(
+            record["p"],
+            bool(record["rough"]),
+            int(record["rounds"]),
+            int(record["earlier_rounds"]),
+            bool(record["constant"]),
+            float(record["clip"]),
+            int(record["restarts"]),
+            search,
+        )
 
     def _read(self) -> dict[str, Any] | None:
         try:
             with np.load(self.folder / STATE) as file:
-                found = dict(file)
+                record = dict(file)
         except (OSError, ValueError, zipfile.BadZipFile):
             return None
-        return found if str(found["key"]) == self.key else None
+        return record if str(record["key"]) == self.key else None
 
     def _complete(self, model: Model, number: int) -> bool:
         return all(model.each(_rows_are_there, self.folder / f"rows_{number}"))

@@ -52,11 +52,11 @@ class External:
         if self.identifier:
             at = np.minimum(np.searchsorted(self._ids, star_id), len(self._ids) - 1)
             return np.where(self._ids[at] == star_id, self._mag[self._order[at]], np.nan)
-        found = np.full(len(star_id), np.nan)
+        magnitudes = np.full(len(star_id), np.nan)
         known = np.isfinite(ra) & np.isfinite(dec)
         distance, at = self._tree.query(_directions(ra[known], dec[known]), distance_upper_bound=self._chord)
-        found[known] = np.where(np.isfinite(distance), np.append(self._mag, np.nan)[at], np.nan)
-        return found
+        magnitudes[known] = np.where(np.isfinite(distance), np.append(self._mag, np.nan)[at], np.nan)
+        return magnitudes
 
     def anchors(self) -> Anchors:
         """The same as something for a fit to hold on to; `BadData` if it does not tell identifiers and errors."""

@@ -50,7 +50,7 @@ class Degeneracy:
     """How many of its kind: one for each unconnected part."""
     exact: bool
     sigma: float
-    """Of the amplitude, as the measurements have it, in units of the shape; NaN where they say nothing at all."""
+    """Standard deviation of the amplitude by the measurements, in units of the shape; NaN where they say nothing."""
     treatment: str
 
 
@@ -63,7 +63,7 @@ class Gauge:
     functional: sparse.csc_array
     """(parameter, direction)"""
     inverse: Floats
-    """Of functional^T direction."""
+    """Inverse of functional^T direction."""
     degeneracies: tuple[Degeneracy, ...] = ()
 
     def project(self, p: Floats) -> Floats:
@@ -122,17 +122,17 @@ def take_out(
     if not removed:
         return exact
     shapes = np.zeros((model.n_param, len(removed)))
-    for column, one in enumerate(removed):
-        shapes[model.span(one.family), column] = one.shape
+    for column, pattern in enumerate(removed):
+        shapes[model.span(pattern.family), column] = pattern.shape
     shapes[~diag.determined] = 0
     shapes = exact.project_transposed(shapes)  # no part of a removed shape may need what nothing determines
     answers = exact.project(solve(shapes))
     direction = sparse.csc_array(sparse.hstack([exact.direction, sparse.csc_array(answers)]))
     functional = sparse.csc_array(sparse.hstack([exact.functional, sparse.csc_array(shapes)]))
     named = exact.degeneracies
-    for one, shape, answer in zip(removed, shapes.T, answers.T, strict=True):
+    for pattern, shape, answer in zip(removed, shapes.T, answers.T, strict=True):
         sigma = float(np.sqrt(max(shape @ answer, 0.0)) / max(shape @ shape, 1e-300))
-        named += (Degeneracy(one.name, one.family, 1, False, sigma, f"taken out of {one.family}"),)
+        named += (Degeneracy(pattern.name, pattern.family, 1, False, sigma, f"taken out of {pattern.family}"),)
     return Gauge(direction, functional, np.linalg.pinv((functional.T @ direction).toarray()), named)
 
 
@@ -153,9 +153,9 @@ def _star_modes(model: Model, diag: Diagonals, label: NDArray[np.int32]) -> list
 
 def _pair_modes(model: Model, diag: Diagonals) -> list[_Mode]:
     modes = []
-    for one, other in combinations(range(len(model.units)), 2):
-        a, b = model.families[one], model.families[other]
-        joined = graph.pair_components(model, one, other)
+    for first, second in combinations(range(len(model.units)), 2):
+        a, b = model.families[first], model.families[second]
+        joined = graph.pair_components(model, first, second)
         spans = [np.arange(*model.span(family.name).indices(model.n_param)) for family in (a, b)]
         known = np.concatenate([span[diag.determined[span]] for span in spans])
         for members in _parts(known, joined[known]):
@@ -175,7 +175,7 @@ def _parts(members: NDArray[np.int64], label: NDArray) -> list[NDArray[np.int64]
 def _anchored_labels(model: Model, label: NDArray[np.int32]) -> set[tuple[str, int]]:
     """Connected parts that hold a star of known magnitude."""
     held = functools.reduce(operator.or_, model.each(_anchored, label))
-    return {(model.families[column].name, one) for column, one in held}
+    return {(model.families[column].name, part) for column, part in held}
 
 
 def _anchored(parts: Parts, label: NDArray[np.int32]) -> set[tuple[int, int]]:
@@ -184,7 +184,7 @@ def _anchored(parts: Parts, label: NDArray[np.int32]) -> set[tuple[int, int]]:
         used = (np.repeat(part.anchor, np.diff(part.first)) > 0) & (part.kept > 0)
         if used.any():
             for column, index in enumerate(part.index[used].T):
-                held |= {(column, int(one)) for one in np.unique(label[index])}
+                held |= {(column, int(number)) for number in np.unique(label[index])}
     return held
 
 
@@ -217,7 +217,12 @@ def _count(modes: list[_Mode]) -> tuple[Degeneracy, ...]:
         kinds.setdefault(mode.name, []).append(mode)
     return tuple(
         Degeneracy(
-            name, some[0].family, len(some), True, float("nan"), f"mean {some[0].family} of each connected part is zero"
+            name,
+            group[0].family,
+            len(group),
+            True,
+            float("nan"),
+            f"mean {group[0].family} of each connected part is zero",
         )
-        for name, some in kinds.items()
+        for name, group in kinds.items()
     )

@@ -25,22 +25,22 @@ def _by_stars(parts: Parts, n_param: int) -> NDArray[np.int64]:
     return _roots(parent)
 
 
-def pair_components(model: Model, one: int, other: int) -> NDArray[np.int64]:
+def pair_components(model: Model, first: int, second: int) -> NDArray[np.int64]:
     """(parameter,): smallest parameter of two families that a chain of measurements leads to."""
-    return _merged(model.each(_by_rows, model.n_param, one, other))
+    return _merged(model.each(_by_rows, model.n_param, first, second))
 
 
-def _by_rows(parts: Parts, n_param: int, one: int, other: int) -> NDArray[np.int64]:
+def _by_rows(parts: Parts, n_param: int, first: int, second: int) -> NDArray[np.int64]:
     parent = np.arange(n_param)
     for part in parts:
-        _join_within_rows(part.rows[1], part.weight, part.kept, one, other, parent)
+        _join_within_rows(part.rows[1], part.weight, part.kept, first, second, parent)
     return _roots(parent)
 
 
-def _merged(found: Iterator[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _merged(forests: Iterator[NDArray[np.int64]]) -> NDArray[np.int64]:
     """What is joined in any of the places."""
-    parent = next(found).copy()
-    for roots in found:
+    parent = next(forests).copy()
+    for roots in forests:
         _join_all(roots, parent)
     return _roots(parent)
 
@@ -89,7 +89,7 @@ def _join_within_stars(first, index, weight, kept, parent):  # type: ignore[no-u
 
 
 @_jit
-def _join_within_rows(index, weight, kept, one, other, parent):  # type: ignore[no-untyped-def]
+def _join_within_rows(index, weight, kept, first, second, parent):  # type: ignore[no-untyped-def]
     for i in range(len(index)):
         if weight[i] * kept[i] > 0:
-            _join(parent, np.int64(index[i, one]), np.int64(index[i, other]))
+            _join(parent, np.int64(index[i, first]), np.int64(index[i, second]))

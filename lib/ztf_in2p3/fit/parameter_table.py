@@ -24,24 +24,35 @@ def parameter_table(fit: Fit, summary: Mapping[str, str | int | float | bool]) -
         labels = np.asarray(family.labels)
         first, second = (labels[:, 0], labels[:, 1]) if labels.ndim == 2 else (labels, np.full(len(labels), -1))
         values = {
-            "family": np.full(len(labels), name, object), "label": np.asarray(first, float),
-            "rcid": np.asarray(second, np.int16), "value": family.value, "sigma": family.sigma,
-            "count": family.count, "component": family.component, "unit": np.full(len(labels), family.unit, object),
-        }  # fmt: skip
+            "family": np.full(len(labels), name, object),
+            "label": np.asarray(first, float),
+            "rcid": np.asarray(second, np.int16),
+            "value": family.value,
+            "sigma": family.sigma,
+            "count": family.count,
+            "component": family.component,
+            "unit": np.full(len(labels), family.unit, object),
+        }
         for key, column in values.items():
             rows[key].append(column)
     table = pa.table({name: pa.array(np.concatenate(parts)) for name, parts in rows.items()})
-    told = {
+    metadata = {
         "gauge": {name: family.gauge for name, family in fit.parameters.items()},
         "degeneracies": [
-            {"name": d.name, "family": d.family, "count": d.count, "exact": d.exact, "treatment": d.treatment,
-             "sigma": None if np.isnan(d.sigma) else d.sigma}
+            {
+                "name": d.name,
+                "family": d.family,
+                "count": d.count,
+                "exact": d.exact,
+                "treatment": d.treatment,
+                "sigma": None if np.isnan(d.sigma) else d.sigma,
+            }
             for d in fit.degeneracies
         ],
-        "correlations": {name: [list(one) for one in some] for name, some in fit.correlations.items()},
+        "correlations": {name: [list(pair) for pair in pairs] for name, pairs in fit.correlations.items()},
         "left_out": dict(fit.intake.dropped) if fit.intake else {},
         "fit": dict(summary),
-    }  # fmt: skip
+    }
     return table.cast(schema_of(PARAMETERS)).replace_schema_metadata(
-        {key: json.dumps(value) for key, value in told.items()}
+        {key: json.dumps(value) for key, value in metadata.items()}
     )

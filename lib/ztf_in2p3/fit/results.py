@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.fit.gauge import Degeneracy, Gauge
 from ztf_in2p3.fit.model import Floats, Model
-from ztf_in2p3.fit.stars import Quality, Stars, join, rejected_parts, star_parts
+from ztf_in2p3.fit.stars import FitQuality, FittedStars, join, rejected_parts, star_parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,9 +70,9 @@ class Fit:
     degeneracies: tuple[Degeneracy, ...]
     correlations: Mapping[str, tuple[tuple[str, float], ...]]
     """For each family of one or two parameters: what it is most correlated with, and how much."""
-    quality: Quality
+    quality: FitQuality
     iterations: int
-    """Of the last solution to full accuracy."""
+    """Iterations of the last solution to full accuracy."""
     rounds: int
     """Global solutions, one before and one after each change of the rejected rows."""
     converged: bool
@@ -84,7 +84,7 @@ class Fit:
     model: Model = field(repr=False)
     """With the rows rejected and the stars set aside."""
     sum_sigma: Floats = field(repr=False)
-    """Of the sums of parameters that were asked for."""
+    """Standard deviations of the sums of parameters that were asked for."""
     intake: Intake | None = None
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ class Fit:
     def dof(self) -> int:
         return self.quality.dof
 
-    def star_parts(self) -> Iterator[Stars]:
+    def star_parts(self) -> Iterator[FittedStars]:
         """All stars, a partition at a time."""
         return star_parts(self.model, self.vector, self.label)
 
@@ -112,7 +112,7 @@ class Fit:
         return rejected_parts(self.model)
 
     @functools.cached_property
-    def stars(self) -> Stars:
+    def stars(self) -> FittedStars:
         return join(self.star_parts())
 
     @functools.cached_property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ztf_in2p3.fit import gauge as gauges
 from ztf_in2p3.fit import normal, rejection, solver, uncertainty
 from ztf_in2p3.fit import stars as star_results
-from ztf_in2p3.fit.checkpoint import Checkpoint, State
+from ztf_in2p3.fit.checkpoint import Checkpoint, FitState
 from ztf_in2p3.fit.gauge import Degeneracy, Removed
 from ztf_in2p3.fit.model import Floats, Model
 from ztf_in2p3.fit.results import Fit, Intake, Parameters
@@ -35,10 +35,15 @@ CORRELATED = 2
 
 
 def fit(
-    model: Model, recipe: RobustRecipe = RobustRecipe(), *, removed: Sequence[Removed] = (),
-    progress: Callable[[solver.Progress], None] | None = None, intake: Intake | None = None,
-    checkpoint: Checkpoint | None = None, sums: sparse.csr_array | None = None,
-) -> Fit:  # fmt: skip
+    model: Model,
+    recipe: RobustRecipe = RobustRecipe(),
+    *,
+    removed: Sequence[Removed] = (),
+    progress: Callable[[solver.Progress], None] | None = None,
+    intake: Intake | None = None,
+    checkpoint: Checkpoint | None = None,
+    sums: sparse.csr_array | None = None,
+) -> Fit:
     """Parameters, stars and rejected rows of a model.  The model's `kept` and `set_aside` are changed.
 
     Parameters
@@ -54,7 +59,7 @@ def fit(
     unseen = gauges.exact_gauge(model, diag, gauges.labelled(model, diag)).direction
     precondition = solver.preconditioner(model, diag, unseen, recipe.method)
     state = checkpoint.load(model) if checkpoint else None
-    state = state or State(np.zeros(model.n_param), rough=bool(np.isfinite(recipe.clip)))
+    state = state or FitState(np.zeros(model.n_param), rough=bool(np.isfinite(recipe.clip)))
     state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
     if not state.constant and np.isfinite(recipe.variable):
         n = star_results.set_variables_aside(model, state.p, recipe.variable)
@@ -84,20 +89,29 @@ def fit(
         correlations = _correlations(model, diag, gauge, precondition, recipe.stop, sigma)
     free = int((diag.determined & (model.prior_weight == 0)).sum()) - gauge.direction.shape[1]
     return Fit(
-        parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies), degeneracies=gauge.degeneracies,
-        correlations=correlations, quality=star_results.quality(model, p, free), iterations=solution.iterations,
-        rounds=state.rounds + state.earlier_rounds, converged=solution.converged, vector=p, label=label, gauge=gauge,
-        model=model, intake=intake, sum_sigma=sum_sigma,
-    )  # fmt: skip
+        parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies),
+        degeneracies=gauge.degeneracies,
+        correlations=correlations,
+        quality=star_results.quality(model, p, free),
+        iterations=solution.iterations,
+        rounds=state.rounds + state.earlier_rounds,
+        converged=solution.converged,
+        vector=p,
+        label=label,
+        gauge=gauge,
+        model=model,
+        intake=intake,
+        sum_sigma=sum_sigma,
+    )
 
 
-def _again(state: State, recipe: RobustRecipe) -> State:
+def _again(state: FitState, recipe: RobustRecipe) -> FitState:
     """The state from which a fit settles once more, after its measurements changed."""
     rounds = state.rounds + state.earlier_rounds
     return replace(state, rough=bool(np.isfinite(recipe.clip)), rounds=0, earlier_rounds=rounds)
 
 
-def _restart(model: Model, state: State) -> bool:
+def _restart(model: Model, state: FitState) -> bool:
     """Give parameters that lost most of their measurements all of them back, and begin at their median.
 
     Which of the two halves is right the other measurements of the stars tell: a median is not taken over
@@ -114,26 +128,36 @@ def _restart(model: Model, state: State) -> bool:
 
 
 def _settle(
-    model: Model, recipe: RobustRecipe, precondition: solver.Preconditioner, state: State,
-    progress: Callable[[solver.Progress], None] | None, checkpoint: Checkpoint | None,
-) -> tuple[State, solver.Solution]:  # fmt: skip
+    model: Model,
+    recipe: RobustRecipe,
+    precondition: solver.Preconditioner,
+    state: FitState,
+    progress: Callable[[solver.Progress], None] | None,
+    checkpoint: Checkpoint | None,
+) -> tuple[FitState, solver.Solution]:
     """Alternate global solutions and rejection; the last solution and the last look are to full accuracy."""
     most = rejection.LONG_ENOUGH if recipe.steps is None else recipe.steps
     while True:
-        here = state
+        round_start = state
 
-        def tell(one: solver.Progress, number: int = here.rounds + here.earlier_rounds + 1) -> None:
+        def tell(reached: solver.Progress, number: int = round_start.rounds + round_start.earlier_rounds + 1) -> None:
             if progress:
-                progress(replace(one, round=number))
+                progress(replace(reached, round=number))
 
-        def save(search: solver.Search, here: State = here) -> None:
+        def save(search: solver.Search, round_start: FitState = round_start) -> None:
             if checkpoint and search.iteration % checkpoint.every == 0:
-                checkpoint.save(model, replace(here, search=search), rows_changed=False)
+                checkpoint.save(model, replace(round_start, search=search), rows_changed=False)
 
         solution = solver.solve(
-            model, normal.right_side(model), precondition, start=state.p, stop=ROUGH if state.rough else recipe.stop,
-            progress=tell, search=state.search, save=save,
-        )  # fmt: skip
+            model,
+            normal.right_side(model),
+            precondition,
+            start=state.p,
+            stop=ROUGH if state.rough else recipe.stop,
+            progress=tell,
+            search=state.search,
+            save=save,
+        )
         changed, clip = 0, state.clip
         if np.isfinite(recipe.clip):
             deviations = rejection.deviations(model, solution.p)
@@ -151,11 +175,15 @@ def _settle(
 
 
 def _correlations(
-    model: Model, diag: normal.Diagonals, gauge: gauges.Gauge, precondition: solver.Preconditioner,
-    stop: Stop, sigma: Floats,
-) -> dict[str, tuple[tuple[str, float], ...]]:  # fmt: skip
+    model: Model,
+    diag: normal.Diagonals,
+    gauge: gauges.Gauge,
+    precondition: solver.Preconditioner,
+    stop: Stop,
+    sigma: Floats,
+) -> dict[str, tuple[tuple[str, float], ...]]:
     """What the parameters of small families are correlated with; their errors become exact on the way."""
-    found = {}
+    correlations = {}
     for family in model.families:
         start = model.span(family.name).start
         if family.size <= CORRELATED:
@@ -163,24 +191,37 @@ def _correlations(
                 covariance = uncertainty.covariance_with(model, gauge, precondition, j, stop)
                 sigma[j] = np.sqrt(max(covariance[j], 0.0))
                 most = uncertainty.correlated(covariance, sigma, int(j))
-                found[_named(model, int(j))] = tuple((_named(model, k), c) for k, c in most)
-    return found
+                correlations[_named(model, int(j))] = tuple((_named(model, k), c) for k, c in most)
+    return correlations
 
 
 def _parameters(
-    model: Model, p: Floats, sigma: Floats, diag: normal.Diagonals, label: NDArray[np.int32],
+    model: Model,
+    p: Floats,
+    sigma: Floats,
+    diag: normal.Diagonals,
+    label: NDArray[np.int32],
     degeneracies: Sequence[Degeneracy],
-) -> dict[str, Parameters]:  # fmt: skip
+) -> dict[str, Parameters]:
     result = {}
     for family in model.families:
         span = model.span(family.name)
-        treated = list(dict.fromkeys(d.treatment if d.exact else f"{d.name}: {d.treatment}" for d in degeneracies
-                                     if d.family == family.name))  # fmt: skip
+        treated = list(
+            dict.fromkeys(
+                d.treatment if d.exact else f"{d.name}: {d.treatment}" for d in degeneracies if d.family == family.name
+            )
+        )
         unmoved = "absolute" if family.prior_sigma is None else "drawn to its prior"
         result[family.name] = Parameters(
-            family.name, family.labels, np.where(diag.determined[span], p[span], np.nan), sigma[span],
-            diag.count[span], label[span], "; ".join(treated) or unmoved, family.unit,
-        )  # fmt: skip
+            family.name,
+            family.labels,
+            np.where(diag.determined[span], p[span], np.nan),
+            sigma[span],
+            diag.count[span],
+            label[span],
+            "; ".join(treated) or unmoved,
+            family.unit,
+        )
     return result
 
 

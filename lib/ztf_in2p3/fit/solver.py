@@ -46,9 +46,9 @@ class Progress:
     iteration: int
     residual: float
     change: float
-    """Of any watched parameter over the window, magnitudes; infinite before there was one."""
+    """Largest change of any watched parameter over the window, magnitudes; infinite before there was one."""
     round: int = 0
-    """Of solution and rejection; 0 where nothing is rejected."""
+    """Round of solution and rejection; 0 where nothing is rejected."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +79,14 @@ class Preconditioner:
     """
 
     def __init__(
-        self, diag: normal.Diagonals, coarse: Coarse, matrix: Floats | sparse.csr_matrix, null: sparse.csc_array, *,
+        self,
+        diag: normal.Diagonals,
+        coarse: Coarse,
+        matrix: Floats | sparse.csr_matrix,
+        null: sparse.csc_array,
+        *,
         smooth: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         scale = np.where(diag.determined, diag.full, np.inf)
         self._smooth = 1 / scale if smooth else np.zeros_like(scale)
         known = sparse.diags_array(diag.determined.astype(float))
@@ -125,10 +130,16 @@ def preconditioner(
 
 
 def solve(
-    model: Model, b: Floats, precondition: Preconditioner, *, start: Floats | None = None, stop: Stop = Stop(),
-    progress: Callable[[Progress], None] | None = None, search: Search | None = None,
+    model: Model,
+    b: Floats,
+    precondition: Preconditioner,
+    *,
+    start: Floats | None = None,
+    stop: Stop = Stop(),
+    progress: Callable[[Progress], None] | None = None,
+    search: Search | None = None,
     save: Callable[[Search], None] | None = None,
-) -> Solution:  # fmt: skip
+) -> Solution:
     """S^-1 b for a right side without a part along what S cannot see; several columns at once if b has them.
 
     Parameters
@@ -182,7 +193,7 @@ def _reached(rz: Floats, scale: Floats) -> float:
 
 
 def _change(earlier: Sequence[Floats], stop: Stop, residual: float) -> float:
-    """Of any watched parameter over the window; infinite before there was one, if anything can be gained at all."""
+    """Largest change of any watched parameter over the window; infinite before there was one, unless converged."""
     if len(earlier) > stop.window:
         return float(np.max(np.abs(earlier[-1] - earlier[0]), initial=0.0))
     return 0.0 if residual < ROUNDING else np.inf

@@ -28,7 +28,7 @@ BUFFER = 1 << 18
 
 Columns = dict[str, NDArray]
 Rows = slice | NDArray[np.int64]
-"""Of the source."""
+"""Row numbers of the source, (row,)."""
 
 
 class Source(Protocol):
@@ -86,7 +86,7 @@ class ParquetSource:
             raise BadData("no files of measurements given; at least one is needed")
         self.paths, self.rows, self.first_row = tuple(paths), rows, first_row
         metadata = [pq.read_metadata(path) for path in paths]
-        self.n_row_of = tuple(one.num_rows for one in metadata)
+        self.n_row_of = tuple(footer.num_rows for footer in metadata)
         self.n_row = sum(self.n_row_of)
         self.column_names = tuple(metadata[0].schema.to_arrow_schema().names)
 
@@ -114,8 +114,8 @@ class ParquetSource:
             if end is None or last > end[0]:
                 end = (last, path)
         files = list(dict.fromkeys(several))
-        each = [np.unique(_star_ids(path)) for path in files]
-        stars, count = np.unique(np.concatenate([np.zeros(0, np.int64), *each]), return_counts=True)
+        ids = [np.unique(_star_ids(path)) for path in files]
+        stars, count = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]), return_counts=True)
         twice = stars[(count > 1) & (stars >= 0)]
         if len(twice):
             raise BadData(
@@ -172,7 +172,7 @@ class Overview:
     exposures: NDArray
     """Sorted."""
     mjd: Floats
-    """Of each exposure; NaN where the source does not tell."""
+    """Modified Julian date of each exposure, (exposure,); NaN where the source does not tell."""
     quadrants: NDArray[np.bool_]
     """(exposure, rcid): which have measurements."""
     colour_centre: float
@@ -186,7 +186,7 @@ def overview(source: Source, n_quadrant: int) -> Overview:
     if source.n_row == 0:
         raise BadData("the table of measurements is empty; look at what its cuts took away")
     names = [name for name in ("exposure", "rcid", "mjd", "colour") if name in source.column_names]
-    found = _Exposures(n_quadrant)
+    exposures = _Exposures(n_quadrant)
     total, n, nights = 0.0, 0, np.zeros(0)
     for batch in source.batches(names):
         if "mjd" in names:
@@ -198,14 +198,14 @@ def overview(source: Source, n_quadrant: int) -> Overview:
             total, n = total + float(np.sum(colour, dtype=float)), n + len(colour)
         if batch["exposure"].null_count:
             batch = batch.filter(batch["exposure"].is_valid())
-        at = found.number(as_array(batch["exposure"]))
+        at = exposures.number(as_array(batch["exposure"]))
         if "mjd" in names:
-            np.fmin.at(found.mjd, at, as_array(batch["mjd"]).astype(float))
+            np.fmin.at(exposures.mjd, at, as_array(batch["mjd"]).astype(float))
         if "rcid" in names:
             rcid = as_array(batch["rcid"])
             on = (rcid >= 0) & (rcid < n_quadrant)
-            found.quadrants[at[on], rcid[on]] = True
-    return Overview(found.exposures, found.mjd, found.quadrants, total / n if n else 0.0, nights)
+            exposures.quadrants[at[on], rcid[on]] = True
+    return Overview(exposures.exposures, exposures.mjd, exposures.quadrants, total / n if n else 0.0, nights)
 
 
 class _Exposures:
@@ -244,10 +244,10 @@ def as_source(measurements: pa.Table | Source, camera: Camera) -> Source:
 
 def as_array(column: pa.ChunkedArray) -> NDArray:
     """Numbers, without a copy where there is one chunk and nothing is missing; missing integers are -1, others NaN."""
-    one = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if one.null_count:
-        one = one.fill_null(-1 if pa.types.is_integer(one.type) else np.nan)
-    return np.from_dlpack(one)  # Arrow's to_numpy imports pandas, whose code takes as much memory as all of a stream
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if array.null_count:
+        array = array.fill_null(-1 if pa.types.is_integer(array.type) else np.nan)
+    return np.from_dlpack(array)  # Arrow's to_numpy imports pandas, whose code takes as much memory as all of a stream
 
 
 def _star_slices(star_id: NDArray) -> Iterator[Rows]:
@@ -271,9 +271,9 @@ def _span(path: Path) -> tuple[int, int]:
     """Smallest and largest star_id of a file, from the statistics of its groups of rows where it has them."""
     metadata = pq.read_metadata(path)
     column = metadata.schema.to_arrow_schema().get_field_index("star_id")
-    told = [metadata.row_group(k).column(column).statistics for k in range(metadata.num_row_groups)]
-    if all(one is not None and one.has_min_max for one in told):
-        return min(one.min for one in told), max(one.max for one in told)
+    row_groups = [metadata.row_group(k).column(column).statistics for k in range(metadata.num_row_groups)]
+    if all(statistics is not None and statistics.has_min_max for statistics in row_groups):
+        return min(statistics.min for statistics in row_groups), max(statistics.max for statistics in row_groups)
     star = _star_ids(path)
     return int(star.min()), int(star.max())
 

@@ -15,7 +15,7 @@ from ztf_in2p3.tables import Column, schema_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stars:
+class FittedStars:
     """Mean magnitudes; arrays of one length."""
 
     star_id: NDArray
@@ -30,7 +30,7 @@ class Stars:
     """Scatters too much to be constant; left out of the fit as a whole."""
     held_out: NDArray[np.bool_]
     component: NDArray[np.int32]
-    """Of the star in the first family, the zero points; -1 if it connects nothing."""
+    """Connected part of the star in the first family, the zero points; -1 if it connects nothing."""
 
     def to_table(self) -> pa.Table:
         """With units, in the order of the fit: ascending star_id."""
@@ -52,7 +52,7 @@ STAR_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class FitQuality:
     """How well the measurements of the stars in the fit agree."""
 
     chi2: float
@@ -70,7 +70,7 @@ VARIABLE_DOF = 3
 """Degrees of freedom below which a star's chi2 does not make it variable."""
 
 MANY_REJECTED = 0.2
-"""Of a star's measurements, at least two: more than a star loses by chance."""
+"""Fraction of a star's measurements, at least two: more than a star loses by chance."""
 
 
 def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
@@ -88,7 +88,7 @@ def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
 
 
 STEPS = 2000
-"""Of a logarithm of base e: the median is told to a two-thousandth."""
+"""Steps in a logarithm of base e: the median is told to a two-thousandth."""
 
 MIDDLE = 10 * STEPS
 """Step of a chi2 as expected; further off than exp(10) is not told apart."""
@@ -139,30 +139,37 @@ def residuals(part: Partition, p: Floats) -> NDArray[np.float32]:
     return out
 
 
-def star_parts(model: Model, p: Floats, label: NDArray[np.int32]) -> Iterator[Stars]:
+def star_parts(model: Model, p: Floats, label: NDArray[np.int32]) -> Iterator[FittedStars]:
     """All stars, a partition at a time; means of those set aside are over all of their measurements."""
     for stars in model.each(_stars, p, label):
         yield from stars
 
 
-def _stars(parts: Parts, p: Floats, label: NDArray[np.int32]) -> Iterator[Stars]:
+def _stars(parts: Parts, p: Floats, label: NDArray[np.int32]) -> Iterator[FittedStars]:
     for part in parts:
         aside = part.set_aside > 0
         part = replace(part, kept=part.kept | np.repeat(aside, np.diff(part.first)))
         mean, total, chi2, used = _means(part, p)
         with np.errstate(divide="ignore"):
             sigma = np.where(total > 0, 1 / np.sqrt(total), np.nan)
-        yield Stars(
-            star_id=part.star_id, mag=part.reference + mean, sigma=sigma, count=used,
-            rejected=(np.diff(part.first) - used).astype(np.int32), chi2=chi2,
-            variable=part.set_aside == VARIABLE, held_out=part.set_aside == HELD_OUT,
+        yield FittedStars(
+            star_id=part.star_id,
+            mag=part.reference + mean,
+            sigma=sigma,
+            count=used,
+            rejected=(np.diff(part.first) - used).astype(np.int32),
+            chi2=chi2,
+            variable=part.set_aside == VARIABLE,
+            held_out=part.set_aside == HELD_OUT,
             component=label[part.index[part.first[:-1], 0]],
-        )  # fmt: skip
+        )
 
 
-def join(parts: Iterable[Stars]) -> Stars:
-    some = list(parts)
-    return Stars(**{name: np.concatenate([getattr(one, name) for one in some]) for name in Stars.__slots__})
+def join(parts: Iterable[FittedStars]) -> FittedStars:
+    chunks = list(parts)
+    return FittedStars(
+        **{name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in FittedStars.__slots__}
+    )
 
 
 def rejected_parts(model: Model) -> Iterator[NDArray[np.int64]]:
@@ -177,10 +184,10 @@ def _rejected(parts: Parts) -> Iterator[NDArray[np.int64]]:
         yield part.origin_of(np.flatnonzero(out))
 
 
-def quality(model: Model, p: Floats, free: int) -> Quality:
-    """Of a solution with so many free parameters besides the stars."""
+def quality(model: Model, p: Floats, free: int) -> FitQuality:
+    """Goodness of fit of a solution with so many free parameters besides the stars."""
     chi2, n_used, n_fitted, n_variable = model.total(_sums, p)
-    return Quality(float(chi2), int(n_used - n_fitted) - free, int(n_used), int(n_variable))
+    return FitQuality(float(chi2), int(n_used - n_fitted) - free, int(n_used), int(n_variable))
 
 
 def _sums(parts: Parts, p: Floats) -> Floats:

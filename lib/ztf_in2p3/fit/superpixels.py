@@ -25,7 +25,7 @@ class Superpixels:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a map: rcid, row of cells, column of cells."""
+        """Shape of a map: rcid, row of cells, column of cells."""
         return len(self.camera.quadrants), self.n, self.n
 
     def index(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike) -> NDArray[np.int32]:

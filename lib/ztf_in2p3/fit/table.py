@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.fit.chunk_store import ChunkStore
 from ztf_in2p3.fit.model import Family, Floats, InMemory, Model, Partition, Parts, index_type, offsets_of
 from ztf_in2p3.fit.results import Intake
 from ztf_in2p3.fit.sources import Columns, Rows, Source
-from ztf_in2p3.fit.spool import Spool
 from ztf_in2p3.fit.stars import HELD_OUT
 from ztf_in2p3.fit.terms import Term
 
@@ -69,7 +69,7 @@ class Reading:
         return [term.family for term in self.terms]
 
 
-def build_model(source: Source, reading: Reading, spool: Path | None = None) -> tuple[Model, Intake]:
+def build_model(source: Source, reading: Reading, folder: Path | None = None) -> tuple[Model, Intake]:
     """The model of measurements with columns star_id, exposure, rcid, x, y, mag, mag_e and what the terms add.
 
     Rows that cannot serve are left out and counted by reason: not finite, without star, twice the same, or as
@@ -77,13 +77,13 @@ def build_model(source: Source, reading: Reading, spool: Path | None = None) -> 
 
     Parameters
     ----------
-    spool
+    folder
         Folder in which the partitions are kept, to be read one at a time; None: they are kept in memory.
 
     Raises `BadData` where a column is missing or no row serves.
     """
     require(source, reading.columns)
-    parts, intake = read_partitions(source, reading, spool)
+    parts, intake = read_partitions(source, reading, folder)
     require_some(intake)
     return Model(reading.families, parts), intake
 
@@ -92,12 +92,12 @@ Build = Callable[[Source, Reading], tuple[Model, Intake]]
 """`build_model`, or what does the same elsewhere."""
 
 
-def spooled(folder: Path) -> Build:
+def on_disk(folder: Path) -> Build:
     """For measurements that do not fit in memory: a model whose partitions are in a folder of its own."""
-    return functools.partial(build_model, spool=folder)
+    return functools.partial(build_model, folder=folder)
 
 
-def read_partitions(source: Source, reading: Reading, spool: Path | None) -> tuple[Parts, Intake]:
+def read_partitions(source: Source, reading: Reading, folder: Path | None) -> tuple[Parts, Intake]:
     """Everything of a source that can serve, and what became of the rest."""
     offsets, dropped, repeated = offsets_of(reading.families), Counter[str](), [0]
 
@@ -115,10 +115,10 @@ def read_partitions(source: Source, reading: Reading, spool: Path | None) -> tup
                 yield _partition(part, reading, offsets, origin)
 
     parts: Parts
-    if spool is None:
+    if folder is None:
         parts = InMemory(list(partitions()))
     else:
-        parts = Spool(spool)
+        parts = ChunkStore(folder)
         for part in partitions():
             parts.append(part)
             pa.default_memory_pool().release_unused()  # Arrow would keep what it read with, as large as all the rest
@@ -190,9 +190,7 @@ def _origin(rows: Rows, order: NDArray[np.int64], n: int) -> NDArray[np.int64] |
     return rows[order]
 
 
-def _partition(
-    part: Columns, reading: Reading, offsets: NDArray, origin: NDArray[np.int64] | int
-) -> Partition:  # fmt: skip
+def _partition(part: Columns, reading: Reading, offsets: NDArray, origin: NDArray[np.int64] | int) -> Partition:
     star = part["star_id"]
     begin = np.concatenate([[0], np.flatnonzero(star[1:] != star[:-1]) + 1, [len(star)]]).astype(np.int64)
     star_id, n_row = star[begin[:-1]], np.diff(begin)
@@ -207,12 +205,19 @@ def _partition(
     aside = _hashed_fraction(star_id) < reading.held_out
     anchor, anchor_mag = _anchored(star_id, reference, aside, reading.anchors)
     return Partition(
-        first=begin, index=index, value=value,
+        first=begin,
+        index=index,
+        value=value,
         y=(part["mag"] - np.repeat(reference, n_row)).astype(np.float32),
         weight=(1 / (part["mag_e"].astype(float) ** 2 + reading.error_floor**2)).astype(np.float32),
-        kept=np.repeat(~aside, n_row).astype(np.uint8), star_id=star_id, reference=reference, anchor=anchor,
-        anchor_mag=anchor_mag, set_aside=(HELD_OUT * aside).astype(np.uint8), origin=origin,
-    )  # fmt: skip
+        kept=np.repeat(~aside, n_row).astype(np.uint8),
+        star_id=star_id,
+        reference=reference,
+        anchor=anchor,
+        anchor_mag=anchor_mag,
+        set_aside=(HELD_OUT * aside).astype(np.uint8),
+        origin=origin,
+    )
 
 
 def _anchored(

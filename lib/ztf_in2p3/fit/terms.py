@@ -68,9 +68,13 @@ def epoch_term(edges: tuple[float, ...], n_quadrant: int) -> Term:
 
 
 def quadrant_exposure_term(
-    exposures: NDArray, seen: NDArray[np.bool_], centre: tuple[Floats, Floats], *, sigma: float | None = None,
+    exposures: NDArray,
+    occurs: NDArray[np.bool_],
+    centre: tuple[Floats, Floats],
+    *,
+    sigma: float | None = None,
     name: str = "zero_point",
-) -> Term:  # fmt: skip
+) -> Term:
     """A zero point of each quadrant in each exposure that occurs; labels are exposure and rcid.
 
     Parameters
@@ -83,8 +87,8 @@ def quadrant_exposure_term(
         Standard deviation around zero; None: free.
     """
     n_quadrant = len(centre[0])
-    code = np.flatnonzero(seen)
-    number = np.zeros(seen.size, np.int64)
+    code = np.flatnonzero(occurs)
+    number = np.zeros(occurs.size, np.int64)
     number[code] = np.arange(len(code))
     at, quadrant = np.divmod(code, n_quadrant)
     labels = np.column_stack([exposures[at], quadrant])
@@ -110,10 +114,15 @@ def airmass_term(nights: Floats, prior: tuple[float, float] | None) -> Term:
     """An extinction coefficient for each night, times airmass - 1; prior mean and standard deviation."""
     n = len(nights)
     family = Family(
-        "airmass", nights, valued=True, constant_in_star=False, coarse=Coarse.identity(n), unit="mag / airmass",
+        "airmass",
+        nights,
+        valued=True,
+        constant_in_star=False,
+        coarse=Coarse.identity(n),
+        unit="mag / airmass",
         prior_mean=None if prior is None else np.full(n, prior[0]),
         prior_sigma=None if prior is None else np.full(n, prior[1]),
-    )  # fmt: skip
+    )
     return Term(
         family, lambda rows: _night(rows, nights), lambda rows: rows["airmass"].astype(float) - 1, ("mjd", "airmass")
     )

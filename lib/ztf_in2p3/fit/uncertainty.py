@@ -22,9 +22,15 @@ DRAW_STOP = Stop(residual=1e-3, change=np.inf)
 
 
 def sigmas(
-    model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, *,
-    draws: int, seed: int = 0, sums: sparse.csr_array | None = None,
-) -> tuple[Floats, Floats]:  # fmt: skip
+    model: Model,
+    diag: normal.Diagonals,
+    gauge: Gauge,
+    precondition: solver.Preconditioner,
+    *,
+    draws: int,
+    seed: int = 0,
+    sums: sparse.csr_array | None = None,
+) -> tuple[Floats, Floats]:
     """Standard deviation of each parameter, and of each sum of them; NaN where something is not determined.
 
     From the inverse of the matrix where that is small; else from `draws` solutions of pure noise.
@@ -65,9 +71,14 @@ def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:
 
 
 def drawn(
-    model: Model, diag: normal.Diagonals, gauge: Gauge, precondition: solver.Preconditioner, draws: int, seed: int,
+    model: Model,
+    diag: normal.Diagonals,
+    gauge: Gauge,
+    precondition: solver.Preconditioner,
+    draws: int,
+    seed: int,
     sums: sparse.csr_array | None = None,
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """Variances of parameters, and of sums of them, from solutions of pure noise.
 
     With x = P S^-1 b and b of covariance S, var(x_i) = var(x_i - b_i / S_ii) + (2 P_ii - 1) / S_ii: only the part
@@ -75,16 +86,16 @@ def drawn(
     Siden, Lindgren, Bolin & Villani 2018, JCGS 27, 898, for a singular matrix in a gauge).
     """
     sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
-    own = np.where(diag.determined, 1 / np.where(diag.determined, diag.reduced, 1), 0)
+    diagonal_inverse = np.where(diag.determined, 1 / np.where(diag.determined, diag.reduced, 1), 0)
     single, several, done = np.zeros(model.n_param), np.zeros(sums.shape[0]), 0
     while done < draws:
         columns = min(COLUMNS, draws - done)
         b = normal.noise_right_sides(model, columns, seed + done)
         x = gauge.project(solver.solve(model, b, precondition, stop=DRAW_STOP).p)
-        single += np.sum((x - own[:, None] * b) ** 2, axis=1)
+        single += np.sum((x - diagonal_inverse[:, None] * b) ** 2, axis=1)
         several += np.sum((sums @ x) ** 2, axis=1)
         done += columns
-    return single / draws + (2 * gauge.retained() - 1) * own, several / draws
+    return single / draws + (2 * gauge.retained() - 1) * diagonal_inverse, several / draws
 
 
 def covariance_with(

@@ -44,8 +44,8 @@ class Holder:
     """
 
     def __init__(self, source: ParquetSource, reading: Reading, scratch: Path | None) -> None:
-        spool = None if scratch is None else scratch / f"rows_from_{source.first_row}"
-        self._parts, self._intake = read_partitions(source, reading, spool)
+        folder = None if scratch is None else scratch / f"rows_from_{source.first_row}"
+        self._parts, self._intake = read_partitions(source, reading, folder)
 
     def intake(self) -> Intake:
         return self._intake
@@ -55,16 +55,16 @@ class Holder:
         return self._parts.n_row, self._parts.n_star
 
     def visit(self, visit: Callable[..., T], *args: Any) -> T | list[Any]:
-        found = visit(self._parts, *args)
-        return list(found) if isinstance(found, Iterator) else found
+        result = visit(self._parts, *args)
+        return list(result) if isinstance(result, Iterator) else result
 
 
-class Scattered:
+class DistributedParts:
     """The partitions of all holders, as those of one place; to look at, not to change."""
 
     def __init__(self, holders: list[Actor]) -> None:
         self.holders = holders
-        self.n_row, self.n_star = (sum(each) for each in zip(*_ask(holders, "size"), strict=True))
+        self.n_row, self.n_star = (sum(counts) for counts in zip(*_ask(holders, "size"), strict=True))
 
     def __iter__(self) -> Iterator[Partition]:
         for holder in self.holders:
@@ -79,7 +79,7 @@ class DistributedModel(Model):
     """A model whose partitions are where the workers are."""
 
     def __init__(self, reading: Reading, holders: list[Actor]) -> None:
-        super().__init__(reading.families, Scattered(holders))
+        super().__init__(reading.families, DistributedParts(holders))
         self._holders = holders
 
     def each(self, visit: Callable[..., T], *args: Any) -> Iterator[T]:
@@ -110,9 +110,11 @@ def _build(client: Client, scratch: Path | None, source: Source, reading: Readin
     holders = _settle(client, source, reading, scratch)
     intakes = list(_ask(holders, "intake"))
     intake = Intake(
-        sum(one.rows for one in intakes), sum(one.used for one in intakes),
-        dict(sum((Counter(one.dropped) for one in intakes), Counter[str]())), sum(one.repeated for one in intakes),
-    )  # fmt: skip
+        sum(part.rows for part in intakes),
+        sum(part.used for part in intakes),
+        dict(sum((Counter(part.dropped) for part in intakes), Counter[str]())),
+        sum(part.repeated for part in intakes),
+    )
     require_some(intake)
     return DistributedModel(reading, holders), intake
 
@@ -127,12 +129,12 @@ def _settle(client: Client, source: ParquetSource, reading: Reading, scratch: Pa
         return worker in workers()
 
     with _losses_told():
-        there = workers()
-        if not there:
+        names = workers()
+        if not names:
             raise TransientError(f"{client} has no workers to keep the measurements: start some")
         futures = {
             worker: client.submit(Holder, part, reading, scratch, workers=[worker], actor=True, pure=False)
-            for worker, part in zip(there, shares(source, len(there)), strict=False)
+            for worker, part in zip(names, shares(source, len(names)), strict=False)
         }
         # A share waits for its worker, even for one that will never come back.
         return [_answer(future, functools.partial(present, worker)) for worker, future in futures.items()]
@@ -148,7 +150,7 @@ def _ask(holders: list[Actor], method: str, *args: Any) -> Iterator[Any]:
         yield answer
 
 
-def _answer(future: Future[Any] | ActorFuture[Any], there: Callable[[], Any]) -> Any:
+def _answer(future: Future[Any] | ActorFuture[Any], still_there: Callable[[], Any]) -> Any:
     """Result, unless who works on it is found gone: Dask lets some of those wait for ever."""
     while True:
         try:
@@ -156,7 +158,7 @@ def _answer(future: Future[Any] | ActorFuture[Any], there: Callable[[], Any]) ->
         except TimeoutError:
             if future.done():  # just now, or the work itself says so
                 return future.result()
-            if not there():
+            if not still_there():
                 raise RuntimeError(LOST[0]) from None
 
 
@@ -186,11 +188,12 @@ def shares(source: ParquetSource, n: int) -> list[ParquetSource]:
     share = np.minimum((middle * n / max(source.n_row, 1)).astype(int), n - 1)
     return [
         ParquetSource(
-            [source.paths[k] for k in np.flatnonzero(share == one)], rows=source.rows,
-            first_row=source.first_row + int(begin[np.flatnonzero(share == one)[0]]),
+            [source.paths[k] for k in np.flatnonzero(share == number)],
+            rows=source.rows,
+            first_row=source.first_row + int(begin[np.flatnonzero(share == number)[0]]),
         )
-        for one in np.unique(share)
-    ]  # fmt: skip
+        for number in np.unique(share)
+    ]
 
 
 def _copies(parts: Parts) -> Iterator[Partition]:

@@ -19,7 +19,7 @@ from ztf_in2p3.recipes import PsfRecipe
 
 STANDARD = PsfRecipe()
 TERMS = (1, 3, 6)
-"""Of a polynomial in x and y of order 0, 1, 2."""
+"""Terms of a polynomial in x and y of order 0, 1, 2."""
 STARS_PER_ORDER = 15
 """Stars without which a quadrant's PSF is constant; twice as many for squares."""
 
@@ -52,9 +52,9 @@ def fit_psf(stamps: StarStamps, recipe: PsfRecipe = STANDARD) -> tuple[PsfModel,
     whole = ((~stamps.bad).mean(axis=(1, 2)) > 0.9) & (first.flux > 5 * first.error)
     chosen = np.flatnonzero(whole)
     chosen = np.sort(chosen[np.argsort(-first.flux[chosen], kind="stable")][: recipe.most_stars])
-    model, some = _fit(model, stamps.only(chosen), recipe)
+    model, agreeing = _fit(model, stamps.only(chosen), recipe)
     used = np.zeros(len(stamps), bool)
-    used[chosen[some]] = True
+    used[chosen[agreeing]] = True
     return model, used, measure_stars(inner, model.at, model_error=recipe.model_error)
 
 
@@ -79,8 +79,9 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
         slopes[:, 0] = False  # the map knows better
         model = improve_map(model, stamps, fluxes, used, recipe, slopes, terms)
         if attempt < recipe.passes - 1:  # stars return that were too bright for the profile alone
-            fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes),
-                                   quick=True)  # fmt: skip
+            fluxes = measure_stars(
+                stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes), quick=True
+            )
             used = _like_the_others(stamps, fluxes, recipe, recipe.model_error)
     return model, used
 
@@ -110,14 +111,14 @@ def _like_the_others(
     stamps: StarStamps, fluxes: StarFluxes, recipe: PsfRecipe, model_error: float
 ) -> NDArray[np.bool_]:
     """Stars that have light and are no worse described than the others: no neighbours, no galaxies, not saturated."""
-    rest = stamps.data - fluxes.model
+    residual = stamps.data - fluxes.model
     light = np.maximum(fluxes.model - fluxes.sky[:, None, None], 0)
-    good = ~stamps.bad & np.isfinite(rest)
+    good = ~stamps.bad & np.isfinite(residual)
     lit = fluxes.flux > 5 * fluxes.error
     if not lit.any():
         return lit
     allowed = stamps.variance + light / stamps.gain + (model_error * light) ** 2
-    misfit = np.sqrt(np.mean(rest**2 / allowed, axis=(1, 2), where=good))
+    misfit = np.sqrt(np.mean(residual**2 / allowed, axis=(1, 2), where=good))
     missing = (~fluxes.keep & ~stamps.bad).mean(axis=(1, 2))
     middle = np.median(misfit[lit])
     spread = 1.4826 * np.median(np.abs(misfit[lit] - middle)) + 0.02 * middle
@@ -127,7 +128,7 @@ def _like_the_others(
 
 
 def _free(used: NDArray, recipe: PsfRecipe) -> NDArray[np.bool_]:
-    """Of the (4, term) numbers of the profile's shape, those to be fitted; the wings are the same everywhere."""
+    """Shape parameters (4, term) of the profile that are fitted; the wings are the same everywhere."""
     order = min(recipe.order, int(used.sum()) // STARS_PER_ORDER)
     free = np.zeros((4, TERMS[-1]), bool)
     free[:3, : TERMS[min(order, 2)]] = True
@@ -144,7 +145,7 @@ def _improve_moffat(
     for s in np.flatnonzero(used):
         star = star_columns(model, stamps, fluxes, int(s), free)
         normal += star.shape.T @ star.shape
-        right += star.shape.T @ star.rest
+        right += star.shape.T @ star.residual
     step = np.zeros(free.shape)
     damped = normal + np.diag(1e-6 * np.diag(normal) + 1e-12 * np.trace(normal))
     step[free] = np.linalg.solve(damped, right)

@@ -26,11 +26,11 @@ def growth_residual(
     centre = fluxes.place - stamps.corner
     axis = np.arange(stamps.side)
     r = np.hypot(axis - centre[:, 0, None, None], axis[:, None] - centre[:, 1, None, None])
-    rest = np.where(fluxes.keep, stamps.data - fluxes.model, 0)
+    residual = np.where(fluxes.keep, stamps.data - fluxes.model, 0)
     radii = np.arange(1.0, stamps.side // 2 + 0.5)
     weight = np.where(used & np.isfinite(fluxes.flux), fluxes.flux, 0)
     inside = r[None] <= radii[:, None, None, None]
-    missing = np.where(inside, np.nan_to_num(rest)[None], 0).sum(axis=(2, 3))
+    missing = np.where(inside, np.nan_to_num(residual)[None], 0).sum(axis=(2, 3))
     return radii, missing @ weight / np.sum(weight**2)
 
 
@@ -81,14 +81,14 @@ def width_slope(magnitude: NDArray, width: NDArray, error: NDArray) -> tuple[flo
 
 
 def robust_slope(x: NDArray, y: NDArray, sigma: NDArray) -> tuple[float, float]:
-    """Of the straight line through points, and its error; points 5 standard deviations off are left out."""
+    """Slope of the straight line through points, and its error; points 5 standard deviations off are left out."""
     for _ in range(5):
         weight = sigma**-2.0
         centred = x - np.average(x, weights=weight)
         information = float(np.sum(weight * centred**2))
         slope = float(np.sum(weight * centred * y)) / information
-        rest = y - slope * centred - np.average(y, weights=weight)
-        kept = np.abs(rest) < 5 * sigma * max(1.0, float(np.median(np.abs(rest / sigma))) / 0.6745)
+        residual = y - slope * centred - np.average(y, weights=weight)
+        kept = np.abs(residual) < 5 * sigma * max(1.0, float(np.median(np.abs(residual / sigma))) / 0.6745)
         if kept.all():
             break
         x, y, sigma = x[kept], y[kept], sigma[kept]

@@ -27,7 +27,7 @@ of the star; no sum of two squares, lest pixels of a star on a pixel's centre li
 
 @_jit
 def spline_weights(t):  # type: ignore[no-untyped-def]
-    """Of the four cubic B-splines around a point a fraction t beyond the second of them."""
+    """Values of the four cubic B-splines around a point a fraction t beyond the second of them."""
     s = 1 - t
     return (s * s * s / 6, (3 * t * t * t - 6 * t * t + 4) / 6, (3 * s * s * s - 6 * s * s + 4) / 6, t * t * t / 6)
 
@@ -73,9 +73,9 @@ def moffat_pixel_slopes(moffat, norm, u, v):  # type: ignore[no-untyped-def]
             for a in range(3):
                 x = u + NODES[a]
                 s = 1 + qxx * x * x + 2 * qxy * x * y + qyy * y * y
-                one = NODE_WEIGHTS[a] * NODE_WEIGHTS[b] * math.exp(-beta * math.log(s))
-                slope = 2 * beta * one / s
-                value += one
+                term = NODE_WEIGHTS[a] * NODE_WEIGHTS[b] * math.exp(-beta * math.log(s))
+                slope = 2 * beta * term / s
+                value += term
                 by_x += slope * (qxx * x + qxy * y)
                 by_y += slope * (qxy * x + qyy * y)
         return norm * value, norm * by_x, norm * by_y

@@ -39,7 +39,7 @@ class Psf:
 
     @property
     def fwhm(self) -> float:
-        """Of the Moffat profile, before pixels blur it; pixels, geometric mean over directions."""
+        """Width of the Moffat profile, before pixels blur it; pixels, geometric mean over directions."""
         qxx, qxy, qyy, beta = self.moffat
         return float(2 * np.sqrt(2 ** (1 / beta) - 1) / (qxx * qyy - qxy**2) ** 0.25)
 
@@ -68,7 +68,7 @@ class PsfModel:
     """Pixels of a unit of the polynomials."""
     residual: NDArray[np.float64]
     spacing: float
-    """Of the residual at `middle`; it grows with the width."""
+    """Spacing of the residual's coefficients at `middle`, pixels; it grows with the width."""
 
     def __repr__(self) -> str:
         return f"PsfModel of FWHM {self.at(self.middle).fwhm:.2f} pixels in the middle"

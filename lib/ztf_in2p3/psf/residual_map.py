@@ -59,9 +59,14 @@ def empty_map(model: PsfModel, side: int, recipe: PsfRecipe) -> tuple[PsfModel, 
 
 
 def improve_map(
-    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, recipe: PsfRecipe,
-    free: NDArray[np.bool_], terms: MapTerms,
-) -> PsfModel:  # fmt: skip
+    model: PsfModel,
+    stamps: StarStamps,
+    fluxes: StarFluxes,
+    used: NDArray,
+    recipe: PsfRecipe,
+    free: NDArray[np.bool_],
+    terms: MapTerms,
+) -> PsfModel:
     """Least squares on the residual map and on what is free of the shape, the stars' own parameters eliminated.
 
     Together, because until the map is there, where stars lie on their pixels passes for a change over the quadrant.
@@ -73,15 +78,27 @@ def improve_map(
     for s in np.flatnonzero(used):
         star = star_columns(model, stamps, fluxes, int(s), free)
         factor = star.psf.spacing / model.spacing  # the local map is the common one over factor^2
-        both = np.ascontiguousarray(np.column_stack([star.own, star.shape]))
-        crossed = np.empty((4 + n_shape, n * n))
-        add_to_map(float(star.psf.spacing), n, star.x, star.y, star.flux / factor**2, star.rest, both, star.keep,
-                   stamps.side, fine, fine_right, crossed)  # fmt: skip
-        eliminated.append(crossed[:4])
-        fine_right -= crossed[:4].T @ (star.own.T @ star.rest)
-        mixed += crossed[4:]
+        columns = np.ascontiguousarray(np.column_stack([star.base, star.shape]))
+        cross_terms = np.empty((4 + n_shape, n * n))
+        add_to_map(
+            float(star.psf.spacing),
+            n,
+            star.x,
+            star.y,
+            star.flux / factor**2,
+            star.residual,
+            columns,
+            star.keep,
+            stamps.side,
+            fine,
+            fine_right,
+            cross_terms,
+        )
+        eliminated.append(cross_terms[:4])
+        fine_right -= cross_terms[:4].T @ (star.base.T @ star.residual)
+        mixed += cross_terms[4:]
         by_shape += star.shape.T @ star.shape
-        right += star.shape.T @ star.rest
+        right += star.shape.T @ star.residual
 
     old, firm, typical = (model.residual.ravel(), np.diag(fine).max(), np.diag(fine).mean())
     rows, gone = terms.rows @ terms.basis, np.concatenate(eliminated) @ terms.basis
@@ -131,7 +148,9 @@ def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float6
     reach = n // 2 + 2
     fine = np.arange(-2 * reach, 2 * reach + 1) * spacing / 2
     image, spline = profile(moffat, fine, fine), _splines(fine, n, spacing)
-    still = np.array([(spline.T @ one @ spline).ravel() for one in (image, *np.gradient(image), np.ones_like(image))])
+    still = np.array(
+        [(spline.T @ factor @ spline).ravel() for factor in (image, *np.gradient(image), np.ones_like(image))]
+    )
 
     pixels = np.arange(-30, 31.0)
     phases = (np.arange(PHASES) + 0.5) / PHASES - 0.5
@@ -142,9 +161,9 @@ def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float6
             x, y = np.meshgrid(at_x, at_y)
             image, by_y, by_x = (profile(moffat, at_x, at_y), _splines(at_y, n, spacing), _splines(at_x, n, spacing))
             window = np.exp(-0.5 * (x**2 + y**2) / WINDOW**2)
-            for one in (window, x * window, y * window):
-                sums.append((by_y.T @ one @ by_x).ravel())
-                wanted.append(-float(np.sum(one * image)))
+            for factor in (window, x * window, y * window):
+                sums.append((by_y.T @ factor @ by_x).ravel())
+                wanted.append(-float(np.sum(factor * image)))
     total, value = np.array(sums).reshape(-1, 3, n * n), np.array(wanted).reshape(-1, 3)
     total, value = ((total - total.mean(axis=0)).reshape(-1, n * n), (value - value.mean(axis=0)).ravel())
     firm = FIRM / np.maximum((still**2).sum(axis=1), 1e-8)

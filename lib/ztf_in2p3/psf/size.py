@@ -19,7 +19,7 @@ from ztf_in2p3.psf.stars import WIDER
 
 FLOOR = 0.002
 """Relative; added to the errors of the stars' widths, so that no star alone decides."""
-BENT = 0.1
+GRADIENT_PRIOR = 0.1
 """Relative; prior of each term of what the width does over the quadrant, for exposures of few stars."""
 CLIP = 5.0
 MIN_STARS = 4
@@ -36,7 +36,7 @@ class LocalPsf:
     """By how much it was made wider, relative."""
     flux_error: float
     """Relative; of the target's flux, from the error of how the width bends; its mean's cancels with the stars."""
-    share: NDArray[np.float64]
+    flux_fraction: NDArray[np.float64]
     """(star,): flux by the PSF as it was, over that by one of the star's width."""
     n_star: int
 
@@ -62,13 +62,13 @@ def refine_psf(
     NoStars
         Fewer than four stars agree.
     """
-    psf, terms, here = model.at(at), model.terms(place)[:, 1:], model.terms(at)[1:]
+    psf, terms, target_terms = model.at(at), model.terms(place)[:, 1:], model.terms(at)[1:]
     field, n_star = _through(terms, width, np.hypot(width_error, FLOOR))
-    width_by, share_by = _response(psf, side)
-    local = float(np.polyval(width_by, field(here)))
-    flux_error = abs(float(share_by[-2])) * field.error(here)
-    share = np.polyval(share_by, np.polyval(width_by, field(terms)))
-    return LocalPsf(psf.widened(1 + local), local, flux_error, share, n_star)
+    width_by, fraction_by = _response(psf, side)
+    local = float(np.polyval(width_by, field(target_terms)))
+    flux_error = abs(float(fraction_by[-2])) * field.error(target_terms)
+    flux_fraction = np.polyval(fraction_by, np.polyval(width_by, field(terms)))
+    return LocalPsf(psf.widened(1 + local), local, flux_error, flux_fraction, n_star)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,20 +79,20 @@ class _Field:
     """Over the stars."""
     middle: NDArray[np.float64]
     """(term,): means over the stars."""
-    bend: NDArray[np.float64]
+    gradient: NDArray[np.float64]
     """(term,): change with each."""
-    counts: float
+    shrinkage: float
     """Share of the bend that stands out of the noise."""
     normal: NDArray[np.float64]
     """(term, term): inverse covariance of the bend."""
 
     def __call__(self, terms: NDArray) -> NDArray[np.float64]:
-        return self.mean + self.counts * ((terms - self.middle) @ self.bend)
+        return self.mean + self.shrinkage * ((terms - self.middle) @ self.gradient)
 
     def error(self, terms: NDArray) -> float:
         """Relative to the mean."""
         away = terms - self.middle
-        return float(np.sqrt(self.counts * (away @ np.linalg.solve(self.normal, away))))
+        return float(np.sqrt(self.shrinkage * (away @ np.linalg.solve(self.normal, away))))
 
 
 def _through(terms: NDArray, width: NDArray, sigma: NDArray) -> tuple[_Field, int]:
@@ -112,10 +112,10 @@ def _through(terms: NDArray, width: NDArray, sigma: NDArray) -> tuple[_Field, in
         weight = (spread * sigma[kept]) ** -2.0
         mean, middle = np.average(width[kept], weights=weight), np.average(terms[kept], weights=weight, axis=0)
         away = terms[kept] - middle
-        normal = away.T @ (weight[:, None] * away) + BENT**-2.0 * np.eye(len(middle))
-        bend = np.linalg.solve(normal, away.T @ (weight * (width[kept] - mean)))
-        counts = max(0.0, 1 - max(len(bend) - 2, 0) / max(float(bend @ normal @ bend), 1e-99))
-        field = _Field(float(mean), middle, bend, counts, normal)
+        normal = away.T @ (weight[:, None] * away) + GRADIENT_PRIOR**-2.0 * np.eye(len(middle))
+        gradient = np.linalg.solve(normal, away.T @ (weight * (width[kept] - mean)))
+        shrinkage = max(0.0, 1 - max(len(gradient) - 2, 0) / max(float(gradient @ normal @ gradient), 1e-99))
+        field = _Field(float(mean), middle, gradient, shrinkage, normal)
         expected = field(terms)
         if attempt > 1 and np.array_equal(kept, good):  # the first scatter was that around the median, bend and all
             break
@@ -138,9 +138,9 @@ def _response(psf: Psf, side: int) -> tuple[NDArray[np.float64], NDArray[np.floa
     def draw(factor: float) -> NDArray[np.float64]:
         return psf.widened(factor).draw(middle, middle, square)[0].ravel()
 
-    own = np.column_stack([*psf.draw(middle, middle, square).reshape(3, -1), np.ones(side**2)])
+    columns = np.column_stack([*psf.draw(middle, middle, square).reshape(3, -1), np.ones(side**2)])
     wide = np.array([draw(1 + width) for width in TRIED]).T
-    by_width = np.column_stack([own, (draw(1 + WIDER) - own[:, 0]) / WIDER])
-    share = np.linalg.lstsq(own, wide)[0][0]
-    found = np.linalg.lstsq(by_width, wide)[0][-1] / share
-    return np.polyfit(found, TRIED, 2), np.polyfit(TRIED, share, 2)
+    by_width = np.column_stack([columns, (draw(1 + WIDER) - columns[:, 0]) / WIDER])
+    flux_fraction = np.linalg.lstsq(columns, wide)[0][0]
+    apparent = np.linalg.lstsq(by_width, wide)[0][-1] / flux_fraction
+    return np.polyfit(apparent, TRIED, 2), np.polyfit(TRIED, flux_fraction, 2)

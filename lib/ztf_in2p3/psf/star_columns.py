@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.psf.model import Psf, PsfModel, moffat_of
-from ztf_in2p3.psf.star_kernels import own_columns
+from ztf_in2p3.psf.star_kernels import star_derivatives
 from ztf_in2p3.psf.stars import StarFluxes, StarStamps
 
 EPS = 1e-4
@@ -25,9 +25,9 @@ class StarColumns:
     flux: float
     keep: NDArray[np.bool_]
     """(pixel,)."""
-    rest: NDArray[np.float64]
+    residual: NDArray[np.float64]
     """(pixel,): what the model leaves."""
-    own: NDArray[np.float64]
+    base: NDArray[np.float64]
     """(pixel, 4): orthonormal base of what flux, place and sky do."""
     shape: NDArray[np.float64]
     """(pixel, free): derivatives by what is free of the profile's shape, without what flux, place and sky can do."""
@@ -48,9 +48,9 @@ def star_columns(
     flux, keep, square = (float(fluxes.flux[s]), fluxes.keep[s].ravel(), (stamps.side, stamps.side))
     image = psf.draw(x, y, square).reshape(3, -1)
     columns = np.empty((image.shape[1], 4))
-    own_columns(image, flux, keep, columns)
-    own = np.linalg.qr(columns)[0]
-    rest = np.where(keep, stamps.data[s].ravel() - flux * image[0] - fluxes.sky[s], 0)
+    star_derivatives(image, flux, keep, columns)
+    base = np.linalg.qr(columns)[0]
+    residual = np.where(keep, stamps.data[s].ravel() - flux * image[0] - fluxes.sky[s], 0)
 
     width, local = model.local(stamps.expected[s])
     by_term = np.tile(model.terms(stamps.expected[s]), (4, 1))
@@ -58,12 +58,12 @@ def star_columns(
     bare = Psf(psf.moffat, NO_MAP, 1.0).draw(x, y, square)[0].ravel()
     by_shape = np.zeros((4, len(keep)))
     for k in np.flatnonzero(free.any(axis=1)):
-        other = local.copy()
-        other[k] += EPS
+        varied = local.copy()
+        varied[k] += EPS
         if k == 0 and len(psf.residual) > 1:  # the map grows with the width
-            wide = Psf(moffat_of(other), psf.residual * np.exp(-EPS), psf.spacing * np.exp(EPS / 2))
+            wide = Psf(moffat_of(varied), psf.residual * np.exp(-EPS), psf.spacing * np.exp(EPS / 2))
             by_shape[k] = (wide.draw(x, y, square)[0].ravel() - image[0]) / EPS
         else:
-            by_shape[k] = (Psf(moffat_of(other), NO_MAP, 1.0).draw(x, y, square)[0].ravel() - bare) / EPS
+            by_shape[k] = (Psf(moffat_of(varied), NO_MAP, 1.0).draw(x, y, square)[0].ravel() - bare) / EPS
     shape = flux * (by_shape[:, None, :] * by_term[:, :, None])[free].T * keep[:, None]
-    return StarColumns(psf, float(x), float(y), flux, keep, rest, own, shape - own @ (own.T @ shape))
+    return StarColumns(psf, float(x), float(y), flux, keep, residual, base, shape - base @ (base.T @ shape))

@@ -17,7 +17,7 @@ _jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 
 @_jit
-def own_columns(psf, flux, keep, columns):  # type: ignore[no-untyped-def]
+def star_derivatives(psf, flux, keep, columns):  # type: ignore[no-untyped-def]
     """columns (pixel, 4): derivatives of a star's image by its own parameters, 0 where a pixel is not kept."""
     for p in range(psf.shape[1]):
         k = keep[p]
@@ -28,15 +28,15 @@ def own_columns(psf, flux, keep, columns):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def measure_star(moffat, residual, spacing, data, keep, own, n_pass, fixed, side):  # type: ignore[no-untyped-def]
+def measure_star(moffat, psf_map, spacing, data, keep, parameters, n_pass, fixed, side):  # type: ignore[no-untyped-def]
     """Least squares on one star, from the start `own`, which is overwritten; `fixed`: the position is known."""
     n_pixel = side * side
     psf, columns = np.empty((3, n_pixel)), np.empty((n_pixel, 4))
-    best = own.copy()
+    best = parameters.copy()
     for _ in range(n_pass):
-        draw_psf(moffat, residual, spacing, best[1], best[2], side, side, psf)
+        draw_psf(moffat, psf_map, spacing, best[1], best[2], side, side, psf)
         flux = best[0] if abs(best[0]) > 1e-30 else 1e-30
-        own_columns(psf, flux, keep, columns)
+        star_derivatives(psf, flux, keep, columns)
         scale = np.ones(4)
         for a in range(4):
             for p in range(n_pixel):
@@ -45,9 +45,9 @@ def measure_star(moffat, residual, spacing, data, keep, own, n_pass, fixed, side
         normal, right = np.zeros((4, 4)), np.zeros(4)
         for p in range(n_pixel):
             if keep[p]:
-                rest = data[p] - best[0] * psf[0, p] - best[3]
+                residual = data[p] - best[0] * psf[0, p] - best[3]
                 for a in range(4):
-                    right[a] += columns[p, a] / scale[a] * rest
+                    right[a] += columns[p, a] / scale[a] * residual
                     for b in range(a + 1):
                         normal[a, b] += columns[p, a] / scale[a] * columns[p, b] / scale[b]
         for a in range(4):
@@ -69,11 +69,11 @@ def measure_star(moffat, residual, spacing, data, keep, own, n_pass, fixed, side
             break
         for a in range(1, 3):  # a star is not outside its stamp's middle half
             best[a] = min(max(best[a], side / 4), 0.75 * side)
-    own[:] = best
+    parameters[:] = best
 
 
 @_jit
-def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, crossed):  # type: ignore[no-untyped-def]
+def add_to_map(spacing, n_map, x, y, flux, residual, q, keep, side, normal, right, cross_terms):  # type: ignore[no-untyped-def]
     """One star's part in the least squares for the residual map.
 
     normal (map, map) += B^T B, its lower triangle, right (map,) += B^T rest, crossed (column, map) = q^T B, with B the
@@ -81,7 +81,7 @@ def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, c
     fitted.
     """
     index, weight = np.empty(16, np.int64), np.empty(16)
-    crossed[:] = 0.0
+    cross_terms[:] = 0.0
     for r in range(side):
         for c in range(side):
             p = r * side + c
@@ -99,8 +99,8 @@ def add_to_map(spacing, n_map, x, y, flux, rest, q, keep, side, normal, right, c
                         n += 1
             for a in range(n):
                 row = normal[index[a]]
-                right[index[a]] += weight[a] * rest[p]
+                right[index[a]] += weight[a] * residual[p]
                 for k in range(q.shape[1]):
-                    crossed[k, index[a]] += weight[a] * q[p, k]
+                    cross_terms[k, index[a]] += weight[a] * q[p, k]
                 for b in range(a + 1):  # indices rise
                     row[index[b]] += weight[a] * weight[b]

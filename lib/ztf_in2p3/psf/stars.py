@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.psf.model import Psf
-from ztf_in2p3.psf.star_kernels import measure_star, own_columns
+from ztf_in2p3.psf.star_kernels import measure_star, star_derivatives
 
 WIDER = 1e-3
 """Relative; for the derivative of a star's image by its width."""
@@ -31,7 +31,7 @@ class StarStamps:
     expected: NDArray[np.float64]
     """(star, 2): x, y in the quadrant according to the catalogue."""
     variance: float
-    """Of a pixel of sky, read noise included."""
+    """Variance of a pixel of sky, ADU^2, read noise included."""
     gain: float
 
     def __len__(self) -> int:
@@ -41,15 +41,22 @@ class StarStamps:
     def side(self) -> int:
         return self.data.shape[1]
 
-    def only(self, some: NDArray) -> StarStamps:
-        return StarStamps(self.data[some], self.bad[some], self.corner[some], self.expected[some], self.variance,
-                          self.gain)  # fmt: skip
+    def only(self, chosen: NDArray) -> StarStamps:
+        return StarStamps(
+            self.data[chosen], self.bad[chosen], self.corner[chosen], self.expected[chosen], self.variance, self.gain
+        )
 
     def inner(self, margin: int) -> StarStamps:
         """The stamps without `margin` pixels at each edge."""
         core = slice(margin, self.side - margin)
-        return StarStamps(self.data[:, core, core], self.bad[:, core, core], self.corner + margin, self.expected,
-                          self.variance, self.gain)  # fmt: skip
+        return StarStamps(
+            self.data[:, core, core],
+            self.bad[:, core, core],
+            self.corner + margin,
+            self.expected,
+            self.variance,
+            self.gain,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,23 +108,23 @@ def measure_stars(
         Two steps from the start will do.
     """
     n, side = len(stamps), stamps.side
-    own = _first_guess(stamps) if start is None else start.copy()
+    parameters = _first_guess(stamps) if start is None else start.copy()
     good = (np.isfinite(stamps.data) & ~stamps.bad).reshape(n, -1)
     data = np.where(good, stamps.data.reshape(n, -1), 0).astype(float)
     keep, model = good.copy(), np.zeros(data.shape)
     error, chi2, width = np.full((n, 4), np.nan), np.full(n, np.nan), np.full((n, 2), np.nan)
     for s in range(n):
         if good[s].mean() < 0.2:
-            own[s] = np.nan
+            parameters[s] = np.nan
             continue
         psf = psf_at(stamps.expected[s])
         how = (psf.moffat, psf.residual, float(psf.spacing))
         for attempt in range(2 if quick else 4):
             n_pass = 2 if quick else 5 if attempt == 0 else 3
-            measure_star(*how, data[s], keep[s], own[s], n_pass, fixed, side)
-            image = psf.draw(own[s, 1], own[s, 2], (side, side)).reshape(3, -1)
-            light = own[s, 0] * image[0]
-            model[s] = light + own[s, 3]
+            measure_star(*how, data[s], keep[s], parameters[s], n_pass, fixed, side)
+            image = psf.draw(parameters[s, 1], parameters[s, 2], (side, side)).reshape(3, -1)
+            light = parameters[s, 0] * image[0]
+            model[s] = light + parameters[s, 3]
             variance = stamps.variance + np.maximum(light, 0) / stamps.gain
             off = np.abs(data[s] - model[s]) / np.sqrt(variance + (model_error * light) ** 2) * good[s]
             kept = good[s] & ~((off > clip) & (off > 0.5 * off.max()))
@@ -125,22 +132,30 @@ def measure_stars(
                 break
             keep[s] = kept
         columns = np.empty((side * side, 4))
-        own_columns(image, own[s, 0], keep[s], columns)
+        star_derivatives(image, parameters[s, 0], keep[s], columns)
         columns = columns[:, [0, 3]] if fixed else columns
         error[s, [0, 3] if fixed else slice(None)] = _errors(columns, variance)
-        rest = np.where(keep[s], data[s] - model[s], 0)
-        chi2[s] = np.mean(rest[keep[s]] ** 2 / variance[keep[s]])
-        wider = psf.widened(1 + WIDER).draw(own[s, 1], own[s, 2], (side, side))[0].ravel()
-        width[s] = _amplitude(own[s, 0] * (wider - image[0]) / WIDER * keep[s], columns, rest, variance)
+        residual = np.where(keep[s], data[s] - model[s], 0)
+        chi2[s] = np.mean(residual[keep[s]] ** 2 / variance[keep[s]])
+        wider = psf.widened(1 + WIDER).draw(parameters[s, 1], parameters[s, 2], (side, side))[0].ravel()
+        width[s] = _amplitude(parameters[s, 0] * (wider - image[0]) / WIDER * keep[s], columns, residual, variance)
     shape = stamps.data.shape
     return StarFluxes(
-        own[:, 0], error[:, 0], own[:, 1:3] + stamps.corner, error[:, 1:3], own[:, 3], chi2, keep.reshape(shape),
-        model.reshape(shape), width[:, 0], width[:, 1],
-    )  # fmt: skip
+        parameters[:, 0],
+        error[:, 0],
+        parameters[:, 1:3] + stamps.corner,
+        error[:, 1:3],
+        parameters[:, 3],
+        chi2,
+        keep.reshape(shape),
+        model.reshape(shape),
+        width[:, 0],
+        width[:, 1],
+    )
 
 
 def _errors(columns: NDArray, variance: NDArray) -> NDArray[np.float64]:
-    """Of parameters fitted with one weight for all pixels, whose variances (pixel,) differ; columns (pixel, n)."""
+    """Errors of parameters fitted with one weight for pixels whose variances (pixel,) differ; columns (pixel, n)."""
     size = np.sqrt(np.sum(columns**2, axis=0)) + 1e-300
     scaled = columns / size
     response = np.linalg.solve(scaled.T @ scaled + 1e-12 * np.eye(len(size)), scaled.T)
@@ -148,12 +163,12 @@ def _errors(columns: NDArray, variance: NDArray) -> NDArray[np.float64]:
     return errors
 
 
-def _amplitude(change: NDArray, columns: NDArray, rest: NDArray, variance: NDArray) -> tuple[float, float]:
-    """Of a change (pixel,) in what a fit of `columns` (pixel, n) left, and its error; weights as in `_errors`."""
+def _amplitude(change: NDArray, columns: NDArray, residual: NDArray, variance: NDArray) -> tuple[float, float]:
+    """Amplitude of a change (pixel,) in the residual of a fit of `columns` (pixel, n), and its error; see `_errors`."""
     base = np.linalg.qr(columns)[0]
     change = change - base @ (base.T @ change)
     response = change / (change @ change + 1e-300)
-    return float(response @ rest), float(np.sqrt(response**2 @ variance))
+    return float(response @ residual), float(np.sqrt(response**2 @ variance))
 
 
 def _first_guess(stamps: StarStamps) -> NDArray[np.float64]:

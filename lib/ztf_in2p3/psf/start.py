@@ -27,18 +27,18 @@ def start_width(stamps: StarStamps) -> float:
     """
     place = stamps.expected - stamps.corner
     light = _over_border(np.where(stamps.bad, np.nan, stamps.data))
-    found, total = _core_share(light, place)
-    some = np.argsort(-np.nan_to_num(total), kind="stable")[:MOST]
-    some = some[np.isfinite(found[some]) & (total[some] > 0)]
-    if not len(some):
+    core_fraction, total = _core_share(light, place)
+    brightest = np.argsort(-np.nan_to_num(total), kind="stable")[:MOST]
+    brightest = brightest[np.isfinite(core_fraction[brightest]) & (total[brightest] > 0)]
+    if not len(brightest):
         return TYPICAL
     square = (stamps.side, stamps.side)
     off = []
     for fwhm in TRIED:
         psf = Psf.round_moffat(fwhm, BETA)
-        drawn = np.array([psf.draw(x, y, square)[0] for x, y in place[some]])
-        drawn = np.where(np.isfinite(light[some]), drawn, np.nan)  # the same pixels
-        off.append(np.nanmedian(found[some] - _core_share(drawn, place[some])[0]))
+        drawn = np.array([psf.draw(x, y, square)[0] for x, y in place[brightest]])
+        drawn = np.where(np.isfinite(light[brightest]), drawn, np.nan)  # the same pixels
+        off.append(np.nanmedian(core_fraction[brightest] - _core_share(drawn, place[brightest])[0]))
     return float(np.interp(0, off, TRIED))  # the wider the profile, the less light in its core
 
 

@@ -12,17 +12,16 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.airmass import airmass
 from ztf_in2p3.catalogue.apertures import bits_within
 from ztf_in2p3.catalogue.stars import Stars
-from ztf_in2p3.identifiers import Exposure as Opening
-from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.identifiers import Exposure, Quadrant
 from ztf_in2p3.psf.fit import PsfModel, fit_psf
 from ztf_in2p3.psf.goodness import growth_residual
 from ztf_in2p3.psf.stars import StarFluxes
 from ztf_in2p3.recipes import PsfCatalogueRecipe
-from ztf_in2p3.scene.inputs import Exposure, Stamp, chosen_stars, star_stamps
+from ztf_in2p3.scene.inputs import ExposureImage, Stamp, chosen_stars, star_stamps
 from ztf_in2p3.tables import PSF, PSF_CATALOGUE, STAMP, schema_of
 
 COMPLETE = 0.95
-"""Of a star's pixels, to be used for its flux to have no flag."""
+"""Smallest fraction of a star's pixels that must be good; below it `f_psf_f` is set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,12 +43,12 @@ class Origin:
     """What an image is of, as far as a catalogue says; what is not ZTF's leaves the survey's columns empty."""
 
     band: str
-    opening: Opening | None = None
+    exposure: Exposure | None = None
     quadrant: Quadrant | None = None
     camera: Camera | None = None
 
 
-def measure_exposure(exposure: Exposure, around: Stars, scale: float, recipe: PsfCatalogueRecipe) -> MeasuredStars:
+def measure_exposure(exposure: ExposureImage, around: Stars, scale: float, recipe: PsfCatalogueRecipe) -> MeasuredStars:
     """Fit the PSF of an exposure, and measure its stars with it.
 
     Parameters
@@ -74,10 +73,17 @@ def psf_table(measured: MeasuredStars, mjd: float) -> pa.Table:
     """Columns `ztf_in2p3.tables.PSF`."""
     psf = measured.psf
     row = {
-        "shape": psf.shape.ravel(), "middle": psf.middle, "scale": psf.scale, "residual": psf.residual.ravel(),
-        "spacing": psf.spacing, "mjd": mjd, "fwhm": psf.at(psf.middle).fwhm, "n_star": int(measured.used.sum()),
-        "radius": measured.radius, "growth": measured.growth,
-    }  # fmt: skip
+        "shape": psf.shape.ravel(),
+        "middle": psf.middle,
+        "scale": psf.scale,
+        "residual": psf.residual.ravel(),
+        "spacing": psf.spacing,
+        "mjd": mjd,
+        "fwhm": psf.at(psf.middle).fwhm,
+        "n_star": int(measured.used.sum()),
+        "radius": measured.radius,
+        "growth": measured.growth,
+    }
     return _one_row(row, schema_of(PSF))
 
 
@@ -87,16 +93,20 @@ def psf_of(table: pa.Table) -> PsfModel:
     residual = np.array(row["residual"])
     side = round(len(residual) ** 0.5)
     return PsfModel(
-        np.array(row["shape"]).reshape(4, -1), np.array(row["middle"]), row["scale"], residual.reshape(side, side),
+        np.array(row["shape"]).reshape(4, -1),
+        np.array(row["middle"]),
+        row["scale"],
+        residual.reshape(side, side),
         row["spacing"],
-    )  # fmt: skip
+    )
 
 
 def stamp_table(stamp: Stamp) -> pa.Table:
     """Columns `ztf_in2p3.tables.STAMP`."""
     row = {column.name: getattr(stamp, column.name) for column in STAMP}
-    return _one_row({name: np.ravel(value) if np.ndim(value) else value for name, value in row.items()},
-                    schema_of(STAMP))  # fmt: skip
+    return _one_row(
+        {name: np.ravel(value) if np.ndim(value) else value for name, value in row.items()}, schema_of(STAMP)
+    )
 
 
 def stamp_of_table(table: pa.Table) -> Stamp:
@@ -104,14 +114,19 @@ def stamp_of_table(table: pa.Table) -> Stamp:
     (row,) = table.to_pylist()
     side = round(len(row["data"]) ** 0.5)
     return Stamp(
-        row["mjd"], np.array(row["data"], np.float32).reshape(side, side), np.array(row["bad"]).reshape(side, side),
-        np.array(row["corner"]), np.array(row["place"]), np.array(row["matrix"]).reshape(2, 2), row["variance"],
+        row["mjd"],
+        np.array(row["data"], np.float32).reshape(side, side),
+        np.array(row["bad"]).reshape(side, side),
+        np.array(row["corner"]),
+        np.array(row["place"]),
+        np.array(row["matrix"]).reshape(2, 2),
+        row["variance"],
         row["gain"],
-    )  # fmt: skip
+    )
 
 
 def psf_catalogue(
-    measured: MeasuredStars, exposure: Exposure, origin: Origin, *, exptime: float, seeing: float, infobits: int
+    measured: MeasuredStars, exposure: ExposureImage, origin: Origin, *, exptime: float, seeing: float, infobits: int
 ) -> pa.Table:
     """Columns `ztf_in2p3.tables.PSF_CATALOGUE`, sorted by star_id; stars that could not be measured are left out.
 
@@ -120,25 +135,41 @@ def psf_catalogue(
     exptime, seeing, infobits
         Seconds; pixels and bits according to the header.
     """
-    found = np.isfinite(measured.fluxes.flux)
-    stars, fluxes = measured.stars.take(found), measured.fluxes
-    n, side = int(found.sum()), fluxes.keep.shape[1]
+    known = np.isfinite(measured.fluxes.flux)
+    stars, fluxes = measured.stars.take(known), measured.fluxes
+    n, side = int(known.sum()), fluxes.keep.shape[1]
     columns: dict[str, object] = {
-        "star_id": stars.star_id, "x": stars.x, "y": stars.y, "ra": stars.ra, "dec": stars.dec,
-        "g_mag": stars.g_mag, "bp_mag": stars.bp_mag, "rp_mag": stars.rp_mag, "colour": stars.bp_mag - stars.rp_mag,
-        "isolated": stars.isolated, "mjd": np.full(n, exposure.mjd), "seeing": np.full(n, seeing, np.float32),
-        "infobits": np.full(n, infobits, np.int32), "filter": np.full(n, origin.band),
+        "star_id": stars.star_id,
+        "x": stars.x,
+        "y": stars.y,
+        "ra": stars.ra,
+        "dec": stars.dec,
+        "g_mag": stars.g_mag,
+        "bp_mag": stars.bp_mag,
+        "rp_mag": stars.rp_mag,
+        "colour": stars.bp_mag - stars.rp_mag,
+        "isolated": stars.isolated,
+        "mjd": np.full(n, exposure.mjd),
+        "seeing": np.full(n, seeing, np.float32),
+        "infobits": np.full(n, infobits, np.int32),
+        "filter": np.full(n, origin.band),
         "airmass": airmass(stars.ra, stars.dec, exposure.mjd + exptime / 2 / 86400) if origin.camera else None,
         "flags": bits_within(exposure.image.mask, stars.x, stars.y, side / 2),
-        "background": fluxes.sky[found], "background_rms": np.full(n, exposure.variance**0.5),
-        "f_psf": fluxes.flux[found], "f_psf_e": fluxes.error[found],
-        "f_psf_f": fluxes.keep[found].mean(axis=(1, 2)) < COMPLETE,
-        "x_psf": fluxes.place[found, 0], "y_psf": fluxes.place[found, 1],
-        "x_psf_e": fluxes.place_error[found, 0], "y_psf_e": fluxes.place_error[found, 1],
-        "width": fluxes.width[found], "width_e": fluxes.width_error[found],
-        "chi2": fluxes.chi2[found], "shows_psf": measured.used[found],
+        "background": fluxes.sky[known],
+        "background_rms": np.full(n, exposure.variance**0.5),
+        "f_psf": fluxes.flux[known],
+        "f_psf_e": fluxes.error[known],
+        "f_psf_f": fluxes.keep[known].mean(axis=(1, 2)) < COMPLETE,
+        "x_psf": fluxes.place[known, 0],
+        "y_psf": fluxes.place[known, 1],
+        "x_psf_e": fluxes.place_error[known, 0],
+        "y_psf_e": fluxes.place_error[known, 1],
+        "width": fluxes.width[known],
+        "width_e": fluxes.width_error[known],
+        "chi2": fluxes.chi2[known],
+        "shows_psf": measured.used[known],
         **_survey_columns(origin, stars),
-    }  # fmt: skip
+    }
     schema = schema_of(PSF_CATALOGUE)
     arrays = [_column(columns[field.name], field.type, n) for field in schema]
     return pa.table(arrays, schema=schema).sort_by([("star_id", "ascending"), ("y", "ascending")])
@@ -146,12 +177,12 @@ def psf_catalogue(
 
 def _survey_columns(origin: Origin, stars: Stars) -> dict[str, object]:
     names = ("exposure", "field", "ccd", "qid", "rcid", "u", "v")
-    if origin.opening is None or origin.quadrant is None or origin.camera is None:
+    if origin.exposure is None or origin.quadrant is None or origin.camera is None:
         return dict.fromkeys(names)
     n, quadrant = len(stars.x), origin.quadrant
-    same = (int(origin.opening.filefracday), origin.opening.field, quadrant.ccdid, quadrant.qid, quadrant.rcid)
+    values = (int(origin.exposure.filefracday), origin.exposure.field, quadrant.ccdid, quadrant.qid, quadrant.rcid)
     u, v = origin.camera.focal_plane(quadrant, stars.x, stars.y)
-    return dict(zip(names, [*(np.full(n, one) for one in same), u, v], strict=True))
+    return dict(zip(names, [*(np.full(n, value) for value in values), u, v], strict=True))
 
 
 def _column(values: object, kind: pa.DataType, n: int) -> pa.Array:

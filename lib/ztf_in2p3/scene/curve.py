@@ -19,7 +19,7 @@ from ztf_in2p3.psf.size import LocalPsf, refine_psf
 from ztf_in2p3.recipes import GaiaColours, LightCurveRecipe
 from ztf_in2p3.scene.errors import NothingToFit
 from ztf_in2p3.scene.inputs import Stamp
-from ztf_in2p3.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
+from ztf_in2p3.scene.local import LocalWcs, PhotometricRatios, photometric_ratios, refine_wcs
 from ztf_in2p3.scene.model import Series
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.starflat.correction import StarflatMap
@@ -42,7 +42,7 @@ class Measured:
     """What corrects its fluxes for where on the camera they were measured."""
 
     def response(self) -> tuple[NDArray[np.float64], float]:
-        """Of the camera at the stars and at the target, over that of its middle; NaN where the starflat has no star."""
+        """Response of the camera at the stars and the target, over that of its middle; NaN where there is no star."""
         if self.starflat is None:
             return np.ones(self.stars.num_rows), 1.0
         x, y = (float(w) for w in self.stamp.place)
@@ -90,7 +90,7 @@ class Assembled:
     """Arcseconds per pixel."""
     psf: tuple[LocalPsf, ...]
     stars: CurveStars
-    ratios: Throughputs
+    ratios: PhotometricRatios
     zero_point_error: float
     """mag: of the stars' mean against the external catalogue, from their scatter."""
     rejected: tuple[tuple[Measured, str], ...]
@@ -118,25 +118,25 @@ def assemble(
     NoStars
         No star is good enough to tell a throughput, or none has a magnitude in the external catalogue.
     """
-    exposures = sorted(exposures, key=lambda one: (one.stamp.mjd, one.name))
-    scale = float(np.median([abs(np.linalg.det(one.stamp.matrix)) ** -0.5 for one in exposures] or [1.0]))
+    exposures = sorted(exposures, key=lambda exposure: (exposure.stamp.mjd, exposure.name))
+    scale = float(np.median([abs(np.linalg.det(exposure.stamp.matrix)) ** -0.5 for exposure in exposures] or [1.0]))
     wcs: list[LocalWcs] = []
     psf: list[LocalPsf] = []
     good: list[Measured] = []
     rejected: list[tuple[Measured, str]] = []
-    for one in exposures:
+    for exposure in exposures:
         try:
-            if not np.isfinite(one.response()[1]):
+            if not np.isfinite(exposure.response()[1]):
                 raise NoStars("the starflat knows no star where the target is")
-            local = local_wcs(one, target, scale)
-            psf.append(local_psf(one, local))
+            local = local_wcs(exposure, target, scale)
+            psf.append(local_psf(exposure, local))
             wcs.append(local)
-            good.append(one)
+            good.append(exposure)
         except NoStars as error:
-            rejected.append((one, f"NoStars: {error}"))
+            rejected.append((exposure, f"NoStars: {error}"))
     if not good:
-        told = "; ".join(f"{one.name}: {reason}" for one, reason in rejected[:3])
-        raise NothingToFit(f"target {target.name}, {band}: none of {len(exposures)} exposures can be used: {told}")
+        reasons = "; ".join(f"{exposure.name}: {reason}" for exposure, reason in rejected[:3])
+        raise NothingToFit(f"target {target.name}, {band}: none of {len(exposures)} exposures can be used: {reasons}")
     stars = join_stars(good, psf, band, recipe, survey)
     known = np.isfinite(stars.reference)
     if not known.any():
@@ -144,43 +144,53 @@ def assemble(
             f"target {target.name}, {band}: none of {len(known)} stars has a magnitude in the external catalogue; "
             "widen the range of GaiaColours, give the band's polynomial, or name another survey"
         )
-    ratios = throughputs(stars.flux, stars.error)
+    ratios = photometric_ratios(stars.flux, stars.error)
     offset, zero_point_error = zero_point(ratios, stars.reference)
     ratios = rescaled(ratios, offset)
     series = series_of(good, wcs, psf, ratios, target)
     return Assembled(
-        tuple(good), series, scale, tuple(psf), stars, ratios, zero_point_error, tuple(rejected),
-    )  # fmt: skip
+        tuple(good),
+        series,
+        scale,
+        tuple(psf),
+        stars,
+        ratios,
+        zero_point_error,
+        tuple(rejected),
+    )
 
 
-def local_wcs(one: Measured, target: Target, scale: float) -> LocalWcs:
+def local_wcs(exposure: Measured, target: Target, scale: float) -> LocalWcs:
     """Where the exposure has the sky around the target, corrected on the stars.
 
     The stars are compared with the header's whole solution, distortion and all; the correction is linear.
     """
-    stamp = one.stamp
+    stamp = exposure.stamp
     start = LocalWcs(stamp.place, stamp.matrix * scale, 0.0, 0)
     columns = ("ra", "dec", "x", "y", "x_psf", "y_psf", "x_psf_e", "y_psf_e")
-    ra, dec, x, y, x_psf, y_psf, x_e, y_e = (_floats(one.stars, name) for name in columns)
+    ra, dec, x, y, x_psf, y_psf, x_e, y_e = (_floats(exposure.stars, name) for name in columns)
     u = tangent_plane(ra, dec, target.ra, target.dec) / scale
-    found = start(u) + np.column_stack([x_psf - x, y_psf - y])
-    return refine_wcs(start, u, found, np.column_stack([x_e, y_e]))
+    measured = start(u) + np.column_stack([x_psf - x, y_psf - y])
+    return refine_wcs(start, u, measured, np.column_stack([x_e, y_e]))
 
 
-def local_psf(one: Measured, wcs: LocalWcs) -> LocalPsf:
+def local_psf(exposure: Measured, wcs: LocalWcs) -> LocalPsf:
     """The PSF at the target, as wide as the stars around it."""
-    x, y, width, error = (_floats(one.stars, name) for name in ("x_psf", "y_psf", "width", "width_e"))
-    return refine_psf(one.psf, wcs.place, len(one.stamp.data), np.column_stack([x, y]), width, error)
+    x, y, width, error = (_floats(exposure.stars, name) for name in ("x_psf", "y_psf", "width", "width_e"))
+    return refine_psf(exposure.psf, wcs.place, len(exposure.stamp.data), np.column_stack([x, y]), width, error)
 
 
 def join_stars(
-    exposures: Sequence[Measured], psf: Sequence[LocalPsf], band: str, recipe: LightCurveRecipe,
+    exposures: Sequence[Measured],
+    psf: Sequence[LocalPsf],
+    band: str,
+    recipe: LightCurveRecipe,
     survey: SurveyStars | None,
-) -> CurveStars:  # fmt: skip
+) -> CurveStars:
     """Stars of all exposures in one matrix; stars known by no number, and fluxes with a flag, are left out."""
-    tables = [one.stars for one in exposures]
+    tables = [exposure.stars for exposure in exposures]
     ids = [table["star_id"].to_numpy() for table in tables]
-    star_id = np.unique(np.concatenate([one[one >= 0] for one in ids]))
+    star_id = np.unique(np.concatenate([known_ids[known_ids >= 0] for known_ids in ids]))
     shape = (len(tables), len(star_id))
     flux, error = np.full(shape, np.nan), np.full(shape, np.nan)
     reference, place = np.full(len(star_id), np.nan), np.full((len(star_id), 2), np.nan)
@@ -189,7 +199,7 @@ def join_stars(
         at = np.searchsorted(star_id, ids[i])
         known = ids[i] >= 0
         whole = known & (table["f_psf_f"].to_numpy() == 0)
-        response = exposures[i].response()[0] * psf[i].share
+        response = exposures[i].response()[0] * psf[i].flux_fraction
         flux[i, at[whole]] = (_floats(table, "f_psf") / response)[whole]
         error[i, at[whole]] = (_floats(table, "f_psf_e") / response)[whole]
         place[at[known]] = np.column_stack([_floats(table, "ra"), _floats(table, "dec")])[known]
@@ -209,7 +219,7 @@ def synthetic_magnitude(g: NDArray, colour: NDArray, band: str, gaia: GaiaColour
     return np.where(inside, g + np.polynomial.polynomial.polyval(colour, coefficients), np.nan)
 
 
-def zero_point(ratios: Throughputs, reference: NDArray) -> tuple[float, float]:
+def zero_point(ratios: PhotometricRatios, reference: NDArray) -> tuple[float, float]:
     """ln of the factor from the stars' fluxes to the reference's, and its error in magnitudes.
 
     The median over the stars that both know: the external catalogue is worth the same for each, its scatter (colour
@@ -229,31 +239,34 @@ def zero_point(ratios: Throughputs, reference: NDArray) -> tuple[float, float]:
     return middle, 1.2533 * spread / np.sqrt(both.sum()) * MMAG / 1000
 
 
-def rescaled(ratios: Throughputs, offset: float) -> Throughputs:
+def rescaled(ratios: PhotometricRatios, offset: float) -> PhotometricRatios:
     """The same throughputs for star fluxes e^offset times as large."""
     factor = np.exp(offset)
     return replace(ratios, ratio=ratios.ratio / factor, flux=ratios.flux * factor)
 
 
 def series_of(
-    exposures: Sequence[Measured], wcs: Sequence[LocalWcs], psf: Sequence[LocalPsf], ratios: Throughputs,
+    exposures: Sequence[Measured],
+    wcs: Sequence[LocalWcs],
+    psf: Sequence[LocalPsf],
+    ratios: PhotometricRatios,
     target: Target,
-) -> Series:  # fmt: skip
+) -> Series:
     """The exposures as the scene fit takes them."""
-    stamps = [one.stamp for one in exposures]
-    place = np.array([one.place for one in wcs])
+    stamps = [exposure.stamp for exposure in exposures]
+    place = np.array([local.place for local in wcs])
     return Series(
         mjd=np.array([stamp.mjd for stamp in stamps]),
         data=np.array([stamp.data for stamp in stamps]),
         bad=np.array([stamp.bad for stamp in stamps]),
         variance=np.array([stamp.variance for stamp in stamps]),
         gain=np.array([stamp.gain for stamp in stamps]),
-        psf=tuple(one.psf for one in psf),
+        psf=tuple(local.psf for local in psf),
         origin=place - np.array([stamp.corner for stamp in stamps]),
-        matrix=np.array([one.matrix for one in wcs]),
-        shift_error=np.array([one.error for one in wcs]),
-        throughput=ratios.ratio * np.array([one.response()[1] for one in exposures]),
-        throughput_error=np.hypot(ratios.error, [one.flux_error for one in psf]),
+        matrix=np.array([local.matrix for local in wcs]),
+        shift_error=np.array([local.error for local in wcs]),
+        throughput=ratios.ratio * np.array([exposure.response()[1] for exposure in exposures]),
+        throughput_error=np.hypot(ratios.error, [local.flux_error for local in psf]),
         active=np.array([target.may_shine(stamp.mjd) for stamp in stamps]),
     )
 
@@ -265,25 +278,31 @@ def star_repeatability(assembled: Assembled, recipe: LightCurveRecipe) -> pa.Tab
     weights, the errors of photons and read noise alone.
     """
     stars, ratios = assembled.stars, assembled.ratios
-    seen = ratios.used.sum(axis=0) >= 2
-    used = ratios.used[:, seen]
-    flux, error = stars.flux[:, seen] / ratios.ratio[:, None], stars.error[:, seen] / ratios.ratio[:, None]
+    repeated = ratios.used.sum(axis=0) >= 2
+    used = ratios.used[:, repeated]
+    flux, error = stars.flux[:, repeated] / ratios.ratio[:, None], stars.error[:, repeated] / ratios.ratio[:, None]
     weight = np.where(used, error, np.inf) ** -2.0
     mean = np.nansum(np.where(used, weight * flux, 0), axis=0) / weight.sum(axis=0)
     n = used.sum(axis=0)
     off = np.where(used, flux - mean, 0)
     chi2 = np.sum(weight * off**2, axis=0) / (n - 1)
     expected = np.sqrt(n / weight.sum(axis=0)) / mean
-    reference = stars.reference[seen]
+    reference = stars.reference[repeated]
     to_mag = MMAG / 1000
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {
-            "star_id": stars.star_id[seen], "ra": stars.place[seen, 0], "dec": stars.place[seen, 1],
-            "mag": recipe.zero_point - 2.5 * np.log10(mean), "mag_e": ratios.flux_error[seen] * to_mag,
-            "reference": recipe.zero_point - 2.5 * np.log10(reference), "n": n.astype(np.int32),
-            "scatter": np.sqrt(chi2) * expected * to_mag, "expected": expected * to_mag, "chi2": chi2,
+            "star_id": stars.star_id[repeated],
+            "ra": stars.place[repeated, 0],
+            "dec": stars.place[repeated, 1],
+            "mag": recipe.zero_point - 2.5 * np.log10(mean),
+            "mag_e": ratios.flux_error[repeated] * to_mag,
+            "reference": recipe.zero_point - 2.5 * np.log10(reference),
+            "n": n.astype(np.int32),
+            "scatter": np.sqrt(chi2) * expected * to_mag,
+            "expected": expected * to_mag,
+            "chi2": chi2,
             "sets_zero_point": np.isfinite(reference),
-        }  # fmt: skip
+        }
     return pa.table(columns, schema=schema_of(CURVE_STARS)).sort_by("mag")
 
 

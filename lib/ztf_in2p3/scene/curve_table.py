@@ -14,9 +14,9 @@ from ztf_in2p3.products import Value
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.goodness import magnitude_slope
 from ztf_in2p3.recipes import LightCurveRecipe
-from ztf_in2p3.scene.condense import FLUX, OWN, Condenser, State
 from ztf_in2p3.scene.curve import Assembled
 from ztf_in2p3.scene.design import Design, Nodes
+from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, SceneState
 from ztf_in2p3.scene.model import FitFlag, SceneFit, Series
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store.fits import Plane
@@ -42,19 +42,39 @@ def light_curve_table(
     for row, i in enumerate(np.flatnonzero(fit.measured)):
         covariances[i] = fit.covariance[row]
     used = {
-        "exposure": [one.name for one in assembled.exposures], "mjd": series.mjd, "flux": fit.flux,
-        "flux_e": fit.error, "covariance": covariances, "throughput": series.throughput,
-        "throughput_e": series.throughput_error, "n_star": ratios.used.sum(axis=1),
-        "fwhm": [psf.fwhm for psf in series.psf], "width": [psf.width for psf in assembled.psf],
-        "slope": slopes[:, 0], "slope_e": slopes[:, 1], "sky": fit.sky, "noise": np.sqrt(series.variance),
-        "gain": series.gain, "chi2": fit.chi2, "n_pixel": fit.n_pixel, "n_rejected": fit.rejected.sum(axis=(1, 2)),
-        "flags": fit.exposure_flag, "reason": [""] * len(series),
-    }  # fmt: skip
-    rest = [*unused, *(Unused(one.name, one.stamp.mjd, reason) for one, reason in assembled.rejected)]
-    others = {"exposure": [o.name for o in rest], "mjd": [o.mjd for o in rest], "reason": [o.reason for o in rest]}
+        "exposure": [exposure.name for exposure in assembled.exposures],
+        "mjd": series.mjd,
+        "flux": fit.flux,
+        "flux_e": fit.error,
+        "covariance": covariances,
+        "throughput": series.throughput,
+        "throughput_e": series.throughput_error,
+        "n_star": ratios.used.sum(axis=1),
+        "fwhm": [psf.fwhm for psf in series.psf],
+        "width": [psf.width for psf in assembled.psf],
+        "slope": slopes[:, 0],
+        "slope_e": slopes[:, 1],
+        "sky": fit.sky,
+        "noise": np.sqrt(series.variance),
+        "gain": series.gain,
+        "chi2": fit.chi2,
+        "n_pixel": fit.n_pixel,
+        "n_rejected": fit.rejected.sum(axis=(1, 2)),
+        "flags": fit.exposure_flag,
+        "reason": [""] * len(series),
+    }
+    unfitted = [
+        *unused,
+        *(Unused(exposure.name, exposure.stamp.mjd, reason) for exposure, reason in assembled.rejected),
+    ]
+    left_out = {
+        "exposure": [o.name for o in unfitted],
+        "mjd": [o.mjd for o in unfitted],
+        "reason": [o.reason for o in unfitted],
+    }
     schema = schema_of(LIGHT_CURVE)
     parts = []
-    for columns, n in ((used, len(series)), (others, len(rest))):
+    for columns, n in ((used, len(series)), (left_out, len(unfitted))):
         columns |= {"band": [band] * n, "zero_point": [recipe.zero_point] * n}
         arrays = [
             pa.array(columns[f.name], from_pandas=True).cast(f.type) if f.name in columns else pa.nulls(n, f.type)
@@ -79,7 +99,7 @@ def curve_metadata(assembled: Assembled, fit: SceneFit, target: Target, recipe: 
     """Position found, errors common to all fluxes, flags of the fit; numbers as text."""
     shift = fit.position[:2] * assembled.scale
     error = np.sqrt(np.diag(fit.position_covariance)[:2]) * assembled.scale
-    told: dict[str, object] = {
+    facts: dict[str, object] = {
         "target": target.name,
         "ra": target.ra + shift[0] / 3600 / np.cos(np.deg2rad(target.dec)),
         "dec": target.dec + shift[1] / 3600,
@@ -93,7 +113,7 @@ def curve_metadata(assembled: Assembled, fit: SceneFit, target: Target, recipe: 
         "galaxy_step_pixels": fit.step,
         "flags": str(fit.flag.name or int(fit.flag)) if fit.flag else "",
     }
-    return {name: value if isinstance(value, str) else json.dumps(float(value)) for name, value in told.items()}  # type: ignore[arg-type]
+    return {name: value if isinstance(value, str) else json.dumps(float(value)) for name, value in facts.items()}  # type: ignore[arg-type]
 
 
 def summary_of(fit: SceneFit, table: pa.Table, stars: pa.Table) -> dict[str, Value]:
@@ -124,16 +144,21 @@ def model_stamps(series: Series, fit: SceneFit) -> NDArray[np.float64]:
     """(exposure, row, column): what the fit says the pixels are; galaxy, transient and sky, in units of the data."""
     n, side = len(series), series.side
     nodes = Nodes(fit.step, (len(fit.galaxy) - 1) // 2) if fit.galaxy.size else Nodes(fit.step, -1)
-    condenser = Condenser(series, Design(series, nodes, np.arange(n)))
-    own = np.zeros((n, OWN))
-    own[:, 0], own[:, 1], own[:, 2:4], own[:, FLUX] = fit.sky, fit.throughput_change, fit.shift, np.nan_to_num(fit.flux)
+    exposure_model = ExposureModel(series, Design(series, nodes, np.arange(n)))
+    nuisance = np.zeros((n, N_NUISANCE))
+    nuisance[:, 0], nuisance[:, 1], nuisance[:, 2:4], nuisance[:, FLUX] = (
+        fit.sky,
+        fit.throughput_change,
+        fit.shift,
+        np.nan_to_num(fit.flux),
+    )
     none = np.zeros((n, side**2), bool)
-    state = State(fit.galaxy.ravel(), fit.position, own, none, none)
+    state = SceneState(fit.galaxy.ravel(), fit.position, nuisance, none, none)
     models = np.empty((n, side, side))
     for i in range(n):
-        _, light = condenser.model(i, state, condenser.design.draw(i))
-        change = np.array([1 + own[i, 1], *own[i, 2:4]])
-        models[i] = (own[i, 0] + series.throughput[i] * change @ light).reshape(side, side)
+        _, light = exposure_model.model(i, state, exposure_model.design.draw(i))
+        change = np.array([1 + nuisance[i, 1], *nuisance[i, 2:4]])
+        models[i] = (nuisance[i, 0] + series.throughput[i] * change @ light).reshape(side, side)
     return models
 
 

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.recipes import SceneRecipe
-from ztf_in2p3.scene.condense import FLUX, OWN, Condensed, Condenser, State
 from ztf_in2p3.scene.design import Design, Nodes
+from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, NormalEquations, SceneState
 from ztf_in2p3.scene.errors import DegenerateScene, NothingToFit
 from ztf_in2p3.scene.model import ExposureFlag, FitFlag, SceneFit, Series
-from ztf_in2p3.scene.solve import Noise, Solution, covariance, flux_response, solve
+from ztf_in2p3.scene.solve import Noise, SceneSolution, covariance, flux_response, solve
 
 STANDARD = SceneRecipe()
 LOOSE_MODEL = 0.25
 """Model error while the position is sought: a source beside its place must not be rejected."""
 SETTLED = 0.01
-"""Of a flux's error: passes end when no flux moves by more."""
+"""Fraction of a flux's error: passes end when no flux moves by more."""
 STRIDE = 0.5
 """Pixels; furthest the position moves in a pass, where its derivatives still hold."""
 
@@ -70,12 +70,12 @@ class _Fit:
                     break
         moved = np.inf
         for left in reversed(range(recipe.rounds)):
-            flux, keep = self.state.own[self.active, FLUX].copy(), self.state.keep.copy()
+            flux, keep = self.state.nuisance[self.active, FLUX].copy(), self.state.keep.copy()
             near = moved < 5 * SETTLED or not left  # the noise costs as much as the rest
             noise = Noise.of(len(self.series), len(solution.common), keep.shape[1]) if near else None
             self._pass(self.used, recipe.clip, recipe.model_error, noise)
             solution = self._solve()
-            step = np.abs(self.state.own[self.active, FLUX] - flux) / np.sqrt(self.condensed.noise[self.active])
+            step = np.abs(self.state.nuisance[self.active, FLUX] - flux) / np.sqrt(self.equations.noise[self.active])
             moved = step.max() if np.array_equal(keep, self.state.keep) else np.inf
             if noise and (moved < SETTLED or not left):
                 return self._result(solution, noise, moved < SETTLED)
@@ -112,49 +112,49 @@ class _Fit:
                 "Add exposures from before the transient or long after it, or narrow its window"
             )
         self.nodes = Nodes.covering(series, recipe.step, recipe.margin) if self.galaxy else Nodes(recipe.step, -1)
-        self.condenser = Condenser(series, Design(series, self.nodes, self.used))
+        self.exposure_model = ExposureModel(series, Design(series, self.nodes, self.used))
         n_place = 4 if self.motion else 2
-        self.state = State(
-            np.zeros(len(self.nodes)), np.zeros(n_place), np.zeros((n, OWN)), start.copy(), start
-        )  # fmt: skip
-        self.condensed = Condensed.of(n, len(self.nodes), n_place, side**2)
+        self.state = SceneState(
+            np.zeros(len(self.nodes)), np.zeros(n_place), np.zeros((n, N_NUISANCE)), start.copy(), start
+        )
+        self.equations = NormalEquations.of(n, len(self.nodes), n_place, side**2)
 
     def _pass(self, exposures: NDArray, clip: float, model_error: float = 0.0, noise: Noise | None = None) -> None:
         for i in map(int, exposures):
-            seen = self.condenser.look(i, self.state, clip, model_error)
-            self.condensed.take(i, seen)
+            pixels = self.exposure_model.linearise(i, self.state, clip, model_error)
+            self.equations.take(i, pixels)
             if noise:
-                noise.take(i, seen)
+                noise.take(i, pixels)
 
-    def _solve(self) -> Solution:
-        solution = solve(self.condensed, self.state, self.recipe.ridge, self.recipe.position_error)
+    def _solve(self) -> SceneSolution:
+        solution = solve(self.equations, self.state, self.recipe.ridge, self.recipe.position_error)
         self.state.galaxy = solution.common[: len(self.nodes)]
-        self.state.own = solution.own
+        self.state.nuisance = solution.nuisance
         if self.state.free_place:
             step = solution.common[len(self.nodes) :]
             self.state.place = self.state.place + step * min(1, STRIDE / np.abs(step[:2]).max(initial=1e-99))
         return solution
 
-    def _shines(self, solution: Solution) -> bool:
+    def _shines(self, solution: SceneSolution) -> bool:
         """Whether the fluxes are so significant that they tell where the source is.
 
         Fitting the place of noise finds its highest peak, and fluxes that are too large.  At the threshold, a
         signal to noise ratio near 8 in all, that costs a flux 1/64 of itself, an eighth of its error.
         """
         active, size = self.active, len(self.nodes)
-        response = flux_response(self.condensed, size)[active]
-        noise = self.condensed.noise[active]
-        white = self.condensed.r[active, FLUX, FLUX] ** -2.0  # what it would be without photons of the model
+        response = flux_response(self.equations, size)[active]
+        noise = self.equations.noise[active]
+        white = self.equations.r[active, FLUX, FLUX] ** -2.0  # what it would be without photons of the model
         covariance = np.mean(noise / white) * response @ solution.inverse_times(response.T)
         covariance[range(len(active)), range(len(active))] += noise
-        flux = self.state.own[active, FLUX]
+        flux = self.state.nuisance[active, FLUX]
         excess = flux @ np.linalg.solve(covariance, flux) - len(active)
         return bool(excess > 25 + 5 * np.sqrt(2 * len(active)))
 
-    def _result(self, solution: Solution, noise: Noise, settled: bool) -> SceneFit:
+    def _result(self, solution: SceneSolution, noise: Noise, settled: bool) -> SceneFit:
         series, state, active = self.series, self.state, self.active
         n, side = len(series), series.side
-        cov, free = covariance(self.condensed, noise, solution, active, self.recipe.position_error)
+        cov, free = covariance(self.equations, noise, solution, active, self.recipe.position_error)
         cov_place = np.zeros((len(state.place), len(state.place)))
         cov_place[: len(free), : len(free)] = free
         n_pixel = state.keep.sum(axis=1)
@@ -171,14 +171,26 @@ class _Fit:
         if not settled:
             flag |= FitFlag.UNSETTLED
         flux = np.full(n, np.nan)
-        flux[active] = state.own[active, FLUX]
+        flux[active] = state.nuisance[active, FLUX]
         measured = np.zeros(n, bool)
         measured[active] = True
         return SceneFit(
-            flux, measured, cov, state.place, cov_place, state.galaxy.reshape(self.nodes.side, self.nodes.side),
-            self.nodes.step, state.own[:, 0], state.own[:, 1], state.own[:, 2:4], noise.chi2, n_pixel,
-            rejected.reshape(n, side, side), self.flag, flag,
-        )  # fmt: skip
+            flux,
+            measured,
+            cov,
+            state.place,
+            cov_place,
+            state.galaxy.reshape(self.nodes.side, self.nodes.side),
+            self.nodes.step,
+            state.nuisance[:, 0],
+            state.nuisance[:, 1],
+            state.nuisance[:, 2:4],
+            noise.chi2,
+            n_pixel,
+            rejected.reshape(n, side, side),
+            self.flag,
+            flag,
+        )
 
 
 def _coverage(psf: NDArray, good: NDArray) -> float:

@@ -52,7 +52,11 @@ def find_images(folder: Path) -> Iterator[ImageFile]:
             continue
         if path.name.endswith((".fits", ".fits.fz", ".fits.gz")):
             names = [path.name.replace(*pair) for pair in MASKS if pair[0] in path.name]
-            masks = [path.with_name(one) for name in names for one in (name, f"{name}.fz", name.removesuffix(".fz"))]
+            masks = [
+                path.with_name(candidate)
+                for name in names
+                for candidate in (name, f"{name}.fz", name.removesuffix(".fz"))
+            ]
             yield ImageFile(path, next((mask for mask in masks if mask.is_file()), None))
 
 
@@ -122,7 +126,7 @@ def _first(hdus: Sequence[Hdu], path: Path) -> int:
 
 
 def _header(path: Path) -> fits.Header:
-    """Of the first image; the date in OBSMJD whatever the camera calls it."""
+    """Header of the first image; the date in OBSMJD whatever the camera calls it."""
     hdus = _hdus(path)
     first = _first(hdus, path)
     header = image_header(hdus[first]).copy()

@@ -34,7 +34,7 @@ FEWEST = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exposure:
+class ExposureImage:
     """An image as the scene fit sees it."""
 
     image: Image
@@ -44,12 +44,12 @@ class Exposure:
     gain: float
     """Electrons per ADU."""
     variance: float
-    """Of a pixel with nothing but sky, read noise included: ADU^2; see `sky_variance`."""
+    """Variance of a pixel with nothing but sky, read noise included: ADU^2; see `sky_variance`."""
     bad: NDArray[np.bool_]
     """(row, column): pixels that are not to be used."""
 
     @classmethod
-    def of(cls, image: Image, header: fits.Header, wcs: WCS, name: str) -> Exposure:
+    def of(cls, image: Image, header: fits.Header, wcs: WCS, name: str) -> ExposureImage:
         """From an image with its header: OBSMJD and GAIN.
 
         Raises
@@ -130,7 +130,9 @@ def how_far_inside(wcs: WCS, shape: tuple[int, int], target: Target) -> float:
     return min(x + 0.5, columns - 0.5 - x, y + 0.5, rows - 0.5 - y)
 
 
-def cut(exposure: Exposure, x: float, y: float, side: int) -> tuple[NDArray[np.float32], NDArray, NDArray[np.int64]]:
+def cut(
+    exposure: ExposureImage, x: float, y: float, side: int
+) -> tuple[NDArray[np.float32], NDArray, NDArray[np.int64]]:
     """Pixels around (x, y), those that are bad, and (x, y) of the first; what lies beyond the image is NaN and bad."""
     corner = np.rint([x, y]).astype(np.int64) - side // 2
     data, bad = np.full((side, side), np.nan, np.float32), np.ones((side, side), bool)
@@ -144,14 +146,20 @@ def cut(exposure: Exposure, x: float, y: float, side: int) -> tuple[NDArray[np.f
     return data, bad, corner
 
 
-def stamp_of(exposure: Exposure, target: Target, side: int) -> Stamp:
+def stamp_of(exposure: ExposureImage, target: Target, side: int) -> Stamp:
     """Cut a target out."""
     place = np.array([float(w) for w in sky_to_pixels(exposure.wcs, target.ra, target.dec)])
     data, bad, corner = cut(exposure, float(place[0]), float(place[1]), side)
     return Stamp(
-        exposure.mjd, data, bad, corner, place, matrix_at(exposure.wcs, target.ra, target.dec), exposure.variance,
+        exposure.mjd,
+        data,
+        bad,
+        corner,
+        place,
+        matrix_at(exposure.wcs, target.ra, target.dec),
+        exposure.variance,
         exposure.gain,
-    )  # fmt: skip
+    )
 
 
 def matrix_at(wcs: WCS, ra: float, dec: float) -> NDArray[np.float64]:
@@ -162,7 +170,7 @@ def matrix_at(wcs: WCS, ra: float, dec: float) -> NDArray[np.float64]:
     return np.array([[x[0] - x[1], x[2] - x[3]], [y[0] - y[1], y[2] - y[3]]]) / (2 * STEP_ARCSEC)
 
 
-def chosen_stars(exposure: Exposure, stars: Stars, scale: float, recipe: PsfCatalogueRecipe) -> Stars:
+def chosen_stars(exposure: ExposureImage, stars: Stars, scale: float, recipe: PsfCatalogueRecipe) -> Stars:
     """Stars that may show the PSF, the brightest first: alone, whole on the image, on good pixels, not saturated.
 
     Parameters
@@ -180,8 +188,8 @@ def chosen_stars(exposure: Exposure, stars: Stars, scale: float, recipe: PsfCata
     rows, columns = exposure.image.data.shape
     rim = recipe.side / 2 + recipe.psf.margin
     whole = (stars.x > rim) & (stars.x < columns - rim) & (stars.y > rim) & (stars.y < rows - rim)
-    alone = is_alone(stars, recipe.isolation_arcsec / scale, recipe.isolation_mag)
-    good = np.flatnonzero(whole & alone & np.isfinite(stars.g_mag))
+    isolated = is_isolated(stars, recipe.isolation_arcsec / scale, recipe.isolation_mag)
+    good = np.flatnonzero(whole & isolated & np.isfinite(stars.g_mag))
     good = good[np.argsort(stars.g_mag[good], kind="stable")]
     spoilt = exposure.bad | ((exposure.image.mask & np.uint16(MaskBit.SATURATED)) != 0)
     kept = [s for s in good if not _core(spoilt, stars.x[s], stars.y[s]).any()][: recipe.max_stars]
@@ -193,18 +201,18 @@ def chosen_stars(exposure: Exposure, stars: Stars, scale: float, recipe: PsfCata
     return stars.take(np.array(kept))
 
 
-def is_alone(stars: Stars, within: float, fainter: float) -> NDArray[np.bool_]:
+def is_isolated(stars: Stars, within: float, fainter: float) -> NDArray[np.bool_]:
     """(star,): whether no other within so many pixels is brighter, or fainter by less than so many magnitudes."""
-    alone = np.ones(len(stars.x), bool)
-    if len(alone):
+    isolated = np.ones(len(stars.x), bool)
+    if len(isolated):
         pairs = cKDTree(np.column_stack([stars.x, stars.y])).query_pairs(within, output_type="ndarray")
-        for one, other in (pairs.T, pairs.T[::-1]):
-            disturbing = ~(stars.g_mag[other] > stars.g_mag[one] + fainter)  # what has no magnitude may be bright
-            alone[one[disturbing]] = False
-    return alone
+        for first, second in (pairs.T, pairs.T[::-1]):
+            disturbing = ~(stars.g_mag[second] > stars.g_mag[first] + fainter)  # what has no magnitude may be bright
+            isolated[first[disturbing]] = False
+    return isolated
 
 
-def star_stamps(exposure: Exposure, stars: Stars, side: int) -> StarStamps:
+def star_stamps(exposure: ExposureImage, stars: Stars, side: int) -> StarStamps:
     """Cut stars out."""
     cuts = [cut(exposure, x, y, side) for x, y in zip(stars.x, stars.y, strict=True)]
     data, bad, corner = (np.array(part) for part in zip(*cuts, strict=True))

@@ -27,7 +27,7 @@ class LocalWcs:
     matrix: NDArray[np.float64]
     """(2, 2)."""
     error: float
-    """Of `place` along each axis, pixels."""
+    """Standard deviation of `place` along each axis, pixels."""
     n_star: int
 
     def __call__(self, u: NDArray) -> NDArray[np.float64]:
@@ -60,10 +60,10 @@ def refine_wcs(start: LocalWcs, u: NDArray, place: NDArray, place_error: NDArray
         weight = good / np.where(good, sigma, 1) ** 2
         normal = terms.T @ (weight[:, None] * terms)
         change = np.linalg.solve(normal, terms.T @ (weight[:, None] * np.where(good[:, None], off, 0)))
-        rest = np.hypot(*(off - terms @ change).T)
+        distance = np.hypot(*(off - terms @ change).T)
         # Measured on the stars themselves: their errors do not know what a catalogue is worth.
-        spread = max(1.0, float(np.median((rest / sigma)[good])) / 1.1774)
-        kept = np.isfinite(rest) & np.isfinite(sigma) & (rest < CLIP * spread * sigma)
+        spread = max(1.0, float(np.median((distance / sigma)[good])) / 1.1774)
+        kept = np.isfinite(distance) & np.isfinite(sigma) & (distance < CLIP * spread * sigma)
         if np.array_equal(kept, good):
             break
         good = kept
@@ -72,8 +72,8 @@ def refine_wcs(start: LocalWcs, u: NDArray, place: NDArray, place_error: NDArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Throughputs:
-    """What the exposures let through, relative to one another."""
+class PhotometricRatios:
+    """Photometric ratios of the exposures, relative to one another."""
 
     ratio: NDArray[np.float64]
     """(exposure,): flux measured = ratio x flux of the star; NaN without stars."""
@@ -89,7 +89,7 @@ class Throughputs:
     """(exposure, star)."""
 
 
-def throughputs(flux: NDArray, error: NDArray, reference: NDArray | None = None) -> Throughputs:
+def photometric_ratios(flux: NDArray, error: NDArray, reference: NDArray | None = None) -> PhotometricRatios:
     """Ratio of each exposure from stars that do not vary: log flux = log ratio + log star.
 
     Parameters
@@ -122,16 +122,20 @@ def throughputs(flux: NDArray, error: NDArray, reference: NDArray | None = None)
         used = kept
     freedom = max(used.sum() - len(ratio) - len(star) + 1, 1)
     chi2 = float(np.sum(pull[used] ** 2) / freedom)
-    seen, known = used.any(axis=1), used.any(axis=0)
-    zero = np.median(ratio[seen])
+    measured, known = used.any(axis=1), used.any(axis=0)
+    zero = np.median(ratio[measured])
     if reference is not None:
         zero = np.average((np.log(reference) - star)[known], weights=weight.sum(axis=0)[known])
-    exposure_error = np.sqrt(max(chi2, 1.0) / np.where(seen, weight.sum(axis=1), 1))
+    exposure_error = np.sqrt(max(chi2, 1.0) / np.where(measured, weight.sum(axis=1), 1))
     star_error = np.sqrt(max(chi2, 1.0) / np.where(known, weight.sum(axis=0), 1))
-    return Throughputs(
-        np.where(seen, np.exp(ratio - zero), np.nan), np.where(seen, exposure_error, np.nan),
-        np.where(known, np.exp(star + zero), np.nan), np.where(known, star_error, np.nan), chi2, used,
-    )  # fmt: skip
+    return PhotometricRatios(
+        np.where(measured, np.exp(ratio - zero), np.nan),
+        np.where(measured, exposure_error, np.nan),
+        np.where(known, np.exp(star + zero), np.nan),
+        np.where(known, star_error, np.nan),
+        chi2,
+        used,
+    )
 
 
 def _two_way(value: NDArray, weight: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

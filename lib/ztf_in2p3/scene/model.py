@@ -74,9 +74,16 @@ class Series:
 
 
 _SHAPES: dict[str, tuple[int, ...]] = {
-    "mjd": (), "variance": (), "gain": (), "origin": (2,), "matrix": (2, 2), "shift_error": (), "throughput": (),
-    "throughput_error": (), "active": (),
-}  # fmt: skip
+    "mjd": (),
+    "variance": (),
+    "gain": (),
+    "origin": (2,),
+    "matrix": (2, 2),
+    "shift_error": (),
+    "throughput": (),
+    "throughput_error": (),
+    "active": (),
+}
 
 
 class ExposureFlag(IntFlag):

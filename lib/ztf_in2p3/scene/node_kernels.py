@@ -209,9 +209,9 @@ def draw_nodes(table, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def pick_pixels(nodes, some, weights, out):  # type: ignore[no-untyped-def]
+def pick_pixels(nodes, chosen, weights, out):  # type: ignore[no-untyped-def]
     """out (node or more, pixel): of nodes (node, pixel) the pixels `some`, each times its weight."""
     for j in range(len(nodes)):
         source, target = nodes[j], out[j]
-        for k in range(len(some)):
-            target[k] = weights[k] * source[some[k]]
+        for k in range(len(chosen)):
+            target[k] = weights[k] * source[chosen[k]]

@@ -29,7 +29,7 @@ def border_level(light):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def judge(rest, start, above, photon, loose, clip, keep, pull, variance):  # type: ignore[no-untyped-def]
+def keep_pixels(residuals, start, above, photon, loose, clip, keep, pull, variance):  # type: ignore[no-untyped-def]
     """Which pixels (pixel,) to keep, and of all that were good at the start the pull on the model.
 
     Parameters
@@ -43,14 +43,14 @@ def judge(rest, start, above, photon, loose, clip, keep, pull, variance):  # typ
     keep, pull, variance
         Written.
     """
-    off, worst = np.empty(len(rest)), 0.0
-    for p in range(len(rest)):
+    off, worst = np.empty(len(residuals)), 0.0
+    for p in range(len(residuals)):
         variance[p] = 1 + photon * max(above[p], 0.0)
-        residual = rest[p] if start[p] else 0.0
+        residual = residuals[p] if start[p] else 0.0
         pull[p] = residual / math.sqrt(variance[p])
         off[p] = abs(residual) / math.sqrt(variance[p] + (loose * above[p]) ** 2)
         worst = max(worst, off[p])
-    for p in range(len(rest)):
+    for p in range(len(residuals)):
         # A bad pixel drags its neighbours beyond the threshold: only the worst go, and only as long as they are.
         keep[p] = start[p] and not (off[p] > clip and off[p] > 0.5 * worst)
 

@@ -61,7 +61,7 @@ class Target:
         name = str(table.get("name", "without a name"))
         strange, missing = sorted(set(table) - _KNOWN), sorted(_KNOWN - {"period"} - set(table))
         if strange or missing:
-            wrong = [*(f"no {one}" for one in missing), *(f"strange {one}" for one in strange)]
+            wrong = [*(f"no {key}" for key in missing), *(f"strange {key}" for key in strange)]
             raise ValueError(f"target {name}: {', '.join(wrong)}; expected {', '.join(sorted(_KNOWN))}")
         try:
             period = None if table.get("period") is None else _period(table["period"])
@@ -89,7 +89,7 @@ def read_targets(path: Path) -> list[Target]:
         targets = [Target.parse(table) for table in tables]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    twice = {one.name for one in targets if sum(other.name == one.name for other in targets) > 1}
+    twice = {target.name for target in targets if sum(twin.name == target.name for twin in targets) > 1}
     if twice:
         raise ValueError(f"{path}: several targets are named {', '.join(sorted(twice))}; their products would collide")
     return targets
@@ -102,5 +102,5 @@ def _night(mjd: float) -> date:
 def _period(ends: Any) -> Period:
     if not isinstance(ends, list) or len(ends) != 2:
         raise ValueError(f"{ends!r} is no span of nights; expected [2019-04-05, 2019-08-01]")
-    first, last = (one if type(one) is date else date.fromisoformat(str(one)) for one in ends)
+    first, last = (end if type(end) is date else date.fromisoformat(str(end)) for end in ends)
     return Period(first, last)

@@ -35,9 +35,9 @@ class StarflatMap:
         BadData
             The map is of another camera, or not of whole quadrants.
         """
-        told: Mapping[bytes, bytes] = table.schema.metadata or {}
-        if (found := told.get(b"camera", b"").decode()) != camera.name:
-            raise BadData(f"starflat of camera {found!r}; expected one of {camera.name!r}: choose another")
+        metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
+        if (camera_name := metadata.get(b"camera", b"").decode()) != camera.name:
+            raise BadData(f"starflat of camera {camera_name!r}; expected one of {camera.name!r}: choose another")
         shape = tuple(int(np.max(table[name].to_numpy(), initial=-1)) + 1 for name in ("rcid", "row", "column"))
         if shape[0] != len(camera.quadrants) or shape[1] != shape[2] or table.num_rows != np.prod(shape):
             raise BadData(
@@ -46,7 +46,7 @@ class StarflatMap:
             )
         order = np.lexsort([table[name].to_numpy() for name in ("column", "row", "rcid")])
         response, colour = (table[name].to_numpy()[order].reshape(shape) for name in ("map", "colour_map"))
-        return cls(camera, response, colour, float(told[b"colour_centre"]))
+        return cls(camera, response, colour, float(metadata[b"colour_centre"]))
 
     def correction(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike, colour: ArrayLike) -> NDArray[np.float64]:
         """Magnitudes to subtract from measured ones.

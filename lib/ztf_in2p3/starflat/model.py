@@ -75,10 +75,15 @@ class Starflat:
 
 
 def fit_starflat(
-    table: pa.Table | Source, camera: Camera, recipe: StarflatRecipe = StarflatRecipe(), *,
-    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None,
-    build: Build = build_model, checkpoint: Checkpoint | None = None,
-) -> Starflat:  # fmt: skip
+    table: pa.Table | Source,
+    camera: Camera,
+    recipe: StarflatRecipe = StarflatRecipe(),
+    *,
+    anchors: Anchors | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    build: Build = build_model,
+    checkpoint: Checkpoint | None = None,
+) -> Starflat:
     """Fit the response map to measurements of one sequence and filter.
 
     Parameters
@@ -87,7 +92,7 @@ def fit_starflat(
         star_id, exposure, mjd, rcid, x, y (or u, v; pixels), airmass, colour, mag, mag_e (magnitudes), as far as
         the model needs them; or Parquet files with these.
     build
-        Where the measurements are kept: in memory, `spooled` on disk, or on workers.
+        Where the measurements are kept: in memory, `on_disk` on disk, or on workers.
 
     Raises `BadData` where a column is missing or nothing can be used.
     """

@@ -59,15 +59,28 @@ def map_table(starflat: Starflat, about: Mapping[str, str]) -> pa.Table:
     if "colour_map" in fit.parameters:
         colour, colour_sigma = fit["colour_map"].value[coarse], fit["colour_map"].sigma[coarse]
     values = {
-        "rcid": rcid, "row": row, "column": column, "x": x, "y": y, "u": u, "v": v, "map": response, "map_e": sigma,
-        "count": fit["map"].count, "component": fit["map"].component, "colour_map": colour,
+        "rcid": rcid,
+        "row": row,
+        "column": column,
+        "x": x,
+        "y": y,
+        "u": u,
+        "v": v,
+        "map": response,
+        "map_e": sigma,
+        "count": fit["map"].count,
+        "component": fit["map"].component,
+        "colour_map": colour,
         "colour_map_e": colour_sigma,
-    }  # fmt: skip
-    told = {
-        **about, "camera": camera.name, "colour_centre": repr(starflat.colour_centre), "gauge": fit["map"].gauge,
+    }
+    metadata = {
+        **about,
+        "camera": camera.name,
+        "colour_centre": repr(starflat.colour_centre),
+        "gauge": fit["map"].gauge,
         "interpolation": "bilinear between centres of superpixels of a quadrant, continued beyond the outermost ones",
-    }  # fmt: skip
-    return pa.table(values).cast(schema_of(STARFLAT_MAP)).replace_schema_metadata(told)
+    }
+    return pa.table(values).cast(schema_of(STARFLAT_MAP)).replace_schema_metadata(metadata)
 
 
 def residual_table(starflat: Starflat, table: pa.Table) -> pa.Table:
@@ -92,8 +105,8 @@ def residual_table(starflat: Starflat, table: pa.Table) -> pa.Table:
         ("airmass", np.floor(column["mjd"]), column["airmass"] - 1.0),
     ):
         if name in fit.parameters:
-            index, there = _find(np.asarray(fit[name].labels), key)
-            model += np.where(there, fit[name].value[index], np.nan) * value
+            index, known_label = _find(np.asarray(fit[name].labels), key)
+            model += np.where(known_label, fit[name].value[index], np.nan) * value
     if "gain" in fit.parameters:
         model += _gains(starflat, np.floor(column["mjd"]), column["rcid"])
     rejected = np.zeros(table.num_rows, bool)
@@ -104,16 +117,17 @@ def residual_table(starflat: Starflat, table: pa.Table) -> pa.Table:
         "mag": np.where(known, fit.stars.mag[at], np.nan),
         "residual": column["mag"] - model,
         "sigma": np.hypot(column["mag_e"], starflat.recipe.error_floor),
-        "rejected": rejected, "left_out": left_out,
-    }  # fmt: skip
+        "rejected": rejected,
+        "left_out": left_out,
+    }
     return pa.table(values).cast(schema_of(STARFLAT_RESIDUALS))
 
 
 def _gains(starflat: Starflat, night: NDArray, rcid: NDArray) -> NDArray[np.float64]:
     gain, n_quadrant = starflat.fit["gain"], len(starflat.camera.quadrants)
     nights = np.unique(np.asarray(gain.labels)[:, 0])
-    index, there = _find(nights, night)
-    return np.where(there, gain.value[index * n_quadrant + rcid], np.nan)
+    index, known_label = _find(nights, night)
+    return np.where(known_label, gain.value[index * n_quadrant + rcid], np.nan)
 
 
 def _find(labels: NDArray, wanted: NDArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -34,7 +34,7 @@ from ztf_in2p3.fit.terms import (
     quadrant_exposure_term,
 )
 from ztf_in2p3.recipes import UbercalRecipe
-from ztf_in2p3.ubercal.photometricity import ExposureQuality, exposure_quality
+from ztf_in2p3.ubercal.photometricity import Photometricity, exposure_photometricity
 from ztf_in2p3.ubercal.repeatability import Repeatability, held_out_repeatability
 
 
@@ -62,7 +62,7 @@ class Ubercal:
     recipe: UbercalRecipe
     known: Overview
     zero_points: ZeroPoints
-    exposures: ExposureQuality
+    exposures: Photometricity
     repeatability: Repeatability | None
     """None where no stars were held out."""
 
@@ -72,10 +72,15 @@ class Ubercal:
 
 
 def fit_ubercal(
-    table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe = UbercalRecipe(), *,
-    anchors: Anchors | None = None, progress: Callable[[Progress], None] | None = None,
-    build: Build = build_model, checkpoint: Checkpoint | None = None,
-) -> Ubercal:  # fmt: skip
+    table: pa.Table | Source,
+    camera: Camera,
+    recipe: UbercalRecipe = UbercalRecipe(),
+    *,
+    anchors: Anchors | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    build: Build = build_model,
+    checkpoint: Checkpoint | None = None,
+) -> Ubercal:
     """Fit the zero points of a survey in one filter.
 
     Parameters
@@ -86,7 +91,7 @@ def fit_ubercal(
     anchors
         Star magnitudes known from elsewhere.
     build
-        Where the measurements are kept: in memory, `spooled` on disk, or on workers.
+        Where the measurements are kept: in memory, `on_disk` on disk, or on workers.
 
     Raises `BadData` where a column is missing or nothing can be used.
     """
@@ -97,17 +102,25 @@ def fit_ubercal(
     zero = _zero_points(result, labels, sums, p)
     at = np.searchsorted(known.exposures, zero.exposure)
     return Ubercal(
-        fit=result, recipe=recipe, known=known, zero_points=zero,
-        exposures=exposure_quality(model, result, known.exposures, at, zero.rcid, zero.value, zero.component,
-                                   recipe.photometric),
+        fit=result,
+        recipe=recipe,
+        known=known,
+        zero_points=zero,
+        exposures=exposure_photometricity(
+            model, result, known.exposures, at, zero.rcid, zero.value, zero.component, recipe.photometric
+        ),
         repeatability=held_out_repeatability(model, p, recipe.robust.clip) if recipe.held_out else None,
-    )  # fmt: skip
+    )
 
 
 def ubercal_model(
-    table: pa.Table | Source, camera: Camera, recipe: UbercalRecipe, *, anchors: Anchors | None = None,
+    table: pa.Table | Source,
+    camera: Camera,
+    recipe: UbercalRecipe,
+    *,
+    anchors: Anchors | None = None,
     build: Build = build_model,
-) -> tuple[Model, Intake, Overview]:  # fmt: skip
+) -> tuple[Model, Intake, Overview]:
     """The model of measurements, what became of them, and what was found in them."""
     source = as_source(table, camera)
     terms, known = ubercal_terms(source, camera, recipe)
@@ -139,7 +152,7 @@ def ubercal_terms(source: Source, camera: Camera, recipe: UbercalRecipe) -> tupl
             quadrant_exposure_term(
                 known.exposures, known.quadrants, centre, sigma=recipe.residual_sigma, name="residual"
             ),
-        ]  # fmt: skip
+        ]
     else:
         terms.append(quadrant_exposure_term(known.exposures, known.quadrants, centre))
     if recipe.colour:
@@ -173,7 +186,10 @@ def _zero_points(result: Fit, labels: NDArray, sums: sparse.csr_array, p: Floats
     largest, finest = sums.indices.reshape(len(labels), -1)[:, [0, -1]].T
     counts = np.concatenate([result[family.name].count for family in result.model.families])
     return ZeroPoints(
-        labels[:, 0], labels[:, 1], np.where(unknown, np.nan, sums @ np.nan_to_num(p)),
-        np.where(unknown, np.nan, result.sum_sigma), counts[finest],
+        labels[:, 0],
+        labels[:, 1],
+        np.where(unknown, np.nan, sums @ np.nan_to_num(p)),
+        np.where(unknown, np.nan, result.sum_sigma),
+        counts[finest],
         np.where(unknown, -1, result.label[largest]).astype(np.int32),
-    )  # fmt: skip
+    )

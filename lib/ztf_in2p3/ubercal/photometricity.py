@@ -14,7 +14,7 @@ from ztf_in2p3.recipes import PhotometricLimits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExposureQuality:
+class Photometricity:
     """One row an exposure."""
 
     exposure: NDArray
@@ -30,10 +30,16 @@ class ExposureQuality:
     photometric: NDArray[np.bool_]
 
 
-def exposure_quality(
-    model: Model, fit: Fit, exposures: NDArray, at: NDArray[np.int64], rcid: NDArray[np.int64], value: Floats,
-    component: NDArray[np.int32], limits: PhotometricLimits,
-) -> ExposureQuality:  # fmt: skip
+def exposure_photometricity(
+    model: Model,
+    fit: Fit,
+    exposures: NDArray,
+    at: NDArray[np.int64],
+    rcid: NDArray[np.int64],
+    value: Floats,
+    component: NDArray[np.int32],
+    limits: PhotometricLimits,
+) -> Photometricity:
     """Judge exposures by their zero points and by what their measurements left over.
 
     Parameters
@@ -55,13 +61,13 @@ def exposure_quality(
     level = group_medians(at, value, n)
     part = np.full(n, -1)
     np.maximum.at(part, at, component)
-    for one in np.unique(part):
-        level[part == one] -= _median(level[part == one])
+    for number in np.unique(part):
+        level[part == number] -= _median(level[part == number])
     with np.errstate(invalid="ignore"):
         chi2, rejected = square / kept, 1 - kept / count
         good = (np.abs(level) <= limits.extinction) & (spread <= limits.uneven) & (rejected <= limits.rejected)
         good &= chi2 <= limits.chi2 * _median(chi2)
-    return ExposureQuality(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
+    return Photometricity(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
 
 
 def _sums(parts: Parts, p: Floats, column: int, exposure: NDArray, n: int) -> Floats:
@@ -91,8 +97,8 @@ def group_medians(group: NDArray, value: Floats, n: int) -> Floats:
         return out
     order = np.argsort(group[known], kind="stable")
     groups, first = np.unique(group[known][order], return_index=True)
-    for one, values in zip(groups, np.split(value[known][order], first[1:]), strict=True):
-        out[one] = np.median(values)
+    for label, values in zip(groups, np.split(value[known][order], first[1:]), strict=True):
+        out[label] = np.median(values)
     return out
 
 

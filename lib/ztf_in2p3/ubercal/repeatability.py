@@ -37,11 +37,11 @@ def held_out_repeatability(model: Model, p: Floats, clip: float, *, width: float
     clip
         Rejection threshold, as in the fit.
     width
-        Of a bin, magnitudes.
+        Width of a bin, magnitudes.
     """
     sums: dict[int, Floats] = {}
-    for found in model.each(_sums, p, clip, width):
-        for cell, values in found.items():
+    for part in model.each(_sums, p, clip, width):
+        for cell, values in part.items():
             sums[cell] = sums.get(cell, 0) + values
     cells = np.array(sorted(sums), int)
     square, noise, good, rows = np.array([sums[cell] for cell in cells]).reshape(-1, 4).T
@@ -76,8 +76,8 @@ def _scatter(part: Partition, p: Floats, known: NDArray[np.bool_]) -> tuple[NDAr
     several = np.bincount(star, used, part.n_star)[star] > 1
     r = residuals(part, np.where(known, p, 0.0)).astype(float)
     # A residual from the weighted mean of all has 1 - w / W of its own variance.
-    own = np.where(used & several, 1 - part.weight / np.where(total > 0, total, 1), 1)
-    square = np.where(used & several, r**2, 0) / own
+    freedom = np.where(used & several, 1 - part.weight / np.where(total > 0, total, 1), 1)
+    square = np.where(used & several, r**2, 0) / freedom
     at = np.flatnonzero(calibrated)
     return part.reference[star[at]], square[at], 1 / part.weight[at].astype(float), (used & several)[at]
 
@@ -88,8 +88,15 @@ def subset(part: Partition, wanted: NDArray[np.bool_]) -> Partition:
     rows = np.repeat(wanted, n_row)
     return Partition(
         first=np.concatenate([[0], np.cumsum(n_row[wanted])]).astype(np.int64),
-        index=part.index[rows], value=part.value[rows], y=part.y[rows], weight=part.weight[rows],
-        kept=np.ones(int(rows.sum()), np.uint8), star_id=part.star_id[wanted], reference=part.reference[wanted],
-        anchor=part.anchor[wanted], anchor_mag=part.anchor_mag[wanted],
-        set_aside=np.zeros(int(wanted.sum()), np.uint8), origin=part.origin_of(np.flatnonzero(rows)),
-    )  # fmt: skip
+        index=part.index[rows],
+        value=part.value[rows],
+        y=part.y[rows],
+        weight=part.weight[rows],
+        kept=np.ones(int(rows.sum()), np.uint8),
+        star_id=part.star_id[wanted],
+        reference=part.reference[wanted],
+        anchor=part.anchor[wanted],
+        anchor_mag=part.anchor_mag[wanted],
+        set_aside=np.zeros(int(wanted.sum()), np.uint8),
+        origin=part.origin_of(np.flatnonzero(rows)),
+    )

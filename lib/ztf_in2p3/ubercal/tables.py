@@ -92,12 +92,20 @@ def zero_point_table(solved: Ubercal) -> pa.Table:
     first = np.flatnonzero(np.diff(zero.component[order], prepend=-2))
     best[order[first]] = True
     values = {
-        "exposure": zero.exposure, "rcid": zero.rcid, "mjd": solved.known.mjd[at], "zero_point": zero.value,
-        "sigma": zero.sigma, "count": zero.count, "component": zero.component,
-        "reference": best & (zero.component >= 0), "photometric": quality.photometric[at],
-        "extinction": quality.extinction[at], "uneven": quality.uneven[at], "chi2": quality.chi2[at],
+        "exposure": zero.exposure,
+        "rcid": zero.rcid,
+        "mjd": solved.known.mjd[at],
+        "zero_point": zero.value,
+        "sigma": zero.sigma,
+        "count": zero.count,
+        "component": zero.component,
+        "reference": best & (zero.component >= 0),
+        "photometric": quality.photometric[at],
+        "extinction": quality.extinction[at],
+        "uneven": quality.uneven[at],
+        "chi2": quality.chi2[at],
         "rejected": quality.rejected[at],
-    }  # fmt: skip
+    }
     return pa.table(values).cast(schema_of(ZERO_POINTS))
 
 
@@ -111,28 +119,30 @@ def repeatability_table(solved: Ubercal) -> pa.Table:
 
 def mean_stars(solved: Ubercal, source: Source, external: External | None) -> Iterator[pa.Table]:
     """Columns `MEAN_STARS`, a partition at a time; `source` is what was fitted."""
-    told = [name for name in ("ra", "dec", "colour", "g") if name in source.column_names]
-    for stars, (part, columns) in zip(solved.fit.star_parts(), beside(solved.fit.model, source, told), strict=True):
+    further = [name for name in ("ra", "dec", "colour", "g") if name in source.column_names]
+    for stars, (part, columns) in zip(solved.fit.star_parts(), beside(solved.fit.model, source, further), strict=True):
         nothing = np.full(part.n_star, np.nan)
-        ra, dec = _position(part, columns) if {"ra", "dec"} <= set(told) else (nothing, nothing)
+        ra, dec = _position(part, columns) if {"ra", "dec"} <= set(further) else (nothing, nothing)
         first = part.first[:-1]
-        extra = {name: columns[name][first] if name in told else nothing for name in ("colour", "g")}
+        extra = {name: columns[name][first] if name in further else nothing for name in ("colour", "g")}
         extra |= {"ra": ra, "dec": dec}
         extra["external"] = external.magnitudes(stars.star_id, ra, dec) if external else nothing
-        own = {name: getattr(stars, name) for name in (column.name for column in STAR_COLUMNS)}
+        star_columns = {name: getattr(stars, name) for name in (column.name for column in STAR_COLUMNS)}
         schema = schema_of(MEAN_STARS)
-        yield pa.table([pa.array((own | extra)[name]).cast(schema.field(name).type) for name in schema.names], schema)
+        yield pa.table(
+            [pa.array((star_columns | extra)[name]).cast(schema.field(name).type) for name in schema.names], schema
+        )
 
 
 def beside(model: Model, source: Source, names: list[str]) -> Iterator[tuple[Partition, Columns]]:
     """Partitions with further columns of the same rows; a part of the source of which nothing served has none."""
-    found = source.stars(["star_id", *names])
+    batches = source.stars(["star_id", *names])
     for part in model.parts:
-        columns, rows = next(found)
+        columns, rows = next(batches)
         origin = part.origin_of(np.arange(len(part.y)))
         where = rows if isinstance(rows, np.ndarray) else np.arange(rows.start, rows.stop)
         while not np.isin(origin[0], where):
-            columns, rows = next(found)
+            columns, rows = next(batches)
             where = rows if isinstance(rows, np.ndarray) else np.arange(rows.start, rows.stop)
         order = np.argsort(where, kind="stable")
         at = order[np.searchsorted(where, origin, sorter=order)]
@@ -156,7 +166,7 @@ def external_levels(stars: Iterable[pa.Table]) -> dict[int, float]:
         differences.append((_column(table, "mag") - _column(table, "external"))[good])
         components.append(_column(table, "component")[good])
     difference, component = np.concatenate(differences), np.concatenate(components)
-    return {int(one): float(np.median(difference[component == one])) for one in np.unique(component)}
+    return {int(number): float(np.median(difference[component == number])) for number in np.unique(component)}
 
 
 def focal_plane_map(
@@ -175,22 +185,33 @@ def focal_plane_map(
         placed = np.all([np.isfinite(columns[name]) for name in grid.columns], axis=0)
         used = (part.kept > 0) & _constant(table)[star] & placed
         r = residuals(part, solved.fit.vector).astype(float)
-        level = np.array([levels.get(int(one), np.nan) for one in _column(table, "component")])
+        level = np.array([levels.get(int(number), np.nan) for number in _column(table, "component")])
         off = r + (_column(table, "mag") - _column(table, "external") - level)[star]
         at = grid.index_of_rows(columns)
         compared = used & np.isfinite(off)
-        weights = (part.weight * used, np.where(used, part.weight * r, 0), part.weight * compared,
-                   np.where(compared, part.weight * off, 0))  # fmt: skip
+        weights = (
+            part.weight * used,
+            np.where(used, part.weight * r, 0),
+            part.weight * compared,
+            np.where(compared, part.weight * off, 0),
+        )
         sums += [np.bincount(at, weight, grid.size) for weight in weights]
         count += np.bincount(at, used, grid.size)
     rcid, row, column = (index.ravel() for index in np.indices(grid.shape))
     u, v = grid.centres()
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {
-            "rcid": rcid, "row": row, "column": column, "u": u, "v": v, "count": count.astype(np.int64),
-            "residual": sums[1] / sums[0], "residual_e": _error(sums[0]), "external": sums[3] / sums[2],
+            "rcid": rcid,
+            "row": row,
+            "column": column,
+            "u": u,
+            "v": v,
+            "count": count.astype(np.int64),
+            "residual": sums[1] / sums[0],
+            "residual_e": _error(sums[0]),
+            "external": sums[3] / sums[2],
             "external_e": _error(sums[2]),
-        }  # fmt: skip
+        }
     return pa.table(values).cast(schema_of(FOCAL_PLANE))
 
 
@@ -202,7 +223,7 @@ def sky_map(stars: Iterable[pa.Table], levels: dict[int, float], order: int) -> 
     for table in stars:
         ra, dec = _column(table, "ra"), _column(table, "dec")
         good = _constant(table) & np.isfinite(ra) & np.isfinite(dec)
-        level = np.array([levels.get(int(one), np.nan) for one in _column(table, "component")])
+        level = np.array([levels.get(int(number), np.nan) for number in _column(table, "component")])
         parts["pixel"].append(np.asarray(cells.lonlat_to_healpix(ra[good] * units.deg, dec[good] * units.deg)))
         parts["count"].append(_column(table, "count")[good])
         parts["difference"].append((_column(table, "mag") - _column(table, "external") - level)[good].astype("f4"))
@@ -210,17 +231,23 @@ def sky_map(stars: Iterable[pa.Table], levels: dict[int, float], order: int) -> 
     order_of = np.argsort(pixel, kind="stable")
     cuts = np.flatnonzero(np.diff(pixel[order_of])) + 1
     rows = []
-    for some in np.split(order_of, cuts) if len(pixel) else []:
-        d = difference[some][np.isfinite(difference[some])]
+    for members in np.split(order_of, cuts) if len(pixel) else []:
+        d = difference[members][np.isfinite(difference[members])]
         # A median scatters by sqrt(pi / 2 n) of the deviation, which 1.4826 median absolute deviations estimate.
         spread = 1.4826 * np.median(np.abs(d - np.median(d))) if len(d) else np.nan
-        lon, lat = cells.healpix_to_lonlat(int(pixel[some[0]]))
-        rows.append({
-            "pixel": int(pixel[some[0]]), "ra": float(lon.deg), "dec": float(lat.deg), "stars": len(some),
-            "measurements": float(np.mean(count[some])), "compared": len(d),
-            "external": float(np.median(d)) if len(d) else np.nan,
-            "external_e": float(spread * np.sqrt(np.pi / 2 / len(d))) if len(d) else np.nan,
-        })  # fmt: skip
+        lon, lat = cells.healpix_to_lonlat(int(pixel[members[0]]))
+        rows.append(
+            {
+                "pixel": int(pixel[members[0]]),
+                "ra": float(lon.deg),
+                "dec": float(lat.deg),
+                "stars": len(members),
+                "measurements": float(np.mean(count[members])),
+                "compared": len(d),
+                "external": float(np.median(d)) if len(d) else np.nan,
+                "external_e": float(spread * np.sqrt(np.pi / 2 / len(d))) if len(d) else np.nan,
+            }
+        )
     return pa.Table.from_pylist(rows, schema=schema_of(SKY).with_metadata({"order": str(order)}))
 
 
@@ -228,7 +255,7 @@ def summary(solved: Ubercal) -> dict[str, str | int | float | bool]:
     """How well it went, in a few numbers."""
     fit, zero, intake = solved.fit, solved.zero_points, solved.fit.intake
     known = zero.component >= 0
-    told = zero.sigma[np.isfinite(zero.sigma)]
+    sigma = zero.sigma[np.isfinite(zero.sigma)]
     return {
         "zero_points": len(zero.value),
         "undetermined": int((~known).sum()),
@@ -241,7 +268,7 @@ def summary(solved: Ubercal) -> dict[str, str | int | float | bool]:
         "stars": fit.model.n_star,
         "variable_stars": fit.quality.variables,
         "chi2_per_dof": round(fit.chi2 / max(fit.dof, 1), 4),
-        "median_sigma_mmag": round(1e3 * float(np.median(told)), 4) if len(told) else 0.0,
+        "median_sigma_mmag": round(1e3 * float(np.median(sigma)), 4) if len(sigma) else 0.0,
         "converged": fit.converged,
         "iterations": fit.iterations,
         "rounds": fit.rounds,

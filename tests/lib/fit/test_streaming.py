@@ -15,7 +15,7 @@ from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit import sources
 from ztf_in2p3.fit.checkpoint import STATE, Checkpoint
 from ztf_in2p3.fit.sources import ParquetSource, TableSource, overview
-from ztf_in2p3.fit.table import build_model, spooled
+from ztf_in2p3.fit.table import build_model, on_disk
 from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
 from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
 from ztf_in2p3.starflat.model import fit_starflat
@@ -50,7 +50,7 @@ def assert_same(fit, reference):
 def test_a_streamed_starflat_is_the_one_in_memory(sequence, reference, tmp_path, rows):
     source = ParquetSource(written(sequence, tmp_path), rows=rows)
     assert len(list(source.stars(["star_id"]))) > len(source.paths) or rows > sequence.num_rows
-    assert_same(fit_starflat(source, TINY, RECIPE, build=spooled(tmp_path / "spool")).fit, reference)
+    assert_same(fit_starflat(source, TINY, RECIPE, build=on_disk(tmp_path / "spool")).fit, reference)
 
 
 def test_a_streamed_survey_is_the_one_in_memory(tmp_path):
@@ -60,7 +60,7 @@ def test_a_streamed_survey_is_the_one_in_memory(tmp_path):
 
     one = fit_ubercal(table, TINY, recipe)
     other = fit_ubercal(
-        ParquetSource(written(table, tmp_path), rows=900), TINY, recipe, build=spooled(tmp_path / "spool")
+        ParquetSource(written(table, tmp_path), rows=900), TINY, recipe, build=on_disk(tmp_path / "spool")
     )
 
     assert_same(other.fit, one.fit)
@@ -76,10 +76,10 @@ def test_files_that_are_not_sorted_or_share_a_star_are_refused(sequence, tmp_pat
     last = sequence.slice(sequence.num_rows - 1)
     pq.write_table(pa.concat_tables([sequence.slice(100, 100), sequence.slice(0, 100)]), paths[0])
     with pytest.raises(BadData, match=r"part0\.parquet is not sorted by star_id"):
-        fit_starflat(ParquetSource(paths), TINY, RECIPE, build=spooled(tmp_path / "one"))
+        fit_starflat(ParquetSource(paths), TINY, RECIPE, build=on_disk(tmp_path / "one"))
     pq.write_table(pa.concat_tables([sequence.slice(0, 100), last]), paths[0])
     with pytest.raises(BadData, match=f"star {last['star_id'][0].as_py()} is in two of"):
-        fit_starflat(ParquetSource(paths), TINY, RECIPE, build=spooled(tmp_path / "other"))
+        fit_starflat(ParquetSource(paths), TINY, RECIPE, build=on_disk(tmp_path / "other"))
 
 
 def test_files_in_any_order_with_interlaced_stars_serve(sequence, reference, tmp_path):
@@ -88,7 +88,7 @@ def test_files_in_any_order_with_interlaced_stars_serve(sequence, reference, tmp
     for name, of in (("a", odd), ("b", ~odd)):
         pq.write_table(sequence.filter(pa.array(of)), tmp_path / name)
     fit = fit_starflat(
-        ParquetSource([tmp_path / "a", tmp_path / "b"]), TINY, RECIPE, build=spooled(tmp_path / "spool")
+        ParquetSource([tmp_path / "a", tmp_path / "b"]), TINY, RECIPE, build=on_disk(tmp_path / "spool")
     ).fit
     old = np.concatenate([np.flatnonzero(odd), np.flatnonzero(~odd)])
     np.testing.assert_array_equal(np.sort(old[fit.rejected]), reference.rejected)
@@ -130,7 +130,7 @@ def test_an_interrupted_fit_goes_on_to_the_very_same_answer(sequence, tmp_path, 
     when = int(part * len(seen)) + 1
 
     def fitted(name, progress):
-        build = spooled(tmp_path / name) if streamed else build_model
+        build = on_disk(tmp_path / name) if streamed else build_model
         checkpoint = Checkpoint(tmp_path / "state", "this fit", every=4)
         return fit_starflat(source, TINY, RECIPE, progress=progress, build=build, checkpoint=checkpoint).fit
 

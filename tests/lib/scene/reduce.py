@@ -11,7 +11,7 @@ from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.psf.size import LocalPsf, refine_psf
 from ztf_in2p3.psf.stars import StarFluxes, StarStamps, measure_stars
 from ztf_in2p3.recipes import PsfRecipe
-from ztf_in2p3.scene.local import LocalWcs, Throughputs, refine_wcs, throughputs
+from ztf_in2p3.scene.local import LocalWcs, PhotometricRatios, photometric_ratios, refine_wcs
 from ztf_in2p3.scene.model import SceneFit, Series
 from ztf_in2p3.simulate.transient import TransientPlan, TransientSeries
 
@@ -23,7 +23,7 @@ class Reduced:
     wcs: list[LocalWcs]
     fluxes: list[StarFluxes]
     local: list[LocalPsf]
-    ratios: Throughputs
+    ratios: PhotometricRatios
     series: Series
 
 
@@ -56,7 +56,7 @@ def assembled(simulated: TransientSeries, psfs: list[PsfModel], fluxes: list[Sta
         wcs.append(refine_wcs(start, u, measured.place, measured.place_error))
         local.append(local_psf(model, wcs[i].place, measured, simulated.plan))
     flux, error = (np.array([getattr(f, name) for f in fluxes]) for name in ("flux", "error"))
-    ratios = throughputs(flux / np.array([one.share for one in local]), error, simulated.star_flux)
+    ratios = photometric_ratios(flux / np.array([one.flux_fraction for one in local]), error, simulated.star_flux)
     ratio_error = np.hypot(ratios.error, [one.flux_error for one in local])
     series = series_of(simulated, [one.psf for one in local], wcs, ratios.ratio, ratio_error)
     return Reduced(simulated, psfs, wcs, fluxes, local, ratios, series)

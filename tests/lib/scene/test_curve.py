@@ -8,7 +8,7 @@ import pytest
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.recipes import GaiaColours
 from ztf_in2p3.scene.curve import SurveyStars, rescaled, synthetic_magnitude, zero_point
-from ztf_in2p3.scene.local import throughputs
+from ztf_in2p3.scene.local import photometric_ratios
 
 
 def test_stars_of_a_survey_are_found_by_their_numbers():
@@ -37,7 +37,7 @@ def test_the_zero_point_is_that_of_most_stars_and_its_error_their_scatter():
     rng = np.random.default_rng(4)
     star, ratio = 10 ** rng.uniform(3.5, 5, 80), rng.uniform(0.02, 0.04, 12)
     flux = ratio[:, None] * star
-    ratios = throughputs(flux, 1e-3 * flux)
+    ratios = photometric_ratios(flux, 1e-3 * flux)
     scatter = 0.04  # mag, of the external catalogue
     reference = star * 10 ** (-0.4 * rng.normal(0, scatter, 80))
     reference[:8] *= 3  # wrong ones

@@ -8,8 +8,8 @@ import pytest
 from tests.lib.scene.dense import dense_solve, node_image
 from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.recipes import SceneRecipe
-from ztf_in2p3.scene.condense import FLUX, OWN, Condenser, State
 from ztf_in2p3.scene.design import Design, Nodes
+from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, SceneState
 from ztf_in2p3.scene.fit import fit_scene
 from ztf_in2p3.scene.model import Series
 
@@ -65,17 +65,17 @@ def test_elimination_exposure_by_exposure_gives_the_dense_solution(seed):
 @pytest.mark.parametrize("level", [-80.0, 80.0])
 def test_how_the_level_is_shared_between_galaxy_and_sky_changes_no_noise(level):
     series = small(5, side=15)
-    condenser = Condenser(series, Design(series, Nodes.covering(series, 1.0, 4.0), np.arange(len(series))))
-    nodes = condenser.design.nodes
+    exposure_model = ExposureModel(series, Design(series, Nodes.covering(series, 1.0, 4.0), np.arange(len(series))))
+    nodes = exposure_model.design.nodes
     start = np.ones((len(series), series.side**2), bool)
     galaxy = 3000 * np.exp(-0.5 * np.sum(nodes.u**2, axis=1) / 1.5**2)
-    own = np.zeros((len(series), OWN))
+    own = np.zeros((len(series), N_NUISANCE))
     own[:, 0], own[:, FLUX] = 300, 3000 * series.active
     moved = own.copy()
     moved[:, 0] -= series.throughput * level  # a node has unit integral, and there is one a pixel
     for i in range(len(series)):
         seen, other = (
-            condenser.look(i, State(light, np.zeros(2), sky, start.copy(), start), 5.0, 0.02)
+            exposure_model.linearise(i, SceneState(light, np.zeros(2), sky, start.copy(), start), 5.0, 0.02)
             for light, sky in ((galaxy, own), (galaxy + level, moved))
         )
         assert seen.variance.max() > 1.5

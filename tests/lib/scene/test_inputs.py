@@ -28,7 +28,7 @@ from ztf_in2p3.scene.inputs import (
     chosen_stars,
     cut,
     how_far_inside,
-    is_alone,
+    is_isolated,
     matrix_at,
     sky_variance,
     stamp_of,
@@ -131,9 +131,9 @@ def stars(x: list[float], y: list[float], g: list[float]) -> Stars:
 
 def test_a_bright_star_is_not_disturbed_by_a_faint_one_but_disturbs_it():
     near = stars([0, 5, 100, 104, 300], [0, 0, 0, 0, 0], [14.0, 19.0, 15.0, 16.0, 17.0])
-    assert is_alone(near, 10.0, 4.0).tolist() == [True, False, False, False, True]
+    assert is_isolated(near, 10.0, 4.0).tolist() == [True, False, False, False, True]
     unknown = stars([0, 5], [0, 0], [14.0, np.nan])
-    assert is_alone(unknown, 10.0, 4.0).tolist() == [False, False]
+    assert is_isolated(unknown, 10.0, 4.0).tolist() == [False, False]
 
 
 def test_stars_that_show_a_psf_are_whole_good_and_the_brightest_first():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.lib.scene.test_dense import small
 from ztf_in2p3.scene.design import Design, Nodes
 from ztf_in2p3.scene.node_kernels import LANES, pick_pixels
-from ztf_in2p3.scene.pixel_kernels import border_level, judge, orthonormal
+from ztf_in2p3.scene.pixel_kernels import border_level, keep_pixels, orthonormal
 
 
 @given(seed=st.integers(0, 2**32 - 1), alike=st.floats(-6, 0))
@@ -42,12 +42,12 @@ def test_only_pixels_beyond_the_threshold_and_near_the_worst_go():
     rest = np.array([3.0, 5.5, 20.0, 8.0, 50.0, np.nan])
     start = np.array([True, True, True, True, False, False])
     keep, pull, variance = np.zeros(6, bool), np.zeros(6), np.zeros(6)
-    judge(rest, start, np.array([0.0, -9.0, 0.0, 3.0, 0.0, 0.0]), 1.0, 0.0, 5.0, keep, pull, variance)
+    keep_pixels(rest, start, np.array([0.0, -9.0, 0.0, 3.0, 0.0, 0.0]), 1.0, 0.0, 5.0, keep, pull, variance)
     # 5.5 is beyond the threshold, but the worst may have drawn it there; light below the border has no photons.
     assert keep.tolist() == [True, True, False, True, False, False]
     np.testing.assert_allclose(pull, [3, 5.5, 20, 4, 0, 0])
     np.testing.assert_allclose(variance, [1, 1, 1, 4, 1, 1])
-    judge(rest, start, np.full(6, 3.0), 0.0, 1.0, 5.0, keep, pull, variance)
+    keep_pixels(rest, start, np.full(6, 3.0), 0.0, 1.0, 5.0, keep, pull, variance)
     assert keep.tolist() == [True, True, False, True, False, False]
     np.testing.assert_allclose(pull[:4], rest[:4])  # what the model may be wrong by rejects less, and pulls no less
 

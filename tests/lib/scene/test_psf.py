@@ -14,7 +14,7 @@ from ztf_in2p3.psf.fit import fit_psf
 from ztf_in2p3.psf.goodness import growth_residual, magnitude_slope, width_slope
 from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.psf.stars import StarStamps, measure_stars
-from ztf_in2p3.scene.local import LocalWcs, refine_wcs, throughputs
+from ztf_in2p3.scene.local import LocalWcs, photometric_ratios, refine_wcs
 from ztf_in2p3.simulate.transient import simulate_transient
 
 MMAG = 2500 / np.log(10)
@@ -204,7 +204,7 @@ def test_throughputs_are_those_of_stars_that_do_not_vary():
     flux = ratio[:, None] * star + error * rng.standard_normal((20, 40))
     flux[3, 5] *= 1.5  # one variable star
     flux[4, :] = np.nan
-    found = throughputs(flux, error, reference=star)
+    found = photometric_ratios(flux, error, reference=star)
     seen = np.arange(20) != 4
     pulls = (found.ratio / ratio - 1)[seen] / found.error[seen]
     assert np.isnan(found.ratio[4])
@@ -212,4 +212,4 @@ def test_throughputs_are_those_of_stars_that_do_not_vary():
     # Errors include a floor of 2 mmag a star that the noise here does not have: never too small.
     assert np.sqrt(np.mean(pulls**2)) < 1 + 4 / np.sqrt(2 * seen.sum())
     with pytest.raises(NoStars):
-        throughputs(np.full((2, 3), 1.0), np.full((2, 3), 1.0))
+        photometric_ratios(np.full((2, 3), 1.0), np.full((2, 3), 1.0))

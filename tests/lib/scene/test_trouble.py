@@ -134,7 +134,7 @@ def test_a_psf_too_wide_harms_neither_stars_nor_transient(quiet_stars, host_mag)
     simulated = wide.simulated
     # To second order: a thousandth.
     np.testing.assert_allclose([one.width for one in wide.local], 1 / 1.03 - 1, atol=2e-4)
-    flux = np.array([f.flux / one.share for f, one in zip(wide.fluxes, wide.local, strict=True)])
+    flux = np.array([f.flux / one.flux_fraction for f, one in zip(wide.fluxes, wide.local, strict=True)])
     residual = -2500 * np.log10(flux / wide.ratios.ratio[:, None] / simulated.star_flux).mean(axis=0)
     slope, _ = np.polyfit(-2.5 * np.log10(simulated.star_flux), residual, 1)
     assert abs(slope) < 0.05  # mmag per magnitude, over five magnitudes

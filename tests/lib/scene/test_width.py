@@ -51,7 +51,7 @@ def test_the_psf_becomes_as_wide_as_the_stars_are_where_the_target_is(fwhm, beta
 
     # What is not corrected of a small bend does not stand out of the floor of the stars' errors, 0.2 % each.
     assert found.psf.fwhm / model.at(at).fwhm - 1 == pytest.approx(wider(at), abs=FLOOR)
-    np.testing.assert_allclose(stars.flux / found.share, flux, rtol=FLOOR)
+    np.testing.assert_allclose(stars.flux / found.flux_fraction, flux, rtol=FLOOR)
     assert found.n_star == len(place)
 
 

@@ -28,7 +28,7 @@ class _Array:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-class Spool:
+class ChunkStore:
     """A file a partition, in a folder that is this fit's alone; one read fills all arrays of a partition."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,5 +67,5 @@ class Spool:
 
 
 def _view(content: NDArray[np.uint8], array: _Array) -> Any:
-    found = content[array.offset : array.offset + array.nbytes].view(array.dtype).reshape(array.shape)
-    return found if array.shape else int(found)
+    values = content[array.offset : array.offset + array.nbytes].view(array.dtype).reshape(array.shape)
+    return values if array.shape else int(values)

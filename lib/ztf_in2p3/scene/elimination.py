@@ -1,4 +1,4 @@
-"""One exposure's part in the fit, after all that is its own was eliminated.
+"""One exposure's part in the fit, after its nuisance parameters were eliminated (Schur complement).
 
 Whitened by the exposure's one weight, with A the galaxy nodes, E the position and N = [sky, throughput, shift x,
 shift y, flux] completed by a row for each prior, N = QR leaves for the common parameters the normal equations
@@ -15,23 +15,23 @@ from scipy.linalg import blas
 
 from ztf_in2p3.scene.design import Design
 from ztf_in2p3.scene.model import Series
-from ztf_in2p3.scene.pixel_kernels import border_level, judge, orthonormal
+from ztf_in2p3.scene.pixel_kernels import border_level, keep_pixels, orthonormal
 
-OWN = 5
-"""Parameters of an exposure's own: sky, throughput, shift along x and y, flux."""
-FLUX = OWN - 1
+N_NUISANCE = 5
+"""Nuisance parameters of each exposure: sky, throughput, shift along x and y, flux."""
+FLUX = N_NUISANCE - 1
 YEAR = 365.25
 
 
 @dataclass(eq=False)
-class State:
+class SceneState:
     """The model as it now stands."""
 
     galaxy: NDArray[np.float64]
     place: NDArray[np.float64]
     """(2,) or (4,): position, proper motion."""
-    own: NDArray[np.float64]
-    """(exposure, OWN)."""
+    nuisance: NDArray[np.float64]
+    """(exposure, N_NUISANCE)."""
     keep: NDArray[np.bool_]
     """(exposure, pixel)."""
     start: NDArray[np.bool_]
@@ -51,9 +51,9 @@ class Pixels:
     place: NDArray[np.float64]
     """(len(place), pixel): derivatives by the position."""
     q: NDArray[np.float64]
-    """(OWN, pixel + OWN - 1)."""
+    """(N_NUISANCE, pixel + N_NUISANCE - 1)."""
     r: NDArray[np.float64]
-    """(OWN, OWN)."""
+    """(N_NUISANCE, N_NUISANCE)."""
     scale: float
     """From galaxy flux to whitened pixels."""
     pull: NDArray[np.float64]
@@ -62,8 +62,8 @@ class Pixels:
     """(pixel,) of whitened pixels: 1 and the photons of the model."""
 
 
-class Condenser:
-    """Looks at a series through the current model."""
+class ExposureModel:
+    """Linearises the exposures of a series around the current model."""
 
     def __init__(self, series: Series, design: Design) -> None:
         self.series, self.design = series, design
@@ -79,36 +79,36 @@ class Condenser:
         u = place[:2] + self.years[i] * place[2:] if len(place) > 2 else place
         return self.series.origin[i] + self.series.matrix[i] @ u
 
-    def model(self, i: int, state: State, nodes: NDArray) -> tuple[NDArray, NDArray]:
+    def model(self, i: int, state: SceneState, nodes: NDArray) -> tuple[NDArray, NDArray]:
         """Light over the sky (pixel,), and its derivatives by throughput and shift (3, pixel); R = 1."""
         series = self.series
         side = series.side
         x, y = self.source_place(i, state.place)
         psf = series.psf[i].draw(x, y, (side, side)).reshape(3, -1)
-        flux = state.own[i, FLUX]
+        flux = state.nuisance[i, FLUX]
         light = self.design.nodes.with_slopes(state.galaxy) @ nodes if len(state.galaxy) else np.zeros((3, side**2))
         # Moving the stamp's origin by d moves the image; nodes know derivatives on the sky, hence the inverse.
         light[1:] = -self._to_sky[i].T @ light[1:]
         light += flux * psf
         return psf, light
 
-    def look(self, i: int, state: State, clip: float, model_error: float) -> Pixels:
+    def linearise(self, i: int, state: SceneState, clip: float, model_error: float) -> Pixels:
         """Exposure i as the current model sees it; `state.keep` is chosen anew."""
         series = self.series
         whiten = series.variance[i] ** -0.5
         scale = whiten * series.throughput[i]
         nodes = self.design.draw(i)
         psf, light = self.model(i, state, nodes)
-        sky, change, *shift = state.own[i, :FLUX]
+        sky, change, *shift = state.nuisance[i, :FLUX]
         expected = series.throughput[i] * (np.array([1 + change, *shift]) @ light)
         above = expected - border_level(expected.reshape(series.side, series.side))
         keep, start = state.keep[i], state.start[i]
         pull, variance = np.empty((2, len(keep)))
         photon = 1 / (series.gain[i] * series.variance[i])
-        rest = whiten * (self._data[i] - expected - sky)
-        judge(rest, start, above, photon, model_error * whiten, clip, keep, pull, variance)
+        residual = whiten * (self._data[i] - expected - sky)
+        keep_pixels(residual, start, above, photon, model_error * whiten, clip, keep, pull, variance)
 
-        q = np.zeros((OWN, len(keep) + OWN - 1))
+        q = np.zeros((N_NUISANCE, len(keep) + N_NUISANCE - 1))
         pixel, prior = q[:, : len(keep)], q[:, len(keep) :]
         pixel[0] = whiten * keep
         pixel[1:FLUX] = (scale * self._free[i])[:, None] * light * keep
@@ -121,7 +121,7 @@ class Condenser:
 
         place = np.empty((0, len(keep)))
         if state.free_place:
-            place = scale * state.own[i, FLUX] * (series.matrix[i].T @ psf[1:]) * keep
+            place = scale * state.nuisance[i, FLUX] * (series.matrix[i].T @ psf[1:]) * keep
             if len(state.place) > 2:
                 place = np.concatenate([place, self.years[i] * place])
         data = np.where(keep, whiten * self._data[i], 0)
@@ -129,65 +129,72 @@ class Condenser:
 
 
 @dataclass(eq=False)
-class Condensed:
-    """Of every exposure what the solution needs; sums over pixels done."""
+class NormalEquations:
+    """Normal equations of every exposure, summed over pixels, its nuisance parameters eliminated (Schur complement)."""
 
     gram: NDArray[np.float64]
     """(node, node), lower triangle in Fortran order: sum of A^T A over what is kept."""
-    crossed: NDArray[np.float64]
-    """(exposure, OWN, common): Q^T X."""
-    data_own: NDArray[np.float64]
-    """(exposure, OWN): Q^T d."""
+    cross_terms: NDArray[np.float64]
+    """(exposure, N_NUISANCE, common): Q^T X."""
+    data_nuisance: NDArray[np.float64]
+    """(exposure, N_NUISANCE): Q^T d."""
     data_common: NDArray[np.float64]
     """(exposure, common): X^T d."""
     place: NDArray[np.float64]
     """(exposure, common, len(place)): X^T E."""
     r: NDArray[np.float64]
-    """(exposure, OWN, OWN)."""
+    """(exposure, N_NUISANCE, N_NUISANCE)."""
     noise: NDArray[np.float64]
     """(exposure,): variance of the flux from its own pixels alone."""
     in_gram: NDArray[np.bool_]
     """(exposure, pixel): what `gram` holds."""
 
     @classmethod
-    def of(cls, n_exposure: int, n_node: int, n_place: int, n_pixel: int) -> Condensed:
+    def of(cls, n_exposure: int, n_node: int, n_place: int, n_pixel: int) -> NormalEquations:
         common = n_node + n_place
         return cls(
-            np.zeros((n_node, n_node), order="F"), np.zeros((n_exposure, OWN, common)), np.zeros((n_exposure, OWN)),
-            np.zeros((n_exposure, common)), np.zeros((n_exposure, common, n_place)),
-            np.tile(np.eye(OWN), (n_exposure, 1, 1)), np.ones(n_exposure), np.zeros((n_exposure, n_pixel), bool),
-        )  # fmt: skip
+            np.zeros((n_node, n_node), order="F"),
+            np.zeros((n_exposure, N_NUISANCE, common)),
+            np.zeros((n_exposure, N_NUISANCE)),
+            np.zeros((n_exposure, common)),
+            np.zeros((n_exposure, common, n_place)),
+            np.tile(np.eye(N_NUISANCE), (n_exposure, 1, 1)),
+            np.ones(n_exposure),
+            np.zeros((n_exposure, n_pixel), bool),
+        )
 
-    def take(self, i: int, seen: Pixels) -> None:
+    def take(self, i: int, pixels: Pixels) -> None:
         """Replace what exposure i contributes."""
-        n_pixel, n_node = len(seen.keep), len(self.gram)
+        n_pixel, n_node = len(pixels.keep), len(self.gram)
         n_place = self.place.shape[2]
         place = np.zeros((n_place, n_pixel))
-        place[: len(seen.place)] = seen.place
-        top = seen.q[:, :n_pixel]
-        right = np.concatenate([top, seen.data[None], place]).T  # zero where not kept, so the nodes need not be
-        product = np.empty((n_node + n_place, OWN + 1 + n_place))
+        place[: len(pixels.place)] = pixels.place
+        top = pixels.q[:, :n_pixel]
+        right = np.concatenate([top, pixels.data[None], place]).T  # zero where not kept, so the nodes need not be
+        product = np.empty((n_node + n_place, N_NUISANCE + 1 + n_place))
         if n_node:
-            np.matmul(seen.nodes, right, out=product[:n_node])
-            product[:n_node] *= seen.scale
-            self._update_gram(i, seen)
+            np.matmul(pixels.nodes, right, out=product[:n_node])
+            product[:n_node] *= pixels.scale
+            self._update_gram(i, pixels)
         np.matmul(place, right, out=product[n_node:])
-        self.crossed[i] = product[:, :OWN].T
-        self.data_own[i] = top @ seen.data
-        self.data_common[i] = product[:, OWN]
-        self.place[i] = product[:, OWN + 1 :]
-        self.r[i] = seen.r
-        row = seen.q[FLUX] / seen.r[FLUX, FLUX]
-        self.noise[i] = row[:n_pixel] ** 2 @ seen.variance + row[n_pixel:] @ row[n_pixel:]
+        self.cross_terms[i] = product[:, :N_NUISANCE].T
+        self.data_nuisance[i] = top @ pixels.data
+        self.data_common[i] = product[:, N_NUISANCE]
+        self.place[i] = product[:, N_NUISANCE + 1 :]
+        self.r[i] = pixels.r
+        row = pixels.q[FLUX] / pixels.r[FLUX, FLUX]
+        self.noise[i] = row[:n_pixel] ** 2 @ pixels.variance + row[n_pixel:] @ row[n_pixel:]
 
-    def _update_gram(self, i: int, seen: Pixels) -> None:
+    def _update_gram(self, i: int, pixels: Pixels) -> None:
         before = self.in_gram[i]
         if not before.any():
-            changed = [(seen.scale**2, seen.nodes if seen.keep.all() else np.where(seen.keep, seen.nodes, 0))]
+            changed = [(pixels.scale**2, pixels.nodes if pixels.keep.all() else np.where(pixels.keep, pixels.nodes, 0))]
         else:
-            gone, back = before & ~seen.keep, seen.keep & ~before
-            changed = [(sign * seen.scale**2, seen.nodes[:, some]) for sign, some in ((-1, gone), (1, back))]
+            gone, back = before & ~pixels.keep, pixels.keep & ~before
+            changed = [
+                (sign * pixels.scale**2, pixels.nodes[:, columns_of]) for sign, columns_of in ((-1, gone), (1, back))
+            ]
         for factor, columns in changed:
             if columns.shape[1]:
                 blas.dsyrk(factor, columns.T, 1.0, self.gram, trans=1, lower=1, overwrite_c=1)
-        self.in_gram[i] = seen.keep
+        self.in_gram[i] = pixels.keep
