@@ -24,7 +24,7 @@ from ztf_in2p3.recipes import LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe
 from ztf_in2p3.scene.curve import tangent_plane
 from ztf_in2p3.scene.images import band_of, find_images, image_facts, read_image
 from ztf_in2p3.scene.inputs import (
-    Exposure,
+    ExposureImage,
     chosen_stars,
     cut,
     how_far_inside,
@@ -52,11 +52,11 @@ def header(scale: float = 1.0, turn: float = 0.3, flip: int = -1) -> fits.Header
     return fits.Header(cards.items())
 
 
-def exposure(data: np.ndarray | None = None, **how: float) -> Exposure:
+def exposure(data: np.ndarray | None = None, **how: float) -> ExposureImage:
     pixels = np.arange(50.0 * 60).reshape(50, 60).astype(np.float32) if data is None else data
     image = Image(pixels, np.full((50, 60), 4.0, np.float32), np.zeros((50, 60), np.uint16))
     image.mask[20, 30] = MaskBit.DEAD
-    return Exposure.of(image, header(**how), WCS(header(**how)), "test")
+    return ExposureImage.of(image, header(**how), WCS(header(**how)), "test")
 
 
 @settings(max_examples=30, deadline=None)
@@ -255,9 +255,9 @@ def test_images_that_cannot_be_used_say_why(tmp_path):
         read_image(path, None)
     dark = Image(np.zeros((5, 5), np.float32), np.ones((5, 5), np.float32), np.full((5, 5), 512, np.uint16))
     with pytest.raises(BadData, match="none of its 25 pixels is good"):
-        Exposure.of(dark, header(), WCS(header()), "dark")
+        ExposureImage.of(dark, header(), WCS(header()), "dark")
     with pytest.raises(BadData, match="lacks OBSMJD"):
-        Exposure.of(dark, fits.Header({"GAIN": 6.0}), WCS(header()), "timeless")
+        ExposureImage.of(dark, fits.Header({"GAIN": 6.0}), WCS(header()), "timeless")
 
 
 @pytest.mark.parametrize(
