@@ -21,7 +21,7 @@ from ztf_in2p3.psf import stars as psf_stars
 from ztf_in2p3.psf.model import Psf, PsfModel
 from ztf_in2p3.recipes import PhotometryRecipe, PsfCatalogueRecipe
 from ztf_in2p3.scene.catalogue import measure_exposure
-from ztf_in2p3.scene.inputs import Exposure, matrix_at, star_stamps
+from ztf_in2p3.scene.inputs import ExposureImage, matrix_at, star_stamps
 
 _PHOTOMETRY, _PSF = PhotometryRecipe(), PsfCatalogueRecipe()
 
@@ -203,8 +203,8 @@ def psf_photometry(psf: ImagePsf, ra: ArrayLike, dec: ArrayLike, *, fixed: bool 
     )  # fmt: skip
 
 
-def _exposure(image: SkyImage) -> Exposure:
-    return Exposure.of(image.image, image.header, image.wcs, image.name)
+def _exposure(image: SkyImage) -> ExposureImage:
+    return ExposureImage.of(image.image, image.header, image.wcs, image.name)
 
 
 def _places(image: SkyImage, ra: ArrayLike, dec: ArrayLike, mag: ArrayLike = np.nan) -> Stars:
