@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
+from tests.lib.conftest import SMALL
 from tests.lib.scene.reduce import Reduced, reduce, series_of
 from ztf_in2p3.scene.local import LocalWcs
 from ztf_in2p3.scene.model import Series
-from ztf_in2p3.simulate.transient import TransientPlan, TransientSeries, simulate_transient
-
-SMALL = TransientPlan(n_exposure=16, n_quiet=8, n_star=30, side=17, seeing=(2.1, 3.0), wcs_error=0.0)
+from ztf_in2p3.simulate.transient import TransientSeries, simulate_transient
 
 
 def exact(reduced: Reduced) -> tuple[TransientSeries, Series]:
@@ -32,19 +30,6 @@ def exact(reduced: Reduced) -> tuple[TransientSeries, Series]:
     return quiet, series
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Matrices are small: a second thread would only wait for the first."""
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture(scope="session")
-def quiet_stars() -> Reduced:
-    """A bright host, a supernova, no noise, and all that stars without noise tell."""
-    return reduce(simulate_transient(replace(SMALL, noise=False)))
-
-
 @pytest.fixture(scope="session")
 def clean(quiet_stars: Reduced) -> tuple[TransientSeries, Series]:
     """The same without anything that is not exactly known."""
@@ -56,10 +41,3 @@ def clean_sharp() -> tuple[TransientSeries, Series]:
     """The same in a seeing that pixels undersample."""
     sharp = replace(SMALL, n_exposure=8, n_quiet=4, seeing=(1.3, 1.9), noise=False)
     return exact(reduce(simulate_transient(sharp)))
-
-
-@pytest.fixture(scope="session")
-def noisy() -> Reduced:
-    """Everything from noisy stars: fewer than a quadrant has (200 alone of 14 to 18 mag near the poles)."""
-    plan = TransientPlan(n_exposure=12, n_quiet=6, n_star=100, star_mags=(14.0, 18.0), star_slope=0.25, side=15)
-    return reduce(simulate_transient(plan))

@@ -34,8 +34,8 @@ def test_a_psf_has_unit_flux_and_its_slopes_are_its_derivatives(fwhm, beta, x, y
         np.testing.assert_allclose(slope, change / (2 * eps), atol=1e-7)
 
 
-def test_the_psf_describes_stars_of_another_family(clean):
-    simulated, _ = clean
+def test_the_psf_describes_stars_of_another_family(quiet_stars):
+    simulated = quiet_stars.simulated
     stamps = stamps_of(simulated, 0)
     _, used, fluxes = fit_psf(stamps)
     assert used.all()
