@@ -109,6 +109,53 @@ def exact_gauge(model: Model, diag: Diagonals, label: NDArray[np.int32]) -> Gaug
     return Gauge(direction, functional, np.linalg.pinv((functional.T @ direction).toarray()), _count(modes))
 
 
+def fixed_parameters(model: Model, diag: Diagonals) -> tuple[NDArray[np.bool_], tuple[Degeneracy, ...]]:
+    """(parameter,): which count as zero because their stars were measured with no other of the family; and their name.
+
+    A quadrant that shares no star with any other has such a term: its level is in its stars' magnitudes.
+    """
+    fixed, named = np.zeros(model.n_param, bool), []
+    for family in model.families:
+        span = model.span(family.name)
+        if family.fixed_if_unknown:
+            fixed[span] = ~diag.determined[span] & (diag.count[span] > 0)
+        if n := int(fixed[span].sum()):
+            name = f"{family.name} of quadrants that share no star with another, against star magnitudes"
+            named.append(Degeneracy(name, family.name, n, True, float("nan"), f"{n} {family.name} fixed at zero"))
+    return fixed, tuple(named)
+
+
+def comparable_parts(
+    sums: sparse.csr_array, exact: Gauge, fixed: NDArray[np.bool_], label: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """(sum,): number of the part within which stars tell the differences of sums.
+
+    Parameters
+    ----------
+    sums
+        (sum, parameter)
+    exact
+        Directions along which parameters move unseen: those that move two sums alike do not part them.
+    fixed
+        (parameter,): zero by choice, each for itself.
+    label
+        (parameter,): connected part, as `labelled` gives it; known magnitudes join none.
+    """
+    if sums.shape[0] == 0:
+        return np.zeros(0, np.int32)
+    alone = np.flatnonzero(fixed)
+    units = sparse.csc_array((np.ones(len(alone)), (alone, np.arange(len(alone)))), shape=(sums.shape[1], len(alone)))
+    moved = sparse.csr_array(sums @ sparse.hstack([exact.direction, units], format="csc"))
+    # Two random projections of a row instead of its entries: equal rows, and only they, have equal projections.
+    rng = np.random.default_rng(0)
+    key = np.column_stack(
+        [np.round(moved @ rng.normal(size=(moved.shape[1], 2)), 9), label[sums.indices[sums.indptr[:-1]]]]
+    )
+    _, first, part = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return rank[part.ravel()].astype(np.int32)
+
+
 def take_out(
     exact: Gauge, model: Model, diag: Diagonals, removed: Sequence[Removed], solve: Callable[[Floats], Floats]
 ) -> Gauge:

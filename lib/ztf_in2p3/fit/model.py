@@ -65,6 +65,9 @@ class Family:
     unit: str = "mag"
     watched: bool = False
     """The solver goes on until these move no more: zero points."""
+    fixed_if_unknown: bool = False
+    """Parameters whose stars have no measurement of another parameter count as zero: the stars' magnitudes carry what
+    they would; else what is made of them is unknown."""
 
     @property
     def size(self) -> int:

@@ -83,9 +83,15 @@ class Fit:
     gauge: Gauge = field(repr=False)
     model: Model = field(repr=False)
     """With the rows rejected and the stars set aside."""
+    fixed: NDArray[np.bool_] = field(repr=False)
+    """(parameter,): not determined, but zero by choice; see `Family.fixed_if_unknown`."""
     sum_sigma: Floats = field(repr=False)
-    """Standard deviations of the sums of parameters that were asked for."""
+    """Standard deviations of the sums of parameters that were asked for; NaN where a term is unknown."""
+    sum_component: NDArray[np.int32] = field(repr=False)
+    """(sum,): part within which they can be compared; -1 where a term is unknown."""
     intake: Intake | None = None
+    star_family: int = 0
+    """Number of the family whose parts of the sky are those of the stars."""
 
     def __repr__(self) -> str:
         families = ", ".join(f"{len(family.value)} {name}" for name, family in self.parameters.items())
@@ -103,9 +109,15 @@ class Fit:
     def dof(self) -> int:
         return self.quality.dof
 
+    @functools.cached_property
+    def usable(self) -> Floats:
+        """(parameter,): in the order of the model; those fixed are zero, NaN where unknown."""
+        known = np.concatenate([np.isfinite(family.value) for family in self.parameters.values()])
+        return np.where(known | self.fixed, self.vector, np.nan)
+
     def star_parts(self) -> Iterator[FittedStars]:
         """All stars, a partition at a time."""
-        return star_parts(self.model, self.vector, self.label)
+        return star_parts(self.model, self.vector, self.label, self.star_family)
 
     def rejected_parts(self) -> Iterator[NDArray[np.int64]]:
         """Rows of the input whose measurement was rejected, a partition at a time."""

@@ -80,17 +80,24 @@ def fit(
     def respond(b: Floats) -> Floats:
         return solver.solve(model, b, precondition, stop=INVISIBLE).p
 
-    gauge = gauges.take_out(gauges.exact_gauge(model, diag, label), model, diag, removed, respond)
+    exact = gauges.exact_gauge(model, diag, label)
+    fixed, fixed_names = gauges.fixed_parameters(model, diag)
+    gauge = gauges.take_out(exact, model, diag, removed, respond)
     p = np.where(diag.determined, gauge.project(p), 0.0)
     sigma, correlations = np.full(model.n_param, np.nan), {}
-    sum_sigma = np.full(0 if sums is None else sums.shape[0], np.nan)
+    sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
+    sum_sigma = np.full(sums.shape[0], np.nan)
+    unknown = sums @ (~(diag.determined | fixed)).astype(float) > 0
+    component = np.full(sums.shape[0], -1, np.int32)
+    component[~unknown] = gauges.comparable_parts(sums[~unknown], exact, fixed, label)
     if recipe.draws:
         sigma, sum_sigma = uncertainty.sigmas(model, diag, gauge, precondition, draws=recipe.draws, sums=sums)
+        sum_sigma = np.where(unknown, np.nan, sum_sigma)
         correlations = _correlations(model, diag, gauge, precondition, recipe.stop, sigma)
     free = int((diag.determined & (model.prior_weight == 0)).sum()) - gauge.direction.shape[1]
     return Fit(
         parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies),
-        degeneracies=gauge.degeneracies,
+        degeneracies=gauge.degeneracies + fixed_names,
         correlations=correlations,
         quality=star_results.quality(model, p, free),
         iterations=solution.iterations,
@@ -101,7 +108,9 @@ def fit(
         gauge=gauge,
         model=model,
         intake=intake,
+        fixed=fixed,
         sum_sigma=sum_sigma,
+        sum_component=component,
     )
 
 

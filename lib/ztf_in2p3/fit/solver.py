@@ -17,7 +17,7 @@ import scipy.linalg
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from ztf_in2p3.fit import assembly, normal
+from ztf_in2p3.fit import assembly, graph, normal
 from ztf_in2p3.fit.model import Coarse, Floats, Model
 from ztf_in2p3.recipes import Stop
 
@@ -34,6 +34,12 @@ DIRECT = 1500
 ENTRIES = 6e7
 """Products summed into a matrix written out, at most; about a second."""
 
+
+CUBES = 1e11
+"""Sum of the cubed sizes of connected parts that are factored each for itself, at most; about ten seconds."""
+
+SQUARES = 1e8
+"""Sum of their squared sizes, at most: 0.8 GB."""
 
 ROUNDING = 1e-11
 """Relative residual at which nothing more can be gained, and a direct solution needs no window."""
@@ -121,12 +127,23 @@ def preconditioner(
     """
     if method not in ("auto", "direct", "iterative"):
         raise ValueError(f"no method {method!r}; known: auto, direct, iterative")
-    small = model.n_param <= DIRECT and assembly.count_entries(model) <= ENTRIES
-    if method == "direct" or (method == "auto" and small):
+    if method == "direct" or (method == "auto" and _affordable(model)):
         coarse = Coarse.identity(model.n_param)
         return Preconditioner(diag, coarse, assembly.reduced_matrix(model, coarse), null, smooth=False)
     coarse, every = assembly.coarse_of(model), max(1, model.n_row // SAMPLE)
     return Preconditioner(diag, coarse, assembly.reduced_matrix(model, coarse, every=every), null, smooth=True)
+
+
+def _affordable(model: Model) -> bool:
+    """Whether the matrix is quickly written out and factored: it is small, or falls into parts that are."""
+    if assembly.count_entries(model) > ENTRIES:
+        return False
+    if model.n_param <= DIRECT:
+        return True
+    if len(model.families) > 1:  # measurements join the families, and all is one part
+        return False
+    size = np.bincount(graph.star_components(model)).astype(float)
+    return bool(size.max() <= assembly.DENSE and np.sum(size**3) <= CUBES and np.sum(size**2) <= SQUARES)
 
 
 def solve(

@@ -30,7 +30,7 @@ class FittedStars:
     """Scatters too much to be constant; left out of the fit as a whole."""
     held_out: NDArray[np.bool_]
     component: NDArray[np.int32]
-    """Connected part of the star in the first family, the zero points; -1 if it connects nothing."""
+    """Connected part of the sky; -1 if the star connects nothing."""
 
     def to_table(self) -> pa.Table:
         """With units, in the order of the fit: ascending star_id."""
@@ -139,13 +139,19 @@ def residuals(part: Partition, p: Floats) -> NDArray[np.float32]:
     return out
 
 
-def star_parts(model: Model, p: Floats, label: NDArray[np.int32]) -> Iterator[FittedStars]:
-    """All stars, a partition at a time; means of those set aside are over all of their measurements."""
-    for stars in model.each(_stars, p, label):
+def star_parts(model: Model, p: Floats, label: NDArray[np.int32], family: int = 0) -> Iterator[FittedStars]:
+    """All stars, a partition at a time; means of those set aside are over all of their measurements.
+
+    Parameters
+    ----------
+    label
+        (parameter,): connected part; a star is in that of its measurements' parameter of the numbered family.
+    """
+    for stars in model.each(_stars, p, label, family):
         yield from stars
 
 
-def _stars(parts: Parts, p: Floats, label: NDArray[np.int32]) -> Iterator[FittedStars]:
+def _stars(parts: Parts, p: Floats, label: NDArray[np.int32], family: int) -> Iterator[FittedStars]:
     for part in parts:
         aside = part.set_aside > 0
         part = replace(part, kept=part.kept | np.repeat(aside, np.diff(part.first)))
@@ -161,7 +167,7 @@ def _stars(parts: Parts, p: Floats, label: NDArray[np.int32]) -> Iterator[Fitted
             chi2=chi2,
             variable=part.set_aside == VARIABLE,
             held_out=part.set_aside == HELD_OUT,
-            component=label[part.index[part.first[:-1], 0]],
+            component=label[part.index[part.first[:-1], family]],
         )
 
 

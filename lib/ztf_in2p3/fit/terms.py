@@ -59,12 +59,14 @@ def epoch_term(edges: tuple[float, ...], n_quadrant: int) -> Term:
     """A zero point of each quadrant between changes of the camera (edges, mjd); labels are epoch and rcid."""
     n = (len(edges) + 1) * n_quadrant
     labels = np.stack(np.divmod(np.arange(n), n_quadrant), axis=1)
-    family = Family("quadrant_epoch", labels, coarse=Coarse.identity(n), watched=True)
+    family = Family("quadrant_epoch", labels, coarse=Coarse.identity(n), watched=True, fixed_if_unknown=True)
 
     def index(rows: Columns) -> NDArray:
+        if not edges:
+            return rows["rcid"].astype(np.int64)
         return np.searchsorted(np.array(edges), rows["mjd"], side="right") * n_quadrant + rows["rcid"]
 
-    return Term(family, index, columns=("mjd",))
+    return Term(family, index, columns=("mjd",) if edges else ())
 
 
 def quadrant_exposure_term(
@@ -79,8 +81,8 @@ def quadrant_exposure_term(
 
     Parameters
     ----------
-    seen
-        (exposure, rcid): which occur.
+    occurs
+        (exposure, rcid): which have measurements.
     centre
         Focal-plane position u, v of each quadrant's centre, on any scale of order one.
     sigma

@@ -31,7 +31,7 @@ def sigmas(
     seed: int = 0,
     sums: sparse.csr_array | None = None,
 ) -> tuple[Floats, Floats]:
-    """Standard deviation of each parameter, and of each sum of them; NaN where something is not determined.
+    """Standard deviation of each parameter, NaN where it is not determined; and of each sum of those that are.
 
     From the inverse of the matrix where that is small; else from `draws` solutions of pure noise.
 
@@ -46,11 +46,7 @@ def sigmas(
         single, several = np.diag(whole), np.asarray(sums.multiply(sums @ whole).sum(axis=1)).ravel()
     else:
         single, several = drawn(model, diag, gauge, precondition, draws, seed, sums)
-    unknown = sums @ (~diag.determined).astype(float) > 0
-    return (
-        np.where(diag.determined, np.sqrt(np.maximum(single, 0)), np.nan),
-        np.where(unknown, np.nan, np.sqrt(np.maximum(several, 0))),
-    )
+    return np.where(diag.determined, np.sqrt(np.maximum(single, 0)), np.nan), np.sqrt(np.maximum(several, 0))
 
 
 def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:

@@ -81,8 +81,8 @@ class PhotometricLimits:
 class UbercalRecipe:
     """Zero points of a survey (`ztf_in2p3.ubercal.model`)."""
 
-    zero_points: Literal["quadrant", "hierarchical"] = "quadrant"
-    """One for each quadrant of each exposure; or exposure + quadrant x epoch + a small residual."""
+    zero_points: Literal["quadrant", "hierarchical"] = "hierarchical"
+    """Exposure + quadrant x epoch + a small residual; or free for each quadrant of each exposure."""
     residual_sigma: float = 0.005
     """Prior of that residual, magnitudes."""
     photometric_sigma: float | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -98,8 +98,8 @@ def fit_ubercal(
     model, intake, known = ubercal_model(table, camera, recipe, anchors=anchors, build=build)
     labels, sums = zero_point_sums(model, recipe, known)
     result = fit(model, recipe.robust, progress=progress, intake=intake, checkpoint=checkpoint, sums=sums)
-    p = np.concatenate([result[family.name].value for family in model.families])
-    zero = _zero_points(result, labels, sums, p)
+    result = _in_parts_of_zero_points(result, recipe)
+    zero = _zero_points(result, labels, sums)
     at = np.searchsorted(known.exposures, zero.exposure)
     return Ubercal(
         fit=result,
@@ -109,7 +109,7 @@ def fit_ubercal(
         exposures=exposure_photometricity(
             model, result, known.exposures, at, zero.rcid, zero.value, zero.component, recipe.photometric
         ),
-        repeatability=held_out_repeatability(model, p, recipe.robust.clip) if recipe.held_out else None,
+        repeatability=held_out_repeatability(model, result.usable, recipe.robust.clip) if recipe.held_out else None,
     )
 
 
@@ -137,7 +137,7 @@ def ubercal_terms(source: Source, camera: Camera, recipe: UbercalRecipe) -> tupl
         raise ValueError(
             "photometric_sigma is for zero_points = hierarchical: free quadrants have no common zero point"
         )
-    dated = ("mjd",) if hierarchical or recipe.airmass else ()
+    dated = ("mjd",) if recipe.epochs or recipe.photometric_sigma is not None or recipe.airmass else ()
     require(source, ["exposure", "rcid", *dated, *(("colour",) if recipe.colour else ())])
     known, n_quadrant = overview(source, len(camera.quadrants)), len(camera.quadrants)
     u, v = Superpixels(camera, 1).centres()
@@ -180,16 +180,25 @@ def zero_point_sums(model: Model, recipe: UbercalRecipe, known: Overview) -> tup
     return labels, sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(at), model.n_param))
 
 
-def _zero_points(result: Fit, labels: NDArray, sums: sparse.csr_array, p: Floats) -> ZeroPoints:
-    """What is not determined in any of its terms is not determined."""
-    unknown = sums @ np.isnan(p).astype(float) > 0
-    largest, finest = sums.indices.reshape(len(labels), -1)[:, [0, -1]].T
+def _in_parts_of_zero_points(result: Fit, recipe: UbercalRecipe) -> Fit:
+    """The fit with each star in the part of the sky within which the zero points of its quadrants can be compared."""
+    finest = "residual" if recipe.zero_points == "hierarchical" else "zero_point"
+    label = result.label.copy()
+    label[result.model.span(finest)] = result.sum_component
+    names = [family.name for family in result.model.families]
+    return replace(result, label=label, star_family=names.index(finest))
+
+
+def _zero_points(result: Fit, labels: NDArray, sums: sparse.csr_array) -> ZeroPoints:
+    """Sums of the terms; unknown where one of them is, unless it is fixed."""
+    finest = sums.indices.reshape(len(labels), -1)[:, -1]
     counts = np.concatenate([result[family.name].count for family in result.model.families])
+    unknown = result.sum_component < 0
     return ZeroPoints(
         labels[:, 0],
         labels[:, 1],
-        np.where(unknown, np.nan, sums @ np.nan_to_num(p)),
-        np.where(unknown, np.nan, result.sum_sigma),
+        np.where(unknown, np.nan, sums @ result.vector),
+        result.sum_sigma,
         counts[finest],
-        np.where(unknown, -1, result.label[largest]).astype(np.int32),
+        result.sum_component,
     )
