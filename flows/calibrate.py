@@ -69,7 +69,7 @@ def calibrate(
         for ccdid, raws in bias_frames.items()
     )
 
-    of_ccd = {ccdid_of(one.ref): one for one in bias.built}
+    of_ccd = {ccdid_of(master.ref): master for master in bias.built}
     bias += judge_all(bias.built, quadrant.bias_verdict, **common)
     flat_frames = by_led(flats)
     pockets, without_pocket = pockets_for(flat_frames, Calibrations(store, quadrant))
@@ -118,9 +118,9 @@ def calibrate(
     )
 
     left_out = left_out_frames([*of_ccd.values(), *led_flats.built])
-    made = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
+    products = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
     return (
-        made
+        products
         + list_calibrations(scope.period, quadrant, store)
         + Outcome(set_aside=(*missing, *without_pocket, *left_out))
     )

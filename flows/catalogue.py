@@ -35,9 +35,9 @@ def catalogue(
     missing = absent_from_store(store, scope.period, **scope.which)
     ready, without_stars = with_stars(detrendable, star_partitions(store, recipe.reference, recipe.photometry))
 
-    made = collect(
+    catalogues = collect(
         launch(catalogue_exposure, exposure, jobs, camera=scope.camera, recipe=recipe, store=store)
         for exposure, jobs in ready.items()
     )
-    asked = asked_in(store, scope.period, **scope.which)
-    return made + Outcome(set_aside=(*missing, *without_masters, *without_stars), asked=asked)
+    expected = asked_in(store, scope.period, **scope.which)
+    return catalogues + Outcome(set_aside=(*missing, *without_masters, *without_stars), asked=expected)

@@ -48,13 +48,13 @@ def demo(
         tiny: 16 CCDs of small quadrants; ztf: one CCD of real size, and one night.
     """
     tree, store = str(Path(folder) / "survey"), str(Path(folder) / "store")
-    shown = demonstration_of(camera)
-    night, ccds = f"{shown.night.night:%Y%m%d}", list(shown.night.ccdids)
+    survey_plan = demonstration_of(camera)
+    night, ccds = f"{survey_plan.night.night:%Y%m%d}", list(survey_plan.night.ccdids)
     how = {"camera": camera, "workers": workers, "max_set_aside": max_set_aside}
-    which = {"ccds": ccds, "filters": shown.filters, "recipe": recipe, **how}
+    which = {"ccds": ccds, "filters": survey_plan.filters, "recipe": recipe, **how}
     stars = str(Path(tree) / "reference")
 
-    simulate(shown.plans, tree, workers)
+    simulate(survey_plan.plans, tree, workers)
 
     with IrsaLookalike(Path(tree)) as archive:
         reduced = nightly(store, night, archive=archive.url, reference=stars, truth=tree, **which)
@@ -63,18 +63,18 @@ def demo(
 
     later = total(
         download(period, store, archive=tree, reference=stars, **which) + catalogue(period, store, **which)
-        for period in shown.later
+        for period in survey_plan.later
     )
 
     flats = total(
-        starflat(period, store, recipe=sequence_recipe(recipe), truth=tree, **how) for period in shown.sequences
+        starflat(period, store, recipe=sequence_recipe(recipe), truth=tree, **how) for period in survey_plan.sequences
     )
 
     survey = survey_recipe(recipe)
-    zero_points = total(ubercal(period, store, recipe=survey, **how) for period in shown.months)
+    zero_points = total(ubercal(period, store, recipe=survey, **how) for period in survey_plan.months)
     compared = compare_surveys(zero_points, survey, store_at(store), tree)
 
     at_real_size = camera == ZTF.name
     supernova = str(Path(folder) / "supernova")
-    followed = Outcome() if at_real_size else follow_supernova(supernova, store, shown.night, recipe, **how)
+    followed = Outcome() if at_real_size else follow_supernova(supernova, store, survey_plan.night, recipe, **how)
     return reduced + kept + later + flats + zero_points + compared + followed

@@ -35,9 +35,9 @@ def detrend(
     ready, without_masters = ccd_jobs(store, scope.period, recipe.quadrant, **scope.which)
     missing = absent_from_store(store, scope.period, **scope.which)
 
-    made = collect(
+    quadrants = collect(
         launch(detrend_exposure, exposure, jobs, camera=scope.camera, recipe=recipe.quadrant, store=store)
         for exposure, jobs in ready.items()
     )
-    asked = asked_in(store, scope.period, **scope.which)
-    return made + Outcome(set_aside=(*missing, *without_masters), asked=asked)
+    expected = asked_in(store, scope.period, **scope.which)
+    return quadrants + Outcome(set_aside=(*missing, *without_masters), asked=expected)

@@ -38,12 +38,22 @@ def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: Catalogue
 
     filters = sorted({str(night.objects[0].exposure.filter) for night in nights})
     brought = download(
-        f"{nights[0].night:%Y%m%d}_{nights[-1].night:%Y%m%d}", store, archive=folder,
-        reference=str(Path(folder) / "reference"), ccds=[ccdid], filters=filters, recipe=tolerant(recipe), **how,
-    )  # fmt: skip
+        f"{nights[0].night:%Y%m%d}_{nights[-1].night:%Y%m%d}",
+        store,
+        archive=folder,
+        reference=str(Path(folder) / "reference"),
+        ccds=[ccdid],
+        filters=filters,
+        recipe=tolerant(recipe),
+        **how,
+    )
 
     measured = scene(
-        store, str(TARGETS), names=["supernova"], recipe=light_curve_recipe(recipe),
-        truth=folder, **how,
-    )  # fmt: skip
+        store,
+        str(TARGETS),
+        names=["supernova"],
+        recipe=light_curve_recipe(recipe),
+        truth=folder,
+        **how,
+    )
     return brought + measured

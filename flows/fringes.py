@@ -50,18 +50,18 @@ def fringes(
         for ccdid, jobs in ready.items()
     )
 
-    amplitudes = {ccdid_of(one.ref): one for one in maps.of(Kind.SUMMARY)}
+    amplitudes = {ccdid_of(product.ref): product for product in maps.of(Kind.SUMMARY)}
     figures = collect(
         launch(
             draw_fringes,
             sensor_figure_ref(of_maps, scope.period, f"fringes-c{ccdid:02d}"),
-            one,
+            product,
             amplitudes[ccdid],
             ready[ccdid],
             **common,
         )
-        for one in maps.of(Kind.FRINGE)
-        for ccdid in [ccdid_of(one.ref)]
+        for product in maps.of(Kind.FRINGE)
+        for ccdid in [ccdid_of(product.ref)]
     )
-    made = maps + figures + list_calibrations(scope.period, recipe.quadrant, store)
-    return made + Outcome(set_aside=without_masters)
+    products = maps + figures + list_calibrations(scope.period, recipe.quadrant, store)
+    return products + Outcome(set_aside=without_masters)

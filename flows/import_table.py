@@ -36,5 +36,5 @@ def import_table(
         What the columns are called: irsa, irsa-by-place, psfcat, startable, dataframe, a TOML file with the names of
         lib/ztf_in2p3/recipes/star_table.py, or auto.
     """
-    made, _ = import_star_table(table, columns, scope, recipe, store)
-    return made
+    outcome, _ = import_star_table(table, columns, scope, recipe, store)
+    return outcome

@@ -48,7 +48,7 @@ def linearity(
         for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
     )
 
-    of_ccd, flat_frames = {ccdid_of(one.ref): one for one in bias.built}, by_ccd(flats)
+    of_ccd, flat_frames = {ccdid_of(product.ref): product for product in bias.built}, by_ccd(flats)
     pockets, without_pocket = pockets_for(flat_frames, Calibrations(store, quadrant))
     measured = collect(
         launch(
@@ -68,11 +68,11 @@ def linearity(
     drawn = collect(
         launch(
             draw_linearity,
-            sensor_figure_ref(recipe, scope.period, f"linearity-c{ccdid_of(one.ref):02d}"),
-            one,
+            sensor_figure_ref(recipe, scope.period, f"linearity-c{ccdid_of(product.ref):02d}"),
+            product,
             recipe,
             store,
         )
-        for one in measured.built
+        for product in measured.built
     )
     return bias + measured + drawn + Outcome(set_aside=(*missing, *without_pocket))

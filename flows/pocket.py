@@ -50,10 +50,10 @@ def pocket(
         for exposure, of_exposure in lit.items()
     )
 
-    of_ccd = {ccdid: some for (ccdid,), some in grouped(profiles.built, ccdid_of).items()}
+    profiles_of = {ccdid: products for (ccdid,), products in grouped(profiles.built, ccdid_of).items()}
     pockets = collect(
-        launch(fit_pockets, pocket_ref(quadrant.pocket, scope.period, ccdid), some, **fitted)
-        for ccdid, some in of_ccd.items()
+        launch(fit_pockets, pocket_ref(quadrant.pocket, scope.period, ccdid), of_ccd, **fitted)
+        for ccdid, of_ccd in profiles_of.items()
     )
 
     drawn = collect(
@@ -61,13 +61,13 @@ def pocket(
             draw_pockets,
             sensor_figure_ref(quadrant.pocket, scope.period, f"{name}-c{ccdid:02d}"),
             name,
-            one,
-            of_ccd[ccdid],
+            product,
+            profiles_of[ccdid],
             **fitted,
         )
-        for one in pockets.built
-        for ccdid in [ccdid_of(one.ref)]
+        for product in pockets.built
+        for ccdid in [ccdid_of(product.ref)]
         for name in PLOTS
     )
-    made = bias + profiles + pockets + drawn
-    return made + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=missing)
+    products = bias + profiles + pockets + drawn
+    return products + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=missing)

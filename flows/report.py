@@ -33,8 +33,10 @@ def report(
     scope = scope_of(require_one(night), camera, ccds, filters, fields, exposures)
     products = store_at(store, scope.camera)
 
-    jobs, there = in_store(products, scope.period, recipe, **scope.which)
+    jobs, night_products = in_store(products, scope.period, recipe, **scope.which)
 
-    if there == Outcome():  # then there is no page of it either
-        return there
-    return draw_report(scope.period.first, scope.camera, recipe, products, jobs, there, truth, tolerated=max_set_aside)
+    if night_products == Outcome():  # then there is no page of it either
+        return night_products
+    return draw_report(
+        scope.period.first, scope.camera, recipe, products, jobs, night_products, truth, tolerated=max_set_aside
+    )

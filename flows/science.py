@@ -52,9 +52,9 @@ def science(
 
     with_mask, without_mask = science_jobs(store, scope.period, **scope.which)
     ready, without_stars = with_stars(with_mask, star_partitions(store, recipe.reference, recipe.photometry))
-    made = collect(
+    catalogues = collect(
         launch(catalogue_science, exposure, jobs, camera=scope.camera, recipe=recipe, store=store)
         for exposure, jobs in ready.items()
     )
     missing = absent(scope.exposures, scope.period, wanted, "the archive")
-    return images + stars + made + Outcome(set_aside=(*missing, *without_mask, *without_stars))
+    return images + stars + catalogues + Outcome(set_aside=(*missing, *without_mask, *without_stars))

@@ -24,5 +24,5 @@ def stars(
     Find the catalogues, and the partitions of the sky that each touches; gather the measurements of each partition
     that pass the cuts, star by star, and list the partitions.
     """
-    made, _ = star_tables(scope, store, recipe)
-    return made
+    outcome, _ = star_tables(scope, store, recipe)
+    return outcome

@@ -48,7 +48,7 @@ def find_science_images(
     return ArchiveFiles.of_quadrants(archive.sciences(period, filters=filters, ccdids=ccdids), Kind.SCIENCE, Kind.MASK)
 
 
-def outdated(wanted: ArchiveFiles, here: Mapping[ProductRef, Built]) -> list[ArchiveFile]:
+def outdated(wanted: ArchiveFiles, stored: Mapping[ProductRef, Built]) -> list[ArchiveFile]:
     """Files in the store of which the archive now lists another edition than when they came.
 
     What its list says is compared with what it said then (of a table: pid, quality and astrometry of the image; of a
@@ -57,7 +57,7 @@ def outdated(wanted: ArchiveFiles, here: Mapping[ProductRef, Built]) -> list[Arc
     return [
         file
         for file, listed in wanted.versions.items()
-        if file.ref in here and _is_other_edition(listed, here[file.ref])
+        if file.ref in stored and _is_other_edition(listed, stored[file.ref])
     ]
 
 
@@ -116,7 +116,7 @@ def fetch_stars(
     target: ProductRef, order: int, pixel: int, catalogue: ReferenceCatalogue, recipe: ReferenceRecipe, store: Store
 ) -> Built:
     """Bring the reference stars of one HEALPix pixel."""
-    return store.build(target, recipe, [], lambda spool: catalogue.fetch(order, pixel, spool))
+    return store.build(target, recipe, [], lambda path: catalogue.fetch(order, pixel, path))
 
 
 def fetch_all(wanted: ArchiveFiles, archive: Archive, store: Store, *, refresh: bool = False) -> Outcome:
@@ -131,8 +131,8 @@ def fetch_all(wanted: ArchiveFiles, archive: Archive, store: Store, *, refresh: 
 
 def _not_listed(group: Skipped) -> SetAside:
     """Entries of an archive's list that could not be used, as inputs that were set aside."""
-    shown = f"; nothing is fetched for them (e.g. {'; '.join(group.examples)})" if group.examples else ""
-    return SetAside(group.label, f"BadData: {group.reason}{shown}")
+    examples = f"; nothing is fetched for them (e.g. {'; '.join(group.examples)})" if group.examples else ""
+    return SetAside(group.label, f"BadData: {group.reason}{examples}")
 
 
 def reference_for(
@@ -169,6 +169,9 @@ def fetch_stars_around(
         if counts:
             get_run_logger().info(
                 "reference stars: %d rows in %d of %d partitions dropped: %s",
-                sum(counts), len(counts), len(touched), meaning,
-            )  # fmt: skip
+                sum(counts),
+                len(counts),
+                len(touched),
+                meaning,
+            )
     return brought

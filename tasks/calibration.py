@@ -36,11 +36,11 @@ from ztf_in2p3.store.parquet import write_table
 def make_bias(target: ProductRef, raws: Sequence[Built], camera: Camera, recipe: BiasRecipe, store: Store) -> Built:
     """Combine the bias frames of one CCD."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, raws) as paths:
-            made = master_bias(paths, camera, ccdid_of(target), recipe, cards=card(target))
-        made.write(spool)
-        return made.summary
+            master = master_bias(paths, camera, ccdid_of(target), recipe, cards=card(target))
+        master.write(path)
+        return master.summary
 
     return store.build(target, recipe, raws, make)
 
@@ -57,16 +57,16 @@ def make_led_flat(
 ) -> Built:
     """Combine the flat frames of one CCD and LED; `pocket`: measured, if the recipe asks for it."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with (
             opened(store, raws) as paths,
             opened(store, [bias]) as (bias_path,),
-            CcdMaster.open(bias_path, camera) as master,
+            CcdMaster.open(bias_path, camera) as bias_master,
         ):
             pockets = read_pockets(store, pocket)
-            made = led_flat(paths, master, camera, ccdid_of(target), recipe, pockets=pockets, cards=cards)
-            made.write(spool)
-        return made.summary
+            led_master = led_flat(paths, bias_master, camera, ccdid_of(target), recipe, pockets=pockets, cards=cards)
+            led_master.write(path)
+        return led_master.summary
 
     cards = card(target) | (pocket.cards("POCK", "pocket calibration", period_of(target).first) if pocket else {})
     return store.build(target, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
@@ -76,12 +76,12 @@ def make_led_flat(
 def make_flat(target: ProductRef, leds: Sequence[Built], camera: Camera, recipe: FlatRecipe, store: Store) -> Built:
     """Average the LEDs of one CCD and filter."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, leds) as paths, ExitStack() as stack:
-            of_led = [stack.enter_context(CcdMaster.open(path, camera)) for path in paths]
-            made = combine_leds(of_led, recipe, cards=card(target))
-        made.write(spool)
-        return made.summary
+            of_led = [stack.enter_context(CcdMaster.open(led_path, camera)) for led_path in paths]
+            flat_master = combine_leds(of_led, recipe, cards=card(target))
+        flat_master.write(path)
+        return flat_master.summary
 
     return store.build(target, recipe, leds, make)
 
@@ -90,9 +90,9 @@ def make_flat(target: ProductRef, leds: Sequence[Built], camera: Camera, recipe:
 def make_focal_plane(target: ProductRef, flats: Sequence[Built], recipe: FocalPlaneRecipe, store: Store) -> Built:
     """Compare the levels of the CCDs' flats of one filter."""
 
-    def make(spool: Path) -> None:
+    def make(path: Path) -> None:
         with opened(store, flats) as paths:
-            write_table(spool, focal_plane(FlatLevel.read(path) for path in paths))
+            write_table(path, focal_plane(FlatLevel.read(flat_path) for flat_path in paths))
 
     return store.build(target, recipe, flats, make)
 
@@ -109,15 +109,15 @@ def make_bad_pixels(
 ) -> Built:
     """Find the bad pixels of one CCD and filter; `raws`: the bias frames."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with (
             opened(store, raws) as paths,
             opened(store, [bias, flat]) as (bias_path, flat_path),
-            CcdMaster.open(bias_path, camera) as of_bias,
-            CcdMaster.open(flat_path, camera) as of_flat,
+            CcdMaster.open(bias_path, camera) as bias_master,
+            CcdMaster.open(flat_path, camera) as flat_master,
         ):
-            masks = bad_pixel_masks(paths, of_bias, of_flat, camera, recipe)
-        return write_masks(spool, masks, {"CCDID": (ccdid_of(target), "CCD number"), **card(target)})
+            masks = bad_pixel_masks(paths, bias_master, flat_master, camera, recipe)
+        return write_masks(path, masks, {"CCDID": (ccdid_of(target), "CCD number"), **card(target)})
 
     return store.build(target, recipe, [*raws, bias, flat], make)
 
@@ -131,11 +131,11 @@ def write_calibrations(
 ) -> Built:
     """List calibrations, each with the verdict on it, if there is one."""
 
-    def make(spool: Path) -> None:
+    def make(path: Path) -> None:
         entries = (Entry.of(store.manifest(master.ref), verdict) for master, verdict in calibrated)
-        write_table(spool, calibrations(entries))
+        write_table(path, calibrations(entries))
 
-    used = [one for pair in calibrated for one in pair if one is not None]
+    used = [product for pair in calibrated for product in pair if product is not None]
     return store.build(target, recipe, used, make)
 
 
@@ -152,15 +152,15 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
         Kind.POCKET: recipe.pocket,
         Kind.FRINGE: recipe.fringe_maps,
     }
-    there = [
+    calibrated = [
         (master, judged[kind].of(master) if kind in judged else None)
         for kind, of_kind in kinds.items()
         for master in store.list(kind, digest(of_kind), prefix=f"{period}/")
     ]
-    if not there:
+    if not calibrated:
         return Outcome()
     target = calibrations_ref(recipe.calibrations, period)
-    return collect([launch(write_calibrations, target, there, recipe=recipe.calibrations, store=store)])
+    return collect([launch(write_calibrations, target, calibrated, recipe=recipe.calibrations, store=store)])
 
 
 def card(target: ProductRef) -> dict[str, tuple[Value, str]]:

@@ -45,21 +45,21 @@ def draw_curve(
     """One of the pictures of a light curve, named by the end of the target's data id."""
     name = target.data_id.rpartition("/")[2]
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, curve) as (light_curve, stars, scene):
             table = read_table(light_curve)
             if name == "curve":
-                drawn = plot_light_curve(table, true_curve(table, truth))
+                figure = plot_light_curve(table, true_curve(table, truth))
             elif name == "scene":
-                drawn = plot_scene(table, scene_pixels(scene))
+                figure = plot_scene(table, scene_pixels(scene))
             else:
                 with opened(store, psfs) as paths:
-                    drawn = plot_curve_stars(table, read_table(stars), [read_table(path) for path in paths])
-        spool.write_bytes(png(drawn))
+                    figure = plot_curve_stars(table, read_table(stars), [read_table(psf_path) for psf_path in paths])
+        path.write_bytes(png(figure))
         return {"caption": CAPTIONS[name]}
 
-    others = psfs if name == "stars" else [as_input(target, truth_digest(truth))]
-    return store.build(target, recipe, [*curve, *others], make)
+    further_inputs = psfs if name == "stars" else [as_input(target, truth_digest(truth))]
+    return store.build(target, recipe, [*curve, *further_inputs], make)
 
 
 def draw_curves(
@@ -84,9 +84,9 @@ def draw_curves(
         ]
         under_way.append((curve, pictures))
     for curve, pictures in under_way:
-        made = collect(pictures)
-        show_curve(curve[0], made, store)
-        drawn += made
+        drawn_pictures = collect(pictures)
+        show_curve(curve[0], drawn_pictures, store)
+        drawn += drawn_pictures
     return drawn
 
 
@@ -95,10 +95,10 @@ def show_curve(curve: Built, pictures: Outcome, store: Store) -> None:
     name = curve.ref.data_id.removeprefix("target_").replace("/", " ")
     facts = [f"| {key.replace('_', ' ')} | {value} |" for key, value in curve.about.items()]
     text = [f"# Light curve of {name}", "", "| | |", "|---|---|", *facts, ""]
-    for one in pictures.built:
-        with store.open(one) as path:
+    for picture in pictures.built:
+        with store.open(picture) as path:
             image = base64.b64encode(path.read_bytes()).decode()
-        text += [f"![{one.ref.file_name}](data:image/png;base64,{image})", "", str(one.about["caption"]), ""]
+        text += [f"![{picture.ref.file_name}](data:image/png;base64,{image})", "", str(picture.about["caption"]), ""]
     text += [f"The table: `{store.uri(curve.ref)}`"]
     key = "light-curve-" + "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
     create_markdown_artifact("\n".join(text), key=key, description=f"{name}: {curve.about['n_measured']} fluxes")
@@ -124,13 +124,13 @@ def true_curve(table: pa.Table, truth: str | None) -> tuple[NDArray, NDArray] | 
     about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     ra, dec = float(about["ra"]), float(about["dec"])
     near = sorted(
-        (np.hypot((one.ra - ra) * np.cos(np.deg2rad(dec)), one.dec - dec), k)
-        for k, one in enumerate(Truth.load(Path(truth)).plan.sky.supernovae)
+        (np.hypot((supernova.ra - ra) * np.cos(np.deg2rad(dec)), supernova.dec - dec), k)
+        for k, supernova in enumerate(Truth.load(Path(truth)).plan.sky.supernovae)
     )
     if not near:
         return None
-    one = Truth.load(Path(truth)).plan.sky.supernovae[near[0][1]]
+    supernova = Truth.load(Path(truth)).plan.sky.supernovae[near[0][1]]
     mjd = np.asarray(table["mjd"].to_numpy())
     times = np.unique(np.concatenate([np.linspace(mjd.min(), mjd.max(), 400), mjd]))
-    magnitude = np.array([one.magnitude(float(time)) for time in times])
+    magnitude = np.array([supernova.magnitude(float(time)) for time in times])
     return times, 10 ** (-0.4 * (magnitude - float(about["zero_point"])))

@@ -52,7 +52,7 @@ PICTURES = ("overscan", "first-columns", "variance", "bias-noise", "bias-history
 _SINGLE = {"pocket": "Pocket", "pocket-residuals": "Pocket, residuals", "linearity": "Linearity", "fringes": "Fringes"}
 """Names of those, and their titles."""
 MOST_SINGLE = 3
-"""Of each name that the page shows: all are in the store."""
+"""Most pictures of each name that the page shows: all are in the store."""
 
 
 @product_task
@@ -62,16 +62,16 @@ def measure_detector(
     """Look at some exposures of one CCD."""
     aside: list[SetAside] = []
 
-    def make(spool: Path) -> None:
+    def make(path: Path) -> None:
         parts = [schema_of(DETECTOR).empty_table()]
         for job in jobs:
             try:
                 parts.append(look_at(job, camera, recipe.quadrant, store))
             except BadData as error:
                 aside.append(SetAside.because(str(job.ccd), error))
-        write_table(spool, pa.concat_tables(parts))
+        write_table(path, pa.concat_tables(parts))
 
-    inputs = list(dict.fromkeys(one for job in jobs for one in job.inputs))
+    inputs = list(dict.fromkeys(product for job in jobs for product in job.inputs))
     return Outcome([store.build(target, recipe, inputs, make)], aside)
 
 
@@ -99,15 +99,15 @@ def draw_detector(
 ) -> Built:
     """One of `PICTURES`."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         of_numbers = {"overscan": detector.overscan_picture, "first-columns": detector.pocket_picture}
         if name.startswith("bias"):
-            levels = [one for built in biases for one in bias_levels(store, built, camera)]
+            levels = [level for built in biases for level in bias_levels(store, built, camera)]
             noise = partial(detector.bias_picture, camera, period=period)
             picture = noise(levels) if name == "bias-noise" else detector.history_picture(levels)
         else:
             picture = of_numbers.get(name, detector.variance_picture)(camera, joined(store, numbers, DETECTOR))
-        spool.write_bytes(picture.png)
+        path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
     return store.build(target, recipe, biases if name.startswith("bias") else numbers, make)
@@ -140,7 +140,7 @@ def detector_jobs(
 ) -> tuple[dict[int, list[CcdJob]], list[SetAside]]:
     """Some exposures of each CCD; ``which``: filters and ccdids."""
     ready, aside = ccd_jobs(store, period, recipe.quadrant, **which)
-    jobs = [job for some in ready.values() for job in some]
+    jobs = [job for of_exposure in ready.values() for job in of_exposure]
     ccdids = sorted({job.ccd.ccdid for job in jobs})
     return {ccdid: spread([job for job in jobs if job.ccd.ccdid == ccdid], recipe.exposures) for ccdid in ccdids}, aside
 
@@ -151,22 +151,33 @@ def draw_detector_page(
     """Figures and page of a period from its numbers and its calibrations, in the store and as an artifact."""
     quadrant = recipe.quadrant
     biases = store.list(Kind.BIAS, digest(quadrant.bias))
-    seen = {ccdid_of(one.ref) for one in numbers}
-    biases = [one for one in biases if ccdid_of(one.ref) in seen]
+    measured_ccds = {ccdid_of(product.ref) for product in numbers}
+    biases = [product for product in biases if ccdid_of(product.ref) in measured_ccds]
     drawn = collect(
         launch(
-            draw_detector, sensor_figure_ref(recipe, period, f"detector-{name}"),
-            name, numbers, biases, period, camera, recipe, store,
+            draw_detector,
+            sensor_figure_ref(recipe, period, f"detector-{name}"),
+            name,
+            numbers,
+            biases,
+            period,
+            camera,
+            recipe,
+            store,
         )
         for name in PICTURES
         if biases or not name.startswith("bias")
-    )  # fmt: skip
-    fringes = store.list(Kind.SUMMARY, digest(quadrant.fringe_maps), prefix=f"{period}/")
-    shown = (single_figures(store, quadrant, period), numbers, fringes, judged(store, quadrant, period))
-    page = collect(
-        [launch(write_detector_page, detector_page_ref(recipe, period), drawn.built, *shown, camera, recipe, store)]
     )
-    report = detector_report(period, camera, drawn.built, *shown, store)
+    fringes = store.list(Kind.SUMMARY, digest(quadrant.fringe_maps), prefix=f"{period}/")
+    page_inputs = (single_figures(store, quadrant, period), numbers, fringes, judged(store, quadrant, period))
+    page = collect(
+        [
+            launch(
+                write_detector_page, detector_page_ref(recipe, period), drawn.built, *page_inputs, camera, recipe, store
+            )
+        ]
+    )
+    report = detector_report(period, camera, drawn.built, *page_inputs, store)
     create_markdown_artifact(
         render_markdown(report), key=f"detector-{camera.name}", description=f"{report.title}: {report.verdict_text}"
     )
@@ -184,39 +195,47 @@ def detector_report(
     store: Store,
 ) -> Report:
     """What the page shows."""
-    verdicts = [one for one in calibrations if one.ref.kind is Kind.QUALITY]
-    maps = [one for one in calibrations if one.ref.kind is Kind.BAD_PIXELS]
+    verdicts = [product for product in calibrations if product.ref.kind is Kind.QUALITY]
+    maps = [product for product in calibrations if product.ref.kind is Kind.BAD_PIXELS]
     checks = detector_checks(
         joined(store, numbers, DETECTOR),
-        suspects=sum(one.about.get("quality") != GOOD or bool(unfit_quadrants(one)) for one in verdicts),
+        suspects=sum(product.about.get("quality") != GOOD or bool(unfit_quadrants(product)) for product in verdicts),
         masters=len(verdicts),
-        bad_share=max((float(one.about.get("share") or 0) for one in maps), default=float("nan")),
+        bad_share=max((float(product.about.get("share") or 0) for product in maps), default=float("nan")),
         fringes=joined(store, fringes, FRINGE_AMPLITUDES) if fringes else None,
     )
     tables = []
     if verdicts:
-        tables.append(Table("Masters against those before them", _VERDICT, [_verdict(one) for one in verdicts]))
+        tables.append(Table("Masters against those before them", _VERDICT, [_verdict(product) for product in verdicts]))
     if maps:
-        rows = [[part_of(one.ref), *map(_word, (one.about.get(k) for k in _BAD.values()))] for one in maps]
+        rows = [[part_of(product.ref), *map(_word, (product.about.get(k) for k in _BAD.values()))] for product in maps]
         tables.append(Table("Bad pixels", ["Filter and CCD", *_BAD], rows))
-    pictures = [*(_picture(one, store) for one in drawn), *(_picture(one, store) for one in single)]
+    pictures = [*(_picture(product, store) for product in drawn), *(_picture(product, store) for product in single)]
     dates = f"{period.first:%Y-%m-%d}" + (f" to {period.last:%Y-%m-%d}" if period.last > period.first else "")
-    kinds = Counter(one.ref.kind for one in (*numbers, *drawn, *single, *fringes, *calibrations))
+    kinds = Counter(product.ref.kind for product in (*numbers, *drawn, *single, *fringes, *calibrations))
     counts = [ProductCount(str(kind), n) for kind, n in kinds.items()]
     return Report(period.first, camera.name, checks, pictures, counts, tables=tables, subject=f"detector, {dates}")
 
 
 _VERDICT = ["Master", "Quality", "Compared with", "Share moved", "Median shift", "Reason"]
-_BAD = {"Dead": "n_dead", "Low": "n_low_response", "High": "n_high_response", "Noisy or hot": "n_noisy",
-        "No data": "n_nan", "Share bad": "share"}  # fmt: skip
+_BAD = {
+    "Dead": "n_dead",
+    "Low": "n_low_response",
+    "High": "n_high_response",
+    "Noisy or hot": "n_noisy",
+    "No data": "n_nan",
+    "Share bad": "share",
+}
 """Columns of the page's tables, and under which names the products note them."""
 
 
-def _verdict(one: Built) -> list[str]:
+def _verdict(verdict: Built) -> list[str]:
     """Row of the table of masters; one without a predecessor was compared with nothing."""
-    about, before = one.about, str(one.about.get("before") or "").split("/")
-    found = [before[2], _word(about.get("moved")), _word(about.get("shift"))] if len(before) > 2 else ["none", "", ""]
-    return [part_of(one.ref), _word(about.get("quality")), *found, _word(about.get("reason"))]
+    about, before = verdict.about, str(verdict.about.get("before") or "").split("/")
+    comparison = (
+        [before[2], _word(about.get("moved")), _word(about.get("shift"))] if len(before) > 2 else ["none", "", ""]
+    )
+    return [part_of(verdict.ref), _word(about.get("quality")), *comparison, _word(about.get("reason"))]
 
 
 def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
@@ -232,16 +251,16 @@ def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
 def single_figures(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
     """Pictures of single CCDs that other flows drew of the period."""
     recipes = [recipe.pocket, LinearityRecipe(recipe), recipe.fringe_maps]
-    drawn = [one for of in recipes for one in store.list(Kind.FIGURE, digest(of), prefix=f"{period}/")]
+    drawn = [figure for of in recipes for figure in store.list(Kind.FIGURE, digest(of), prefix=f"{period}/")]
     return [
-        one
+        figure
         for name in _SINGLE
-        for one in [one for one in drawn if part_of(one.ref).rpartition("-c")[0] == name][:MOST_SINGLE]
+        for figure in [figure for figure in drawn if part_of(figure.ref).rpartition("-c")[0] == name][:MOST_SINGLE]
     ]
 
 
 def bias_levels(store: Store, bias: Built, camera: Camera) -> Iterator[BiasLevel]:
-    """Of the amplifiers of one master."""
+    """Bias level and read noise of the amplifiers of one master bias."""
     with opened(store, [bias]) as (path,), CcdMaster.open(path, camera) as master:
         for qid in range(1, N_QUADRANT + 1):
             sample = master.data[qid][::4, ::4]

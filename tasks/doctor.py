@@ -50,9 +50,9 @@ def _requirements() -> Result:
         if requirement.marker and not requirement.marker.evaluate({"extra": "app"}):
             continue
         n += 1
-        found = _version(requirement.name)
-        if not requirement.specifier.contains(found or "0", prereleases=True):
-            wrong.append(f"{requirement.name} {found or 'is missing'} ({requirement.specifier} is asked for)")
+        installed = _version(requirement.name)
+        if not requirement.specifier.contains(installed or "0", prereleases=True):
+            wrong.append(f"{requirement.name} {installed or 'is missing'} ({requirement.specifier} is asked for)")
     expected = "versions as in pyproject.toml"
     if wrong:
         return differs(", ".join(wrong), expected, "install with the constraints: make setup")
@@ -67,9 +67,15 @@ def _version(name: str) -> str | None:
 
 
 def examine_night(
-    exam: Examination, night: Period, archive: str, reference: str, camera: Camera, *,
-    ccdid: int | None = None, filter_: str | None = None,
-) -> None:  # fmt: skip
+    exam: Examination,
+    night: Period,
+    archive: str,
+    reference: str,
+    camera: Camera,
+    *,
+    ccdid: int | None = None,
+    filter_: str | None = None,
+) -> None:
     """One frame of each kind, from the archive to reference stars on a detrended image."""
     with tempfile.TemporaryDirectory(prefix="ztf_doctor_", dir=settings.scratch()) as folder:
         opened = exam.run(
@@ -165,10 +171,14 @@ def _server_state(api: str) -> services.ServerState:
     schedules = tuple(f"{names.get(d['flow_id'], '?')}/{d['name']}" for d in deployments if d["id"] in scheduled)
     now = datetime.now(UTC)
     planned = ask(
-        "POST", "flow_runs/count",
-        flow_runs={"deployment_id": {"any_": list(scheduled)}, "state": {"type": {"any_": ["SCHEDULED"]}},
-                   "expected_start_time": {"after_": now.isoformat()}},
-    )  # fmt: skip
+        "POST",
+        "flow_runs/count",
+        flow_runs={
+            "deployment_id": {"any_": list(scheduled)},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"after_": now.isoformat()},
+        },
+    )
     workers: dict[str, float] = {}
     for pool in ask("POST", "work_pools/filter", limit=200):
         for worker in ask("POST", f"work_pools/{pool['name']}/workers/filter", limit=200):
@@ -224,11 +234,11 @@ def sees_file(files: Files, path: str) -> bool:
 # --- the report
 
 
-def write_report(exam: Examination, path: Path, asked: Mapping[str, str]) -> None:
+def write_report(exam: Examination, path: Path, arguments: Mapping[str, str]) -> None:
     """Write what can be sent to others: findings and versions, without passwords, accounts and homes."""
     about = {
         "written": f"{settings.now():%Y-%m-%d %H:%M} UTC",
-        "asked": dict(asked),
+        "asked": dict(arguments),
         "package": own_version(),
         "git": settings.provenance().git,
         "python": platform.python_version(),
@@ -248,6 +258,6 @@ def redaction() -> Redaction:
 def note_no_server(exam: Examination, error: PipelineError) -> None:
     """Write down that no server is there.  What to do stands after the semicolon, where there is no log to look at."""
     text = str(error)
-    found, _, remedy = (text, "", "see server.log in PREFECT_HOME") if "\n" in text else text.partition("; ")
-    exam.run(SERVER, "reach", lambda: failed(found, "a Prefect server", remedy))
+    finding, _, remedy = (text, "", "see server.log in PREFECT_HOME") if "\n" in text else text.partition("; ")
+    exam.run(SERVER, "reach", lambda: failed(finding, "a Prefect server", remedy))
     exam.skip_all(SERVER, services.CHECKS, "needs reach (which is FAIL)")

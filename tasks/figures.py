@@ -51,7 +51,7 @@ def draw_figure(
 
 
 def bias(store: Store, biases: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
-    true = truth and ((ccdid_of(one.ref), _quadrants(truth.bias, ccdid_of(one.ref))) for one in biases)
+    true = truth and ((ccdid_of(built.ref), _quadrants(truth.bias, ccdid_of(built.ref))) for built in biases)
     period = str(period_of(biases[0].ref))
     return pictures.bias_picture(camera, _masters(store, biases, camera), period=period, truth=true)
 
@@ -60,7 +60,7 @@ def flat(store: Store, flats: Sequence[Built], camera: Camera, truth: Truth | No
     filter, period = filter_of(flats[0].ref), str(period_of(flats[0].ref))
     true = truth and (
         (ccdid, _quadrants(lambda ccdid, qid: truth.flat(filter, ccdid, qid), ccdid))
-        for ccdid in (ccdid_of(one.ref) for one in flats)
+        for ccdid in (ccdid_of(built.ref) for built in flats)
     )
     return pictures.flat_picture(camera, _masters(store, flats, camera), filter=str(filter), period=period, truth=true)
 
@@ -108,8 +108,8 @@ def residual_map(store: Store, inputs: Sequence[Built], camera: Camera, truth: T
 
 
 def growth(store: Store, catalogues: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
-    curves = exposure_growth(ccd_growth(_table(store, [one])) for one in catalogues)
-    exposures = {int(exposure.filefracday): exposure for exposure in (exposure_of(one.ref) for one in catalogues)}
+    curves = exposure_growth(ccd_growth(_table(store, [built])) for built in catalogues)
+    exposures = {int(exposure.filefracday): exposure for exposure in (exposure_of(built.ref) for built in catalogues)}
     true = truth and {
         curve.exposure: (radii, growth_truth(truth, exposures[curve.exposure], radii))
         for curve in curves
@@ -123,9 +123,9 @@ def growth(store: Store, catalogues: Sequence[Built], camera: Camera, truth: Tru
 
 def _masters(store: Store, masters: Sequence[Built], camera: Camera) -> Iterator[tuple[int, Planes]]:
     """One CCD at a time."""
-    for one in masters:
-        with store.open(one) as path:
-            yield ccdid_of(one.ref), CcdMaster.read(path, camera).data
+    for master in masters:
+        with store.open(master) as path:
+            yield ccdid_of(master.ref), CcdMaster.read(path, camera).data
 
 
 def _quadrants(plane: Callable[[int, int], object], ccdid: int) -> Planes:

@@ -33,7 +33,7 @@ def tolerant(recipe: CatalogueRecipe) -> CatalogueRecipe:
 
 
 def light_curve_recipe(recipe: CatalogueRecipe) -> LightCurveRecipe:
-    """Of the simulated survey: its stars have magnitudes of its own."""
+    """Recipe of light curves in the simulated survey, whose stars have magnitudes of their own."""
     colours = {str(filter): tuple(terms) for filter, terms in COLOUR_TERMS.items()}
     stars = PsfCatalogueRecipe(quadrant=tolerant(recipe).quadrant, reference=recipe.reference)
     return LightCurveRecipe(stars, gaia=GaiaColours(**colours))  # type: ignore[arg-type]

@@ -48,29 +48,29 @@ def make_fringes(
     target: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: FringeRecipe, store: Store
 ) -> Outcome:
     """Detrend the exposures of one CCD, make its fringe maps, and measure the fringes of each with them."""
-    inputs = list(dict.fromkeys(one for job in jobs for one in job.inputs))
+    inputs = list(dict.fromkeys(product for job in jobs for product in job.inputs))
     skies: Skies = []
     aside: list[SetAside] = []
 
     def look() -> None:
         if not skies:  # once, and only if something is missing
-            found, failed = skies_of(jobs, camera, recipe, store)
-            skies.extend(found)
+            new_skies, failed = skies_of(jobs, camera, recipe, store)
+            skies.extend(new_skies)
             aside.extend(failed)
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         look()
         of_exposures = [cells for _, cells in skies]
-        train_ccd(ccdid_of(target), of_exposures, recipe.exposures.fringe_fit, cards=card(target)).write(spool)
+        train_ccd(ccdid_of(target), of_exposures, recipe.exposures.fringe_fit, cards=card(target)).write(path)
         return {"n_exposures": len(skies), "n_set_aside": len(aside)}
 
     fringes = store.build(target, recipe, inputs, make)
 
-    def measure(spool: Path) -> None:
+    def measure(path: Path) -> None:
         look()
-        with opened(store, [fringes]) as (path,):
-            maps = CcdFringes.read(path, camera)
-        write_table(spool, amplitude_table(skies, maps, recipe.exposures.fringe_fit))
+        with opened(store, [fringes]) as (maps_path,):
+            maps = CcdFringes.read(maps_path, camera)
+        write_table(path, amplitude_table(skies, maps, recipe.exposures.fringe_fit))
 
     of = fringe_amplitudes_ref(recipe, period_of(target), ccdid_of(target))
     return Outcome([fringes, store.build(of, recipe, [fringes, *inputs], measure)], aside)
@@ -88,15 +88,15 @@ def draw_fringes(
 ) -> Built:
     """One exposure of a CCD before and after, the map's components, and all exposures' amplitudes."""
 
-    def make(spool: Path) -> None:
-        with opened(store, [fringes, amplitudes]) as (path, table):
-            maps, measured = CcdFringes.read(path, camera), read_table(table).sort_by("before")
+    def make(path: Path) -> None:
+        with opened(store, [fringes, amplitudes]) as (maps_path, table):
+            maps, measured = CcdFringes.read(maps_path, camera), read_table(table).sort_by("before")
         usual = int(measured["exposure"][measured.num_rows // 2].as_py())
-        shown = [job for job in jobs if int(job.ccd.exposure.filefracday) == usual]
-        [(ccd, cells)], _ = skies_of(shown, camera, recipe, store)
-        spool.write_bytes(png(plot_fringes(ccd, cells, maps, measured, recipe.exposures.fringe_fit)))
+        usual_jobs = [job for job in jobs if int(job.ccd.exposure.filefracday) == usual]
+        [(ccd, cells)], _ = skies_of(usual_jobs, camera, recipe, store)
+        path.write_bytes(png(plot_fringes(ccd, cells, maps, measured, recipe.exposures.fringe_fit)))
 
-    inputs = list(dict.fromkeys([fringes, amplitudes, *(one for job in jobs for one in job.inputs)]))
+    inputs = list(dict.fromkeys([fringes, amplitudes, *(product for job in jobs for product in job.inputs)]))
     return store.build(target, recipe, inputs, make)
 
 
@@ -104,14 +104,14 @@ def skies_of(
     jobs: Sequence[CcdJob], camera: Camera, recipe: FringeRecipe, store: Store
 ) -> tuple[Skies, list[SetAside]]:
     """Cells of each CCD exposure, detrended with its fringes; exposures that cannot be are set aside."""
-    found: Skies = []
+    skies: Skies = []
     aside = []
     for job in jobs:
         try:
-            found.append((job.ccd, _sky_of(job, camera, recipe, store)))
+            skies.append((job.ccd, _sky_of(job, camera, recipe, store)))
         except BadData as error:
             aside.append(SetAside.because(str(job.ccd), error))
-    return found, aside
+    return skies, aside
 
 
 def _sky_of(job: CcdJob, camera: Camera, recipe: FringeRecipe, store: Store) -> Mapping[int, Cells]:

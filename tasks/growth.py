@@ -35,17 +35,17 @@ def draw_growth(
 ) -> Built:
     """Growth curve of one image; the differences from the published one are noted, in millimagnitudes."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        with store.open(catalogue) as path:
-            table = read_table(path)
-        with store.open(image) as path:
-            header = read_header(path)
+    def make(path: Path) -> Mapping[str, Value]:
+        with store.open(catalogue) as input_path:
+            table = read_table(input_path)
+        with store.open(image) as input_path:
+            header = read_header(input_path)
         stars = table.filter(pc.equal(table["qid"], quadrant_of(image.ref).qid))
         curve = growth_curve(stars, zero_point=required_number(header, "MAGZP", image.ref.file_name, "the zero point"))
         published = published_growth_curve(header)
-        save_png(plot_growth_curve({"measured": curve}, published, title=image.ref.file_name), spool)
-        found = zip(curve.diameter, curve.difference, strict=True)
-        left = {f"D{d:g}_mmag": round(1e3 * (value - published[d]), 2) for d, value in found if d in published}
+        save_png(plot_growth_curve({"measured": curve}, published, title=image.ref.file_name), path)
+        measured = zip(curve.diameter, curve.difference, strict=True)
+        left = {f"D{d:g}_mmag": round(1e3 * (value - published[d]), 2) for d, value in measured if d in published}
         return {"n_star": curve.n_star, **left}
 
     return store.build(target, recipe, [catalogue, image], make)

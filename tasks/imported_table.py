@@ -88,18 +88,16 @@ def with_columns(recipe: StarTableRecipe, table: str, columns: str) -> StarTable
 
 
 @product_task
-def import_measurements(
-    target: str, wanted: Wanted, camera: Camera, recipe: StarTableRecipe, store: Store
-) -> Outcome:  # fmt: skip
+def import_measurements(target: str, wanted: Wanted, camera: Camera, recipe: StarTableRecipe, store: Store) -> Outcome:
     """Take an imported table: check, number, cut and sort its rows, star by star; list the partitions."""
     paths = table_files(Path(target).expanduser())
     with TemporaryDirectory(dir=scratch()) as folder:
         scattered = scatter(paths, camera, recipe, wanted, Path(folder))
         inputs = [file_as_input(str(path)) for path in paths if str(path) not in scattered.skipped]
-        made = Outcome(set_aside=[SetAside(path, f"BadData: {why}") for path, why in scattered.skipped.items()])
+        outcome = Outcome(set_aside=[SetAside(path, f"BadData: {why}") for path, why in scattered.skipped.items()])
         for group in scattered.parts:
-            made += _group(target, group, scattered, inputs, recipe, store)
-    return made
+            outcome += _group(target, group, scattered, inputs, recipe, store)
+    return outcome
 
 
 def _group(
@@ -114,25 +112,27 @@ def _group(
         write_table(path, table, {"filter": str(filter)})
         return counts | (dict(scattered.counts[group]) if part == parts[0] else {"found": 0})
 
-    made = attempt(
+    outcome = attempt(
         parts,
         lambda part: store.build(
             star_table_ref(recipe, period, filter, part.stem), recipe, inputs, lambda path: make(path, part)
         ),
         name=lambda part: f"{target} {filter} {part.stem}",
     )
-    if made.set_aside:
-        return made
-    partitions = made.of(Kind.STAR_TABLE)
+    if outcome.set_aside:
+        return outcome
+    partitions = outcome.of(Kind.STAR_TABLE)
     index = star_index_ref(recipe, period, filter)
-    made += Outcome([store.build(index, recipe, partitions, lambda path: write_index(path, partitions))])
+    outcome += Outcome([store.build(index, recipe, partitions, lambda path: write_index(path, partitions))])
     if scattered.names:
         names = store.build(
-            star_names_ref(recipe, period, filter), recipe, inputs,
+            star_names_ref(recipe, period, filter),
+            recipe,
+            inputs,
             lambda path: write_table(path, names_table(scattered.names)),
-        )  # fmt: skip
-        made += Outcome([names])
-    return made
+        )
+        outcome += Outcome([names])
+    return outcome
 
 
 def import_star_table(
@@ -144,22 +144,27 @@ def import_star_table(
     except BadData as error:
         return Outcome(set_aside=[SetAside.because(table, error)]), recipe
     wanted = Wanted(scope.period, tuple(scope.filters), by_night, tuple(scope.ccdids))
-    made = collect([launch(import_measurements, table, wanted, scope.camera, recipe, store)])
-    tell_rows(table, made)
-    return made, recipe
+    outcome = collect([launch(import_measurements, table, wanted, scope.camera, recipe, store)])
+    tell_rows(table, outcome)
+    return outcome, recipe
 
 
-def tell_rows(table: str, made: Outcome) -> None:
+def tell_rows(table: str, outcome: Outcome) -> None:
     """Say in the log and among the artifacts how many rows were left out, and why."""
     rows = []
-    for index in made.of(Kind.STAR_INDEX):
+    for index in outcome.of(Kind.STAR_INDEX):
         about = index.about
         cut = {reason: n for reason, n in about.items() if reason not in (*NO_CUTS, "partitions") and n}
         reasons = ", ".join(f"{reason} {n}" for reason, n in cut.items()) or "none"
         get_run_logger().info(
             "%s, %s: %s of %s measurements kept, of %s stars; left out: %s",
-            table, index.ref.label, about["kept"], about["found"], about["stars"], reasons,
-        )  # fmt: skip
+            table,
+            index.ref.label,
+            about["kept"],
+            about["found"],
+            about["stars"],
+            reasons,
+        )
         period = index.ref.data_id.split("/")[0]
         cells = (f"{filter_of(index.ref)} {period}", about["found"], about["kept"], about["stars"], reasons)
         rows.append(f"| {' | '.join(map(str, cells))} |")

@@ -31,9 +31,14 @@ _IN_STORE = re.compile(r"(?:(?:starindex|startable)/)?([0-9a-f]{10})(?:/.*)?")
 
 
 def star_tables(
-    scope: Scope, store: Store, recipe: StarTableRecipe, table: str | None = None, columns: str = "auto", *,
+    scope: Scope,
+    store: Store,
+    recipe: StarTableRecipe,
+    table: str | None = None,
+    columns: str = "auto",
+    *,
     by_night: bool = False,
-) -> tuple[Outcome, StarTableRecipe]:  # fmt: skip
+) -> tuple[Outcome, StarTableRecipe]:
     """The star tables that a fit reads, made or found, and the recipe that they are of.
 
     Parameters
@@ -51,13 +56,13 @@ def star_tables(
         return import_star_table(table, columns, scope, recipe, store, by_night=by_night)
     if recipe.imported is not None:
         return _of_store(scope, store, digest(recipe))
-    found = catalogues_of(store, scope.period, recipe, **scope.which)
-    if not found and recipe.psf is None and recipe.catalogue == CatalogueRecipe():
+    catalogues = catalogues_of(store, scope.period, recipe, **scope.which)
+    if not catalogues and recipe.psf is None and recipe.catalogue == CatalogueRecipe():
         imported = _imported(scope, store)
         measured = other_catalogues(store, scope)
         if len(imported) + len(measured) > 1:
-            known = [f"imported table {one} (--table {one})" for one in imported]
-            known += [f"catalogues of recipe {one}" for one in measured]
+            known = [f"imported table {name} (--table {name})" for name in imported]
+            known += [f"catalogues of recipe {name}" for name in measured]
             error = MissingProduct(
                 f"the store has no catalogues of the default recipe, but {', '.join(known)}: say which in the recipe"
             )
@@ -68,21 +73,26 @@ def star_tables(
         for catalogue in measured.values():
             get_run_logger().info("catalogues of the only recipe in the store are taken: %s", digest(catalogue))
             recipe = with_catalogue(recipe, catalogue)
-            found = catalogues_of(store, scope.period, recipe, **scope.which)
-    groups = sequences(found) if by_night else {(scope.period, filter): some for filter, some in found.items()}
-    made = total(
-        make_star_table(period, filter, some, scope.camera, recipe, store) for (period, filter), some in groups.items()
+            catalogues = catalogues_of(store, scope.period, recipe, **scope.which)
+    groups = (
+        sequences(catalogues)
+        if by_night
+        else {(scope.period, filter): of_group for filter, of_group in catalogues.items()}
     )
-    return made, recipe
+    outcome = total(
+        make_star_table(period, filter, of_group, scope.camera, recipe, store)
+        for (period, filter), of_group in groups.items()
+    )
+    return outcome, recipe
 
 
 def sequences(catalogues: Mapping[Filter, Sequence[Built]]) -> dict[tuple[Period, Filter], list[Built]]:
     """The catalogues of each night and filter."""
     nights: dict[tuple[date, Filter], list[Built]] = {}
-    for filter, some in catalogues.items():
-        for catalogue in some:
+    for filter, of_filter in catalogues.items():
+        for catalogue in of_filter:
             nights.setdefault((exposure_of(catalogue.ref).night, filter), []).append(catalogue)
-    return {(Period.of(night), filter): some for (night, filter), some in sorted(nights.items())}
+    return {(Period.of(night), filter): of_filter for (night, filter), of_filter in sorted(nights.items())}
 
 
 def with_catalogue(recipe: StarTableRecipe, catalogue: CatalogueRecipe) -> StarTableRecipe:
@@ -93,8 +103,8 @@ def with_catalogue(recipe: StarTableRecipe, catalogue: CatalogueRecipe) -> StarT
 
 def other_catalogues(store: Store, scope: Scope) -> dict[str, CatalogueRecipe]:
     """Recipes of the catalogues that the store has of a scope, by digest."""
-    found = frames(store, Kind.CATALOGUE, scope.period, recipe=None, **scope.which)
-    first = {catalogue.ref.recipe: catalogue.ref for catalogue in found}
+    catalogues = frames(store, Kind.CATALOGUE, scope.period, recipe=None, **scope.which)
+    first = {catalogue.ref.recipe: catalogue.ref for catalogue in catalogues}
     recipes = {name: noted_recipe(store, ref, CatalogueRecipe) for name, ref in sorted(first.items())}
     return {name: recipe for name, recipe in recipes.items() if recipe is not None}
 
@@ -111,7 +121,7 @@ def noted_recipe(store: Store, ref: ProductRef, kind: type[R]) -> R | None:
 
 def _imported(scope: Scope, store: Store) -> list[str]:
     """Digests of the recipes of the imported tables that the store has of a scope."""
-    indices = [one for one in store.list(Kind.STAR_INDEX) if _overlaps(one, scope)]
+    indices = [index for index in store.list(Kind.STAR_INDEX) if _overlaps(index, scope)]
     first = {index.ref.recipe: index.ref for index in indices}
     recipes = {name: noted_recipe(store, ref, StarTableRecipe) for name, ref in sorted(first.items())}
     return [name for name, recipe in recipes.items() if recipe is not None and recipe.imported is not None]
@@ -119,7 +129,7 @@ def _imported(scope: Scope, store: Store) -> list[str]:
 
 def _of_store(scope: Scope, store: Store, recipe_digest: str) -> tuple[Outcome, StarTableRecipe]:
     """Star tables that are in the store."""
-    indices = [one for one in store.list(Kind.STAR_INDEX, recipe_digest) if _overlaps(one, scope)]
+    indices = [index for index in store.list(Kind.STAR_INDEX, recipe_digest) if _overlaps(index, scope)]
     recipe = noted_recipe(store, indices[0].ref, StarTableRecipe) if indices else None
     if recipe is None:
         error = MissingProduct(

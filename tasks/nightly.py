@@ -48,14 +48,14 @@ def nights_to_do(
 
     A question to the archive and a listing of the store for each night, and nothing more where all is done.
     """
-    found = []
+    unfinished = []
     for night in nights:
         wanted = scope.selected(find_frames(archive, Period.of(night), scope.filters, scope.ccdids))
         reason = to_do(night, wanted, store, ReportRecipe(recipe, truth_digest(truth)))
         get_run_logger().info("looking back at %s: %s", f"{night:%Y%m%d}", reason or "nothing to do")
         if reason:
-            found.append(night)
-    return found
+            unfinished.append(night)
+    return unfinished
 
 
 def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe) -> str:
@@ -66,15 +66,15 @@ def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe)
     wanted
         Files of the night that the archive has.
     recipe
-        Of the night's report.
+        Recipe of the night's report.
     """
     files = [file for files in wanted.values() for file in files]
-    here = {
+    stored = {
         built.ref: built
         for kind in {file.ref.kind for file in files}
         for built in store.list(kind, NO_RECIPE, prefix=f"{night:%Y%m%d}")
     }
-    new, changed = sum(file.ref not in here for file in files), len(outdated(wanted, here))
+    new, changed = sum(file.ref not in stored for file in files), len(outdated(wanted, stored))
     page = store.find(report_ref(recipe, night))
     if new or changed:
         return f"of the archive's {len(files)} files {new} are not in the store, {changed} have changed"

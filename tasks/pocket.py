@@ -93,25 +93,25 @@ def profile_exposure(
 ) -> Outcome:
     """Mean overscans behind blocks of rows of each CCD of an exposure."""
 
-    def profile(one: LitCcd) -> Built:
-        def make(spool: Path) -> None:
+    def profile(frame: LitCcd) -> Built:
+        def make(path: Path) -> None:
             with (
-                opened(store, [one.raw, one.bias.built]) as (raw, bias_path),
+                opened(store, [frame.raw, frame.bias.built]) as (raw, bias_path),
                 CcdMaster.open(bias_path, camera) as bias,
             ):
-                write_table(spool, ccd_profiles(raw, bias.data, camera, one.ccd.ccdid, recipe))
+                write_table(path, ccd_profiles(raw, bias.data, camera, frame.ccd.ccdid, recipe))
 
-        return store.build(pocket_profiles_ref(recipe, one.ccd), recipe, [one.raw, *one.bias.inputs], make)
+        return store.build(pocket_profiles_ref(recipe, frame.ccd), recipe, [frame.raw, *frame.bias.inputs], make)
 
-    return attempt(ccds, profile, name=lambda one: str(one.ccd))
+    return attempt(ccds, profile, name=lambda frame: str(frame.ccd))
 
 
 @product_task
 def fit_pockets(target: ProductRef, profiles: Sequence[Built], recipe: PocketRecipe, store: Store) -> Built:
     """Fit the pockets of one CCD to its profiles of a period."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        write_table(spool, measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe))
+    def make(path: Path) -> Mapping[str, Value]:
+        write_table(path, measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe))
         return {"n_frames": len(profiles)}
 
     return store.build(target, recipe, profiles, make)
@@ -123,17 +123,17 @@ def draw_pockets(
 ) -> Built:
     """One of `PLOTS` of a CCD."""
 
-    def make(spool: Path) -> None:
-        with opened(store, [pockets]) as (path,):
-            measured = CcdPockets.of(read_table(path))
-        seen = _joined(store, profiles)
+    def make(path: Path) -> None:
+        with opened(store, [pockets]) as (pockets_path,):
+            measured = CcdPockets.of(read_table(pockets_path))
+        profile_table = _joined(store, profiles)
         amplifiers = {
             qid: Amplifier(function, compare(function, of_qid), of_qid.kelvin)
             for qid, function in measured.functions.items()
-            for of_qid in [profiles_of(seen, qid, measured.thermometer)]
+            for of_qid in [profiles_of(profile_table, qid, measured.thermometer)]
         }
         title = f"Pockets of CCD {measured.ccdid}, {period_of(target)}"
-        save_png(PLOTS[name](amplifiers, title), spool)
+        save_png(PLOTS[name](amplifiers, title), path)
 
     return store.build(target, recipe, [pockets, *profiles], make)
 

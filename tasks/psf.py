@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
-from tasks.inputs.targets import TargetExposure, whole
+from tasks.inputs.targets import TargetExposure, merge_quadrants
 from tasks.reduction import PROPER_MOTION_ARCSEC, Images, Reasons, detrend
 from tasks.runtime.outcome import Outcome, SetAside, total
 from tasks.runtime.policies import product_task
@@ -45,14 +45,14 @@ def measure_quadrants(
     recipe: PsfCatalogueRecipe,
     store: Store,
 ) -> Outcome:
-    """The same of the quadrants of a CCD exposure, whose frame is then read once; a bad quadrant is set aside."""
+    """PSF, stars and target stamps of each quadrant of a CCD exposure, read once; a bad quadrant is set aside."""
     detrended: Images = {}
     failed: Reasons = {}
 
     def read(target_exposure: TargetExposure) -> tuple[Image, fits.Header]:
         if not detrended and not failed:
             detrended.update(
-                detrend(whole(target_exposures), camera, recipe.quadrant or QuadrantRecipe(), store, failed)
+                detrend(merge_quadrants(target_exposures), camera, recipe.quadrant or QuadrantRecipe(), store, failed)
             )
         qid = quadrant_of(target_exposure.about.ref).qid
         if qid not in detrended:
@@ -69,44 +69,48 @@ def measure_quadrants(
 
 
 def _measure(measurement: _Measurement) -> Outcome:
-    target, recipe, store = measurement.target_exposure, measurement.recipe, measurement.store
-    inputs = [*target.inputs, *target.stars]
+    target_exposure, recipe, store = measurement.target_exposure, measurement.recipe, measurement.store
+    inputs = [*target_exposure.inputs, *target_exposure.stars]
 
-    def write_psf(spool: Path) -> Mapping[str, Value]:
+    def write_psf(path: Path) -> Mapping[str, Value]:
         table = psf_table(measurement.measured, measurement.exposure.mjd)
-        write_table(spool, table)
+        write_table(path, table)
         return {"n_star": table["n_star"][0].as_py(), "fwhm": round(table["fwhm"][0].as_py(), 4)}
 
-    def write_catalogue(spool: Path) -> Mapping[str, Value]:
+    def write_catalogue(path: Path) -> Mapping[str, Value]:
         table = measurement.catalogue()
-        write_table(spool, table, {"image": target.image, "band": target.band})
+        write_table(path, table, {"image": target_exposure.image, "band": target_exposure.band})
         return {"n_stars": table.num_rows, "pixels": pixels_touched(table["star_id"])}
 
-    def cut_out(one: Target) -> Built:
-        ref = stamp_ref(recipe, target.image, one.name)
-        place = as_input(ref, [one.ra, one.dec])
+    def cut_out(target: Target) -> Built:
+        ref = stamp_ref(recipe, target_exposure.image, target.name)
+        place = as_input(ref, [target.ra, target.dec])
 
-        def write_stamp(spool: Path) -> None:
-            write_table(spool, stamp_table(stamp_of(measurement.exposure, one, recipe.side)))
+        def write_stamp(path: Path) -> None:
+            write_table(path, stamp_table(stamp_of(measurement.exposure, target, recipe.side)))
 
-        return store.build(ref, recipe, [*target.inputs, place], write_stamp)
+        return store.build(ref, recipe, [*target_exposure.inputs, place], write_stamp)
 
     return Outcome(
         [
-            store.build(psf_ref(recipe, target.image), recipe, inputs, write_psf),
-            store.build(psf_catalogue_ref(recipe, target.image), recipe, inputs, write_catalogue),
-            *map(cut_out, target.targets),
+            store.build(psf_ref(recipe, target_exposure.image), recipe, inputs, write_psf),
+            store.build(psf_catalogue_ref(recipe, target_exposure.image), recipe, inputs, write_catalogue),
+            *map(cut_out, target_exposure.targets),
         ]
     )
 
 
 class _Measurement:
-    """What is read and measured of an exposure, once, and only if it is asked for."""
+    """An exposure and the stars measured on it, read once, and only if a product needs them."""
 
     def __init__(
-        self, target_exposure: TargetExposure, camera: Camera, recipe: PsfCatalogueRecipe, store: Store,
+        self,
+        target_exposure: TargetExposure,
+        camera: Camera,
+        recipe: PsfCatalogueRecipe,
+        store: Store,
         read: Callable[[], tuple[Image, fits.Header]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.target_exposure, self.camera, self.recipe, self.store, self._read = (
             target_exposure,
             camera,
@@ -136,9 +140,13 @@ class _Measurement:
             table = stars_around(map(read_table, paths), *around)
         years = 2000.0 + (exposure.mjd - 51544.5) / 365.25 - recipe.reference.epoch
         return reference_stars(
-            table, exposure.wcs, shape, years=years, isolation_arcsec=recipe.isolation_arcsec,
+            table,
+            exposure.wcs,
+            shape,
+            years=years,
+            isolation_arcsec=recipe.isolation_arcsec,
             margin=recipe.isolation_arcsec / scale,
-        )  # fmt: skip
+        )
 
     def catalogue(self) -> pa.Table:
         target_exposure = self.target_exposure
@@ -148,6 +156,10 @@ class _Measurement:
         )
         measured, about = self.measured, target_exposure.about.about
         return psf_catalogue(
-            measured, self.exposure, origin, exptime=float(about.get("exptime") or 0.0),
-            seeing=float(about.get("seeing") or "nan"), infobits=int(about.get("infobits") or 0),
-        )  # fmt: skip
+            measured,
+            self.exposure,
+            origin,
+            exptime=float(about.get("exptime") or 0.0),
+            seeing=float(about.get("seeing") or "nan"),
+            infobits=int(about.get("infobits") or 0),
+        )

@@ -28,16 +28,19 @@ DRAWN = {"shape": psf.shape_picture, "stars": psf.star_picture}
 
 @product_task
 def draw_psf(
-    target: ProductRef, shown: Sequence[tuple[Built, Built]], name: str, recipe: PsfReportRecipe, store: Store
+    target: ProductRef, pairs: Sequence[tuple[Built, Built]], name: str, recipe: PsfReportRecipe, store: Store
 ) -> Built:
     """One picture of the PSFs of a filter, of each its catalogue beside it."""
-    inputs = [one for pair in shown for one in pair]
+    inputs = [product for pair in pairs for product in pair]
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, inputs) as paths:
-            psfs, stars = (pa.concat_tables([read_table(path) for path in some]) for some in (paths[::2], paths[1::2]))
+            psfs, stars = (
+                pa.concat_tables([read_table(table_path) for table_path in of_kind])
+                for of_kind in (paths[::2], paths[1::2])
+            )
         picture = DRAWN[name](psfs, stars)
-        spool.write_bytes(picture.png)
+        path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
     return store.build(target, recipe, inputs, make)
@@ -46,27 +49,27 @@ def draw_psf(
 def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
     """Draw the PSFs of each filter; an artifact shows them."""
     of_report = PsfReportRecipe(recipe)
-    catalogues = {one.ref.data_id: one for one in measured.of(Kind.PSF_CATALOGUE)}
+    catalogues = {psf.ref.data_id: psf for psf in measured.of(Kind.PSF_CATALOGUE)}
     under_way = {}
     for (filter,), psfs in grouped(measured.of(Kind.PSF), _filter).items():
-        pairs = [(one, catalogues[one.ref.data_id]) for one in psfs if one.ref.data_id in catalogues]
-        shown = spread(pairs, of_report.most)
+        pairs = [(psf, catalogues[psf.ref.data_id]) for psf in psfs if psf.ref.data_id in catalogues]
+        chosen = spread(pairs, of_report.most)
         under_way[filter] = [
-            launch(draw_psf, psf_figure_ref(of_report, period, filter, name), shown, name, of_report, store)
+            launch(draw_psf, psf_figure_ref(of_report, period, filter, name), chosen, name, of_report, store)
             for name in DRAWN
         ]
     drawn = Outcome()
     for filter, launched in under_way.items():
-        made = collect(launched)
-        show_psfs(filter, period, made.built, store)
-        drawn += made
+        pictures = collect(launched)
+        show_psfs(filter, period, pictures.built, store)
+        drawn += pictures
     return drawn
 
 
 def show_psfs(filter: Filter, period: Period, pictures: Sequence[Built], store: Store) -> None:
     """An artifact, its key the filter's: the periods form a history."""
     title = f"PSF of {filter}, {period}"
-    page = render_summary_page(title, {}, [picture_of(one, store) for one in pictures])
+    page = render_summary_page(title, {}, [picture_of(picture, store) for picture in pictures])
     create_markdown_artifact(page, key=f"psf-{filter}", description=title)
 
 

@@ -26,18 +26,22 @@ def judge(
 ) -> Built:
     """Compare a master with the one before it, if there is one."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, [master, *before]) as paths, ExitStack() as stack:
-            new, *old = (stack.enter_context(CcdMaster.open(path, camera)) for path in paths)
-            found = compare(
+            new, *old = (stack.enter_context(CcdMaster.open(master_path, camera)) for master_path in paths)
+            comparison = compare(
                 new, *old, sigma=recipe.quality.sigma, most_moved=recipe.quality.most_moved, floor=recipe.floor
             )
-        write_verdict(spool, found.quality, found.reason, found.unfit)
+        write_verdict(path, comparison.quality, comparison.reason, comparison.unfit)
         return {
-            "quality": found.quality, "reason": found.reason, "moved": found.moved, "shift": found.shift,
-            "master": master.sha256, "before": "".join(one.ref.address for one in before),
-            **{f"unfit_q{qid}": reason for qid, reason in sorted(found.unfit.items())},
-        }  # fmt: skip
+            "quality": comparison.quality,
+            "reason": comparison.reason,
+            "moved": comparison.moved,
+            "shift": comparison.shift,
+            "master": master.sha256,
+            "before": "".join(product.ref.address for product in before),
+            **{f"unfit_q{qid}": reason for qid, reason in sorted(comparison.unfit.items())},
+        }
 
     return store.build(target, recipe, [master, *before], make)
 
@@ -51,11 +55,11 @@ def unfit_quadrants(verdict: Built) -> dict[int, str]:
 class Verdicts:
     """What is thought of the masters of a recipe."""
 
-    def __init__(self, store: Store, recipe: VerdictRecipe, said: Sequence[Ruling] | None = None) -> None:
-        """`said`: by an operator; None: what the operator's file says."""
+    def __init__(self, store: Store, recipe: VerdictRecipe, overrides: Sequence[Ruling] | None = None) -> None:
+        """Take the operator's `overrides`; None: those of the operator's file."""
         self._store, self._recipe = store, recipe
-        self._said = operators_rulings() if said is None else said
-        self._made = {one.ref: one for one in store.list(Kind.QUALITY, digest(recipe))}
+        self._overrides = operators_rulings() if overrides is None else overrides
+        self._made = {verdict.ref: verdict for verdict in store.list(Kind.QUALITY, digest(recipe))}
         self._answers: dict[ProductRef, Built | None] = {}
 
     def of(self, master: Built) -> Built | None:
@@ -65,7 +69,7 @@ class Verdicts:
         return self._answers[master.ref]
 
     def _find(self, master: Built) -> Built | None:
-        for ruling in reversed(self._said):
+        for ruling in reversed(self._overrides):
             if ruling.is_about(master.ref):
                 return self._word(ruling.word, master.ref)
         verdict = self._made.get(quality_ref(self._recipe, master.ref))
@@ -85,12 +89,15 @@ class Verdicts:
     def before(self, master: Built, masters: Iterable[Built]) -> list[Built]:
         """The nearest good one of an earlier period; none if there is no such."""
         older = [
-            one
-            for one in masters
-            if part_of(one.ref) == part_of(master.ref) and period_of(one.ref).last < period_of(master.ref).first
+            candidate
+            for candidate in masters
+            if part_of(candidate.ref) == part_of(master.ref)
+            and period_of(candidate.ref).last < period_of(master.ref).first
         ]
-        latest_first = sorted(older, key=lambda one: (period_of(one.ref).last, period_of(one.ref).first), reverse=True)
-        return next(([one] for one in latest_first if self.quality(one)[0] == GOOD), [])
+        latest_first = sorted(
+            older, key=lambda candidate: (period_of(candidate.ref).last, period_of(candidate.ref).first), reverse=True
+        )
+        return next(([candidate] for candidate in latest_first if self.quality(candidate)[0] == GOOD), [])
 
     def _word(self, word: OperatorsWord, master: ProductRef) -> Built:
         def make(spool: Path) -> Mapping[str, Value]:
@@ -103,20 +110,22 @@ class Verdicts:
 def judge_all(masters: Sequence[Built], recipe: VerdictRecipe, camera: Camera, store: Store) -> Outcome:
     """A verdict on each of some new masters; those that are not good are set aside, which is no reason to stop."""
     known = Verdicts(store, recipe)
-    there = [one for kind in {master.ref.kind for master in masters} for one in store.list(kind, digest(recipe.master))]
-    made = collect(
+    masters_in_store = [
+        master for kind in {master.ref.kind for master in masters} for master in store.list(kind, digest(recipe.master))
+    ]
+    verdicts = collect(
         launch(
             judge,
             quality_ref(recipe, master.ref),
             master,
-            known.before(master, there),
+            known.before(master, masters_in_store),
             camera=camera,
             recipe=recipe,
             store=store,
         )
         for master in masters
     )
-    return made + Outcome(set_aside=_not_good(masters, Verdicts(store, recipe)))
+    return verdicts + Outcome(set_aside=_not_good(masters, Verdicts(store, recipe)))
 
 
 def left_out_frames(masters: Iterable[Built]) -> list[SetAside]:

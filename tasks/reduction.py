@@ -126,13 +126,13 @@ def with_failed_quadrants(outcome: Outcome) -> Outcome:
 
 def each_quadrant(inputs: Mapping[int, Input], make: Callable[[Input], Output], failed: Reasons) -> dict[int, Output]:
     """What is made of each quadrant, by qid; the reason of those that cannot be used goes to `failed`."""
-    made: dict[int, Output] = {}
+    outputs: dict[int, Output] = {}
     for qid, value in inputs.items():
         try:
-            made[qid] = make(value)
+            outputs[qid] = make(value)
         except BadData as error:
             failed[qid] = str(error)
-    return made
+    return outputs
 
 
 def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, failed: Reasons | None = None) -> Images:

@@ -64,13 +64,13 @@ def compare_with_truth(
 ) -> Built:
     """Flux residuals of the isolated stars of a simulated night."""
 
-    def make(spool: Path) -> None:
+    def make(path: Path) -> None:
         true = Truth.load(Path(truth))
         parts = [
-            residuals(table, aperture_truth(true, ccd_of(one.ref), recipe.radius), radius=recipe.radius)
-            for one, table in zip(catalogues, tables(store, catalogues), strict=True)
+            residuals(table, aperture_truth(true, ccd_of(catalogue.ref), recipe.radius), radius=recipe.radius)
+            for catalogue, table in zip(catalogues, tables(store, catalogues), strict=True)
         ]
-        write_table(spool, pa.concat_tables([schema_of(RESIDUALS).empty_table(), *parts]))
+        write_table(path, pa.concat_tables([schema_of(RESIDUALS).empty_table(), *parts]))
 
     return store.build(target, recipe, catalogues, make)
 
@@ -114,8 +114,8 @@ def in_store(
         if catalogue is None
     ]
     used = {built.ref: built for job in jobs for built in (*job.inputs, *job.stars)}
-    there = (*used.values(), *(catalogue for catalogue in catalogues if catalogue))
-    return jobs, Outcome(there, (*aside, *missing), asked_in(store, period, **which))
+    products = (*used.values(), *(catalogue for catalogue in catalogues if catalogue))
+    return jobs, Outcome(products, (*aside, *missing), asked_in(store, period, **which))
 
 
 def draw_report(
@@ -145,22 +145,22 @@ def draw_report(
     of_report = ReportRecipe(recipe, truth_digest(truth))
     catalogues = sorted(outcome.of(Kind.CATALOGUE), key=lambda built: built.ref)
     common = {"recipe": of_report, "store": store}
-    asked = [launch(summarise_quadrants, summary_ref(of_report, night, "quadrants"), catalogues, **common)]
+    launched = [launch(summarise_quadrants, summary_ref(of_report, night, "quadrants"), catalogues, **common)]
     if truth:
-        asked.append(
+        launched.append(
             launch(compare_with_truth, summary_ref(of_report, night, "residuals"), catalogues, truth, **common)
         )
-    numbers = collect(asked)
+    numbers = collect(launched)
     if numbers.set_aside:  # half of the numbers make no page; the reason is among them
         return numbers
     drawn = collect(
         launch(draw_figure, figure_ref(of_report, night, name), inputs, draw, camera=camera, truth=truth, **common)
         for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
     )
-    shown = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night), tolerated)
-    page = collect([launch(write_page, report_ref(of_report, night), *shown, **common)])
+    page_inputs = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night), tolerated)
+    page = collect([launch(write_page, report_ref(of_report, night), *page_inputs, **common)])
     try:
-        show_page(report_of(*shown, store))
+        show_page(report_of(*page_inputs, store))
     except MissingProduct as error:  # a figure was damaged since it was drawn: the next run draws it again
         page += Outcome(set_aside=[SetAside.because("the night's report", error)])
     return numbers + drawn + page + Outcome(failure=failure_of(page, store))
@@ -169,7 +169,9 @@ def draw_report(
 def failure_of(page: Outcome, store: Store) -> str:
     """The verdict of a page that says FAIL, and where the page is; empty for a good one, or none."""
     failed = [built for built in page.of(Kind.REPORT) if built.about.get("verdict") == FAIL]
-    return "; ".join(f"{one.ref.label}: {one.about.get('verdict_text')} See {store.uri(one.ref)}" for one in failed)
+    return "; ".join(
+        f"{report.ref.label}: {report.about.get('verdict_text')} See {store.uri(report.ref)}" for report in failed
+    )
 
 
 def show_page(report: Report) -> None:
@@ -190,25 +192,25 @@ def sketches(
     biases = sorted({job.calibration.bias.built.ref: job.calibration.bias.built for job in jobs}.items())
     flats = sorted({job.calibration.flat.built.ref: job.calibration.flat.built for job in jobs}.items())
     quadrants, *compared = numbers
-    found: list[tuple[str, list[Built], figures.Draw]] = []
+    drawings: list[tuple[str, list[Built], figures.Draw]] = []
     if biases:
-        found.append(("bias", [built for _, built in biases], figures.bias))
+        drawings.append(("bias", [built for _, built in biases], figures.bias))
     for (filter,), of_filter in grouped([built for _, built in flats], filter_of).items():
-        found.append((f"flat-{filter}", of_filter, figures.flat))
+        drawings.append((f"flat-{filter}", of_filter, figures.flat))
     if measured:
         job = measured[0]
         inputs = [*job.inputs, of_ccd[job.raw.ref.data_id]]
-        found.append(("quadrant", inputs, partial(figures.quadrant, job=job, recipe=recipe)))
+        drawings.append(("quadrant", inputs, partial(figures.quadrant, job=job, recipe=recipe)))
     for name in ("night", "background", "stars"):
-        found.append((name, [quadrants], getattr(figures, name)))
-    found.append(("growth", list(catalogues), figures.growth))
+        drawings.append((name, [quadrants], getattr(figures, name)))
+    drawings.append(("growth", list(catalogues), figures.growth))
     for table in compared:
-        found += [("residuals", [table], figures.residuals), ("residual-map", [table], figures.residual_map)]
-    return found
+        drawings += [("residuals", [table], figures.residuals), ("residual-map", [table], figures.residual_map)]
+    return drawings
 
 
 def detector_pages(store: Store, recipe: CatalogueRecipe, night: date) -> list[Built]:
-    """Of the periods that the night belongs to."""
+    """Pages on the detector for the periods that the night belongs to."""
     pages = store.list(Kind.REPORT, digest(DetectorRecipe(recipe.quadrant)))
     return [page for page in pages if night in period_of(page.ref)]
 
@@ -227,18 +229,24 @@ def report_of(
     quadrants, *compared = tables(store, numbers)
     n_made, n_aside = len(outcome.built), len(outcome.set_aside)
     summary = summarise_night(
-        night, camera, quadrants, *compared, n_made=n_made, n_set_aside=n_aside,
-        completeness=outcome.completeness if outcome.asked else None, tolerated=tolerated,
-    )  # fmt: skip
+        night,
+        camera,
+        quadrants,
+        *compared,
+        n_made=n_made,
+        n_set_aside=n_aside,
+        completeness=outcome.completeness if outcome.asked else None,
+        tolerated=tolerated,
+    )
     counts = {kind: len(outcome.of(kind)) for kind in Kind}
     return Report(
         night,
         camera.name,
         quality_checks(summary),
-        [picture_of(one, store) for one in drawn],
+        [picture_of(figure, store) for figure in drawn],
         [ProductCount(str(kind), n) for kind, n in counts.items() if n],
-        [Aside(one.what, one.reason) for one in outcome.set_aside],
-        links=[Link(f"Detector, {period_of(one.ref)}", f"../../../{one.ref.path}") for one in detector],
+        [Aside(skipped.what, skipped.reason) for skipped in outcome.set_aside],
+        links=[Link(f"Detector, {period_of(page.ref)}", f"../../../{page.ref.path}") for page in detector],
     )
 
 
@@ -251,18 +259,18 @@ def picture_of(figure: Built, store: Store) -> Picture:
 
 def tables(store: Store, products: Sequence[Built]) -> Iterator[pa.Table]:
     """One at a time."""
-    for one in products:
-        with store.open(one) as path:
+    for product in products:
+        with store.open(product) as path:
             yield read_table(path)
 
 
 def truth_digest(truth: str | None) -> str:
-    """Of the plan of a simulated survey; empty for none."""
+    """Digest of the plan of a simulated survey; empty for none."""
     return hashlib.sha256((Path(truth) / PLAN).read_bytes()).hexdigest()[:10] if truth else ""
 
 
 def _as_input(target: ProductRef, outcome: Outcome, tolerated: float) -> Built:
-    counted = [str(one.ref.kind) for one in outcome.built], [[a.what, a.reason] for a in outcome.set_aside]
-    told = json.dumps([*counted, sorted(map(str, outcome.asked)), tolerated])
+    counted = [str(built.ref.kind) for built in outcome.built], [[a.what, a.reason] for a in outcome.set_aside]
+    content = json.dumps([*counted, sorted(map(str, outcome.asked)), tolerated])
     ref = ProductRef(Kind.REPORT, NO_RECIPE, f"{target.data_id}/outcome", "outcome.json")
-    return Built(ref, hashlib.sha256(told.encode()).hexdigest(), len(told))
+    return Built(ref, hashlib.sha256(content.encode()).hexdigest(), len(content))

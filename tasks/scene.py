@@ -29,7 +29,7 @@ from ztf_in2p3.store.parquet import read_table, write_table
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Of one exposure what its part in a light curve needs."""
+    """Products of one exposure that its point of a light curve needs."""
 
     psf: Built
     catalogue: Built
@@ -38,7 +38,7 @@ class Parts:
 
     @property
     def inputs(self) -> list[Built]:
-        return [one for one in (self.psf, self.catalogue, self.stamp, self.starflat) if one is not None]
+        return [product for product in (self.psf, self.catalogue, self.stamp, self.starflat) if product is not None]
 
 
 @product_task
@@ -46,7 +46,7 @@ def fit_light_curve(
     target: ProductRef,
     of: Target,
     band: str,
-    made: Sequence[Parts],
+    parts: Sequence[Parts],
     unused: Sequence[Unused],
     survey: Built | None,
     camera: Camera,
@@ -57,16 +57,20 @@ def fit_light_curve(
 
     Parameters
     ----------
-    made
-        Of each exposure.
+    parts
+        Products of each exposure.
     unused
         Exposures that are left out, for the record.
     survey
         Mean stars that set the zero point, if not Gaia's magnitudes.
     """
-    asked = [of.ra, of.dec, str(of.shines), [[one.name, one.mjd, one.reason] for one in unused]]
-    inputs = [*(one for each in made for one in each.inputs), *filter(None, [survey]), as_input(target, asked)]
-    fit = _Fit(of, band, made, survey, camera, recipe, store)
+    choices = [of.ra, of.dec, str(of.shines), [[image.name, image.mjd, image.reason] for image in unused]]
+    inputs = [
+        *(product for part in parts for product in part.inputs),
+        *filter(None, [survey]),
+        as_input(target, choices),
+    ]
+    fit = _Fit(of, band, parts, survey, camera, recipe, store)
 
     def write_curve(spool: Path) -> Mapping[str, Value]:
         table = light_curve_table(fit.assembled, fit.scene, of, band, unused, recipe)
@@ -78,27 +82,37 @@ def fit_light_curve(
             store.build(target, recipe, inputs, write_curve),
             store.build(curve_stars_ref(recipe, of.name, band), recipe, inputs, lambda to: write_table(to, fit.stars)),
             store.build(
-                scene_ref(recipe, of.name, band), recipe, inputs,
+                scene_ref(recipe, of.name, band),
+                recipe,
+                inputs,
                 lambda to: write_fits(to, scene_planes(fit.assembled, fit.scene), {"OBJECT": of.name, "FILTER": band}),
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 class _Fit:
     """What is fitted to the exposures of a target, once, and only if it is asked for."""
 
     def __init__(
-        self, of: Target, band: str, made: Sequence[Parts], survey: Built | None, camera: Camera,
-        recipe: LightCurveRecipe, store: Store,
-    ) -> None:  # fmt: skip
-        self.of, self.band, self.made, self.survey, self.camera = of, band, made, survey, camera
+        self,
+        of: Target,
+        band: str,
+        parts: Sequence[Parts],
+        survey: Built | None,
+        camera: Camera,
+        recipe: LightCurveRecipe,
+        store: Store,
+    ) -> None:
+        self.of, self.band, self.parts, self.survey, self.camera = of, band, parts, survey, camera
         self.recipe, self.store = recipe, store
         self._maps: dict[ProductRef, StarflatMap] = {}
 
     @cached_property
     def assembled(self) -> Assembled:
-        return assemble([self._read(one) for one in self.made], self.of, self.band, self.recipe, self._survey_stars())
+        return assemble(
+            [self._read(part) for part in self.parts], self.of, self.band, self.recipe, self._survey_stars()
+        )
 
     @cached_property
     def scene(self) -> SceneFit:
@@ -108,11 +122,11 @@ class _Fit:
     def stars(self) -> pa.Table:
         return star_repeatability(self.assembled, self.recipe)
 
-    def _read(self, one: Parts) -> Measured:
-        with opened(self.store, (one.psf, one.catalogue, one.stamp)) as paths:
+    def _read(self, part: Parts) -> Measured:
+        with opened(self.store, (part.psf, part.catalogue, part.stamp)) as paths:
             of_psf, stars, of_stamp = (read_table(path) for path in paths)
-        name = one.psf.ref.data_id
-        return Measured(name, stamp_of_table(of_stamp), psf_of(of_psf), stars, self._map(one.starflat))
+        name = part.psf.ref.data_id
+        return Measured(name, stamp_of_table(of_stamp), psf_of(of_psf), stars, self._map(part.starflat))
 
     def _map(self, starflat: Built | None) -> StarflatMap | None:
         if starflat is None:

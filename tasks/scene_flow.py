@@ -45,11 +45,11 @@ from ztf_in2p3.store import Store
 def targets_of(path: Path, names: Iterable[str] | None) -> list[Target]:
     """Targets of a file, or some of them.  ValueError if the file does not have one of these."""
     targets = read_targets(path)
-    known = {one.name for one in targets}
+    known = {target.name for target in targets}
     strange = sorted(set(names or ()) - known)
     if strange:
         raise ValueError(f"names: {', '.join(strange)}; {path} has {', '.join(sorted(known))}")
-    return [one for one in targets if names is None or one.name in set(names)]
+    return [target for target in targets if names is None or target.name in set(names)]
 
 
 def recipe_for(images: str | None, recipe: LightCurveRecipe) -> LightCurveRecipe:
@@ -125,21 +125,22 @@ def fit_curves(
     """
     maps = _required(store, Kind.STARFLAT_MAP, recipe.starflat, "starflat")
     surveys = _required(store, Kind.MEAN_STARS, recipe.survey, "ubercal")
-    left_out = {curve: list(some) for curve, some in unused.items()}
+    left_out = {curve: list(exclusions) for curve, exclusions in unused.items()}
     under_way, aside = [], []
-    for target, band in [(one, band) for one in targets for band in one.bands]:
+    curves = [(target, band) for target in targets for band in target.bands]
+    for target, band in curves:
         try:
             of_band = _of_band(maps, band, recipe.starflat, "starflat")
             survey = _of_band(surveys, band, recipe.survey, "survey")[-1:]
-            made = _parts(target, band, target_exposures, measured, of_band, left_out, recipe)
-            rest = left_out.get((target, band), [])
-            if not made:
-                raise nothing_to_fit(target, band, rest)
+            parts = _parts(target, band, target_exposures, measured, of_band, left_out, recipe)
+            excluded = left_out.get((target, band), [])
+            if not parts:
+                raise nothing_to_fit(target, band, excluded)
         except (MissingProduct, NothingToFit) as error:
             aside.append(SetAside.because(f"{target.name} {band}", error))
         else:
             ref, how = light_curve_ref(recipe, target.name, band), (camera, recipe, store)
-            under_way.append(launch(fit_light_curve, ref, target, band, made, rest, *(survey or [None]), *how))
+            under_way.append(launch(fit_light_curve, ref, target, band, parts, excluded, *(survey or [None]), *how))
     return collect(under_way) + Outcome(set_aside=aside)
 
 
@@ -153,9 +154,9 @@ def _parts(
     recipe: LightCurveRecipe,
 ) -> list[Parts]:
     """What was made of each exposure of a target; to `left_out` comes what could not be measured."""
-    there = {built.ref: built for built in measured.built}
-    reasons = {one.what: one.reason for one in measured.set_aside}
-    made = []
+    products = {built.ref: built for built in measured.built}
+    reasons = {aside.what: aside.reason for aside in measured.set_aside}
+    parts = []
     for target_exposure in target_exposures:
         if target_exposure.band != band or target not in target_exposure.targets:
             continue
@@ -164,29 +165,29 @@ def _parts(
             psf_catalogue_ref(recipe.stars, target_exposure.image),
             stamp_ref(recipe.stars, target_exposure.image, target.name),
         )
-        if all(ref in there for ref in refs):
-            made.append(Parts(*(there[ref] for ref in refs), _starflat(target_exposure, starflats)))
+        if all(ref in products for ref in refs):
+            parts.append(Parts(*(products[ref] for ref in refs), _starflat(target_exposure, starflats)))
         else:
             _leave_out(
                 left_out, target_exposure, [target], reasons.get(target_exposure.label, "it could not be measured")
             )
-    return made
+    return parts
 
 
 def _required(store: Store, kind: Kind, recipe: str, flow: str) -> list[Built]:
     """Products of a recipe, known by its digest; none if there is no digest."""
-    found = store.list(kind, recipe) if recipe else []
-    if recipe and not found:
+    products = store.list(kind, recipe) if recipe else []
+    if recipe and not products:
         raise MissingProduct(f"no {kind} of recipe {recipe} in the store; run the flow {flow}, or name another recipe")
-    return found
+    return products
 
 
 def _of_band(products: Sequence[Built], band: str, recipe: str, what: str) -> list[Built]:
     """In order of time.  MissingProduct if some were asked for, and none is of the band."""
-    found = [one for one in products if filter_of(one.ref) == band]
-    if recipe and not found:
+    of_band = [product for product in products if filter_of(product.ref) == band]
+    if recipe and not of_band:
         raise MissingProduct(f"no {band} {what} of recipe {recipe} in the store; make it, or name another recipe")
-    return found
+    return of_band
 
 
 def _starflat(target_exposure: TargetExposure, maps: Sequence[Built]) -> Built | None:
@@ -200,9 +201,9 @@ def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> Nothi
             f"target {target.name}, {band}: no exposure has ra {target.ra:.5f}, dec {target.dec:.5f} on its pixels; "
             "check the place, or run the flow download for its nights"
         )
-    told = "; ".join(f"{one.name}: {one.reason}" for one in unused[:3])
+    reasons = "; ".join(f"{exclusion.name}: {exclusion.reason}" for exclusion in unused[:3])
     more = f"; and {len(unused) - 3} others" if len(unused) > 3 else ""
-    return NothingToFit(f"target {target.name}, {band}: none of {len(unused)} exposures can be used: {told}{more}")
+    return NothingToFit(f"target {target.name}, {band}: none of {len(unused)} exposures can be used: {reasons}{more}")
 
 
 def _leave_out(
@@ -220,4 +221,4 @@ def figures_of(curves: Outcome) -> list[tuple[Built, Built, Built]]:
     by_curve: dict[str, dict[Kind, Built]] = {}
     for built in curves.of(*kinds):
         by_curve.setdefault(built.ref.data_id, {})[built.ref.kind] = built
-    return [(each[kinds[0]], each[kinds[1]], each[kinds[2]]) for each in by_curve.values()]
+    return [(of_curve[kinds[0]], of_curve[kinds[1]], of_curve[kinds[2]]) for of_curve in by_curve.values()]

@@ -33,7 +33,7 @@ from ztf_in2p3.simulate.survey import simulate_survey
 REAL_SIZE_CCD = 6
 """The CCD that the demonstration simulates at real size."""
 RECIPE = CatalogueRecipe(QuadrantRecipe(tolerance_days=30))
-"""Of the demonstration: one night's masters serve the month."""
+"""Recipe of the demonstration's catalogues: one night's masters serve the month."""
 NIGHT, SEQUENCE, MONTH = date(2019, 4, 5), date(2019, 4, 6), (date(2019, 4, 9), date(2019, 4, 19), date(2019, 4, 29))
 SEQUENCE_CCDS, MONTH_CCDS = tuple(range(5, 13)), (6, 7, 10, 11)
 """Enough of the camera to see what must be seen, in a minute."""
@@ -75,13 +75,13 @@ def demonstration_of(camera: str) -> Demonstration:
 
 
 def sequence_recipe(catalogue: CatalogueRecipe) -> SequenceRecipe:
-    """Of the starflat: superpixels as large as so few stars ask, and no error floor, for nothing is unknown here."""
+    """Starflat recipe: superpixels as large as so few stars need, and no error floor, for nothing is unknown here."""
     stars = StarTableRecipe(catalogue, radius=5.0, faint=19.0)
     return SequenceRecipe(stars, StarflatRecipe(model="color", superpixels=2, colour_cells=1, error_floor=0.0003))
 
 
 def survey_recipe(catalogue: CatalogueRecipe) -> SurveyRecipe:
-    """Of the zero points: magnitudes corrected with the starflat."""
+    """Recipe of the zero points: magnitudes corrected with the starflat."""
     sequence = sequence_recipe(catalogue)
     stars = replace(sequence.stars, starflat=digest(sequence), observations=2)
     return SurveyRecipe(

@@ -54,17 +54,17 @@ def make_partition(
     """Gather the measurements of the stars in one pixel of the sky, catalogue by catalogue."""
     maps = {starflat.ref: starflat for _, starflat in catalogues if starflat}
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         names = columns_of(recipe)
         corrections = {
-            ref: StarflatMap.of_table(_columns(store, one), camera).of_catalogue for ref, one in maps.items()
+            ref: StarflatMap.of_table(_columns(store, starflat), camera).of_catalogue for ref, starflat in maps.items()
         }
         read = (
             (_columns(store, catalogue, names), corrections[starflat.ref] if starflat else None)
             for catalogue, starflat in catalogues
         )
         table, counts = star_table(read, recipe, pixel)
-        write_table(spool, table, {"filter": str(exposure_of(catalogues[0][0].ref).filter)})
+        write_table(path, table, {"filter": str(exposure_of(catalogues[0][0].ref).filter)})
         return {"pixel": pixel, **counts}
 
     return store.build(target, recipe, [*(catalogue for catalogue, _ in catalogues), *maps.values()], make)
@@ -82,7 +82,7 @@ def make_index(target: ProductRef, partitions: Sequence[Built], recipe: StarTabl
 
 def write_index(path: Path, partitions: Sequence[Built]) -> dict[str, Value]:
     """The list of partitions of a star table; returns the sums of their counts."""
-    rows = [_row(one) for one in partitions]
+    rows = [_row(partition) for partition in partitions]
     write_table(path, pa.Table.from_pylist(rows, schema=schema_of(STAR_TABLE_INDEX)))
     return _summed(partitions)
 
@@ -96,23 +96,23 @@ def make_star_table(
         error = MissingProduct(f"no {filter} starflat of recipe {recipe.starflat} in the store; run the flow starflat")
         return Outcome(set_aside=[SetAside.because(f"star table {filter} {period}", error)])
     common = {"camera": camera, "recipe": recipe, "store": store}
-    made = collect(
+    partitions = collect(
         launch(
             make_partition,
             star_table_ref(recipe, period, filter, f"n{recipe.order}_{pixel}"),
-            [(one, nearest(maps, exposure_of(one.ref).night)) for one in some],
+            [(product, nearest(maps, exposure_of(product.ref).night)) for product in of_pixel],
             pixel,
             **common,
         )
-        for pixel, some in by_pixel(catalogues, recipe, store).items()
+        for pixel, of_pixel in by_pixel(catalogues, recipe, store).items()
     )
-    return made + listed(period, filter, made, recipe, store)
+    return partitions + listed(period, filter, partitions, recipe, store)
 
 
 def starflats(filter: Filter, recipe: StarTableRecipe, store: Store) -> list[Built]:
     """Maps that may correct the magnitudes of a filter, in order of time."""
-    made = store.list(Kind.STARFLAT_MAP, recipe.starflat) if recipe.starflat else []
-    return [one for one in made if filter_of(one.ref) == filter]
+    maps = store.list(Kind.STARFLAT_MAP, recipe.starflat) if recipe.starflat else []
+    return [product for product in maps if filter_of(product.ref) == filter]
 
 
 def nearest(maps: Sequence[Built], night: date) -> Built | None:
@@ -120,11 +120,13 @@ def nearest(maps: Sequence[Built], night: date) -> Built | None:
     return min(maps, key=lambda one: period_of(one.ref).distance(night), default=None)
 
 
-def listed(period: Period, filter: Filter, made: Outcome, recipe: StarTableRecipe, store: Store) -> Outcome:
+def listed(period: Period, filter: Filter, outcome: Outcome, recipe: StarTableRecipe, store: Store) -> Outcome:
     """The index of partitions; none if one could not be made, for a fit would not know what it lacks."""
-    if made.set_aside or not made.built:
+    if outcome.set_aside or not outcome.built:
         return Outcome()
-    partitions = sorted(made.of(Kind.STAR_TABLE), key=lambda one: (len(one.ref.data_id), one.ref.data_id))
+    partitions = sorted(
+        outcome.of(Kind.STAR_TABLE), key=lambda partition: (len(partition.ref.data_id), partition.ref.data_id)
+    )
     return collect([launch(make_index, star_index_ref(recipe, period, filter), partitions, recipe=recipe, store=store)])
 
 
@@ -135,24 +137,24 @@ def catalogues_of(
 
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
-    found: dict[Filter, list[Built]] = defaultdict(list)
+    by_filter: dict[Filter, list[Built]] = defaultdict(list)
     kind = Kind.PSF_CATALOGUE if recipe.psf else Kind.CATALOGUE
-    for one in frames(store, kind, period, recipe=digest(recipe.measured), **which):
-        found[exposure_of(one.ref).filter].append(one)
-    return dict(sorted(found.items()))
+    for catalogue in frames(store, kind, period, recipe=digest(recipe.measured), **which):
+        by_filter[exposure_of(catalogue.ref).filter].append(catalogue)
+    return dict(sorted(by_filter.items()))
 
 
 def by_pixel(catalogues: Iterable[Built], recipe: StarTableRecipe, store: Store) -> dict[int, list[Built]]:
     """Catalogues with stars in each pixel of the recipe's order that its region may touch."""
-    found: dict[int, list[Built]] = defaultdict(list)
-    for one in catalogues:
-        if recipe.fields and exposure_of(one.ref).field not in recipe.fields:
+    by_number: dict[int, list[Built]] = defaultdict(list)
+    for product in catalogues:
+        if recipe.fields and exposure_of(product.ref).field not in recipe.fields:
             continue
-        noted = one.about.get("pixels")
-        touched = str(noted) if noted is not None else pixels_touched(_columns(store, one, ["star_id"])["star_id"])
+        noted = product.about.get("pixels")
+        touched = str(noted) if noted is not None else pixels_touched(_columns(store, product, ["star_id"])["star_id"])
         for pixel in pixels_of_order(touched, recipe.order):
-            found[pixel].append(one)
-    return {pixel: found[pixel] for pixel in sorted(found) if may_hold(recipe.region, recipe.order, pixel)}
+            by_number[pixel].append(product)
+    return {pixel: by_number[pixel] for pixel in sorted(by_number) if may_hold(recipe.region, recipe.order, pixel)}
 
 
 def partitions_of(index: Built, store: Store) -> list[Built]:
@@ -179,8 +181,8 @@ def _row(partition: Built) -> dict[str, Value]:
 
 
 def _summed(partitions: Sequence[Built]) -> dict[str, Value]:
-    names = dict.fromkeys(name for one in partitions for name in one.about if name != "pixel")
+    names = dict.fromkeys(name for partition in partitions for name in partition.about if name != "pixel")
     return {
         "partitions": len(partitions),
-        **{name: sum(int(one.about.get(name) or 0) for one in partitions) for name in names},
+        **{name: sum(int(partition.about.get(name) or 0) for partition in partitions) for name in names},
     }

@@ -26,7 +26,7 @@ from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
 
 Products = Mapping[Kind, Built]
-"""Of one sequence."""
+"""Products of one sequence, by kind."""
 
 NEEDS = {
     "map": (Kind.STARFLAT_MAP,),
@@ -43,7 +43,7 @@ NEEDS = {
 @product_task
 def draw_starflat(
     target: ProductRef,
-    shown: Sequence[Built],
+    products: Sequence[Built],
     name: str,
     camera: Camera,
     recipe: SequenceReportRecipe,
@@ -52,20 +52,20 @@ def draw_starflat(
 ) -> Built:
     """One picture of a sequence, or of several compared."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        picture = draw(name, shown, camera, recipe.sequence, store, truth)
-        spool.write_bytes(picture.png)
+    def make(path: Path) -> Mapping[str, Value]:
+        picture = draw(name, products, camera, recipe.sequence, store, truth)
+        path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
-    return store.build(target, recipe, shown, make)
+    return store.build(target, recipe, products, make)
 
 
 def draw(
-    name: str, shown: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store, truth: str | None
+    name: str, products: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store, truth: str | None
 ) -> Picture:
-    with opened(store, shown) as paths:
+    with opened(store, products) as paths:
         tables = [read_table(path) for path in paths]
-    of = called(shown[0])
+    of = called(products[0])
     match name:
         case "map":
             return starflat.map_picture(camera, tables[0], of)
@@ -78,10 +78,10 @@ def draw(
         case "chi2":
             return starflat.chi2_picture(camera, tables[0], of, recipe.fit.superpixels)
         case "comparison":
-            return starflat.comparison_picture(camera, dict(zip(map(called, shown), tables, strict=True)))
+            return starflat.comparison_picture(camera, dict(zip(map(called, products), tables, strict=True)))
     if truth is None:
         raise ValueError(f"the picture {name!r} needs the truth of a simulated survey")
-    filter, radius = filter_of(shown[0].ref), recipe.stars.radius
+    filter, radius = filter_of(products[0].ref), recipe.stars.radius
     pictures = truth_pictures(camera, tables[0], tables[1], Truth.load(Path(truth)), filter, radius, of)
     return next(picture for picture in pictures if picture.name == name)
 
@@ -102,8 +102,8 @@ def draw_starflats(
     sequences = grouped(fitted.of(*kinds), filter_of, period_of)
     under_way = {
         (filter, period): [
-            launch(draw_starflat, starflat_figure_ref(of_report, period, filter, name), shown, name, **common)
-            for name, shown in sketches({one.ref.kind: one for one in products}, recipe, truth)
+            launch(draw_starflat, starflat_figure_ref(of_report, period, filter, name), drawn_products, name, **common)
+            for name, drawn_products in sketches({product.ref.kind: product for product in products}, recipe, truth)
         ]
         for (filter, period), products in sequences.items()
     }
@@ -114,10 +114,10 @@ def draw_starflats(
             under_way[filter, period] = [launch(draw_starflat, target, maps, "comparison", **common)]
     drawn = Outcome()
     for (filter, period), launched in under_way.items():
-        made = collect(launched)
-        parameters = [one for one in sequences.get((filter, period), ()) if one.ref.kind is Kind.STARFLAT]
-        show_starflat(filter, period, parameters, made.built, store)
-        drawn += made
+        pictures = collect(launched)
+        parameters = [product for product in sequences.get((filter, period), ()) if product.ref.kind is Kind.STARFLAT]
+        show_starflat(filter, period, parameters, pictures.built, store)
+        drawn += pictures
     return drawn
 
 
@@ -136,8 +136,8 @@ def show_starflat(
     filter: Filter, period: Period, parameters: Sequence[Built], pictures: Sequence[Built], store: Store
 ) -> None:
     """An artifact, its key the filter's: the sequences form a history."""
-    facts = {name.replace("_", " "): str(value) for one in parameters for name, value in one.about.items()}
-    read = [picture_of(one, store) for one in pictures]
+    facts = {name.replace("_", " "): str(value) for product in parameters for name, value in product.about.items()}
+    read = [picture_of(product, store) for product in pictures]
     what = called(pictures[0]) if pictures else f"{filter}, {period}"
     create_markdown_artifact(
         render_summary_page(f"Starflat {what}", facts, read), key=f"starflat-{filter}", description=f"Starflat {what}"

@@ -40,20 +40,20 @@ SHOWN = {
 
 @product_task
 def draw_survey(
-    target: ProductRef, shown: Built, name: str, camera: Camera, recipe: SurveyRecipe, store: Store
+    target: ProductRef, product: Built, name: str, camera: Camera, recipe: SurveyRecipe, store: Store
 ) -> Built:
     """One of the pictures of a survey."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        spool.write_bytes(png(draw(name, shown, camera, store)))
+    def make(path: Path) -> Mapping[str, Value]:
+        path.write_bytes(png(draw(name, product, camera, store)))
         return {"title": name.replace("-", " "), "caption": CAPTIONS[name]}
 
-    return store.build(target, recipe, [shown], make)
+    return store.build(target, recipe, [product], make)
 
 
-def draw(name: str, shown: Built, camera: Camera, store: Store) -> Figure:
-    title = f"{filter_of(shown.ref)}, {period_of(shown.ref)}"
-    with store.open(shown) as path:
+def draw(name: str, product: Built, camera: Camera, store: Store) -> Figure:
+    title = f"{filter_of(product.ref)}, {period_of(product.ref)}"
+    with store.open(product) as path:
         table = read_table(path)
     match name:
         case "zero-points":
@@ -77,21 +77,21 @@ def draw_surveys(
         (
             products,
             [
-                launch(draw_survey, survey_figure_ref(recipe, period, filter, name), shown, name, **common)
+                launch(draw_survey, survey_figure_ref(recipe, period, filter, name), product, name, **common)
                 for name, kind in SHOWN.items()
-                for shown in products
-                if shown.ref.kind is kind and (external or name != "external")
+                for product in products
+                if product.ref.kind is kind and (external or name != "external")
             ],
         )
         for (period, filter), products in fits.items()
     ]
     drawn = Outcome()
     for products, pictures in under_way:
-        made = collect(pictures)
-        for one in products:
-            if one.ref.kind is Kind.ZERO_POINTS:
-                show_survey(one, made.built, store)
-        drawn += made
+        drawn_pictures = collect(pictures)
+        for product in products:
+            if product.ref.kind is Kind.ZERO_POINTS:
+                show_survey(product, drawn_pictures.built, store)
+        drawn += drawn_pictures
     return drawn
 
 
@@ -100,11 +100,18 @@ def show_survey(zero_points: Built, pictures: Sequence[Built], store: Store) -> 
     filter, period = filter_of(zero_points.ref), period_of(zero_points.ref)
     facts = [f"| {key.replace('_', ' ')} | {value} |" for key, value in zero_points.about.items()]
     text = [f"# Zero points of {filter}, {period}", "", "| | |", "|---|---|", *facts, ""]
-    for one in pictures:
-        with store.open(one) as path:
+    for picture in pictures:
+        with store.open(picture) as path:
             content = base64.b64encode(path.read_bytes()).decode()
-        text += [f"## {one.about['title']}", f"![{one.about['title']}](data:image/png;base64,{content})", "",
-                 str(one.about["caption"]), "", f"`{store.uri(one.ref)}`", ""]  # fmt: skip
+        text += [
+            f"## {picture.about['title']}",
+            f"![{picture.about['title']}](data:image/png;base64,{content})",
+            "",
+            str(picture.about["caption"]),
+            "",
+            f"`{store.uri(picture.ref)}`",
+            "",
+        ]
     create_markdown_artifact(
         "\n".join(text),
         key=f"ubercal-{filter}",

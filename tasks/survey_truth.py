@@ -45,17 +45,17 @@ def compare_surveys(fitted: Outcome, recipe: SurveyRecipe, store: Store, truth: 
     drawn = collect(
         launch(
             draw_survey_truth,
-            survey_figure_ref(recipe, period_of(one.ref), filter_of(one.ref), "truth"),
-            one,
+            survey_figure_ref(recipe, period_of(product.ref), filter_of(product.ref), "truth"),
+            product,
             truth,
             recipe=recipe,
             store=store,
         )
-        for one in fitted.of(Kind.ZERO_POINTS)
+        for product in fitted.of(Kind.ZERO_POINTS)
     )
-    for one in drawn.built:
-        title = f"Zero points {called(one)} beside the truth"
-        page = render_summary_page(title, {}, [picture_of(one, store)])
-        create_markdown_artifact(page, key=f"ubercal-truth-{filter_of(one.ref)}", description=title)
+    for product in drawn.built:
+        title = f"Zero points {called(product)} beside the truth"
+        page = render_summary_page(title, {}, [picture_of(product, store)])
+        create_markdown_artifact(page, key=f"ubercal-truth-{filter_of(product.ref)}", description=title)
     tell_where(drawn, store)
     return drawn

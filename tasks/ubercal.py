@@ -50,7 +50,7 @@ IN_MEMORY = 50_000_000
 """Measurements up to which a fit keeps them in memory: 2 GB."""
 
 HATS_ORDER = 3
-"""Of the files of mean stars, where they are not too long: 7 degrees."""
+"""HEALPix order of the files of mean stars, where they are not too long: 7 degrees."""
 
 MADE = (Kind.ZERO_POINTS, Kind.UBERCAL, Kind.MEAN_STARS, Kind.REPEATABILITY, Kind.RESIDUAL_MAP, Kind.SKY_MAP)
 
@@ -71,40 +71,51 @@ def fit_survey(
 
     with TemporaryDirectory(dir=scratch()) as folder:
 
-        def made(kind: Kind, spool: Path) -> Mapping[str, Value] | None:
+        def copy_product(kind: Kind, path: Path) -> Mapping[str, Value] | None:
             if not files:  # once, and only if a product is missing
                 about.update(solve(inputs, camera, recipe, external, scheduler, store, Path(folder)))
-                files.update({path.name: path for path in Path(folder).iterdir()})
-            shutil.copyfile(files[kind], spool)
+                files.update({file.name: file for file in Path(folder).iterdir()})
+            shutil.copyfile(files[kind], path)
             return about if kind is target.kind else None
 
         about: dict[str, Value] = {}
         return attempt(
             MADE,
             lambda kind: store.build(
-                survey_ref(kind, recipe, period_of(target), filter_of(target)), recipe, inputs,
-                lambda spool: made(kind, spool),
+                survey_ref(kind, recipe, period_of(target), filter_of(target)),
+                recipe,
+                inputs,
+                lambda path: copy_product(kind, path),
             ),
             name=lambda kind: f"{kind} of {target.label}",
-        )  # fmt: skip
+        )
 
 
 def solve(
-    inputs: Sequence[Built], camera: Camera, recipe: SurveyRecipe, external: str | None, scheduler: str | None,
-    store: Store, folder: Path,
-) -> dict[str, Value]:  # fmt: skip
+    inputs: Sequence[Built],
+    camera: Camera,
+    recipe: SurveyRecipe,
+    external: str | None,
+    scheduler: str | None,
+    store: Store,
+    folder: Path,
+) -> dict[str, Value]:
     """Write all products of a fit into a folder, named by their kinds; an interrupted fit goes on where it was."""
-    other = External(read_table(Path(external)), recipe.match_arcsec) if external else None
+    reference = External(read_table(Path(external)), recipe.match_arcsec) if external else None
     name = f"ubercal-{key_of(recipe, inputs)}"
-    tables = [one for one in inputs if one.ref.kind is Kind.STAR_TABLE]
+    tables = [product for product in inputs if product.ref.kind is Kind.STAR_TABLE]
     with opened(store, tables) as paths, mine(name) as kept, place(folder / "spool", scheduler) as build:
         source = ParquetSource(paths)
         solved = fit_ubercal(
-            source, camera, recipe.fit, anchors=other.anchors() if other and recipe.anchored else None,
-            progress=tell(name), build=build,
+            source,
+            camera,
+            recipe.fit,
+            anchors=reference.anchors() if reference and recipe.anchored else None,
+            progress=tell(name),
+            build=build,
             checkpoint=Checkpoint(kept, name) if kept else None,
-        )  # fmt: skip
-        write_products(solved, source, other, camera, recipe, folder)
+        )
+        write_products(solved, source, reference, camera, recipe, folder)
         shutil.rmtree(folder / "spool", ignore_errors=True)
         if kept:
             shutil.rmtree(kept, ignore_errors=True)
@@ -128,11 +139,15 @@ def place(folder: Path, scheduler: str | None) -> Iterator[Build]:
 
 
 def write_products(
-    solved: Ubercal, source: ParquetSource, external: External | None, camera: Camera, recipe: SurveyRecipe,
+    solved: Ubercal,
+    source: ParquetSource,
+    external: External | None,
+    camera: Camera,
+    recipe: SurveyRecipe,
     folder: Path,
-) -> None:  # fmt: skip
-    told = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name}
-    write_table(folder / Kind.ZERO_POINTS, zero_point_table(solved), told)
+) -> None:
+    metadata = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name}
+    write_table(folder / Kind.ZERO_POINTS, zero_point_table(solved), metadata)
     write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, summary(solved)))
     write_table(folder / Kind.REPEATABILITY, repeatability_table(solved))
     stars = folder / Kind.MEAN_STARS
@@ -177,9 +192,9 @@ def lay_out(stars: Built, folder: str, store: Store) -> int:
 
 
 def key_of(recipe: SurveyRecipe, inputs: Sequence[Built]) -> str:
-    """Of a fit: what it is of, and how it is made."""
-    told = "\n".join([str(recipe), *(one.sha256 for one in inputs)])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    """Short name of a fit: a digest of its inputs and its recipe."""
+    text = "\n".join([str(recipe), *(product.sha256 for product in inputs)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager

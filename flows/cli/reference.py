@@ -51,9 +51,13 @@ def import_table(
     """
     recipe = ReferenceRecipe()
     made = import_reference(
-        table.expanduser(), folder.expanduser(), columns=_pairs(columns, "--columns"), unit=_pairs(units, "--units"),
-        epochs=(epoch, recipe.epoch), name=name,
-    )  # fmt: skip
+        table.expanduser(),
+        folder.expanduser(),
+        columns=_pairs(columns, "--columns"),
+        unit=_pairs(units, "--units"),
+        epochs=(epoch, recipe.epoch),
+        name=name,
+    )
     catalogue = ReferenceCatalogue.open(str(folder.expanduser()), epoch=recipe.epoch)  # as the flows will
     n_part = sum(map(len, catalogue.pixels.values()))
     lines = [f"{made.stars} stars in {n_part} partitions, columns from {', '.join(sorted(made.columns.values()))}"]

@@ -33,16 +33,16 @@ class Chosen:
     built: Built
     quality: str = GOOD
     verdict: Built | None = None
-    """What says so; None if nobody judged it."""
+    """Product that states the quality; None if nobody judged the master."""
     unfit: Mapping[int, str] = field(default_factory=dict)
-    """Why it does not serve for a quadrant, by qid."""
+    """Why the master does not serve for a quadrant, by qid."""
 
     @property
     def inputs(self) -> list[Built]:
         return [self.built] if self.verdict is None else [self.built, self.verdict]
 
     def cards(self, what: str, name: str, night: date) -> dict[str, tuple[Value, str]]:
-        """For the header of what it detrended; `what`: four letters, ``BIAS``."""
+        """Header cards for the images that the master detrended; `what`: four letters, ``BIAS``."""
         return {
             f"{what}FILE": (self.built.ref.file_name, name),
             f"{what}DAYS": (period_of(self.built.ref).distance(night), "nights between it and the exposure"),
@@ -58,11 +58,11 @@ class Calibration:
     flat: Chosen
     focal_plane: Built
     bad_pixels: Built | None = None
-    """Of the flat's filter and period; None: the archive's mask alone serves."""
+    """Bad pixels of the flat's filter and period; None: the archive's mask alone serves."""
     fringes: Chosen | None = None
-    """None: they are left in the image."""
+    """Fringe maps; None: fringes are left in the image."""
     pocket: Chosen | None = None
-    """Measured; None: there was none yet, or the recipe does not ask for it."""
+    """Measured pockets; None: there were none yet, or the recipe does not ask for them."""
 
     @property
     def inputs(self) -> list[Built]:
@@ -84,7 +84,7 @@ class Calibration:
         return [] if self.fringes is None else [self.fringes.built]
 
     def cards(self, night: date) -> dict[str, tuple[Value, str]]:
-        """For the header of what they detrended."""
+        """Header cards for the images that the masters detrended."""
         return {
             **self.bias.cards("BIAS", "master bias", night),
             **self.flat.cards("FLAT", "master flat", night),
@@ -100,8 +100,8 @@ ByPeriod = dict[Period, Built]
 class Calibrations:
     """The calibrations of a recipe that the store holds, asked for by exposure."""
 
-    def __init__(self, store: Store, recipe: QuadrantRecipe, said: Sequence[Ruling] | None = None) -> None:
-        """`said`: by an operator; None: what the operator's file says."""
+    def __init__(self, store: Store, recipe: QuadrantRecipe, overrides: Sequence[Ruling] | None = None) -> None:
+        """Take the operator's `overrides`; None: those of the operator's file."""
         self._recipe = recipe
         self._bias = self._by_part(store.list(Kind.BIAS, digest(recipe.bias)))
         self._flat = self._by_part(store.list(Kind.FLAT, digest(recipe.flat)))
@@ -112,19 +112,19 @@ class Calibrations:
         self._fringes = self._by_part(fringes)
         self._measures_pocket = recipe.sensor.pocket == EQUILIBRIUM
         self._pocket = self._by_part(store.list(Kind.POCKET, digest(recipe.pocket)) if self._measures_pocket else [])
-        self._of_bias = Verdicts(store, recipe.bias_verdict, said)
-        self._of_flat = Verdicts(store, recipe.flat_verdict, said)
+        self._of_bias = Verdicts(store, recipe.bias_verdict, overrides)
+        self._of_flat = Verdicts(store, recipe.flat_verdict, overrides)
 
     @staticmethod
     def _by_part(masters: Iterable[Built]) -> dict[str, ByPeriod]:
         """Calibrations by what they are of (``c03``, ``zg/c03``, ``zg``), then by period."""
-        found: dict[str, ByPeriod] = defaultdict(dict)
+        parts: dict[str, ByPeriod] = defaultdict(dict)
         for master in masters:
-            found[part_of(master.ref)][period_of(master.ref)] = master
-        return found
+            parts[part_of(master.ref)][period_of(master.ref)] = master
+        return parts
 
     def of(self, ccd: CcdExposure) -> Calibration:
-        """The best of each kind; the level of the focal plane and the bad pixels are those of the flat's own period.
+        """The best master of each kind; focal-plane level and bad pixels are those of the flat's own period.
 
         Raises
         ------
@@ -143,11 +143,11 @@ class Calibrations:
         return Calibration(bias, flat, levels[period], bad_pixels, self._fringes_of(ccd), self.pocket(ccd))
 
     def bias(self, ccd: CcdExposure) -> Chosen:
-        """As `of`, the bias alone."""
+        """The best master bias of a CCD exposure, chosen as by `of`."""
         return self._chosen("bias", self._bias.get(_part(ccd), {}), ccd, self._of_bias)
 
     def pocket(self, ccd: CcdExposure) -> Chosen | None:
-        """As `of`, the measured pockets alone; None if the exposure was before there were any, or needs none."""
+        """The best measured pockets of a CCD exposure; None if it was before there were any, or needs none."""
         if not self._measures_pocket or ccd.exposure.night <= LAST_NIGHT_WITHOUT:
             return None
         try:
@@ -156,16 +156,16 @@ class Calibrations:
             raise MissingProduct(f"{error}; pockets are measured by the flow pocket") from None
 
     def _fringes_of(self, ccd: CcdExposure) -> Chosen | None:
-        """Only zi has them."""
+        """Fringe maps of a CCD exposure; None for all filters but zi."""
         filter = ccd.exposure.filter
         if not (self._recipe.fringes and filter is Filter.ZI):
             return None
         return self._chosen("fringe maps", self._fringes.get(f"{filter}/c{ccd.ccdid:02d}", {}), ccd)
 
-    def _chosen(self, what: str, found: ByPeriod, ccd: CcdExposure, verdicts: Verdicts | None = None) -> Chosen:
-        """By the recipe's rule; calibrations of a kind that nobody judges are good."""
+    def _chosen(self, what: str, masters: ByPeriod, ccd: CcdExposure, verdicts: Verdicts | None = None) -> Chosen:
+        """The best of some masters by the recipe's rule; calibrations of a kind that nobody judges are good."""
         candidates = [
-            Candidate(period, *(verdicts.quality(built) if verdicts else ())) for period, built in found.items()
+            Candidate(period, *(verdicts.quality(built) if verdicts else ())) for period, built in masters.items()
         ]
         try:
             best = choose(
@@ -177,7 +177,7 @@ class Calibrations:
             )
         except MissingProduct as error:
             raise MissingProduct(f"{ccd}, {what}: {error}") from None
-        built = found[best.period]
+        built = masters[best.period]
         if verdicts is None:
             return Chosen(built, best.quality)
         unfit = {} if self._recipe.suspects else verdicts.unfit(built)
@@ -188,15 +188,15 @@ def pockets_for(
     frames: Mapping[Key, Sequence[Built]], calibrations: Calibrations
 ) -> tuple[dict[Key, Chosen | None], list[SetAside]]:
     """Measured pockets for groups of raw frames of one CCD each, chosen for the one in the middle; what has none."""
-    found: dict[Key, Chosen | None] = {}
+    chosen: dict[Key, Chosen | None] = {}
     aside = []
     for key, raws in frames.items():
         ccd = ccd_of(raws[len(raws) // 2].ref)
         try:
-            found[key] = calibrations.pocket(ccd)
+            chosen[key] = calibrations.pocket(ccd)
         except MissingProduct as error:
             aside.append(SetAside.because(f"{len(raws)} frames about {ccd}", error))
-    return found, aside
+    return chosen, aside
 
 
 def _part(ccd: CcdExposure) -> str:

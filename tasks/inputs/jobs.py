@@ -35,12 +35,12 @@ class CcdJob:
 
     @property
     def placed(self) -> ByQuadrant:
-        """What says where on the sky the quadrants are."""
+        """Products whose headers say where on the sky the quadrants are."""
         return self.headers
 
     @property
     def inputs(self) -> list[Built]:
-        """Of the detrended image; the stars come on top for a catalogue."""
+        """Inputs of the detrended image; the stars come on top for a catalogue."""
         return [self.raw, *self.headers.values(), *self.masks.values(), *self.calibration.inputs]
 
 
@@ -104,23 +104,23 @@ def without_header(ccd: CcdExposure, headers: ByQuadrant) -> list[SetAside]:
 def asked_in(store: Store, period: Period, **which: Collection) -> set[CcdExposure]:
     """CCD exposures of the sky that should have a catalogue, whatever of their files is in the store.
 
-    Of every exposure of which the store has any file: each CCD that was asked for by number, else each of which the
-    store has any frame of the period.
+    Every exposure counts of which the store has any file: with each CCD that was asked for by number, else with each of
+    which the store has any frame of the period.
     """
     ccdids, listed = set(which.get("ccdids") or ()), which.get("exposures")
-    others = {name: values for name, values in which.items() if name != "ccdids"}
+    selection = {name: values for name, values in which.items() if name != "ccdids"}
     files = [
         built
         for kind in (Kind.RAW, Kind.HEADER, Kind.MASK)
-        for built in frames(store, kind, period, ccdids=ccdids or None, **others)
+        for built in frames(store, kind, period, ccdids=ccdids or None, **selection)
     ]
     if not ccdids or len(ccdids) == N_CCD:
         ccdids = {ccdid_of(built.ref) for built in files}
         for image_type in (ImageType.BIAS, ImageType.FLAT):
             ccdids |= {ccdid_of(built.ref) for built in frames(store, Kind.RAW, period, image_type)}
     exposures = {exposure_of(built.ref) for built in files}
-    asked = {CcdExposure(exposure, ccdid) for exposure in exposures for ccdid in ccdids}
-    return asked if listed is None else {ccd for ccd in asked if ccd in listed}
+    expected = {CcdExposure(exposure, ccdid) for exposure in exposures for ccdid in ccdids}
+    return expected if listed is None else {ccd for ccd in expected if ccd in listed}
 
 
 def science_jobs(
@@ -149,7 +149,7 @@ def with_stars(
     """The same jobs, each with the reference stars around it, if there are any to look for."""
     if partitions is None:
         return ready, []
-    found: dict[Exposure, list[Job]] = defaultdict(list)
+    complete: dict[Exposure, list[Job]] = defaultdict(list)
     aside = []
     for job in (job for jobs in ready.values() for job in jobs):
         try:
@@ -157,8 +157,8 @@ def with_stars(
         except MissingProduct as error:
             aside.append(SetAside.because(str(job.ccd), error))
         else:
-            found[job.ccd.exposure].append(replace(job, stars=stars))
-    return dict(found), aside
+            complete[job.ccd.exposure].append(replace(job, stars=stars))
+    return dict(complete), aside
 
 
 def placed(files: Iterable[Built]) -> tuple[dict[CcdExposure, ByQuadrant], list[SetAside]]:
@@ -171,7 +171,7 @@ def placed(files: Iterable[Built]) -> tuple[dict[CcdExposure, ByQuadrant], list[
 
 
 def by_quadrant(files: Iterable[Built]) -> dict[CcdExposure, ByQuadrant]:
-    found: dict[CcdExposure, ByQuadrant] = defaultdict(dict)
+    quadrants: dict[CcdExposure, ByQuadrant] = defaultdict(dict)
     for file in files:
-        found[ccd_of(file.ref)][quadrant_of(file.ref).qid] = file
-    return dict(found)
+        quadrants[ccd_of(file.ref)][quadrant_of(file.ref).qid] = file
+    return dict(quadrants)

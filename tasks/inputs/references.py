@@ -24,13 +24,13 @@ def circles(headers: Iterable[Built], photometry: PhotometryRecipe) -> list[Cone
     for header in headers:
         if header.about.get("wcs", True):
             of_exposure[exposure_of(header.ref)].append(header)
-    return [circle_around(some, photometry) for some in of_exposure.values()]
+    return [circle_around(images, photometry) for images in of_exposure.values()]
 
 
 def circle_around(headers: Iterable[Built], photometry: PhotometryRecipe) -> Cone:
     """Circle that holds the images of these headers, and a rim."""
-    each = [(float(about["ra"]), float(about["dec"]), float(about["radius"])) for about in (h.about for h in headers)]
-    ra, dec, radius = enclosing_cone(each)
+    cones = [(float(about["ra"]), float(about["dec"]), float(about["radius"])) for about in (h.about for h in headers)]
+    ra, dec, radius = enclosing_cone(cones)
     return ra, dec, radius + (photometry.isolation_arcsec + MARGIN_ARCSEC) / 3600
 
 
@@ -40,8 +40,8 @@ class StarPartitions:
     def __init__(self, store: Store, recipe: ReferenceRecipe, photometry: PhotometryRecipe) -> None:
         self._photometry = photometry
         self._built = {
-            (int(one.about["order"]), int(one.about["pixel"])): one
-            for one in store.list(Kind.REFERENCE, digest(recipe))
+            (int(partition.about["order"]), int(partition.about["pixel"])): partition
+            for partition in store.list(Kind.REFERENCE, digest(recipe))
         }
         by_order: dict[int, list[int]] = defaultdict(list)
         for order, pixel in sorted(self._built):

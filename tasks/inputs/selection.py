@@ -50,13 +50,15 @@ def lacking(frames_of: Mapping[str, Collection[Built]], period: Period) -> tuple
     """Which sorts of calibration frames a period has none of."""
     error = MissingProduct("the store has no such frames; run the flow download, or rely on another period's masters")
     return tuple(
-        SetAside.because(f"{sort} frames of {period}", error) for sort, found in frames_of.items() if not found
+        SetAside.because(f"{sort} frames of {period}", error) for sort, products in frames_of.items() if not products
     )
 
 
-def absent(listed: ExposureList | None, period: Period, found: Iterable[Exposure], place: str) -> tuple[SetAside, ...]:
+def absent(
+    listed: ExposureList | None, period: Period, exposures: Iterable[Exposure], place: str
+) -> tuple[SetAside, ...]:
     """Exposures of a list, if there is one, that are not among those found at a place."""
-    known = {exposure.filefracday for exposure in found}
+    known = {exposure.filefracday for exposure in exposures}
     error = MissingProduct(
         f"the list has it, but {place} has no such science exposure of these filters, CCDs and fields"
     )
@@ -66,16 +68,16 @@ def absent(listed: ExposureList | None, period: Period, found: Iterable[Exposure
 
 def absent_from_store(
     store: Store, period: Period, exposures: ExposureList | None = None, **which: Collection
-) -> tuple[SetAside, ...]:  # fmt: skip
-    """The same of the raw frames in the store; ``which`` as for `frames`."""
+) -> tuple[SetAside, ...]:
+    """Exposures of a list of which the store has no raw frame; ``which`` as for `frames`."""
     if exposures is None:
         return ()
-    found = frames(store, Kind.RAW, period, exposures=exposures, **which)
-    return absent(exposures, period, (exposure_of(one.ref) for one in found), "the store")
+    raws = frames(store, Kind.RAW, period, exposures=exposures, **which)
+    return absent(exposures, period, (exposure_of(raw.ref) for raw in raws), "the store")
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of them, evenly chosen, the first and the last included."""
+    """At most so many of the items, evenly chosen, the first and the last included."""
     if len(items) <= most:
         return list(items)
     return [items[round(i * (len(items) - 1) / max(most - 1, 1))] for i in range(most)]
@@ -83,10 +85,10 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 def grouped(products: Iterable[Built], *keys: Callable[[ProductRef], Any]) -> dict[tuple[Any, ...], list[Built]]:
     """Products by what their addresses say."""
-    found: dict[tuple[Any, ...], list[Built]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[Built]] = defaultdict(list)
     for product in products:
-        found[tuple(key(product.ref) for key in keys)].append(product)
-    return dict(sorted(found.items()))
+        groups[tuple(key(product.ref) for key in keys)].append(product)
+    return dict(sorted(groups.items()))
 
 
 def by_ccd(raws: Iterable[Built], *, last_of_night: int = 0) -> dict[int, list[Built]]:
@@ -95,8 +97,8 @@ def by_ccd(raws: Iterable[Built], *, last_of_night: int = 0) -> dict[int, list[B
     for raw in raws:
         nights[ccdid_of(raw.ref)][exposure_of(raw.ref).night].append(raw)
     return {
-        ccdid: [raw for some in each.values() for raw in (some[-last_of_night:])]
-        for ccdid, each in sorted(nights.items())
+        ccdid: [raw for of_night in by_night.values() for raw in (of_night[-last_of_night:])]
+        for ccdid, by_night in sorted(nights.items())
     }
 
 

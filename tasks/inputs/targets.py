@@ -53,10 +53,10 @@ class TargetExposure:
     """A quadrant exposure, or an image from elsewhere, that targets are seen on."""
 
     image: str
-    """Part of the data ids of what is made of it."""
+    """Name of the image within the data ids of the products made of it."""
     band: str
     about: Built
-    """What tells its header: the header itself, or the image."""
+    """Product that holds the header: the header itself, or the image."""
     source: CcdJob | tuple[Built, ...]
     """Raw frame and masters of this quadrant alone; or an image and its mask, if it has one."""
     targets: tuple[Target, ...] = ()
@@ -79,10 +79,10 @@ class TargetExposure:
         return self.source.inputs if isinstance(self.source, CcdJob) else list(self.source)
 
     def read(self, camera: Camera, recipe: QuadrantRecipe | None, store: Store) -> tuple[Image, fits.Header]:
-        """Its pixels, detrended on the fly where that is still to be done."""
+        """Pixels and header of the image, detrended on the fly where that is still to be done."""
         if isinstance(self.source, CcdJob):
-            ((_, seen),) = detrend(self.source, camera, recipe or QuadrantRecipe(), store).items()
-            return seen
+            ((_, image),) = detrend(self.source, camera, recipe or QuadrantRecipe(), store).items()
+            return image
         with opened(store, self.source) as paths:
             return read_image(paths[0], paths[1] if len(paths) > 1 else None)
 
@@ -95,24 +95,28 @@ def exposures_of_survey(
     ``which``: fields and exposures that may be used, as for `tasks.inputs.selection.frames`.
     """
     near = [
-        (header, some)
+        (header, targets_near)
         for header in store.list(Kind.HEADER, NO_RECIPE)
         if _wanted(header, **which)
         and (
-            some := [one for one in near_targets(header.about, targets) if exposure_of(header.ref).filter in one.bands]
+            targets_near := [
+                target
+                for target in near_targets(header.about, targets)
+                if exposure_of(header.ref).filter in target.bands
+            ]
         )
     ]
     jobs, aside = _jobs([header for header, _ in near], store, recipe.stars.quadrant or QuadrantRecipe())
-    found = []
-    for header, some in near:
+    candidates = []
+    for header, targets_near in near:
         ccd, qid = ccd_of(header.ref), quadrant_of(header.ref).qid
         job = jobs.get(str(ccd))
         reason = aside.get(str(ccd), "MissingProduct: its raw frame is not in the store; run the flow download")
         target_exposure = (
             _of_quadrant(job, qid) if job else TargetExposure(header.ref.data_id, str(ccd.exposure.filter), header, ())
         )
-        found.append((target_exposure, tuple(some), "" if job else reason))
-    return _chosen(found, store, recipe)
+        candidates.append((target_exposure, tuple(targets_near), "" if job else reason))
+    return _chosen(candidates, store, recipe)
 
 
 def _wanted(header: Built, fields: Collection[int] | None = None, exposures: Collection | None = None) -> bool:
@@ -131,20 +135,20 @@ def exposures_of_period(
     target_exposures = [
         _of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)
     ]
-    found, starless = with_reference(target_exposures, store, recipe)
+    complete, starless = with_reference(target_exposures, store, recipe)
     frames: dict[CcdExposure, list[TargetExposure]] = defaultdict(list)
-    for target_exposure in found:
+    for target_exposure in complete:
         frames[ccd_of(target_exposure.about.ref)].append(target_exposure)
     return dict(frames), [*aside, *(SetAside(image, why) for image, why in starless.items())]
 
 
-def whole(target_exposures: Sequence[TargetExposure]) -> CcdJob:
-    """What detrends quadrants of one CCD exposure at once."""
+def merge_quadrants(target_exposures: Sequence[TargetExposure]) -> CcdJob:
+    """Inputs that detrend all these quadrants of one CCD exposure in a single pass."""
     jobs = [
         target_exposure.source for target_exposure in target_exposures if isinstance(target_exposure.source, CcdJob)
     ]
-    headers = {qid: one for job in jobs for qid, one in job.headers.items()}
-    masks = {qid: one for job in jobs for qid, one in job.masks.items()}
+    headers = {qid: product for job in jobs for qid, product in job.headers.items()}
+    masks = {qid: product for job in jobs for qid, product in job.masks.items()}
     return replace(jobs[0], headers=headers, masks=masks)
 
 
@@ -158,23 +162,23 @@ def _of_quadrant(job: CcdJob, qid: int) -> TargetExposure:
 def exposures_of_images(
     images: Iterable[Built], masks: Iterable[Built], store: Store, targets: Sequence[Target], recipe: LightCurveRecipe
 ) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
-    """The same for images from elsewhere."""
+    """Images from elsewhere that have a target on them; and those that do, but are not used."""
     mask_of = {mask.ref.data_id: mask for mask in masks}
-    found = []
+    candidates = []
     for image in images:
         band = str(image.about["band"])
-        some = tuple(one for one in near_targets(image.about, targets) if band in one.bands)
+        nearby = tuple(target for target in near_targets(image.about, targets) if band in target.bands)
         source = (image, *filter(None, [mask_of.get(image.ref.data_id)]))
-        found.append((TargetExposure(image.ref.data_id, band, image, source), some, ""))
-    return _chosen(found, store, recipe)
+        candidates.append((TargetExposure(image.ref.data_id, band, image, source), nearby, ""))
+    return _chosen(candidates, store, recipe)
 
 
 def _chosen(
-    found: Iterable[tuple[TargetExposure, tuple[Target, ...], str]], store: Store, recipe: LightCurveRecipe
+    candidates: Iterable[tuple[TargetExposure, tuple[Target, ...], str]], store: Store, recipe: LightCurveRecipe
 ) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
-    """Sights with the targets they serve; a reason for every other target that is on their pixels."""
+    """Exposures with the targets they serve; a reason for every other target that is on their pixels."""
     target_exposures, unused = [], defaultdict(list)
-    for target_exposure, near, missing in found:
+    for target_exposure, near, missing in candidates:
         served = []
         for target, inside in _inside(target_exposure, near, store, recipe.stars.side):
             reason = why_not(target_exposure.about.about, target_exposure.mjd, target, recipe) or missing
@@ -210,10 +214,10 @@ def near_targets(about: Mapping[str, Value], targets: Sequence[Target]) -> list[
     if not about.get("wcs", True) or about.get("mjd") is None:
         return []
     centre = unit_vectors(np.array(_number(about, "ra")), np.array(_number(about, "dec")))
-    places = unit_vectors(np.array([one.ra for one in targets]), np.array([one.dec for one in targets]))
+    places = unit_vectors(np.array([target.ra for target in targets]), np.array([target.dec for target in targets]))
     chord = np.linalg.norm(places - centre, axis=-1)
-    reach = 2 * np.sin(np.deg2rad(float(about["radius"])) / 2)
-    return [target for target, distance in zip(targets, chord, strict=True) if distance <= reach]
+    max_chord = 2 * np.sin(np.deg2rad(float(about["radius"])) / 2)
+    return [target for target, distance in zip(targets, chord, strict=True) if distance <= max_chord]
 
 
 def _number(about: Mapping[str, Value], name: str) -> float:
@@ -221,31 +225,32 @@ def _number(about: Mapping[str, Value], name: str) -> float:
 
 
 def _jobs(headers: Collection[Built], store: Store, recipe: QuadrantRecipe) -> tuple[dict[str, CcdJob], dict[str, str]]:
-    """What detrends the CCD exposures of some headers; reasons for those that cannot be; by the exposure's name."""
+    """Inputs that detrend the CCD exposures of some headers; reasons where they cannot; by the exposure's name."""
     if not headers:
         return {}, {}
     ccds = {ccd_of(header.ref) for header in headers}
     nights = [ccd.exposure.night for ccd in ccds]
     which: dict[str, Collection] = {
-        "filters": {ccd.exposure.filter for ccd in ccds}, "ccdids": {ccd.ccdid for ccd in ccds}
-    }  # fmt: skip
+        "filters": {ccd.exposure.filter for ccd in ccds},
+        "ccdids": {ccd.ccdid for ccd in ccds},
+    }
     ready, aside = ccd_jobs(store, Period(min(nights), max(nights)), recipe, **which)
-    jobs = {str(job.ccd): job for some in ready.values() for job in some}
-    return jobs, {one.what: one.reason for one in aside}
+    jobs = {str(job.ccd): job for of_exposure in ready.values() for job in of_exposure}
+    return jobs, {skipped.what: skipped.reason for skipped in aside}
 
 
 def with_reference(
     target_exposures: Iterable[TargetExposure], store: Store, recipe: PsfCatalogueRecipe
 ) -> tuple[list[TargetExposure], dict[str, str]]:
-    """Sights with the partitions of the reference catalogue around them; by image, why one has none."""
+    """Exposures with the partitions of the reference catalogue around them; by image, why there are none."""
     partitions = StarPartitions(store, recipe.reference, PhotometryRecipe())
-    found, missing = [], {}
+    complete, missing = [], {}
     for target_exposure in target_exposures:
         try:
-            found.append(replace(target_exposure, stars=tuple(partitions.around([target_exposure.about]))))
+            complete.append(replace(target_exposure, stars=tuple(partitions.around([target_exposure.about]))))
         except MissingProduct as error:
             missing[target_exposure.image] = f"MissingProduct: {error}"
-    return found, missing
+    return complete, missing
 
 
 def import_images(folder: Path, targets: Sequence[Target], store: Store) -> Outcome:
@@ -274,12 +279,12 @@ def import_images(folder: Path, targets: Sequence[Target], store: Store) -> Outc
     return Outcome(built, aside)
 
 
-def _imported(ref: ProductRef, path: Path, facts: Mapping[str, Value], store: Store) -> Built:
-    def place(spool: Path) -> Mapping[str, Value]:
+def _imported(ref: ProductRef, source: Path, facts: Mapping[str, Value], store: Store) -> Built:
+    def place(path: Path) -> Mapping[str, Value]:
         try:
-            os.link(path.resolve(), spool)
+            os.link(source.resolve(), path)
         except OSError:  # another file system
-            shutil.copyfile(path, spool)
+            shutil.copyfile(source, path)
         return facts
 
     return store.build(ref, None, [], place)

@@ -36,9 +36,13 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
             raise Mistyped(message if message.startswith(f"{name}:") else f"{name}: {message}") from None
     try:
         scope_of(
-            "20190405", right.get("camera") or "ztf", right.get("ccds"), _filters(right), right.get("fields"),
+            "20190405",
+            right.get("camera") or "ztf",
+            right.get("ccds"),
+            _filters(right),
+            right.get("fields"),
             right.get("exposures"),
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise Mistyped(str(error)) from None
     _check_target_names(right)
@@ -74,11 +78,11 @@ def _store(text: str) -> str:
         _require_s3_account(where)
     elif not where.startswith("file:"):
         folder = Path(where).absolute()
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        if not there.is_dir():
-            raise ValueError(f"{there} is a file; expected a folder, or s3://bucket/prefix")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise ValueError(f"{there} cannot be written to by you; give another folder")
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir():
+            raise ValueError(f"{existing} is a file; expected a folder, or s3://bucket/prefix")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ValueError(f"{existing} cannot be written to by you; give another folder")
     return where
 
 
@@ -100,8 +104,8 @@ def _require_s3_account(where: str) -> None:
 def _existing(text: str, what: str, is_right: Callable[[Path], bool]) -> str:
     where = place(text)
     if "://" not in where and not is_right(Path(where)):
-        found = "is no such thing" if Path(where).exists() else "does not exist"
-        raise ValueError(f"{where} {found}; expected {what}")
+        state = "is no such thing" if Path(where).exists() else "does not exist"
+        raise ValueError(f"{where} {state}; expected {what}")
     return where
 
 

@@ -31,10 +31,10 @@ def exposure(address: str) -> str | None:
     if parts.scheme == "tls" or not parts.hostname:
         return None
     try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, None)}
+        hosts = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, None)}
     except OSError:
         return None  # that nobody answers, others say
-    public = sorted(host for host in found if ipaddress.ip_address(str(host).partition("%")[0]).is_global)
+    public = sorted(host for host in hosts if ipaddress.ip_address(str(host).partition("%")[0]).is_global)
     if not public:
         return None
     return (
@@ -49,7 +49,7 @@ class Cluster:
     Parameters
     ----------
     address
-        Of the scheduler.  Workers may come and go: what one of them had under way, another does again.
+        Address of the scheduler.  Workers may come and go: what one of them had under way, another does again.
 
     Raises
     ------

@@ -34,7 +34,7 @@ class Engine(Protocol):
     warning: str | None
     """What the operator should know about it."""
     peak_bytes: int
-    """Of memory, the largest of any worker so far."""
+    """Largest memory of any worker so far."""
 
     def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
@@ -134,8 +134,8 @@ def compute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def call_by_path(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, int]:
     """Call what a task was decorated from (its name in the module is the task's); result and peak memory, bytes."""
     module, _, name = path.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    result = getattr(found, "computes", found)(*args, **kwargs)
+    function = getattr(importlib.import_module(module), name)
+    result = getattr(function, "computes", function)(*args, **kwargs)
     return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 

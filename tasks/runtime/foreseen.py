@@ -26,5 +26,5 @@ def hide_tracebacks() -> None:
     """Have the logs of runs say foreseen errors in a line."""
     for name in RUN_LOGGERS:
         logger = logging.getLogger(name)
-        if not any(isinstance(one, WithoutTracebacks) for one in logger.filters):
+        if not any(isinstance(log_filter, WithoutTracebacks) for log_filter in logger.filters):
             logger.addFilter(WithoutTracebacks())

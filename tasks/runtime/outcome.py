@@ -114,9 +114,9 @@ class Outcome:
         """One row a kind of product: how many were made, how many found."""
         kinds = dict.fromkeys(built.ref.kind for built in self.built)
         return [
-            {"product": str(kind), "made": one.n_made, "cached": one.n_found}
+            {"product": str(kind), "made": of_kind.n_made, "cached": of_kind.n_found}
             for kind in kinds
-            for one in [Outcome(tuple(self.of(kind)))]
+            for of_kind in [Outcome(tuple(self.of(kind)))]
         ]
 
 

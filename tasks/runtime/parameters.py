@@ -37,7 +37,7 @@ MEANINGS = {
     "workers": "Processes that compute; 0: none but this one; one a core if not given.",
     "max_set_aside": "Fraction of the inputs that may be set aside before the flow fails.",
 }
-"""Of the parameters that flows share; a flow's own docstring goes first."""
+"""Meanings of the parameters that flows share; a flow's own docstring goes first."""
 
 
 def documented(text: str, names: Iterable[str]) -> str:
@@ -65,7 +65,7 @@ class Scope:
     ccdids: Collection[int]
     filters: Collection[Filter]
     fields: Collection[int] | None = None
-    """Of the survey's grid; None: all."""
+    """Numbers of the fields of the survey's grid; None: all."""
     exposures: ExposureList | None = None
     """None: all."""
 
@@ -119,11 +119,13 @@ def expanded(
         for name, (of_type, value) in SHARED.items()
         if name not in without
     }
-    parameters = [one for one in signature.parameters.values() if one.annotation not in (Scope, Store)]
+    parameters = [
+        parameter for parameter in signature.parameters.values() if parameter.annotation not in (Scope, Store)
+    ]
     first = [shared.pop("period"), shared.pop("store")]
     last = [shared.pop("workers"), shared.pop("max_set_aside")]
-    positional = [one for one in parameters if one.kind is Parameter.POSITIONAL_OR_KEYWORD]
-    keywords = [one for one in parameters if one.kind is Parameter.KEYWORD_ONLY]
+    positional = [parameter for parameter in parameters if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    keywords = [parameter for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
     return signature.replace(parameters=[*first, *positional, *shared.values(), *keywords, *last])
 
 
@@ -135,21 +137,33 @@ def contracted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> di
     shared = {name: value for name, value in arguments.items() if name in SHARED}
     try:
         scope = scope_of(
-            shared["period"], shared["camera"], shared.get("ccds"), shared.get("filters"), shared.get("fields"),
+            shared["period"],
+            shared["camera"],
+            shared.get("ccds"),
+            shared.get("filters"),
+            shared.get("fields"),
             shared.get("exposures"),
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise Mistyped(str(error)) from None
     values = {name: value for name, value in arguments.items() if name not in SHARED}
     known = {Scope: scope, Store: store_at(shared["store"], scope.camera)}
-    given = {one.name: known[one.annotation] for one in signature.parameters.values() if one.annotation in known}
+    given = {
+        parameter.name: known[parameter.annotation]
+        for parameter in signature.parameters.values()
+        if parameter.annotation in known
+    }
     return given | values
 
 
 def scope_of(
-    period: str, camera: str, ccds: Iterable[int] | None, filters: Iterable[str] | None,
-    fields: Iterable[int] | None = None, exposures: str | None = None,
-) -> Scope:  # fmt: skip
+    period: str,
+    camera: str,
+    ccds: Iterable[int] | None,
+    filters: Iterable[str] | None,
+    fields: Iterable[int] | None = None,
+    exposures: str | None = None,
+) -> Scope:
     """Parse and check.
 
     Parameters
@@ -163,7 +177,7 @@ def scope_of(
     filters
         ``zg``, ``zr``, ``zi``; all if None.
     fields
-        Of the survey's grid; all if None.
+        Numbers of the fields of the survey's grid; all if None.
     exposures
         File that lists them, see `ExposureList.read`; all if None.
 

@@ -38,21 +38,21 @@ LONGEST_PAUSE = 120.0
 
 
 PARSER_RACE = "AST constructor recursion depth mismatch"
-"""Of CPython 3.11 before 3.11.8, rarely (python/cpython#106905); NumPy parses when astropy writes."""
+"""Rare message of CPython 3.11 before 3.11.8 (python/cpython#106905); NumPy parses when astropy writes."""
 
 
 FINISHED = re.compile(r"Finished in state (Incomplete|Failed)\('?([^:]*)", re.DOTALL)
-"""Of the orchestrator's own line for a task; what follows the first colon is why."""
+"""Pattern of the orchestrator's own line for a task; what follows the first colon is why."""
 
 
 def shorten(record: logging.LogRecord) -> bool:
     """Log a task that is not complete as a warning, without its reasons: the flow says each of them once."""
-    found = FINISHED.match(record.getMessage())
-    if found and found[1] == "Incomplete":
-        record.msg, record.args = f"Incomplete: {found[2]}", ()
+    match = FINISHED.match(record.getMessage())
+    if match and match[1] == "Incomplete":
+        record.msg, record.args = f"Incomplete: {match[2]}", ()
         record.levelno, record.levelname = logging.WARNING, "WARNING"
-    elif found:
-        record.msg, record.args = f"Failed: {found[2].rstrip(chr(39) + ')')}", ()
+    elif match:
+        record.msg, record.args = f"Failed: {match[2].rstrip(chr(39) + ')')}", ()
     return True
 
 
@@ -96,19 +96,19 @@ def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worke
         return functools.partial(product_task, in_worker=in_worker)
 
     @functools.wraps(make)
-    def shown(*args: Any, **kwargs: Any) -> State:
+    def run(*args: Any, **kwargs: Any) -> State:
         try:
-            made = compute(make, *args, **kwargs) if in_worker else make(*args, **kwargs)
+            product = compute(make, *args, **kwargs) if in_worker else make(*args, **kwargs)
         except (BadData, MissingProduct) as error:  # no traceback: nothing is wrong with the code
             return Failed(message=f"{type(error).__name__}: {error}", data=error)
         except SystemError as error:
             if PARSER_RACE not in str(error):
                 raise
             raise TransientError(f"two threads parsed at once, which confuses Python before 3.11.8: {error}") from error
-        return _state_of(made)
+        return _state_of(product)
 
     decorated = task(
-        shown,
+        run,
         name=make.__name__.replace("_", " "),
         task_run_name=run_name,
         cache_policy=NO_CACHE,
@@ -132,15 +132,15 @@ def query_task(ask: Callable[..., Any]) -> Task:
     )
 
 
-def _state_of(made: Built | Outcome) -> State:
+def _state_of(product: Built | Outcome) -> State:
     """What the orchestrator shows of a task that came to its end."""
-    outcome = as_outcome("the task", made)
+    outcome = as_outcome("the task", product)
     if outcome.set_aside:
-        reasons = "; ".join(f"{one.what}: {one.reason}" for one in outcome.set_aside)
-        return Completed(name="Incomplete", message=f"{outcome}: {reasons}", data=made)
+        reasons = "; ".join(f"{aside.what}: {aside.reason}" for aside in outcome.set_aside)
+        return Completed(name="Incomplete", message=f"{outcome}: {reasons}", data=product)
     if outcome.built and not outcome.n_made:
-        return Completed(name="Cached", message=str(outcome), data=made)
-    return Completed(message=str(outcome), data=made)
+        return Completed(name="Cached", message=str(outcome), data=product)
+    return Completed(message=str(outcome), data=product)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +170,5 @@ def tell_where(outcome: Outcome, store: Store) -> None:
 def collect(launched: Iterable[Launched]) -> Outcome:
     """Wait for tasks; what failed for a foreseen reason is set aside, anything else is raised."""
     under_way = list(launched)  # all of them, before the first is waited for
-    results = [(one.label, one.future.result(raise_on_failure=False)) for one in under_way]
+    results = [(task_run.label, task_run.future.result(raise_on_failure=False)) for task_run in under_way]
     return total(as_outcome(label, result) for label, result in results)

@@ -101,8 +101,8 @@ def summary_page(title: str, outcome: Outcome, *, counted: bool = False) -> str:
         lines = [share for share in (lost.all, *lost.ccds, *lost.filters) if share.n_missing]
         parts += [f"Without what was asked for: {plain('; '.join(map(str, lines)))}"] if lines else []
     if outcome.set_aside:
-        shown = [(aside.what, aside.reason) for aside in outcome.set_aside[:MOST_ASIDE]]
-        parts += ["## Set aside", markdown_table(["input", "reason"], shown)]
-        hidden = len(outcome.set_aside) - len(shown)
+        rows = [(aside.what, aside.reason) for aside in outcome.set_aside[:MOST_ASIDE]]
+        parts += ["## Set aside", markdown_table(["input", "reason"], rows)]
+        hidden = len(outcome.set_aside) - len(rows)
         parts += [f"and {hidden} more."] if hidden else []
     return "\n\n".join(parts) + "\n"

@@ -75,14 +75,14 @@ def product_flow(
     without
         Shared parameters that this flow does not have.
     defaults
-        Of shared parameters, where this flow has others.
+        Values of shared parameters where this flow has others than most.
     """
 
     def decorate(function: Callable[..., Outcome]) -> Flow:
         signature = expanded(inspect.signature(function, eval_str=True), without=without, defaults=defaults)
 
         @functools.wraps(function)
-        def shown(*args: Any, **kwargs: Any) -> State:
+        def run(*args: Any, **kwargs: Any) -> State:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
@@ -117,23 +117,25 @@ def product_flow(
                 return Failed(message=f"{type(error).__name__}: {error}", data=error)
             return Completed(message=str(outcome), data=outcome)
 
-        # The orchestrator reads the types of the parameters where `shown` is defined: so it must find no mere names.
+        # The orchestrator reads the types of the parameters where `run` is defined: so it must find no mere names.
         types = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
         if of_recipe := types.get("recipe"):
             types["recipe"] = Annotated[of_recipe, BeforeValidator(functools.partial(as_recipe, of_recipe))]
-        shown.__doc__ = documented(inspect.getdoc(function) or "", signature.parameters)
-        shown.__signature__ = signature.replace(
-            parameters=[one.replace(annotation=types[one.name]) for one in signature.parameters.values()],
+        run.__doc__ = documented(inspect.getdoc(function) or "", signature.parameters)
+        run.__signature__ = signature.replace(
+            parameters=[
+                parameter.replace(annotation=types[parameter.name]) for parameter in signature.parameters.values()
+            ],
             return_annotation=State,
         )
-        shown.__annotations__ = types | {"return": State}
+        run.__annotations__ = types | {"return": State}
         hide_tracebacks()
-        made = flow(
-            shown, name=name, flow_run_name=run_name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False
+        prefect_flow = flow(
+            run, name=name, flow_run_name=run_name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False
         )
-        for parameter, text in meanings(shown.__doc__).items():  # it reads docstrings of another style only
-            made.parameters.properties[parameter]["description"] = text
-        return made
+        for parameter, text in meanings(run.__doc__).items():  # it reads docstrings of another style only
+            prefect_flow.parameters.properties[parameter]["description"] = text
+        return prefect_flow
 
     return decorate
 

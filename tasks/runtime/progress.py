@@ -82,7 +82,7 @@ def arrivals(what: str, n_files: int) -> Iterator[Arrivals]:
 def shown(what: str, under_way: Sequence[Launched]) -> Sequence[Launched]:
     """Tasks, once all have come to their end."""
     with arrivals(what, len(under_way)) as arrived:
-        for one in under_way:
-            one.future.wait()
+        for task_run in under_way:
+            task_run.future.wait()
             arrived.file_done()
     return under_way

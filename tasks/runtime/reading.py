@@ -25,13 +25,13 @@ def opened(store: Store, products: Iterable[Built]) -> Iterator[list[Path]]:
     """
     products = list(products)
     with ExitStack() as stack:
-        paths = [stack.enter_context(store.open(one)) for one in products]
+        paths = [stack.enter_context(store.open(product)) for product in products]
         try:
             yield paths
         except BadData as error:
             message = str(error)
-            for path, one in zip(paths, products, strict=True):
-                message = message.replace(str(path), store.uri(one.ref))
+            for path, product in zip(paths, products, strict=True):
+                message = message.replace(str(path), store.uri(product.ref))
             raise BadData(message) from error
 
 
@@ -43,8 +43,8 @@ def file_as_input(path: str) -> Built:
     return Built(ref, content, Path(path).stat().st_size)
 
 
-def as_input(ref: ProductRef, told: object) -> Built:
+def as_input(ref: ProductRef, value: object) -> Built:
     """What an operator told, which has no file, as an input of a product: another word makes another product."""
-    text = json.dumps(told)
-    told_ref = ProductRef(Kind.SUMMARY, NO_RECIPE, f"{ref.data_id}/told", "told.json")
-    return Built(told_ref, hashlib.sha256(text.encode()).hexdigest(), len(text))
+    text = json.dumps(value)
+    input_ref = ProductRef(Kind.SUMMARY, NO_RECIPE, f"{ref.data_id}/told", "told.json")
+    return Built(input_ref, hashlib.sha256(text.encode()).hexdigest(), len(text))

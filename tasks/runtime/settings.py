@@ -115,9 +115,13 @@ def _credentials(location: str) -> Credentials | None:
 
 
 _SECRETS = (
-    "IRSA_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PREFECT_API_KEY",
+    "IRSA_PASSWORD",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "PREFECT_API_KEY",
     "PREFECT_API_AUTH_STRING",
-)  # fmt: skip
+)
 
 
 def prefect_authorisation() -> dict[str, str]:
