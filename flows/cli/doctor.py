@@ -65,8 +65,8 @@ def doctor(
     examinations.examine_cluster(exam, cluster or named_cluster(), store)
     _finish(exam)
     if json is not None:
-        asked = {"night": night, "store": store, "archive": archive, "reference": reference, "camera": camera}
-        examinations.write_report(exam, json, asked)
+        arguments = {"night": night, "store": store, "archive": archive, "reference": reference, "camera": camera}
+        examinations.write_report(exam, json, arguments)
         sys.stdout.write(f"report: {json}\n")
     return 0 if exam.all_ok else 1
 

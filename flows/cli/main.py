@@ -21,7 +21,7 @@ FAILED, MISTYPED = 1, 2
 """Exit codes."""
 
 
-def application(asked: str | None = None) -> App:
+def application(command: str | None = None) -> App:
     """All commands, none of them imported.
 
     Parameters
@@ -38,7 +38,7 @@ def application(asked: str | None = None) -> App:
     places = {name: (f"flows.cli.flow_command:{name}", about) for name, about in FLOWS.items()} | TOOLS
     for order, (name, (place, about)) in enumerate(places.items()):
         spellings = tuple(dict.fromkeys([name.replace("_", "-"), name]))
-        app.command(place, name=spellings, help=None if asked in spellings else about, sort_key=order)
+        app.command(place, name=spellings, help=None if command in spellings else about, sort_key=order)
     app.register_install_completion_command()
     return app
 

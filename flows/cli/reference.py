@@ -50,7 +50,7 @@ def import_table(
         Name of the catalogue in its properties.
     """
     recipe = ReferenceRecipe()
-    made = import_reference(
+    summary = import_reference(
         table.expanduser(),
         folder.expanduser(),
         columns=_pairs(columns, "--columns"),
@@ -60,9 +60,11 @@ def import_table(
     )
     catalogue = ReferenceCatalogue.open(str(folder.expanduser()), epoch=recipe.epoch)  # as the flows will
     n_part = sum(map(len, catalogue.pixels.values()))
-    lines = [f"{made.stars} stars in {n_part} partitions, columns from {', '.join(sorted(made.columns.values()))}"]
-    lines += [f"left out or unknown: {count} of {reason}" for reason, count in made.dropped.items()]
-    lines += [] if made.gaia_ids else ["identifiers are made of the positions; the table's own are in original_id"]
+    lines = [
+        f"{summary.stars} stars in {n_part} partitions, columns from {', '.join(sorted(summary.columns.values()))}"
+    ]
+    lines += [f"left out or unknown: {count} of {reason}" for reason, count in summary.dropped.items()]
+    lines += [] if summary.gaia_ids else ["identifiers are made of the positions; the table's own are in original_id"]
     sys.stdout.write("\n".join([*lines, f"use it with --reference {folder}", ""]))
 
 

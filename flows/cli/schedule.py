@@ -47,7 +47,7 @@ class Schedules:
     def _changes(self, client: SyncPrefectClient) -> Iterator[str]:
         now = time.monotonic()
         for deployment in client.read_deployments():
-            if deployment.paused or not any(one.active for one in deployment.schedules):
+            if deployment.paused or not any(schedule.active for schedule in deployment.schedules):
                 continue
             name = deployment.name if deployment.name != "ztf" else client.read_flow(deployment.flow_id).name
             starts = _planned_starts(client, str(deployment.id))

@@ -69,10 +69,10 @@ def descendants(ancestor: int) -> set[int]:
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
-    found, generation = set[int](), [ancestor]
-    while generation := [child for pid in generation for child in children.get(pid, ()) if child not in found]:
-        found.update(generation)
-    return found
+    offspring, generation = set[int](), [ancestor]
+    while generation := [child for pid in generation for child in children.get(pid, ()) if child not in offspring]:
+        offspring.update(generation)
+    return offspring
 
 
 def _parents() -> list[tuple[int, int]]:

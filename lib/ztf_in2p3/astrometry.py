@@ -43,7 +43,7 @@ def read_wcs(header: fits.Header, name: str) -> WCS:
     Parameters
     ----------
     name
-        Of the file or quadrant, for the message.
+        Name of the file or quadrant, for the message.
 
     Raises
     ------
@@ -137,8 +137,8 @@ def _require_icrs(header: fits.Header, name: str) -> None:
     equinox = number(header, epoch)
     if frame in ("", "FK5") and (equinox == 2000 or (equinox is None and not (frame or values(header, epoch)))):
         return
-    found = describe(header, key) if frame else describe(header, epoch)
-    raise BadData(f"{name}: {found}; expected positions of ICRS, or FK5 with EQUINOX 2000: convert them, or {_DO}")
+    problem = describe(header, key) if frame else describe(header, epoch)
+    raise BadData(f"{name}: {problem}; expected positions of ICRS, or FK5 with EQUINOX 2000: convert them, or {_DO}")
 
 
 def _terms(header: fits.Header, name: str) -> dict[str, float]:
@@ -157,11 +157,11 @@ def _terms(header: fits.Header, name: str) -> dict[str, float]:
         if key in terms:
             terms[key] = int(terms[key])
     matrix = [f"CD{i}_{j}" for i in "12" for j in "12"]
-    there = [key for key in matrix if key in terms]
-    if there and there != matrix and there != ["CD1_1", "CD2_2"]:
+    given_matrix = [key for key in matrix if key in terms]
+    if given_matrix and given_matrix != matrix and given_matrix != ["CD1_1", "CD2_2"]:
         lost = next(key for key in matrix if key not in terms)
         raise BadData(f"{name}: {describe(header, lost)}; expected all four of the CD matrix, or its diagonal: {_DO}")
-    if there:  # what is left over from other conventions does not count then (paper I, section 2.1.2)
+    if given_matrix:  # what is left over from other conventions does not count then (paper I, section 2.1.2)
         terms = {key: value for key, value in terms.items() if not re.match("CDELT|CROTA|PC", key)}
     elif not {"CDELT1", "CDELT2"} <= set(terms):
         raise BadData(f"{name}: neither CD1_1 nor CDELT1 and CDELT2 are there; expected the scale of the pixels: {_DO}")
@@ -176,8 +176,10 @@ def _swapped(types: tuple[str, str], terms: dict[str, float], name: str) -> tupl
             f"first: {_DO}"
         )
     axis = re.compile(r"(CRVAL|CDELT|CD|PC)([12])(.*)")
-    turned = {axis.sub(lambda part: part[1] + {"1": "2", "2": "1"}[part[2]] + part[3], key): value
-              for key, value in terms.items()}  # fmt: skip
+    turned = {
+        axis.sub(lambda part: part[1] + {"1": "2", "2": "1"}[part[2]] + part[3], key): value
+        for key, value in terms.items()
+    }
     if not any(key.startswith("CD") and "_" in key for key in turned):  # the unit matrix is turned too
         matrix = {key: turned.pop(key, None) for key in ("PC1_1", "PC1_2", "PC2_1", "PC2_2")}
         for key, unit in {"PC1_1": 0.0, "PC1_2": 1.0, "PC2_1": 1.0, "PC2_2": 0.0}.items():

@@ -93,15 +93,27 @@ def mosaic_ccd(quadrants: dict[int, NDArray[_T]]) -> NDArray[_T]:
 
 
 ZTF = Camera(
-    name="ztf", shape=(3080, 3072), overscan_columns=30, gap=(671, 487), pixel_scale=1.012,
-    gain=6.0, read_noise=9.0, saturation=58600.0,
-)  # fmt: skip
+    name="ztf",
+    shape=(3080, 3072),
+    overscan_columns=30,
+    gap=(671, 487),
+    pixel_scale=1.012,
+    gain=6.0,
+    read_noise=9.0,
+    saturation=58600.0,
+)
 """Zwicky Transient Facility: Dekany et al. 2020, PASP 132, 038001; gain, noise and scale from science headers."""
 
 TINY = Camera(
-    name="tiny", shape=(256, 240), overscan_columns=30, gap=(56, 38), pixel_scale=1.012,
-    gain=6.0, read_noise=9.0, saturation=58600.0,
-)  # fmt: skip
+    name="tiny",
+    shape=(256, 240),
+    overscan_columns=30,
+    gap=(56, 38),
+    pixel_scale=1.012,
+    gain=6.0,
+    read_noise=9.0,
+    saturation=58600.0,
+)
 """The same mosaic with 1/150 of the pixels, for tests and demonstrations."""
 
 CAMERAS = {camera.name: camera for camera in (ZTF, TINY)}

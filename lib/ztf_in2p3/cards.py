@@ -93,7 +93,7 @@ def values(header: Mapping[str, Any], key: str) -> list[Any]:
     """What all cards of this name say, as astropy reads them; None for those without a value."""
     if not isinstance(header, fits.Header):
         return [header[key]] if key in header else []
-    found = []
+    contents = []
     for index in range(header.count(key) if key in header else 0):
         try:
             value = header[key, index]
@@ -101,8 +101,8 @@ def values(header: Mapping[str, Any], key: str) -> list[Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 value = str(header.cards[key, index])[10:].partition("/")[0].strip()
-        found.append(None if isinstance(value, fits.card.Undefined) else value)
-    return found
+        contents.append(None if isinstance(value, fits.card.Undefined) else value)
+    return contents
 
 
 def number(header: Mapping[str, Any], key: str) -> float | None:
@@ -122,12 +122,12 @@ def integer(header: Mapping[str, Any], key: str) -> int | None:
 
 def text(header: Mapping[str, Any], key: str) -> str | None:
     """A card's text without blanks around it, numbers as written; None if it is unknown or blank."""
-    found = [None if value is None else str(value).strip() or None for value in values(header, key)]
-    return found[0] if found and all(value == found[0] for value in found) else None
+    texts = [None if value is None else str(value).strip() or None for value in values(header, key)]
+    return texts[0] if texts and all(value == texts[0] for value in texts) else None
 
 
-def _agreed(found: list[int | float | None]) -> int | float | None:
-    return found[0] if found and all(value == found[0] for value in found) else None
+def _agreed(numbers: list[int | float | None]) -> int | float | None:
+    return numbers[0] if numbers and all(value == numbers[0] for value in numbers) else None
 
 
 def _number(value: Any) -> int | float | None:
@@ -148,12 +148,12 @@ def _number(value: Any) -> int | float | None:
 
 def describe(header: Mapping[str, Any], key: str) -> str:
     """What is found of a card, for messages: that it is missing, without value, or what it says."""
-    found = values(header, key)
-    if not found:
+    contents = values(header, key)
+    if not contents:
         return f"the header lacks {key}"
-    if len(found) > 1:
-        return f"card {key} is there {len(found)} times, as {' and '.join(map(repr, found))}"
-    return f"card {key} has no value" if found[0] is None or found[0] == "" else f"card {key} is {found[0]!r}"
+    if len(contents) > 1:
+        return f"card {key} is there {len(contents)} times, as {' and '.join(map(repr, contents))}"
+    return f"card {key} has no value" if contents[0] is None or contents[0] == "" else f"card {key} is {contents[0]!r}"
 
 
 def required_number(
@@ -164,7 +164,7 @@ def required_number(
     Parameters
     ----------
     name
-        Of the file or quadrant, for the message.
+        Name of the file or quadrant, for the message.
     expected
         What the card should say, for the message.
     positive

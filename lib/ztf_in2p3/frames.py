@@ -42,7 +42,7 @@ class RawCcd:
     camera: Camera
     ccdid: int
     header: fits.Header
-    """Of the primary HDU: the exposure's keywords."""
+    """Header of the primary HDU: the exposure's keywords."""
     _file: BinaryIO
     _hdus: tuple[Hdu, ...]
     _places: tuple[int, ...]
@@ -166,22 +166,22 @@ def _check_shapes(path: Path, hdus: Sequence[Hdu], layout: RawLayout, camera: Ca
                 )
 
 
-def _ccdid(path: Path, hdus: Sequence[Hdu], asked: int | None) -> int:
+def _ccdid(path: Path, hdus: Sequence[Hdu], expected: int | None) -> int:
     """CCD of the file: the CCD_ID of quadrants and overscans, else the primary header's, else the file's name."""
     headers = [hdu.header if "CCD_ID" in hdu.header else hdus[0].header for hdu in hdus[1:]]
     ids = {integer(header, "CCD_ID") for header in headers}
-    numbers = sorted(ccd for ccd in ids if ccd is not None) or _named(path, asked)
-    found = " and ".join(f"{ccd:g}" for ccd in numbers) or "none"
+    numbers = sorted(ccd for ccd in ids if ccd is not None) or _named(path, expected)
+    names = " and ".join(f"{ccd:g}" for ccd in numbers) or "none"
     ccdid = numbers[0] if len(numbers) == 1 else 0
     if ccdid not in range(1, N_CCD + 1):
-        raise BadData(f"{path}: of CCD {found}, expected one of 1 to {N_CCD} in CCD_ID of its four quadrants; {_FETCH}")
-    if asked is not None and ccdid != asked:
-        raise BadData(f"{path}: of CCD {found}, but CCD {asked} is asked for; see how the file was chosen")
+        raise BadData(f"{path}: of CCD {names}, expected one of 1 to {N_CCD} in CCD_ID of its four quadrants; {_FETCH}")
+    if expected is not None and ccdid != expected:
+        raise BadData(f"{path}: of CCD {names}, but CCD {expected} is asked for; see how the file was chosen")
     return int(ccdid)
 
 
-def _named(path: Path, asked: int | None) -> list[int]:
+def _named(path: Path, expected: int | None) -> list[int]:
     try:
         return [CcdExposure.parse(path.name.split(".")[0]).ccdid]
     except ValueError:
-        return [] if asked is None else [asked]
+        return [] if expected is None else [expected]

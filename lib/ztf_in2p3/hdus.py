@@ -32,14 +32,25 @@ BLOCK = 2880
 LONGEST_HEADER = 200 * BLOCK
 """Bytes; a header still without an END card here is none.  IPAC's science headers are 8 blocks long."""
 MAX_PIXELS = 2**27
-"""Of one image; 14 times a quadrant of ZTF, and 0.5 GB of float32."""
+"""Most pixels of one image: 14 times a quadrant of ZTF, and 0.5 GB of float32."""
 MAX_HDUS = 200
 MAX_AXES = 9
 
 UNDECODABLE = (
-    ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, AttributeError, AssertionError,
-    MemoryError, struct.error, ZlibError, CfitsioException, fits.VerifyError,
-)  # fmt: skip
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    ZlibError,
+    CfitsioException,
+    fits.VerifyError,
+)
 """What astropy and its decoders have been seen to raise on damaged bytes, besides OSError."""
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EHOSTDOWN}
 """Moods of a network file system."""
@@ -59,7 +70,7 @@ class Hdu:
     size: int
     """Bytes of the data, from the start of the file; without padding."""
     shape: tuple[int, ...]
-    """Of the image once decoded, slowest axis first; () if the HDU holds no image."""
+    """Shape of the image once decoded, slowest axis first; () if the HDU holds no image."""
     compressed: bool
 
     @property
@@ -107,7 +118,7 @@ def read_hdus(path: Path, name: str = "") -> tuple[Hdu, ...]:
     Parameters
     ----------
     name
-        Of the file, for the messages; its path if not given.
+        Name of the file, for the messages; its path if not given.
 
     Raises
     ------
@@ -219,10 +230,32 @@ def image_header(hdu: Hdu) -> fits.Header:
 
 
 _TABLE_CARDS = {
-    "XTENSION", "SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "TFIELDS", "THEAP", "EXTEND",
-    "ZIMAGE", "ZSIMPLE", "ZTENSION", "ZEXTEND", "ZBITPIX", "ZPCOUNT", "ZGCOUNT", "ZCMPTYPE", "ZQUANTIZ", "ZDITHER0",
-    "ZBLANK", "ZMASKCMP", "CHECKSUM", "DATASUM",
-}  # fmt: skip
+    "XTENSION",
+    "SIMPLE",
+    "BITPIX",
+    "NAXIS",
+    "NAXIS1",
+    "NAXIS2",
+    "PCOUNT",
+    "GCOUNT",
+    "TFIELDS",
+    "THEAP",
+    "EXTEND",
+    "ZIMAGE",
+    "ZSIMPLE",
+    "ZTENSION",
+    "ZEXTEND",
+    "ZBITPIX",
+    "ZPCOUNT",
+    "ZGCOUNT",
+    "ZCMPTYPE",
+    "ZQUANTIZ",
+    "ZDITHER0",
+    "ZBLANK",
+    "ZMASKCMP",
+    "CHECKSUM",
+    "DATASUM",
+}
 
 
 def _of_table(keyword: str) -> bool:
@@ -281,8 +314,8 @@ def _require_start(block: bytes, name: str, first: bool) -> None:
     expected = b"SIMPLE  =" if first else b"XTENSION="
     if block.startswith(expected):
         return
-    found = "nothing" if not block else "a web page" if block.lstrip()[:1] == b"<" else f"{block[:12]!r}"
-    raise BadData(f"{name}: not a FITS file: it starts with {found} instead of {expected[:8].decode()}; {_DO}")
+    start = "nothing" if not block else "a web page" if block.lstrip()[:1] == b"<" else f"{block[:12]!r}"
+    raise BadData(f"{name}: not a FITS file: it starts with {start} instead of {expected[:8].decode()}; {_DO}")
 
 
 def _size(header: fits.Header, key: str, name: str, allowed: range | tuple[int, ...]) -> int:

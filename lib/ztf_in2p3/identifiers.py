@@ -74,10 +74,10 @@ class Quadrant:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        found = re.fullmatch(r"c(\d\d)_q(\d)", text)
-        if not found:
+        match = re.fullmatch(r"c(\d\d)_q(\d)", text)
+        if not match:
             raise ValueError(f"{text!r} names no quadrant; expected a form like c03_q2")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
 
 _EXPOSURE = re.compile(r"(\d{14})_(\d{6})_([a-z]{2})_([obfd])")
@@ -109,10 +109,10 @@ class Exposure:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        found = _EXPOSURE.fullmatch(text)
-        if not found:
+        match = _EXPOSURE.fullmatch(text)
+        if not match:
             raise ValueError(f"{text!r} names no exposure; expected a form like 20190405123456_000655_zr_o")
-        return cls(found[1], int(found[2]), Filter(found[3]), ImageType(found[4]))
+        return cls(match[1], int(match[2]), Filter(match[3]), ImageType(match[4]))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -133,7 +133,7 @@ class CcdExposure:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        found = _CCD_EXPOSURE.fullmatch(text)
-        if not found:
+        match = _CCD_EXPOSURE.fullmatch(text)
+        if not match:
             raise ValueError(f"{text!r} names no CCD exposure; expected a form like ztf_20190405123456_000655_zr_c03_o")
-        return cls(Exposure.parse(f"{found[1]}_{found[3]}"), int(found[2]))
+        return cls(Exposure.parse(f"{match[1]}_{match[3]}"), int(match[2]))

@@ -34,7 +34,7 @@ class RawLayout:
         Parameters
         ----------
         name
-            Of the file, for the messages.
+            Name of the file, for the messages.
 
         Raises
         ------
@@ -51,8 +51,8 @@ class RawLayout:
         wide = sorted(shapes, key=lambda index: (shapes[index][-1:], -index), reverse=True)
         quadrants, overscans = sorted(wide[:N_QUADRANT]), sorted(wide[N_QUADRANT:])
         kinds = [{shapes[index] for index in part} for part in (quadrants, overscans)]
-        (first, *more), (second, *others) = kinds
-        if more or others or len(first) != 2 or len(second) != 2 or first[0] != second[0]:
+        (first, *odd_quadrants), (second, *odd_overscans) = kinds
+        if odd_quadrants or odd_overscans or len(first) != 2 or len(second) != 2 or first[0] != second[0]:
             raise BadData(
                 f"{name}: images of (rows, columns) {', '.join(str(shapes[index]) for index in sorted(shapes))}, but "
                 f"four quadrants must be alike, their four overscans too, with as many rows; {_DO}"

@@ -44,7 +44,7 @@ class RiceImage:
 
     shape: tuple[int, int]
     _fields: np.dtype
-    """Of a row of the table of tiles."""
+    """Type of a row of the table of tiles."""
     _table: int
     _heap: int
     _heap_size: int
@@ -59,7 +59,7 @@ class RiceImage:
 
     @classmethod
     def of(cls, stored: Any) -> Self | None:
-        """Of an HDU of `ztf_in2p3.hdus`, or of astropy's if it was opened with `disable_image_compression`.
+        """The image of an HDU of `ztf_in2p3.hdus`, or of astropy's if opened with `disable_image_compression`.
 
         None if its pixels are coded or scaled in another way.
         """
@@ -100,7 +100,7 @@ class RiceImage:
         Parameters
         ----------
         descriptor
-            Of the open file; its position does not matter and is not moved.
+            Descriptor of the open file; its position does not matter and is not moved.
         rows
             In steps of 1.
         out : (row, column)
@@ -132,9 +132,18 @@ class RiceImage:
             blank = self._blank is not None or "ZBLANK" in self._names
             blanks = table["ZBLANK"] if "ZBLANK" in self._names else np.full(n, self._blank or 0)
             broken = _decode(
-                heap, offset - begin, length, table["ZSCALE"].astype(np.float64), table["ZZERO"].astype(np.float64),
-                self._dither, first + self._seed - 1, _randoms(), blank, blanks.astype(np.int32), pixels,
-            )  # fmt: skip
+                heap,
+                offset - begin,
+                length,
+                table["ZSCALE"].astype(np.float64),
+                table["ZZERO"].astype(np.float64),
+                self._dither,
+                first + self._seed - 1,
+                _randoms(),
+                blank,
+                blanks.astype(np.int32),
+                pixels,
+            )
             if broken >= 0:
                 raise ValueError(f"the tile of row {first + broken} ends before its last pixel")
         for row in np.flatnonzero(~coded):
@@ -145,7 +154,7 @@ class RiceImage:
         """A row that was not worth quantising, kept exactly."""
         for column in ("GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA"):
             if column in self._names and tile[column][0] > 0:
-                length, offset = (int(one) for one in tile[column])
+                length, offset = (int(number) for number in tile[column])
                 if column == "UNCOMPRESSED_DATA":
                     length *= 4
                 if offset < 0 or offset + length > self._heap_size:
@@ -167,7 +176,7 @@ def _sized(hdu: Any) -> Hdu:
 
 
 def _table_fields(header: fits.Header) -> np.dtype | None:
-    """Of a row of the table of tiles; None if it has columns that we do not know."""
+    """Type of a row of the table of tiles; None if it has columns that we do not know."""
     fields: list[tuple[str, str]] = []
     for k in range(1, (integer(header, "TFIELDS") or 0) + 1):
         name, form = text(header, f"TTYPE{k}") or "", (text(header, f"TFORM{k}") or "").lstrip("1")
@@ -215,7 +224,7 @@ def _count_leading_zeros(_typing: Any, _word: Any) -> tuple[Any, Any]:
 
 
 _leading_zeros: Any = intrinsic(_count_leading_zeros)
-"""Of a uint64 that is not 0."""
+"""Number of leading zeros of a uint64 that is not 0."""
 
 
 _jit = compiled(nogil=True, boundscheck=False)
@@ -279,10 +288,10 @@ def _row(heap, at, end, differences):  # type: ignore[no-untyped-def]
                     word |= _word(heap, at) >> known
                     at += np.int64((u63 - known) >> np.uint64(3))
                     known |= u6
-                here = _leading_zeros(word)
-                used = here + u1 + low
-                word <<= here + u1  # the one that ends the run goes with it
-                zeros += here
+                run = _leading_zeros(word)
+                used = run + u1 + low
+                word <<= run + u1  # the one that ends the run goes with it
+                zeros += run
                 differences[i] = np.uint32((zeros << low) | (word >> u1 >> shift))
                 word <<= low
                 known -= used

@@ -33,9 +33,18 @@ RAW_HDUS = 9
 """Primary, four quadrants, their four overscans."""
 
 _UNREADABLE = (
-    OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, struct.error, zlib.error,
-    CfitsioException, fits.VerifyError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    CfitsioException,
+    fits.VerifyError,
+)
 """What astropy and its decoders have been seen to raise on damaged bytes."""
 
 _SUM_MATCHES, _NO_SUM = 1, 2
@@ -58,8 +67,8 @@ def check(path: Path, file: ArchiveFile, name: str = "") -> dict[str, Value]:
 
     Returns
     -------
-    Of a raw file mjd (UTC, days), exptime (s), led (`ILUM_LED`, 0 if none shines), imgtype; of
-    a science image as `ztf_in2p3.archive.header.about_image`; of a mask nothing, its science image tells.
+    Facts to note: for a raw file mjd (UTC, days), exptime (s), led (`ILUM_LED`, 0 if none shines), imgtype; for a
+    science image those of `ztf_in2p3.archive.header.about_image`; for a mask none, its science image has them.
 
     Raises
     ------
@@ -189,8 +198,8 @@ def _decode_all(path: Path, hdus: Sequence[Hdu], name: str, summed: set[int]) ->
 
 
 def _check_image(hdus: fits.HDUList, file: ArchiveFile, name: str) -> dict[str, Value]:
-    for each in range(len(hdus)):
-        _decoded_shape(hdus, each, name)
+    for hdu_number in range(len(hdus)):
+        _decoded_shape(hdus, hdu_number, name)
     index = first_image(hdus)
     if index is None:
         raise BadData(f"{name}: no two-dimensional image in its {len(hdus)} HDUs; is this {file}?")
@@ -225,6 +234,6 @@ def _decoding(index: int, name: str) -> Iterator[None]:
 
 
 def _require_card(header: fits.Header, key: str, expected: int | None, name: str) -> None:
-    found = number(header, key)
-    if found is not None and found != expected:
-        raise BadData(f"{name}: {key} = {found:g}, but its name says {expected}; set the file aside")
+    value = number(header, key)
+    if value is not None and value != expected:
+        raise BadData(f"{name}: {key} = {value:g}, but its name says {expected}; set the file aside")

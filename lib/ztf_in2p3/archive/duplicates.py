@@ -37,10 +37,16 @@ def without_contradictions(listed: Iterable[Listed], what: str) -> tuple[list[Li
         kept += stay
         names = " or ".join(sorted(str(ccd) for ccd, _ in stay))
         skipped += [
-            Skipped(what, "the same CCD of the same exposure is listed under another field or filter too, as most of "
-                    "the exposure is", 1, (f"{ccd}, not {names}",))
-            for ccd, qid in sorted(group, key=str) if (ccd, qid) not in stay
-        ]  # fmt: skip
+            Skipped(
+                what,
+                "the same CCD of the same exposure is listed under another field or filter too, as most of "
+                "the exposure is",
+                1,
+                (f"{ccd}, not {names}",),
+            )
+            for ccd, qid in sorted(group, key=str)
+            if (ccd, qid) not in stay
+        ]
     return sorted(kept, key=lambda entry: (entry[0], entry[1] or 0)), skipped
 
 

@@ -45,9 +45,9 @@ class ArchiveFiles(dict[Exposure, list[ArchiveFile]]):
         }
         return cls.of(versions, quadrants.skipped)
 
-    def with_those_of(self, others: Self) -> Self:
+    def with_those_of(self, files: Self) -> Self:
         """The files of both."""
-        return type(self).of(self._editions() | others._editions(), (*self.skipped, *others.skipped))
+        return type(self).of(self._editions() | files._editions(), (*self.skipped, *files.skipped))
 
     def chosen(self, wanted: Callable[[CcdExposure], bool]) -> Self:
         """Files of those CCD exposures that are wanted."""

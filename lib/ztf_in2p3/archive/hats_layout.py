@@ -110,10 +110,10 @@ def partitions(storage: Storage) -> Pixels:
     except (NotInArchive, AccessDenied) as error:
         unlisted = error
     names = files_in_metadata(storage) or storage.names("dataset")
-    found = {(int(name[1]), int(name[2])) for name in map(_PARTITION.search, names) if name}
-    if not found:
+    pixels = {(int(name[1]), int(name[2])) for name in map(_PARTITION.search, names) if name}
+    if not pixels:
         raise unlisted
-    return _by_order(found)
+    return _by_order(pixels)
 
 
 def files_in_metadata(storage: Storage) -> list[str]:
@@ -188,22 +188,22 @@ def _listed(text: str, address: str) -> Pixels:
     missing = {"Norder", "Npix"} - set(rows.fieldnames or ())
     if missing:
         raise BadData(f"{address}: no column {', '.join(sorted(missing))}; it has {', '.join(rows.fieldnames or ())}")
-    found: set[tuple[int, int]] = set()
+    pixels: set[tuple[int, int]] = set()
     try:
         for row in rows:
             order, pixel = int(row["Norder"]), int(row["Npix"])
             if not (0 <= order <= FINEST_ORDER and 0 <= pixel < 12 * 4**order):
                 raise ValueError(f"no pixel {pixel} of order {order} exists")
-            found.add((order, pixel))
+            pixels.add((order, pixel))
     except (ValueError, TypeError, csv.Error) as error:
         raise BadData(f"{address}, line {rows.line_num}: {error}; expected whole numbers Norder and Npix") from error
-    if not found:
+    if not pixels:
         raise BadData(f"{address} lists no partition; is this a whole copy of the catalogue?")
-    return _by_order(found)
+    return _by_order(pixels)
 
 
-def _by_order(found: Iterable[tuple[int, int]]) -> Pixels:
+def _by_order(partitions: Iterable[tuple[int, int]]) -> Pixels:
     by_order: dict[int, list[int]] = {}
-    for order, pixel in sorted(found):
+    for order, pixel in sorted(partitions):
         by_order.setdefault(order, []).append(pixel)
     return {order: np.array(pixels, dtype=np.int64) for order, pixels in by_order.items()}

@@ -32,9 +32,9 @@ def read_until_end(chunks: Iterable[bytes], name: str, *, first: bool = True) ->
     Parameters
     ----------
     chunks
-        Of any length.
+        Pieces of the stream, of any length.
     name
-        Of the file, for the messages.
+        Name of the file, for the messages.
     first
         The primary header of a file; otherwise that of an extension.
 
@@ -43,19 +43,19 @@ def read_until_end(chunks: Iterable[bytes], name: str, *, first: bool = True) ->
     Damaged
         The stream is no FITS file, or ends within the header.
     """
-    seen = b""
+    received = b""
     for chunk in chunks:
-        start = len(seen) // BLOCK * BLOCK
-        seen += chunk
-        for block in range(start, len(seen) - BLOCK + 1, BLOCK):
+        start = len(received) // BLOCK * BLOCK
+        received += chunk
+        for block in range(start, len(received) - BLOCK + 1, BLOCK):
             if block == 0:
-                _require_start(seen, name, first)
-            if has_end(seen[block : block + BLOCK]):
-                return parse_cards(seen[: block + BLOCK])
-        if len(seen) > LONGEST_HEADER:
-            raise Damaged(f"{name}: no END card within the first {len(seen)} bytes; this is not a FITS header")
-    _require_start(seen, name, first)
-    raise Damaged(f"{name}: ends after {len(seen)} bytes, within its header; fetch it again", short=True)
+                _require_start(received, name, first)
+            if has_end(received[block : block + BLOCK]):
+                return parse_cards(received[: block + BLOCK])
+        if len(received) > LONGEST_HEADER:
+            raise Damaged(f"{name}: no END card within the first {len(received)} bytes; this is not a FITS header")
+    _require_start(received, name, first)
+    raise Damaged(f"{name}: ends after {len(received)} bytes, within its header; fetch it again", short=True)
 
 
 def _require_start(start: bytes, name: str, first: bool) -> None:

@@ -77,9 +77,14 @@ class HttpClient:
             session = self._foreign_session if self.is_foreign(target) else self._session
             try:
                 response = session.request(
-                    method, target, data=data, stream=True, timeout=timeout, allow_redirects=False,
+                    method,
+                    target,
+                    data=data,
+                    stream=True,
+                    timeout=timeout,
+                    allow_redirects=False,
                     proxies=self._route(target),
-                )  # fmt: skip
+                )
             except UnicodeDecodeError:  # requests looks at the Location even where it is not to follow it
                 raise BadData(f"{url}: redirects to an address that is no text: not followed") from None
             if not (allow_redirects and response.is_redirect):

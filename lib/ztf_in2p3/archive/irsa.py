@@ -57,7 +57,7 @@ class Irsa:
     address
         ``https://host``, below which IRSA's paths begin.
     credentials
-        Of an IRSA account; None sees what is public.
+        Name and password of an IRSA account; None sees what is public.
     concurrency
         Requests under way at any time; many parallel ones make the archive time out.
     sleep, clock
@@ -85,9 +85,16 @@ class Irsa:
         if concurrency < 1:
             raise ValueError(f"concurrency {concurrency}: at least one request at a time")
         self._again = functools.partial(
-            Irsa, address, concurrency=concurrency, timeouts=timeouts, patience=patience, sleep=sleep, clock=clock,
-            proxies=proxies, ca_bundle=ca_bundle,
-        )  # fmt: skip
+            Irsa,
+            address,
+            concurrency=concurrency,
+            timeouts=timeouts,
+            patience=patience,
+            sleep=sleep,
+            clock=clock,
+            proxies=proxies,
+            ca_bundle=ca_bundle,
+        )
         self._web = Web(
             address, credentials, timeouts, clock, connections=concurrency, proxies=proxies, ca_bundle=ca_bundle
         )
@@ -252,9 +259,9 @@ class Irsa:
             return NotInArchive(f"{error}, {hint}"), True
         dates = (row.get("ipac_pub_date", "") for row in rows)
         when = next((text for text in dates if not is_empty(text)), "")
-        told = f"it is to be public from {when}" if when else "its tables do not say when it will be public"
+        publication = f"it is to be public from {when}" if when else "its tables do not say when it will be public"
         remedy = "wait until then, or give credentials that may see it"
-        reason = NotYetPublic(f"{error}, though its tables list it: {told}; {remedy}")
+        reason = NotYetPublic(f"{error}, though its tables list it: {publication}; {remedy}")
         return reason, bool(self._web.now) and when[:10] > f"{self._web.now:%Y-%m-%d}"
 
     def _entries(
@@ -287,8 +294,11 @@ class Irsa:
         if not n_row and self._credentials and not quiet:
             logger.warning(
                 "%s: no %s rows in %s for user %s; a wrong password looks the same: should there be some, check it",
-                self._web.base, table, period, self._credentials.user,
-            )  # fmt: skip
+                self._web.base,
+                table,
+                period,
+                self._credentials.user,
+            )
 
     def _query(
         self, table: str, params: Mapping[str, str], required: Sequence[str], optional: Sequence[str]

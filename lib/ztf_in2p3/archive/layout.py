@@ -72,10 +72,10 @@ class ArchiveFile:
         if text.startswith("raw/") and name.endswith(RAW_SUFFIX):
             file = cls(Kind.RAW, CcdExposure.parse(name.removesuffix(RAW_SUFFIX)))
         else:
-            found = _QUADRANT_NAME.fullmatch(name)
-            if not found or found[3] not in _KIND:
+            match = _QUADRANT_NAME.fullmatch(name)
+            if not match or match[3] not in _KIND:
                 raise ValueError(f"{text!r} names no file of the archive; expected e.g. {_EXAMPLE}")
-            file = cls(_KIND[found[3]], CcdExposure.parse(found[1]), int(found[2]))
+            file = cls(_KIND[match[3]], CcdExposure.parse(match[1]), int(match[2]))
         if str(file) != text:
             raise ValueError(f"{text!r} does not lie where the archive keeps {file.ccd}: expected {file}")
         return file

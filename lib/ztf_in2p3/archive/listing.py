@@ -33,8 +33,8 @@ class Skipped:
         return f"{self.count} of the {self.what}" if self.examples else self.what
 
     def __str__(self) -> str:
-        shown = f" (e.g. {'; '.join(self.examples)})" if self.examples else ""
-        return f"{self.label}: {self.reason}{shown}"
+        examples = f" (e.g. {'; '.join(self.examples)})" if self.examples else ""
+        return f"{self.label}: {self.reason}{examples}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class FileState:
     """When it was last changed, as the archive writes it; empty if it does not say."""
 
     @classmethod
-    def of(cls, found: os.stat_result) -> Self:
+    def of(cls, stat: os.stat_result) -> Self:
         """State of a file on disk."""
-        return cls(found.st_size, datetime.fromtimestamp(int(found.st_mtime), UTC).isoformat())
+        return cls(stat.st_size, datetime.fromtimestamp(int(stat.st_mtime), UTC).isoformat())
 
     @property
     def about(self) -> dict[str, Value]:

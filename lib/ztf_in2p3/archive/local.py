@@ -140,8 +140,8 @@ class LocalTree:
 
 
 def _or_else(names: list[str]) -> str:
-    others = sorted({Path(name).name for name in names})
-    return f"nor {', nor '.join(others)}"
+    spellings = sorted({Path(name).name for name in names})
+    return f"nor {', nor '.join(spellings)}"
 
 
 def _versions(entries: Mapping[Item, os.DirEntry[str]]) -> dict[Item, str]:

@@ -122,11 +122,11 @@ def read_table(body: bytes, required: Sequence[str], optional: Sequence[str], wh
             table.rows.append({column: cells[at].strip() for column, at in place.items()})
             continue
         reason = "another number of cells than the header line announces"
-        shown = f"line {number} of {len(cells)} cells instead of {len(titles)}: {line[:80]!r}"
-        table.skipped.append(Skipped(what, reason, 1, (shown,)))
+        example = f"line {number} of {len(cells)} cells instead of {len(titles)}: {line[:80]!r}"
+        table.skipped.append(Skipped(what, reason, 1, (example,)))
         if number == len(lines):
-            said = f"{name}: the last line, {number}, has {len(cells)} cells instead of {len(titles)}"
-            table = Table(table.rows, table.skipped, f"{said}; the table was cut off, try again")
+            message = f"{name}: the last line, {number}, has {len(cells)} cells instead of {len(titles)}"
+            table = Table(table.rows, table.skipped, f"{message}; the table was cut off, try again")
     if not text.endswith("\n") and not table.cut_off:
         table = Table(table.rows, table.skipped, f"{name}: the last line has no end; the table was cut off, try again")
     return table
@@ -157,8 +157,8 @@ def understood(
         try:
             items.append((meaning(row), row))
         except OddRow as error:
-            shown = ",".join(f"{column}={row[column]}" for column in row if column in COLUMNS["sci"])
-            skipped.append(Skipped(what, str(error), 1, (shown,)))
+            example = ",".join(f"{column}={row[column]}" for column in row if column in COLUMNS["sci"])
+            skipped.append(Skipped(what, str(error), 1, (example,)))
     if len(skipped) > MAX_ODD_FRACTION * (len(items) + len(skipped)):
         raise BadData(
             f"{name}: {len(skipped)} of {len(items) + len(skipped)} rows cannot be understood, the first because "

@@ -141,12 +141,12 @@ class ReferenceCatalogue:
 
     def _check(self, storage: Storage) -> None:
         """Look at the first partition that has stars; empty ones are checked for their columns only."""
-        each = [(order, pixel) for order, pixels in self.pixels.items() for pixel in pixels.tolist()]
+        partitions = [(order, pixel) for order, pixels in self.pixels.items() for pixel in pixels.tolist()]
         if not isinstance(storage, FolderStorage):
-            each = each[:MAX_PARTITIONS_TRIED]
+            partitions = partitions[:MAX_PARTITIONS_TRIED]
         absent: NotInArchive | None = None
         checked = False
-        for order, pixel in each:
+        for order, pixel in partitions:
 
             def look(file: pq.ParquetFile, address: str, order: int = order, pixel: int = pixel) -> int:
                 check_columns(file.schema_arrow, address)
@@ -160,7 +160,8 @@ class ReferenceCatalogue:
             except NotInArchive as error:  # a copy of a part of the sky lists partitions that it does not have
                 absent = error
         if absent and not checked:
-            raise NotInArchive(f"{self.location}: none of the {len(each)} partitions looked for is there: {absent}")
+            n = len(partitions)
+            raise NotInArchive(f"{self.location}: none of the {n} partitions looked for is there: {absent}")
 
     def _each_file(self, storage: Storage, order: int, pixel: int, look: Callable[[pq.ParquetFile, str], T]) -> list[T]:
         """What is found in the file of a partition, or in each file of its folder."""

@@ -94,10 +94,10 @@ def check_stars(stars: pa.Table, order: int, pixel: int, epoch: float | None, ad
     if epoch is None or EPOCH not in stars.column_names:
         return
     years = _floats(stars, EPOCH)
-    other = years[np.abs(years - epoch) > EPOCH_TOLERANCE]
-    if other.size:
+    wrong = years[np.abs(years - epoch) > EPOCH_TOLERANCE]
+    if wrong.size:
         raise BadData(
-            f"{address}: positions of epoch {other[0]:g}, expected {epoch:g}; set epoch = {other[0]:g} (and a name of "
+            f"{address}: positions of epoch {wrong[0]:g}, expected {epoch:g}; set epoch = {wrong[0]:g} (and a name of "
             "its own, catalogue) in the recipe's [reference] table, or move the stars with `ztf reference import`"
         )
 

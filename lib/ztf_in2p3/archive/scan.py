@@ -53,10 +53,10 @@ def require_root(root: Path) -> None:
         raise unreadable(root, error) from error
     if set(BRANCHES) & set(names):
         return
-    found = f"only {', '.join(names[:_N_NAME])}{', ...' if len(names) > _N_NAME else ''}" if names else "nothing"
+    content = f"only {', '.join(names[:_N_NAME])}{', ...' if len(names) > _N_NAME else ''}" if names else "nothing"
     near = _right_level(root)
     advice = f"did you mean {near}?" if near else "give the folder that holds them"
-    raise NotInArchive(f"{root}: looked for {EXPECTED} in it, found {found}; {advice}")
+    raise NotInArchive(f"{root}: looked for {EXPECTED} in it, found {content}; {advice}")
 
 
 def _right_level(root: Path) -> Path | None:

@@ -98,7 +98,7 @@ class FolderStorage:
 
     def names(self, path: str) -> list[str]:
         folder = self.root / path
-        found: list[str] = []
+        paths: list[str] = []
 
         def refuse(error: OSError) -> None:
             if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -106,8 +106,8 @@ class FolderStorage:
 
         with _sorted_errors(self.address(path)):
             for parent, _, files in os.walk(folder, onerror=refuse):
-                found += [(Path(parent) / name).relative_to(folder).as_posix() for name in files]
-        return sorted(found)
+                paths += [(Path(parent) / name).relative_to(folder).as_posix() for name in files]
+        return sorted(paths)
 
 
 @dataclass
@@ -134,10 +134,10 @@ class S3Storage:
     def names(self, path: str) -> list[str]:
         folder = f"{self._name(path)}/"
         try:
-            found = self._ask(path, lambda s3: s3.find(folder))
+            keys = self._ask(path, lambda s3: s3.find(folder))
         except NotInArchive:
             return []
-        return sorted(name.removeprefix(folder) for name in found)
+        return sorted(name.removeprefix(folder) for name in keys)
 
     def _name(self, path: str) -> str:
         return f"{self.root}/{path}".rstrip("/")

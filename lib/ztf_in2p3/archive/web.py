@@ -120,11 +120,11 @@ class Web:
             Any other page in the place of data.
         """
         self.log_in()
-        seen = self._logins
+        n_login = self._logins
         try:
             response, answer = self._ask(path, params, chunk)
         except NotInArchive:
-            if not self._logged_in_since(seen):
+            if not self._logged_in_since(n_login):
                 raise
             response, answer = self._ask(path, params, chunk)
         except _LoginWanted:
@@ -132,7 +132,7 @@ class Web:
                 raise AccessDenied(
                     f"{self.base}{path}: the archive asks for a login; give user name and password of an IRSA account"
                 ) from None
-            self._log_in(seen)
+            self._log_in(n_login)
             try:
                 response, answer = self._ask(path, params, chunk)
             except _LoginWanted:
@@ -231,33 +231,33 @@ class Web:
         if status != 200:
             raise BadData(f"{name}: unexpected answer {status} {response.reason}; has the archive's address changed?")
 
-    def _understand_page(self, first: bytes, rest: Iterator[bytes], name: str) -> NoReturn:
+    def _understand_page(self, first: bytes, chunks: Iterator[bytes], name: str) -> NoReturn:
         """HTML or XML with status 200: a login page, a passing trouble, or an error message."""
         page = first
-        for chunk in rest:
+        for chunk in chunks:
             page += chunk
             if len(page) > LONGEST_PAGE:
                 break
         if _LOGIN_PAGE.search(page.decode("utf-8", "replace")):
             raise _LoginWanted
         words = self._words(page)
-        said = f"{name}: a page of text came in the place of data: {words[:QUOTED]!r}"
+        message = f"{name}: a page of text came in the place of data: {words[:QUOTED]!r}"
         if _SOON_OVER.search(words):
-            raise TransientError(f"{said}; try again later")
-        raise PageInstead(f"{said}; open the address in a browser to see what the archive objects to")
+            raise TransientError(f"{message}; try again later")
+        raise PageInstead(f"{message}; open the address in a browser to see what the archive objects to")
 
-    def _logged_in_since(self, seen: int) -> bool:
+    def _logged_in_since(self, n_login: int) -> bool:
         """Whether another thread has, or is just about to: without its cookies what is private does not exist."""
         with self._logging_in:
-            return self._logins != seen
+            return self._logins != n_login
 
-    def _log_in(self, seen: int) -> None:
+    def _log_in(self, n_login: int) -> None:
         """Get new cookies, unless another thread has done so since we last `seen` the count of logins."""
         who = self._credentials
         if who is None:
             raise ValueError("no credentials to log in with")
         with self._logging_in:
-            if self._logins != seen:
+            if self._logins != n_login:
                 return
             self._http.cookies.clear()
             url = urljoin(self.base, LOGIN_PATH)
@@ -287,10 +287,10 @@ class Web:
             )
         if not self._http.cookies:
             words = self._words(b"".join(self._chunks(response, url, self._clock(), CHUNK)))
-            said = f"{url}: no session was opened for user {who.user}: {words[:QUOTED]!r}"
+            message = f"{url}: no session was opened for user {who.user}: {words[:QUOTED]!r}"
             if _SOON_OVER.search(words):
-                raise TransientError(f"{said}; try again later")
-            raise LoginRefused(f"{said}; check user name and password")
+                raise TransientError(f"{message}; try again later")
+            raise LoginRefused(f"{message}; check user name and password")
 
     def _words(self, page: bytes) -> str:
         """What a page of HTML or XML says, without its marks."""
@@ -306,6 +306,6 @@ def _length(response: requests.Response) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _chain(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield first
-    yield from rest
+    yield from chunks

@@ -210,8 +210,9 @@ def _refusal(response: requests.Response, address: str) -> BadData | TransientEr
 
 
 def _page(address: str, content: bytes) -> BadData:
-    words = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", content.decode("utf-8", "replace"),
-                            flags=re.S | re.I).split())  # fmt: skip
+    words = " ".join(
+        re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", content.decode("utf-8", "replace"), flags=re.S | re.I).split()
+    )
     return BadData(f"{address}: a page of text came in the place of the file: {words[:160]!r}; check the address")
 
 

@@ -125,7 +125,7 @@ def measure_stars(
     ----------
     data : (row, column), ADU
     variance : (row, column), ADU^2
-        Of each pixel, as foretold.
+        Variance of each pixel, as foretold.
     bad : (row, column)
         Not finite in data or variance, or not to be trusted.
     stars, beyond

@@ -69,7 +69,7 @@ def aperture_photometry(
     data : (row, column), ADU
         Background subtracted.
     variance : (row, column), ADU^2
-        Of each pixel.
+        Variance of each pixel.
     bad : (row, column)
         Pixels that are not finite are bad too.
     x, y : (star,)

@@ -92,7 +92,7 @@ def guessed(columns: Collection[str], facts: Collection[str] = ()) -> ImportedCo
     Parameters
     ----------
     columns
-        Of the table.
+        Columns of the table.
     told
         What its file's name tells besides: see `ztf_in2p3.catalogue.imported_file`.
 

@@ -27,7 +27,7 @@ def science_image(science: Path, mask: Path) -> tuple[Image, fits.Header]:
     image : (row, column), ADU
         Pixels that are not finite have the bit NAN.
     header
-        Of the science image.
+        Header of the science image.
 
     Raises
     ------

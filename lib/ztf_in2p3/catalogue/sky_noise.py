@@ -89,7 +89,7 @@ def measure_noise(
     above : (row, column), ADU
         Level of the sky subtracted.
     variance : (row, column), ADU^2
-        Of each pixel: sky, source, read and calibration noise.
+        Variance of each pixel: sky, source, read and calibration noise.
     ignored : (row, column)
         Bad pixels and stars, as for the background.
     box

@@ -96,7 +96,7 @@ def star_table(
         One after the other, at least the columns `columns_of`, each with what corrects its magnitudes.  Rows of
         other pixels are passed over.
     pixel
-        Of the recipe's order.
+        Pixel of the recipe's order.
 
     Returns
     -------

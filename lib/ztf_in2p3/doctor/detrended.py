@@ -69,7 +69,7 @@ def photon_gain(image: Detrended, read_noise: float, gain: float, level: float) 
     gain
         By the header, e-/ADU: for the small noise of the flat.
     level
-        Of the flat, ADU.
+        Level of the flat, ADU.
     """
     sky = float(np.nanmedian(image.data[::2, ::2]))
     response = float(np.median(image.response[::4, ::4]))
@@ -78,10 +78,10 @@ def photon_gain(image: Detrended, read_noise: float, gain: float, level: float) 
     return sky / response / light if light > 0 else np.inf
 
 
-def gain(found: dict[int, float], expected: dict[int, float]) -> Result:
+def gain(measured: dict[int, float], expected: dict[int, float]) -> Result:
     """Gains by the photons of the sky beside those of the header, by qid, e-/ADU."""
-    text = ", ".join(f"{number:.2f}" for number in found.values()) + " e-/ADU by the sky's photons"
-    words = f"GAIN {', '.join(f'{expected[qid]:.2f}' for qid in found)} within {GAIN_TOLERANCE:.0%}"
+    text = ", ".join(f"{number:.2f}" for number in measured.values()) + " e-/ADU by the sky's photons"
+    words = f"GAIN {', '.join(f'{expected[qid]:.2f}' for qid in measured)} within {GAIN_TOLERANCE:.0%}"
     remedy = "GAIN is e-/ADU: look whether the header means it otherwise; a sky with clouds or galaxies is noisy too"
-    wrong = any(not abs(number / expected[qid] - 1) <= GAIN_TOLERANCE for qid, number in found.items())
+    wrong = any(not abs(number / expected[qid] - 1) <= GAIN_TOLERANCE for qid, number in measured.items())
     return differs(text, words, remedy) if wrong else ok(text, words)

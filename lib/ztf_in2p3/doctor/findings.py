@@ -18,9 +18,20 @@ from ztf_in2p3.errors import PipelineError
 T = TypeVar("T")
 
 FORESEEN = (
-    PipelineError, OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, MemoryError,
-    struct.error, zlib.error, CfitsioException, fits.VerifyError,
-)  # fmt: skip
+    PipelineError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    CfitsioException,
+    fits.VerifyError,
+)
 """What readers of files and answers from outside have been seen to raise on what they did not expect."""
 
 
@@ -45,16 +56,16 @@ class Result:
     """What the check got hold of, for those that come after it."""
 
 
-def ok(found: str, expected: str = "", *, value: Any = None) -> Result:
-    return Result(Status.OK, found, expected, "", value)
+def ok(observed: str, expected: str = "", *, value: Any = None) -> Result:
+    return Result(Status.OK, observed, expected, "", value)
 
 
-def differs(found: str, expected: str, remedy: str) -> Result:
-    return Result(Status.DIFFERS, found, expected, remedy)
+def differs(observed: str, expected: str, remedy: str) -> Result:
+    return Result(Status.DIFFERS, observed, expected, remedy)
 
 
-def failed(found: str, expected: str, remedy: str) -> Result:
-    return Result(Status.FAIL, found, expected, remedy)
+def failed(observed: str, expected: str, remedy: str) -> Result:
+    return Result(Status.FAIL, observed, expected, remedy)
 
 
 def skipped(why: str) -> Result:

@@ -156,13 +156,13 @@ def identity(frame: RawFrame) -> Result:
     """Image type and CCD as the file's name says."""
     kinds = {ImageType.OBJECT: "object", ImageType.BIAS: "bias", ImageType.FLAT: "flat", ImageType.DARK: "dark"}
     expected = {"IMGTYPE": kinds[frame.ccd.exposure.image_type], "CCD_ID": str(frame.ccd.ccdid)}
-    found = {
+    stated = {
         "IMGTYPE": str(frame.file.primary.get("IMGTYPE", expected["IMGTYPE"])).strip().lower(),
         "CCD_ID": " and ".join(sorted({str(h.get("CCD_ID", frame.ccd.ccdid)) for _, h in _amplifier_headers(frame)})),
     }
-    text = f"{found['IMGTYPE']}, CCD {found['CCD_ID']}"
+    text = f"{stated['IMGTYPE']}, CCD {stated['CCD_ID']}"
     wanted = f"{expected['IMGTYPE']}, CCD {expected['CCD_ID']}"
-    return ok(text, wanted) if found == expected else differs(text, wanted, "the name and the file disagree: tell us")
+    return ok(text, wanted) if stated == expected else differs(text, wanted, "the name and the file disagree: tell us")
 
 
 def dates(frame: RawFrame) -> Result:

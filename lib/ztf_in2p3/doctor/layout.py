@@ -35,8 +35,9 @@ def hdus(frame: RawFrame) -> Result:
 
 def order(frame: RawFrame) -> Result:
     """Quadrants before overscans, and names that are numbers in their order."""
-    widths = ["overscan" if hdu.shape[-1:] == (frame.camera.overscan_columns,) else "quadrant"
-              for hdu in frame.file.hdus[1:]]  # fmt: skip
+    widths = [
+        "overscan" if hdu.shape[-1:] == (frame.camera.overscan_columns,) else "quadrant" for hdu in frame.file.hdus[1:]
+    ]
     names = [hdu.name for hdu in frame.file.hdus[1:]]
     expected = f"keywords, {N_QUADRANT} quadrants by qid, then their overscans by qid"
     if widths != ["quadrant"] * N_QUADRANT + ["overscan"] * N_QUADRANT and set(widths) == {"quadrant", "overscan"}:
@@ -50,10 +51,10 @@ def order(frame: RawFrame) -> Result:
 
 def amplifiers(frame: RawFrame) -> Result:
     """AMP_ID of the quadrants counts from 0; where the overscans have one, theirs too."""
-    found = [hdu.header.get("AMP_ID") for hdu in frame.file.hdus[1:]]
+    numbers = [hdu.header.get("AMP_ID") for hdu in frame.file.hdus[1:]]
     expected = [*range(N_QUADRANT)] * 2
-    text = "AMP_ID " + " ".join("-" if number is None else f"{number}" for number in found)
-    same = all(number is None or number == want for number, want in zip(found, expected, strict=True))
+    text = "AMP_ID " + " ".join("-" if number is None else f"{number}" for number in numbers)
+    same = all(number is None or number == want for number, want in zip(numbers, expected, strict=True))
     wanted = "0 1 2 3 in HDUs 1 to 4 (AMP_ID = qid - 1), the same in 5 to 8"
     return ok(text, wanted) if same else differs(text, wanted, TELL_US)
 
@@ -72,9 +73,9 @@ def sizes(frame: RawFrame) -> Result:
 
 
 def pixel_type(frame: RawFrame) -> Result:
-    found = [hdu.bitpix for hdu in frame.file.hdus[1:]]
+    bitpixes = [hdu.bitpix for hdu in frame.file.hdus[1:]]
     expected = "BITPIX -32: 32-bit floats"
-    wrong = [f"HDU {k} has BITPIX {bitpix}" for k, bitpix in enumerate(found, 1) if bitpix != -32]
+    wrong = [f"HDU {k} has BITPIX {bitpix}" for k, bitpix in enumerate(bitpixes, 1) if bitpix != -32]
     return differs(", ".join(wrong), expected, TELL_US) if wrong else ok("BITPIX -32 throughout", expected)
 
 
@@ -96,8 +97,8 @@ def datasum_present(frame: RawFrame) -> Result:
     without = [str(index) for index, hdu in enumerate(frame.file.hdus[1:], 1) if hdu.datasum is None]
     expected = "DATASUM in each HDU with data"
     if without:
-        found = f"none in HDU {', '.join(without)}"
-        return differs(found, expected, "flipped bytes will not be noticed: compare some files with the archive's")
+        observed = f"none in HDU {', '.join(without)}"
+        return differs(observed, expected, "flipped bytes will not be noticed: compare some files with the archive's")
     return ok("in all HDUs with data", expected)
 
 

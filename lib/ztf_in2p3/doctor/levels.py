@@ -35,7 +35,7 @@ class QuadrantLevels:
 
     qid: int
     offset: float
-    """Of the amplifier: median of the overscan's last columns read."""
+    """Offset of the amplifier: median of the overscan's last columns read, ADU."""
     level: float
     """Median of the pixels over the offset."""
     noise: float
@@ -113,8 +113,8 @@ def level(levels: FrameLevels) -> Result:
     low, high = LEVELS[kind]
     names = {ImageType.BIAS: "bias over the offset", ImageType.FLAT: "flat", ImageType.OBJECT: "sky"}
     if kind is ImageType.FLAT and all(quadrant.level < ILLUMINATED for quadrant in levels.quadrants):
-        found = f"unlit: {_numbers([quadrant.level for quadrant in levels.quadrants])} ADU"
-        return differs(found, f"{low:g} to {high:g} ADU", "no lamp shone: look at the flats of another night")
+        observed = f"unlit: {_numbers([quadrant.level for quadrant in levels.quadrants])} ADU"
+        return differs(observed, f"{low:g} to {high:g} ADU", "no lamp shone: look at the flats of another night")
     return _within(levels, "level", low, high, f"{names[kind]} {low:g} to {high:g} ADU")
 
 
@@ -128,14 +128,14 @@ def saturation(levels: FrameLevels) -> Result:
 
 def read_noise(levels: FrameLevels) -> Result:
     """Noise of a bias frame against READNOI / GAIN."""
-    found, expected, wrong = [], [], False
+    measured, expected, wrong = [], [], False
     for quadrant, hdu in zip(levels.quadrants, levels.frame.file.hdus[1:], strict=False):
         name = f"quadrant {quadrant.qid}"
         gain, noise = (required_number(hdu.header, key, name, positive=True) for key in ("GAIN", "READNOI"))
-        found.append(quadrant.noise * gain)
+        measured.append(quadrant.noise * gain)
         expected.append(noise)
         wrong |= abs(quadrant.noise * gain / noise - 1) > NOISE_TOLERANCE
-    text, wanted = f"{_numbers(found)} e-", f"READNOI {_numbers(expected)} e- within {NOISE_TOLERANCE:.0%}"
+    text, wanted = f"{_numbers(measured)} e-", f"READNOI {_numbers(expected)} e- within {NOISE_TOLERANCE:.0%}"
     remedy = "GAIN is e-/ADU and READNOI e-: look which of them the header means otherwise; a noisy channel is news too"
     return differs(text, wanted, remedy) if wrong else ok(text, wanted)
 

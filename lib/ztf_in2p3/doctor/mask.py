@@ -13,15 +13,24 @@ from ztf_in2p3.doctor.findings import Check, Result, differs, ok, skipped
 from ztf_in2p3.image import MaskBit, is_bad
 
 LEAST_SHARE = 0.6
-"""Of the pixels that must have a bit, those that have it."""
+"""Smallest share of the pixels that must have a bit and have it."""
 MAX_BAD = 0.3
 _FEWEST = 5
 _WORDS = {
-    MaskBit.TRACK: "TRACK", MaskBit.DETECTION: "DETECTION", MaskBit.LOW_RESPONSE: "LOW", MaskBit.HIGH_RESPONSE: "HIGH",
-    MaskBit.NOISY: "NOISY", MaskBit.GHOST: "GHOST", MaskBit.SPILLAGE_GHOST: "SPILLAGE",
-    MaskBit.RADIATION_HIT: "SPIKE", MaskBit.SATURATED: "SATURATED", MaskBit.DEAD: "DEAD", MaskBit.NAN: "NAN",
-    MaskBit.SOURCE: "PSF", MaskBit.HALO: "HALO",
-}  # fmt: skip
+    MaskBit.TRACK: "TRACK",
+    MaskBit.DETECTION: "DETECTION",
+    MaskBit.LOW_RESPONSE: "LOW",
+    MaskBit.HIGH_RESPONSE: "HIGH",
+    MaskBit.NOISY: "NOISY",
+    MaskBit.GHOST: "GHOST",
+    MaskBit.SPILLAGE_GHOST: "SPILLAGE",
+    MaskBit.RADIATION_HIT: "SPIKE",
+    MaskBit.SATURATED: "SATURATED",
+    MaskBit.DEAD: "DEAD",
+    MaskBit.NAN: "NAN",
+    MaskBit.SOURCE: "PSF",
+    MaskBit.HALO: "HALO",
+}
 """A word of each bit's legend."""
 _SEND = "send us the JSON report: pixels would be kept or thrown away wrongly"
 
@@ -37,7 +46,7 @@ class Planes:
     full: NDArray[np.bool_]
     """At the ceiling of the converter."""
     dark: NDArray[np.bool_]
-    """Of hardly any response."""
+    """Pixels of hardly any response (row, column)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +133,10 @@ def planes(masks: Masks) -> Result:
 
 
 _STARS, _FULL, _DARK = (
-    "stars have bit 1 (detection)", "full pixels have bit 8 (saturated)", "dark pixels have bit 9, 2 or 10 (dead)"
-)  # fmt: skip
+    "stars have bit 1 (detection)",
+    "full pixels have bit 8 (saturated)",
+    "dark pixels have bit 9, 2 or 10 (dead)",
+)
 _EVIDENCE = (_STARS, _FULL, _DARK)
 _KNOWN_BITS = 0x1FFF
 

@@ -97,7 +97,7 @@ class NightExamination:
         """Fetch all columns of the rows of the night, or of the chosen science frame, and check them."""
         group = {"raw": "raw table", "sci": "science table"}[kind]
         ccd = chosen.science if chosen else None
-        found = self.exam.run(
+        finding = self.exam.run(
             group,
             "fetch",
             lambda: _table(self.source.table(kind, self.night, ccd)),
@@ -105,9 +105,9 @@ class NightExamination:
             expected="a CSV table with IRSA's columns",
             remedy="see in a browser what the archive answers; its address is --archive",
         )
-        self.exam.run_all(group, table.CHECKS, found.value, needs=[(group, "fetch")])
+        self.exam.run_all(group, table.CHECKS, finding.value, needs=[(group, "fetch")])
         if kind == "raw":
-            self.rows = found.value
+            self.rows = finding.value
 
     def examine_frame(self, group: str, ccd: CcdExposure | None) -> None:
         """Fetch a raw file and check it."""
@@ -239,11 +239,11 @@ class NightExamination:
 
         def match() -> Result:
             assert ccd is not None
-            for qid, found in sources.items():
+            for qid, detected in sources.items():
                 band = ccd.exposure.filter
-                laid = sky.Match.measure(qid, found, self.camera.shape, self.headers[qid], stars, band)
+                laid = sky.Match.measure(qid, detected, self.camera.shape, self.headers[qid], stars, band)
                 self.matches.append(laid)
-            n = sum(len(found.x) for found in sources.values())
+            n = sum(len(detected.x) for detected in sources.values())
             return ok(f"{n} sources, {sum(match.n_star for match in self.matches)} reference stars")
 
         pixels = [(group, "pixels") for group in (BIAS, FLAT, SCIENCE)]
@@ -297,5 +297,5 @@ def _listed(listed: Listing[CcdExposure]) -> Result:
     return ok(f"{len(listed)} raw files" + (f", {aside} rows set aside" if aside else ""), value=listed)
 
 
-def _table(found: table.Table) -> Result:
-    return ok(f"{len(found.rows)} rows", value=found)
+def _table(rows: table.Table) -> Result:
+    return ok(f"{len(rows.rows)} rows", value=rows)

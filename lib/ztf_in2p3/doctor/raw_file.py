@@ -14,7 +14,7 @@ from ztf_in2p3.cards import integer, text
 from ztf_in2p3.rice import RiceImage
 
 _MAX_AXES = 999
-"""Of an image, by the FITS standard."""
+"""Most axes of an image, by the FITS standard."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +26,7 @@ class Hdu:
     shape: tuple[int, ...]
     """(rows, columns) of the image; () without one."""
     bitpix: int
-    """Of the image, also where it is compressed."""
+    """BITPIX of the image itself, also where it is compressed."""
     compression: str
     """``RICE_1`` or the like; empty where it is not compressed."""
     tile: tuple[int, ...]

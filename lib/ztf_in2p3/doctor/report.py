@@ -62,14 +62,14 @@ _WIDTHS = (7, 20, 34, 34)
 
 def table_lines(finding: Finding) -> list[str]:
     """A finding as lines of a table of at most 100 columns: status, check, found, expected; below, what to do."""
-    found, expected, room = finding.found, finding.expected, _WIDTHS[3]
+    observed, expected, room = finding.found, finding.expected, _WIDTHS[3]
     widths: tuple[int, ...] = _WIDTHS
     if finding.status in ("OK", "SKIPPED"):
-        if len(found) > _WIDTHS[2] or finding.status == "SKIPPED":
+        if len(observed) > _WIDTHS[2] or finding.status == "SKIPPED":
             widths, expected = (*_WIDTHS[:2], _WIDTHS[2] + room + 1), ""
         else:
             expected = textwrap.shorten(expected, room, placeholder=" ...")
-    cells = (str(finding.status), finding.check, found, expected)
+    cells = (str(finding.status), finding.check, observed, expected)
     columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, widths, strict=False)]
     lines = []
     for number in range(max(map(len, columns))):

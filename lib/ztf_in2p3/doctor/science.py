@@ -29,7 +29,7 @@ class ScienceHeaders:
     ccd: CcdExposure
     camera: Camera
     primary: fits.Header
-    """Of the raw file."""
+    """Primary header of the raw file."""
 
     @property
     def named(self) -> list[tuple[str, fits.Header]]:
@@ -41,9 +41,9 @@ def sizes(science: ScienceHeaders) -> Result:
     wrong = []
     for qid, header in sorted(science.headers.items()):
         z = "Z" if "ZNAXIS" in header else ""
-        found = tuple(integer(header, f"{z}NAXIS{axis}") for axis in (2, 1))
-        if found != (rows, columns):
-            wrong.append(f"q{qid} is {found[0]} x {found[1]}")
+        size = tuple(integer(header, f"{z}NAXIS{axis}") for axis in (2, 1))
+        if size != (rows, columns):
+            wrong.append(f"q{qid} is {size[0]} x {size[1]}")
     expected = f"{rows} x {columns}, as the raw quadrants"
     if wrong:
         return differs(", ".join(wrong), expected, f"pixels of the raw frame and of the WCS do not agree: {_SEND}")
@@ -54,9 +54,9 @@ def identity(science: ScienceHeaders) -> Result:
     """CCD and amplifier as the file's name says."""
     wrong = []
     for qid, header in sorted(science.headers.items()):
-        found = header.get("CCD_ID", science.ccd.ccdid), header.get("AMP_ID", qid - 1)
-        if found != (science.ccd.ccdid, qid - 1):
-            wrong.append(f"q{qid} has CCD_ID {found[0]}, AMP_ID {found[1]}")
+        stated = header.get("CCD_ID", science.ccd.ccdid), header.get("AMP_ID", qid - 1)
+        if stated != (science.ccd.ccdid, qid - 1):
+            wrong.append(f"q{qid} has CCD_ID {stated[0]}, AMP_ID {stated[1]}")
     expected = f"CCD_ID {science.ccd.ccdid}, AMP_ID = qid - 1"
     return differs(", ".join(wrong), expected, _SEND) if wrong else ok(f"CCD_ID {science.ccd.ccdid}, AMP_ID right")
 
@@ -66,8 +66,8 @@ def date(science: ScienceHeaders) -> Result:
     raw = required_number(science.primary, "OBSMJD", "raw file")
     dates = [required_number(header, "OBSMJD", f"science header of q{qid}") for qid, header in science.headers.items()]
     apart = max(abs(date - raw) for date in dates) * 86400
-    found, expected = f"{apart:.2f} s from the raw file's", "OBSMJD of the raw file within 1 s"
-    return ok(found, expected) if apart < 1 else differs(found, expected, f"headers of another exposure? {_SEND}")
+    observed, expected = f"{apart:.2f} s from the raw file's", "OBSMJD of the raw file within 1 s"
+    return ok(observed, expected) if apart < 1 else differs(observed, expected, f"headers of another exposure? {_SEND}")
 
 
 def astrometry(science: ScienceHeaders) -> Result:
@@ -88,10 +88,10 @@ def _matrix(header: fits.Header) -> np.ndarray:
 
 
 def scale(science: ScienceHeaders) -> Result:
-    found = [3600 * np.sqrt(abs(np.linalg.det(_matrix(header)))) for header in science.headers.values()]
+    scales = [3600 * np.sqrt(abs(np.linalg.det(_matrix(header)))) for header in science.headers.values()]
     expected = f"{science.camera.pixel_scale} arcsec within {SCALE_TOLERANCE:.0%}"
-    text = f"{min(found):.4f} to {max(found):.4f} arcsec"
-    right = all(abs(number / science.camera.pixel_scale - 1) <= SCALE_TOLERANCE for number in found)
+    text = f"{min(scales):.4f} to {max(scales):.4f} arcsec"
+    right = all(abs(number / science.camera.pixel_scale - 1) <= SCALE_TOLERANCE for number in scales)
     return ok(text, expected) if right else differs(text, expected, f"binned, or another camera? {_SEND}")
 
 
@@ -126,8 +126,8 @@ def place(science: ScienceHeaders) -> Result:
         east = np.cos(dec) * np.sin(ra - ra0) / depth
         north = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra - ra0)) / depth
         u, v = camera.focal_plane(Quadrant(science.ccd.ccdid, qid), (columns - 1) / 2, (rows - 1) / 2)
-        there = np.array([u, v]) * camera.pixel_scale / 3600
-        apart[qid] = float(np.hypot(*(np.degrees([east, north]) - there)))
+        nominal = np.array([u, v]) * camera.pixel_scale / 3600
+        apart[qid] = float(np.hypot(*(np.degrees([east, north]) - nominal)))
     text = "; ".join(f"q{qid} {distance:.3f}" for qid, distance in apart.items()) + " deg"
     expected = f"within {tolerance:.3f} deg of the place of CCD {science.ccd.ccdid} on the sky"
     if max(apart.values()) > tolerance:

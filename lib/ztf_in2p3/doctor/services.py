@@ -17,7 +17,7 @@ class ServerState:
     address: str
     healthy: bool
     version: str
-    """Of the server."""
+    """Version of the server."""
     client_version: str
     schedules: tuple[str, ...]
     """Deployments with an active schedule."""
@@ -37,10 +37,10 @@ def health(state: ServerState) -> Result:
 
 
 def version(state: ServerState) -> Result:
-    found, expected = f"server {state.version}", f"{state.client_version}, that of this installation"
+    observed, expected = f"server {state.version}", f"{state.client_version}, that of this installation"
     same = state.version.split(".")[:2] == state.client_version.split(".")[:2]
     remedy = "run server, worker and commands from one installation (make setup)"
-    return ok(found, expected) if same else differs(found, expected, remedy)
+    return ok(observed, expected) if same else differs(observed, expected, remedy)
 
 
 def schedule(state: ServerState) -> Result:
@@ -65,8 +65,8 @@ def worker(state: ServerState) -> Result:
     if alive:
         return ok(f"{len(alive)} alive", expected)
     youngest = min(state.workers.values(), default=None)
-    found = "no worker" if youngest is None else f"none for {youngest:.0f} s"
-    return failed(found, expected, f"{_SERVE}: it runs a worker; else `prefect worker start --pool ztf`")
+    observed = "no worker" if youngest is None else f"none for {youngest:.0f} s"
+    return failed(observed, expected, f"{_SERVE}: it runs a worker; else `prefect worker start --pool ztf`")
 
 
 SERVED: tuple[Check[ServerState], ...] = (
@@ -102,18 +102,18 @@ def cluster_workers(state: ClusterState) -> Result:
 
 
 def cluster_versions(state: ClusterState) -> Result:
-    found = ", ".join(sorted(set(state.versions.values())))
+    observed = ", ".join(sorted(set(state.versions.values())))
     expected = f"{state.own_version} everywhere"
     same = set(state.versions.values()) == {state.own_version}
-    return ok(found, expected) if same else differs(found, expected, "start the workers from this installation")
+    return ok(observed, expected) if same else differs(observed, expected, "start the workers from this installation")
 
 
 def cluster_store(state: ClusterState) -> Result:
     n = sum(state.sees_store.values())
-    found, expected = f"{n} of {len(state.sees_store)} see it", "every worker sees the store"
+    observed, expected = f"{n} of {len(state.sees_store)} see it", "every worker sees the store"
     if n < len(state.sees_store):
-        return failed(found, expected, "put the store on a file system all nodes share, or in a bucket")
-    return ok(found, expected)
+        return failed(observed, expected, "put the store on a file system all nodes share, or in a bucket")
+    return ok(observed, expected)
 
 
 CLUSTER: tuple[Check[ClusterState], ...] = (

@@ -30,8 +30,12 @@ MAX_COLOUR_TERM = 0.25
 FEWEST_COLOURS = 20
 """Stars of a CCD that give a slope."""
 _BRIGHTEST, _MOST_SOURCES = 300, 3000
-_FLIPS = {"as stored": (False, False), "columns reversed": (True, False), "rows reversed": (False, True),
-          "columns and rows reversed": (True, True)}  # fmt: skip
+_FLIPS = {
+    "as stored": (False, False),
+    "columns reversed": (True, False),
+    "rows reversed": (False, True),
+    "columns and rows reversed": (True, True),
+}
 _THRESHOLD = 8.0
 """Noise of a pixel."""
 _BIN = 3.0
@@ -59,11 +63,11 @@ class Match:
     """Reference stars tried."""
     n_match: int
     orientation: str
-    """Of the image beside its WCS; empty if no orientation brings stars and sources together."""
+    """How the image is turned against its WCS; empty if no orientation brings stars and sources together."""
     offset: tuple[float, float]
     """Median of source - star, pixels."""
     scatter: float
-    """Of the coordinate that scatters more, standard deviation, pixels."""
+    """Standard deviation of the coordinate that scatters more, pixels."""
     zero_point: float
     """Median of (magnitude of the star + 2.5 log10 flux), and of its header."""
     magzp: float
@@ -105,18 +109,20 @@ class Match:
         place, n_star = np.stack([stars.x, stars.y], axis=1), len(stars.x)
         tried = {}
         for name, flip in _FLIPS.items():
-            there = np.stack([_flipped(sources.x, flip[0], shape[1]), _flipped(sources.y, flip[1], shape[0])], axis=1)
-            tried[name] = (*_offset(place, there, reach=min(60.0, min(shape) / 6)), there)
+            detected = np.stack(
+                [_flipped(sources.x, flip[0], shape[1]), _flipped(sources.y, flip[1], shape[0])], axis=1
+            )
+            tried[name] = (*_offset(place, detected, radius=min(60.0, min(shape) / 6)), detected)
         best = max(tried, key=lambda name: tried[name][0])
-        count, shift, there = tried[best]
+        count, shift, detected = tried[best]
         second = max(tried[name][0] for name in tried if name != best)
         nothing = np.zeros(0)
         if count < max(FEWEST, 0.2 * n_star) or count < 1.5 * second:
             unknown = (np.nan, np.nan)
             return cls(qid, n_star, 0, "", unknown, np.nan, np.nan, magzp, clrcoeff, *[nothing] * 4)
-        distance, index = cKDTree(there).query(place + shift, distance_upper_bound=2 * _BIN)
+        distance, index = cKDTree(detected).query(place + shift, distance_upper_bound=2 * _BIN)
         near = np.isfinite(distance)
-        apart = there[index[near]] - place[near]
+        apart = detected[index[near]] - place[near]
         dx, dy = np.median(apart, axis=0)
         scatter = 1.4826 * np.median(np.abs(apart - [dx, dy]), axis=0).max()
         constant, slope = BAND[filter_]
@@ -127,10 +133,20 @@ class Match:
         zero = magnitude[near] + 2.5 * np.log10(np.maximum(sources.flux[source], 1e-3))
         zero_point = float(np.nanmedian(zero[used] if used.sum() >= FEWEST else zero))
         return cls(
-            qid, n_star, int(near.sum()), best, (float(dx), float(dy)), float(scatter), zero_point, magzp,
-            clrcoeff, zero[used] - zero_point, bp_rp[near][used] * SURVEY_COLOUR[filter_],
-            there[source, 0], there[source, 1],
-        )  # fmt: skip
+            qid,
+            n_star,
+            int(near.sum()),
+            best,
+            (float(dx), float(dy)),
+            float(scatter),
+            zero_point,
+            magzp,
+            clrcoeff,
+            zero[used] - zero_point,
+            bp_rp[near][used] * SURVEY_COLOUR[filter_],
+            detected[source, 0],
+            detected[source, 1],
+        )
 
 
 def turned(plane: NDArray, orientation: str) -> NDArray:
@@ -151,9 +167,9 @@ def find_sources(data: NDArray[np.float32], seeing: float) -> Sources:
     clean = np.ascontiguousarray(np.where(bad, np.nanmedian(data[::4, ::4]), data), dtype=np.float32)
     background = sep.Background(clean, mask=bad, bw=64, bh=64)
     clean -= background.back()
-    found = sep.extract(clean, _THRESHOLD, err=background.globalrms, mask=bad, minarea=4)
-    found = found[np.argsort(-found["flux"])[:_MOST_SOURCES]]
-    x, y, _ = sep.winpos(clean, found["x"], found["y"], np.full(len(found), max(seeing, 1.2) / 2.355))
+    peaks = sep.extract(clean, _THRESHOLD, err=background.globalrms, mask=bad, minarea=4)
+    peaks = peaks[np.argsort(-peaks["flux"])[:_MOST_SOURCES]]
+    x, y, _ = sep.winpos(clean, peaks["x"], peaks["y"], np.full(len(peaks), max(seeing, 1.2) / 2.355))
     flux, _, _ = sep.sum_circle(clean, x, y, 2.5 * min(max(seeing, 1.2), 5.0))
     return Sources(np.asarray(x, float), np.asarray(y, float), np.asarray(flux, float))
 
@@ -162,13 +178,18 @@ def _flipped(pixel: NDArray[np.float64], flip: bool, n: int) -> NDArray[np.float
     return n - 1 - pixel if flip else pixel
 
 
-def _offset(place: NDArray, there: NDArray, reach: float) -> tuple[float, NDArray[np.float64]]:
-    """Most frequent offset from stars to sources within a reach, and how many pairs have it."""
-    if not len(place) or not len(there):
+def _offset(stars: NDArray, sources: NDArray, radius: float) -> tuple[float, NDArray[np.float64]]:
+    """How many pairs of star and source have the most frequent offset within a radius, and that offset.
+
+    Places of stars and sources: (object, 2), columns and rows in pixels.
+    """
+    if not len(stars) or not len(sources):
         return 0, np.zeros(2)
-    pairs = cKDTree(place).query_ball_tree(cKDTree(there), reach * np.sqrt(2))
-    apart = np.concatenate([there[near] - place[star] for star, near in enumerate(pairs) if near] or [np.zeros((0, 2))])
-    edges = np.arange(-reach - _BIN, reach + 2 * _BIN, _BIN)
+    pairs = cKDTree(stars).query_ball_tree(cKDTree(sources), radius * np.sqrt(2))
+    apart = np.concatenate(
+        [sources[near] - stars[star] for star, near in enumerate(pairs) if near] or [np.zeros((0, 2))]
+    )
+    edges = np.arange(-radius - _BIN, radius + 2 * _BIN, _BIN)
     counts, _, _ = np.histogram2d(apart[:, 0], apart[:, 1], bins=(edges, edges))
     # Four neighbouring bins together: a peak on an edge is not halved.
     blocks = counts[:-1, :-1] + counts[1:, :-1] + counts[:-1, 1:] + counts[1:, 1:]
@@ -186,9 +207,9 @@ def orientation(matches: Matches) -> Result:
         return failed("no reference star on the image", expected, remedy)
     lost = [match for match in matches if not match.orientation]
     if lost:
-        found = ", ".join(f"q{match.qid}: of {match.n_star} stars none or few have a source" for match in lost)
+        observed = ", ".join(f"q{match.qid}: of {match.n_star} stars none or few have a source" for match in lost)
         remedy = "turned in any way, stars and sources stay apart: a wrong catalogue, WCS or frame, or clouds"
-        return failed(found, expected, f"{remedy}; {_SEND}")
+        return failed(observed, expected, f"{remedy}; {_SEND}")
     if any(match.orientation != "as stored" for match in matches):
         return differs(", ".join(f"q{m.qid} {m.orientation}" for m in matches), expected, _SEND)
     return ok(", ".join(f"q{m.qid} {m.n_match} of {m.n_star} stars" for m in matches), expected)

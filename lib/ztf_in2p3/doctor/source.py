@@ -89,7 +89,7 @@ class WebSource:
         return path
 
     def header(self, file: ArchiveFile) -> fits.Header:
-        """Of a science image; its pixels are not transferred."""
+        """Header of a science image; its pixels are not transferred."""
         return self._irsa.read_file(file, lambda chunks: read_until_end(_blocks(chunks), str(file)))
 
 

@@ -18,19 +18,19 @@ def write(scratch: Files) -> Result:
 
 
 def listing(scratch: Files) -> Result:
-    found = {path: stat.size for path, stat in scratch.list(_FOLDER).items()}
+    sizes = {path: stat.size for path, stat in scratch.list(_FOLDER).items()}
     expected = f"{_NAME} of {len(_CONTENT)} bytes"
-    if found != {_NAME: len(_CONTENT)}:
-        text = ", ".join(f"{path} of {size} bytes" for path, size in found.items()) or "nothing"
+    if sizes != {_NAME: len(_CONTENT)}:
+        text = ", ".join(f"{path} of {size} bytes" for path, size in sizes.items()) or "nothing"
         return differs(text, expected, "what was written is not listed at once: products would be made twice")
     return ok(expected, expected)
 
 
 def read_back(scratch: Files) -> Result:
-    found = scratch.read(_NAME)
+    content = scratch.read(_NAME)
     expected = "the same bytes"
-    if found != _CONTENT:
-        text = "nothing" if found is None else f"{len(found)} bytes, others than those written"
+    if content != _CONTENT:
+        text = "nothing" if content is None else f"{len(content)} bytes, others than those written"
         return differs(text, expected, "the place does not keep what it is given: use another")
     return ok(expected, expected)
 

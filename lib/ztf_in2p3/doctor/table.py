@@ -17,17 +17,77 @@ from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 
 COLUMNS = {
     "raw": (
-        "infobits", "field", "ccdid", "fid", "filtercode", "nid", "expid", "itid", "imgtype", "imgtypecode",
-        "filefracday", "obsdate", "obsjd", "exptime", "ipac_gid", "seeing", "airmass", "moonillf", "moonesb", "telra",
-        "teldec", "ccdrot", "ipac_pub_date", "meta_id",
+        "infobits",
+        "field",
+        "ccdid",
+        "fid",
+        "filtercode",
+        "nid",
+        "expid",
+        "itid",
+        "imgtype",
+        "imgtypecode",
+        "filefracday",
+        "obsdate",
+        "obsjd",
+        "exptime",
+        "ipac_gid",
+        "seeing",
+        "airmass",
+        "moonillf",
+        "moonesb",
+        "telra",
+        "teldec",
+        "ccdrot",
+        "ipac_pub_date",
+        "meta_id",
     ),
     "sci": (
-        "ra", "dec", "infobits", "field", "ccdid", "qid", "rcid", "fid", "filtercode", "pid", "nid", "expid", "itid",
-        "imgtype", "imgtypecode", "obsdate", "obsjd", "exptime", "filefracday", "seeing", "airmass", "moonillf",
-        "moonesb", "maglimit", "crpix1", "crpix2", "crval1", "crval2", "cd11", "cd12", "cd21", "cd22", "ra1", "dec1",
-        "ra2", "dec2", "ra3", "dec3", "ra4", "dec4", "ipac_pub_date", "ipac_gid", "meta_id",
+        "ra",
+        "dec",
+        "infobits",
+        "field",
+        "ccdid",
+        "qid",
+        "rcid",
+        "fid",
+        "filtercode",
+        "pid",
+        "nid",
+        "expid",
+        "itid",
+        "imgtype",
+        "imgtypecode",
+        "obsdate",
+        "obsjd",
+        "exptime",
+        "filefracday",
+        "seeing",
+        "airmass",
+        "moonillf",
+        "moonesb",
+        "maglimit",
+        "crpix1",
+        "crpix2",
+        "crval1",
+        "crval2",
+        "cd11",
+        "cd12",
+        "cd21",
+        "cd22",
+        "ra1",
+        "dec1",
+        "ra2",
+        "dec2",
+        "ra3",
+        "dec3",
+        "ra4",
+        "dec4",
+        "ipac_pub_date",
+        "ipac_gid",
+        "meta_id",
     ),
-}  # fmt: skip
+}
 """Documented by IRSA ("ZTF API Queries")."""
 
 _WHOLE = (r"-?\d+", "decimal whole number")
@@ -88,8 +148,8 @@ def columns(table: Table) -> Result:
     more = [name for name in table.columns if name not in documented]
     expected = f"the {len(documented)} columns that IRSA documents"
     if missing:
-        found = f"no {', '.join(missing)}" + (f"; new: {', '.join(more)}" if more else "")
-        return differs(found, expected, "has the archive renamed it? Send us the JSON report")
+        observed = f"no {', '.join(missing)}" + (f"; new: {', '.join(more)}" if more else "")
+        return differs(observed, expected, "has the archive renamed it? Send us the JSON report")
     return ok(f"{len(table.columns)} columns" + (f", new: {', '.join(more)}" if more else ""), expected)
 
 
@@ -197,8 +257,8 @@ def choose(listed: Sequence[CcdExposure], ccdid: int | None = None, filter_: str
                 chosen = Chosen(biases[0], flats[0], objects[len(objects) // 2])
                 return ok(f"CCD {number}, {band}; {len(listed)} files listed", expected, value=chosen)
     kinds = {kind.name.lower(): sum(c.exposure.image_type is kind for c in wanted) for kind in ImageType}
-    found = ", ".join(f"{number} {name}" for name, number in kinds.items() if number) or "none of this CCD"
-    return failed(f"no such set: {found}", expected, "name another night, --ccd or --filter")
+    counts = ", ".join(f"{number} {name}" for name, number in kinds.items() if number) or "none of this CCD"
+    return failed(f"no such set: {counts}", expected, "name another night, --ccd or --filter")
 
 
 def _frames(

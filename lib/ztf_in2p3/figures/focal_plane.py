@@ -101,7 +101,7 @@ def shrink_ccds(ccds: Iterable[tuple[int, Planes]], camera: Camera, *, cells: in
     ccds
         CCD number and planes by qid; a plane may be missing.
     cells
-        Of the small image, about, along its longer side.
+        Cells of the small image, about, along its longer side.
     """
     block = max(1, round(2 * max(camera.shape) / cells))
     shape = tuple(len(block_starts(n, block)) for n in camera.shape)

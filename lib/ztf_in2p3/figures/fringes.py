@@ -34,7 +34,7 @@ def plot_fringes(
     Parameters
     ----------
     cells
-        Of the exposure, with its fringes, by qid.
+        Cells of the exposure, with its fringes, by qid.
     amplitudes
         Columns of `ztf_in2p3.sensor.fringe_amplitudes.FRINGE_AMPLITUDES`.
     """

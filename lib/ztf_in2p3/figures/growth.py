@@ -53,7 +53,7 @@ def growth_curve(
     zero_point
         Magnitude of 1 ADU, by which stars are chosen.
     magnitudes
-        Of the stars, in the reference aperture: brightest and faintest.
+        Magnitudes of the stars, in the reference aperture: brightest and faintest.
     reference_diameter
         Pixels.
     """

@@ -95,12 +95,12 @@ def residuals(catalogue: pa.Table, truth: pa.Table, *, radius: float) -> pa.Tabl
     Parameters
     ----------
     catalogue
-        Of one exposure; columns of `ztf_in2p3.tables.catalogue_schema`.
+        Catalogue of one exposure; columns of `ztf_in2p3.tables.catalogue_schema`.
     truth
         star_id, qid, magnitude, saturated, and flux: what the aperture should hold, ADU.
         Stars that are not in both are left out, saturated ones too.
     radius
-        Of the aperture, pixels; the nearest one of the catalogue is taken.
+        Radius of the aperture, pixels; the nearest one of the catalogue is taken.
     """
     if not (catalogue.num_rows and truth.num_rows):
         return schema_of(RESIDUALS).empty_table()

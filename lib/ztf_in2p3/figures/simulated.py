@@ -16,7 +16,7 @@ def aperture_truth(truth: Truth, ccd: CcdExposure, radius: float) -> pa.Table:
     Parameters
     ----------
     radius
-        Of the aperture, pixels.
+        Radius of the aperture, pixels.
 
     Returns
     -------

@@ -75,7 +75,7 @@ def compare_zero_points(parameters: pa.Table, truth: Truth, radius: float) -> Co
     Parameters
     ----------
     radius
-        Of the aperture, pixels.
+        Radius of the aperture, pixels.
     """
     family = np.asarray(parameters["family"].to_pylist())
     zero = family == "zero_point"

@@ -25,7 +25,7 @@ def compare_survey(table: pa.Table, truth: Truth, radius: float) -> tuple[Compar
     Parameters
     ----------
     radius
-        Of the aperture, pixels.
+        Radius of the aperture, pixels.
     """
     value, sigma = 1e3 * numbers(table, "zero_point"), 1e3 * numbers(table, "sigma")
     known = np.isfinite(value) & (sigma > 0) & (numbers(table, "component") == 0)

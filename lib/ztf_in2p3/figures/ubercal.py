@@ -164,7 +164,7 @@ def plot_external(stars: pa.Table, levels: Mapping[int, float], *, title: str) -
     stars
         Columns of `ztf_in2p3.ubercal.tables.MEAN_STARS`.
     levels
-        Of each component, magnitudes.
+        Level of each component, magnitudes.
     """
     figure = new_figure(4.6)
     panels = figure.subplot_mosaic([["magnitude", "colour", "histogram"]], width_ratios=[1, 1, 0.6])

@@ -92,9 +92,11 @@ class ExampleNight:
         raws = {path: _keep(store, path) for path in (*self.raw_bias, *self.raw)}
         recipe = BiasRecipe()
         bias = store.build(
-            bias_ref(recipe, Period.of(PLAN.night), CCDID), recipe, [raws[path] for path in self.raw_bias],
+            bias_ref(recipe, Period.of(PLAN.night), CCDID),
+            recipe,
+            [raws[path] for path in self.raw_bias],
             lambda path: self.bias.write(path),
-        )  # fmt: skip
+        )
         for number, raw in enumerate(self.raw):
             self._build_catalogue(store, number, [raws[raw], bias])
         return self.folder / "store"

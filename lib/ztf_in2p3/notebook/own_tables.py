@@ -251,5 +251,5 @@ def _filters(filter: str | None, columns: ImportedColumns, paths: list[Path]) ->
     if filter is not None:
         return (Filter(filter),)
     files = [ImportedFile.open(path, columns) for path in paths]
-    told = all("filter" in file.names or "filter" in file.told for file in files)
-    return SKY_FILTERS if told else (Filter.ZR,)
+    has_filter = all("filter" in file.names or "filter" in file.told for file in files)
+    return SKY_FILTERS if has_filter else (Filter.ZR,)

@@ -128,9 +128,7 @@ class ImagePsf:
         return f"ImagePsf of {self.image.name}: FWHM {self.fwhm:.2f} pixels, from {n_star} stars"
 
 
-def fit_psf(
-    image: SkyImage, stars: pd.DataFrame | None = None, recipe: PsfCatalogueRecipe = _PSF
-) -> ImagePsf:  # fmt: skip
+def fit_psf(image: SkyImage, stars: pd.DataFrame | None = None, recipe: PsfCatalogueRecipe = _PSF) -> ImagePsf:
     """Fit the PSF of an image to its isolated stars.
 
     Parameters
@@ -165,9 +163,16 @@ def fit_psf(
     measured = measure_exposure(exposure, places, scale, recipe)
     chosen, fluxes = measured.stars, measured.fluxes
     frame = pd.DataFrame(
-        {"ra": chosen.ra, "dec": chosen.dec, "x": fluxes.place[:, 0], "y": fluxes.place[:, 1],
-         "flux": fluxes.flux, "error": fluxes.error, "used": measured.used}
-    )  # fmt: skip
+        {
+            "ra": chosen.ra,
+            "dec": chosen.dec,
+            "x": fluxes.place[:, 0],
+            "y": fluxes.place[:, 1],
+            "flux": fluxes.flux,
+            "error": fluxes.error,
+            "used": measured.used,
+        }
+    )
     return ImagePsf(image, measured.psf, frame, recipe)
 
 
@@ -198,9 +203,17 @@ def psf_photometry(psf: ImagePsf, ra: ArrayLike, dec: ArrayLike, *, fixed: bool 
     stamps = star_stamps(_exposure(psf.image), places, psf.recipe.side)
     fluxes = psf_stars.measure_stars(stamps, psf.model.at, fixed=fixed, model_error=psf.recipe.psf.model_error)
     return pd.DataFrame(
-        {"ra": places.ra, "dec": places.dec, "x": fluxes.place[:, 0], "y": fluxes.place[:, 1],
-         "flux": fluxes.flux, "error": fluxes.error, "sky": fluxes.sky, "chi2": fluxes.chi2}
-    )  # fmt: skip
+        {
+            "ra": places.ra,
+            "dec": places.dec,
+            "x": fluxes.place[:, 0],
+            "y": fluxes.place[:, 1],
+            "flux": fluxes.flux,
+            "error": fluxes.error,
+            "sky": fluxes.sky,
+            "chi2": fluxes.chi2,
+        }
+    )
 
 
 def _exposure(image: SkyImage) -> ExposureImage:

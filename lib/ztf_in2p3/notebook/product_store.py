@@ -196,7 +196,7 @@ class ProductStore:
 
     def _products(self, kind: str | None, contains: str) -> Sequence[Built]:
         kinds = tuple(Kind) if kind is None else (Kind(kind),)
-        return [built for each in kinds for built in self.store.list(each) if contains in built.ref.data_id]
+        return [built for listed in kinds for built in self.store.list(listed) if contains in built.ref.data_id]
 
     def __repr__(self) -> str:
         return f"ProductStore {self.uri} (camera {self.camera.name})"
@@ -250,7 +250,5 @@ def _no_time() -> float:
     return 0.0
 
 
-_READER = Provenance(
-    f"ztf-in2p3 {importlib.metadata.version('ztf-in2p3')}", "", "notebook", _never, _no_time, _no_time
-)  # fmt: skip
+_READER = Provenance(f"ztf-in2p3 {importlib.metadata.version('ztf-in2p3')}", "", "notebook", _never, _no_time, _no_time)
 """Provenance of a reader, who makes nothing."""

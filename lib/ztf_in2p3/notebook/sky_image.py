@@ -194,21 +194,21 @@ def detrend_raw(
     True
     """
     mosaic, path = _camera(camera), Path(raw).expanduser()
-    dark = bias if isinstance(bias, CcdMaster) else read_master(bias, mosaic)
-    response = flat if isinstance(flat, CcdMaster) else read_master(flat, mosaic)
+    master_bias = bias if isinstance(bias, CcdMaster) else read_master(bias, mosaic)
+    master_flat = flat if isinstance(flat, CcdMaster) else read_master(flat, mosaic)
     known: Mapping[int, fits.Header | PathLike] = headers or dict.fromkeys(range(1, N_QUADRANT + 1), read_primary(path))
-    own = FlatLevel.of(response)
-    made = detrend_ccd(
+    flat_level = FlatLevel.of(master_flat)
+    images = detrend_ccd(
         path,
-        dark,
-        response,
-        own.level * own.median if level is None else level,
+        master_bias,
+        master_flat,
+        flat_level.level * flat_level.median if level is None else level,
         {qid: head if isinstance(head, fits.Header) else read_header(Path(head)) for qid, head in known.items()},
         {qid: read_mask(Path(mask)) for qid, mask in (masks or {}).items()},
         mosaic,
         recipe,
     )
-    return {qid: SkyImage(image, header, f"{path.name} q{qid}") for qid, (image, header) in made.items()}
+    return {qid: SkyImage(image, header, f"{path.name} q{qid}") for qid, (image, header) in images.items()}
 
 
 def _camera(camera: Camera | str) -> Camera:

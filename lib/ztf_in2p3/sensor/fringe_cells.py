@@ -97,7 +97,7 @@ def subtract_cells(data: NDArray[np.float32], cells: NDArray) -> None:
     ----------
     data : (row, column), ADU
     cells : (cell row, cell column), ADU
-        Of equal size, filling the image.
+        Cells of equal size, filling the image.
     """
     size = data.shape[0] // cells.shape[0]
     if data.shape != (size * cells.shape[0], size * cells.shape[1]):

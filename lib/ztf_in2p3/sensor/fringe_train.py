@@ -73,7 +73,7 @@ def train_ccd(
     Parameters
     ----------
     skies
-        Of each exposure, the cells of its quadrants by qid.
+        Cells of the quadrants of each exposure, by qid.
     cards
         To add: period, recipe.
 

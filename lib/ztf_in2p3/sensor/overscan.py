@@ -38,7 +38,7 @@ def overscan_level(overscan: NDArray, *, columns: int = 5, degree: int = 3, clip
     columns
         Columns used, counted from the last one read.
     degree
-        Of the polynomial in the row number (3: a cubic, four coefficients).
+        Degree of the polynomial in the row number (3: a cubic, four coefficients).
     clip
         Rows further from the fit than this many standard deviations (1.48 median distances) are left out.
 

@@ -60,7 +60,7 @@ def fit_equilibrium(profiles: Profiles, *, spans: int = 9) -> PocketFit:
     Parameters
     ----------
     spans
-        Of the spline, evenly in the logarithm from 0.1 ADU to the highest level.
+        Spans of the spline, evenly in the logarithm from 0.1 ADU to the highest level.
 
     Raises
     ------

@@ -119,7 +119,7 @@ def block_profiles(light: NDArray, overscan: NDArray, kelvin: float, read_noise:
     read_noise
         ADU.
     rows
-        Of a block.
+        Rows of a block.
     """
     starts = range(0, len(light) - rows // 2 + 1, rows)
     parts = [(start // rows, slice(start, start + rows)) for start in starts]

@@ -50,7 +50,7 @@ def follow(
     n_quiet, n_active
         Exposures a filter before the explosion, and after it (these spread over 80 days).
     about
-        Of the supernova: magnitudes, sizes.
+        Facts about the supernova: magnitudes, sizes.
     """
     filters = list(filters)
     quiet = [first + timedelta(days=2 * k) for k in range(n_quiet * len(filters))]

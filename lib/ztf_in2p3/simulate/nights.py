@@ -107,8 +107,8 @@ def dithered_night(
     hours
         From the first exposure to the last.
     hour_angle
-        Of the field in the middle of it, degrees.  As it stands, the field crosses the meridian near the zenith, where
-        the air is the same over the whole camera; further west its thickness changes with time.
+        Hour angle of the field in the middle of it, degrees.  As it stands, the field crosses the meridian near the
+        zenith, where the air is the same over the whole camera; further west its thickness changes with time.
     """
     draw = generator(calibration.seed, "dither", night.toordinal())
     reach = spread * field_radius(calibration.camera) * calibration.camera.pixel_scale / 3600
@@ -141,9 +141,10 @@ def survey_nights(
     Parameters
     ----------
     side
-        Of the square, in fields.
+        Side of the square, in fields.
     overlap
-        Of neighbouring fields, as a fraction of the field; from night to night they move by up to a quarter of that.
+        Overlap of neighbouring fields, as a fraction of the field; from night to night they move by up to a quarter of
+        that.
     ccdids
         Those that are simulated; the field is then as wide as the CCDs are.
     grey

@@ -38,7 +38,7 @@ from ztf_in2p3.simulate.wcs import centre_pixel, field_position
 from ztf_in2p3.spawned import spawning
 
 REFERENCE_MARGIN_DEG = 0.1
-"""Of the reference catalogue around every quadrant."""
+"""Margin of the reference catalogue around every quadrant."""
 
 
 def simulate_night(
@@ -56,7 +56,7 @@ def simulate_survey(
     Parameters
     ----------
     plans
-        Of one camera, seed and sky, see `simulate.nights`; the first is the one whose calibrations `Truth` tells.
+        Plans of one camera, seed and sky, see `simulate.nights`; the first is the one whose calibrations `Truth` tells.
     folder
         Root of the tree.  Every file appears whole or not at all, so an interrupted simulation is
         taken up where it stopped, and a finished one is left as it is.

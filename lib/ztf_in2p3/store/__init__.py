@@ -27,11 +27,11 @@ def open_store(url: str, provenance: Provenance) -> Store:
         The URL is none of these; what is wrong with it is in the message.
     """
     parts = urlsplit(url)
-    shown = url.replace(parts.netloc, parts.netloc.rpartition("@")[2]) if parts.netloc else url  # never a password
+    public_url = url.replace(parts.netloc, parts.netloc.rpartition("@")[2]) if parts.netloc else url  # never a password
     wrong = _what_is_wrong(url)
     if wrong:
         raise ValueError(
-            f"{shown!r} is no place for a store: {wrong}; expected a path, file:///path or s3://bucket/prefix"
+            f"{public_url!r} is no place for a store: {wrong}; expected a path, file:///path or s3://bucket/prefix"
         )
     if "://" not in url:
         return Store(LocalFiles(_expanded(url).absolute(), provenance.host), provenance)

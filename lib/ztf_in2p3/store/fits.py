@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from ztf_in2p3.products import Value
 
 DITHER_SEED = 1
-"""Of the first tile of every plane (1 to 10000); later tiles count on from it (White et al. 2012, arXiv:1201.1336)."""
+"""Seed of the first tile of every plane (1 to 10000); later tiles count on (White et al. 2012, arXiv:1201.1336)."""
 
 _TILE_ROWS = 64
-"""Of integer planes: a tile costs astropy as much as its pixels if it is only a row."""
+"""Rows of a tile of integer planes: a tile costs astropy as much as its pixels if it is only a row."""
 
 Cards = Mapping[str, Value | tuple[Value, str]]
 """Keyword to value, or to value and comment."""
@@ -101,9 +101,13 @@ def _compressed(plane: Plane, file_name: str) -> fits.CompImageHDU:
         if np.isinf(pixels).any():
             raise ValueError(f"{where}: {np.isinf(pixels).sum()} pixels are infinite; mark undefined pixels as NaN")
         hdu = fits.CompImageHDU(
-            pixels, header, compression_type="RICE_1", quantize_level=plane.quantize, quantize_method=1,
+            pixels,
+            header,
+            compression_type="RICE_1",
+            quantize_level=plane.quantize,
+            quantize_method=1,
             dither_seed=DITHER_SEED,
-        )  # fmt: skip
+        )
     else:
         pixels = pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
         tile = tuple(

@@ -23,15 +23,15 @@ _SCHEMA = pa.schema([("path", pa.string()), ("size", pa.int64()), ("stamp", pa.s
 @dataclass(frozen=True, slots=True)
 class Row:
     stat: Stat
-    """Of the manifest's file."""
+    """Size and stamp of the manifest's file."""
     text: str
-    """Of the manifest."""
+    """Text of the manifest."""
 
 
 def group(data_id: str) -> str:
     """What shares an index: a night, or the periods that start in it; all else together."""
-    found = re.match(r"\d{8}", data_id)
-    return found[0] if found else "other"
+    night = re.match(r"\d{8}", data_id)
+    return night[0] if night else "other"
 
 
 def index_path(folder: str, group: str) -> str:

@@ -41,16 +41,16 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Of one product.  `str` and `parse` are inverses."""
+    """Record of what one product is and from what it was made.  `str` and `parse` are inverses."""
 
     ref: ProductRef
     sha256: str
     size: int
     """Bytes."""
     stamp: str
-    """Of the file when it was written; another one means: look at the content."""
+    """Stamp of the file when it was written; another one means: look at the content."""
     inputs: tuple[Built, ...]
-    """Of each the reference, digest and size."""
+    """Inputs, each with its reference, digest and size."""
     recipe: str | None
     """Canonical text of the recipe, whose digest is in the reference."""
     fingerprint: str
@@ -70,7 +70,7 @@ class Manifest:
         content = {
             "format": FORMAT,
             "entity": {**_entity(self.ref, self.sha256, self.size), "stamp": self.stamp},
-            "used": [_entity(one.ref, one.sha256, one.size) for one in self.inputs],
+            "used": [_entity(product.ref, product.sha256, product.size) for product in self.inputs],
             "activity": {
                 "recipe": self.recipe,
                 "fingerprint": self.fingerprint,
@@ -102,13 +102,21 @@ class Manifest:
             ref, sha256, size = _product(content["entity"])
             activity, agent = content["activity"], content["agent"]
             return cls(
-                ref, sha256, size, content["entity"]["stamp"],
-                tuple(Built(*_product(one)) for one in content["used"]),
-                activity["recipe"], activity["fingerprint"],
-                agent["package"], agent["git"], agent["host"],
-                datetime.fromisoformat(activity["started"]), activity["wall_s"], activity["cpu_s"],
+                ref,
+                sha256,
+                size,
+                content["entity"]["stamp"],
+                tuple(Built(*_product(entity)) for entity in content["used"]),
+                activity["recipe"],
+                activity["fingerprint"],
+                agent["package"],
+                agent["git"],
+                agent["host"],
+                datetime.fromisoformat(activity["started"]),
+                activity["wall_s"],
+                activity["cpu_s"],
                 content["about"],
-            )  # fmt: skip
+            )
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no {FORMAT!r}: {error!r}") from error
 
@@ -123,7 +131,7 @@ def fingerprint(kind: Kind, recipe: object | None, inputs: Sequence[Built], came
     this did not, a wrong product would pass for the right one; the other way round, one is
     made once too often and comes out the same.  Who collects inputs sorts them.
     """
-    used = [[one.ref.address, one.sha256] for one in inputs]
+    used = [[product.ref.address, product.sha256] for product in inputs]
     if recipe is None:
         return _digest([kind, None, used])
     with_camera = [] if camera is None else [recipes.canonical(camera)]
@@ -153,9 +161,13 @@ def _plain(key: str, value: Any) -> Value:
 
 def _entity(ref: ProductRef, sha256: str, size: int) -> dict[str, Value]:
     return {
-        "kind": str(ref.kind), "recipe": ref.recipe, "data_id": ref.data_id, "file": ref.file_name,
-        "sha256": sha256, "size": size,
-    }  # fmt: skip
+        "kind": str(ref.kind),
+        "recipe": ref.recipe,
+        "data_id": ref.data_id,
+        "file": ref.file_name,
+        "sha256": sha256,
+        "size": size,
+    }
 
 
 def _product(entity: Mapping[str, Any]) -> tuple[ProductRef, str, int]:

@@ -16,8 +16,12 @@ ROWS_OF_A_GROUP = 1 << 17
 
 
 _HOW: dict[str, Any] = {
-    "version": "2.6", "compression": "zstd", "compression_level": 3, "write_statistics": True, "store_schema": True
-}  # fmt: skip
+    "version": "2.6",
+    "compression": "zstd",
+    "compression_level": 3,
+    "write_statistics": True,
+    "store_schema": True,
+}
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
@@ -30,10 +34,10 @@ def write_table(path: Path, table: pa.Table, metadata: Mapping[str, str] | None 
     metadata
         Added to the schema's.
     """
-    told = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (metadata or {}).items()}}
+    merged = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (metadata or {}).items()}}
     table = pa.table(
         [_one_chunk(column) for column in table.columns],
-        schema=table.schema.with_metadata({key: told[key] for key in sorted(told)}),
+        schema=table.schema.with_metadata({key: merged[key] for key in sorted(merged)}),
     )
     pq.write_table(table, path, row_group_size=ROWS_OF_A_GROUP, **_HOW)
 

@@ -77,10 +77,11 @@ class Store:
             raise ValueError(
                 f"{ref.path} is no address of a product of {recipe}: its digest is {recipes.digest(recipe)}"
             )
-        asked = fingerprint(ref.kind, recipe, inputs, self.camera)
-        there = self._found(ref)
-        if there is not None and there.fingerprint == asked and not (is_outdated and is_outdated(there.built)):
-            return there.built
+        expected = fingerprint(ref.kind, recipe, inputs, self.camera)
+
+        stored = self._found(ref)
+        if stored is not None and stored.fingerprint == expected and not (is_outdated and is_outdated(stored.built)):
+            return stored.built
 
         started, wall, cpu = self.provenance.now(), self.provenance.wall(), self.provenance.cpu()
         with self.files.spool() as folder:
@@ -90,31 +91,41 @@ class Store:
                 raise ValueError(
                     f"{ref.label}: expected to be given the file {ref.file_name}, found none after making it"
                 )
-            made = Manifest(
-                ref, _sha256(file), file.stat().st_size, "", tuple(inputs),
-                None if recipe is None else recipes.canonical(recipe), asked,
-                self.provenance.package, self.provenance.git, self.provenance.host,
-                started, self.provenance.wall() - wall, self.provenance.cpu() - cpu, about,
-            )  # fmt: skip
+            manifest = Manifest(
+                ref,
+                _sha256(file),
+                file.stat().st_size,
+                "",
+                tuple(inputs),
+                None if recipe is None else recipes.canonical(recipe),
+                expected,
+                self.provenance.package,
+                self.provenance.git,
+                self.provenance.host,
+                started,
+                self.provenance.wall() - wall,
+                self.provenance.cpu() - cpu,
+                about,
+            )
             self.files.remove(_manifest_path(ref))
-            stat = self.files.publish(file, _path(ref), made.sha256)
-            self._write(replace(made, stamp=stat.stamp))
-        return replace(made.built, found=False)
+            stat = self.files.publish(file, _path(ref), manifest.sha256)
+            self._write(replace(manifest, stamp=stat.stamp))
+        return replace(manifest.built, found=False)
 
     def find(self, ref: ProductRef) -> Built | None:
         """The product at this address, whatever it was made of; None if there is none.
 
         Size and stamp are compared with the manifest; the content only where the stamp differs.
         """
-        there = self._found(ref)
-        return None if there is None else there.built
+        manifest = self._found(ref)
+        return None if manifest is None else manifest.built
 
     def require(self, ref: ProductRef) -> Built:
-        """As `find`, but raises MissingProduct."""
-        there = self.find(ref)
-        if there is None:
+        """The product at this address, whatever it was made of; MissingProduct if there is none."""
+        product = self.find(ref)
+        if product is None:
             raise MissingProduct(f"{ref.label} is not in {self.uri(ref)}; run the flow that makes it first")
-        return there
+        return product
 
     @contextmanager
     def open(self, product: Built | ProductRef) -> Iterator[Path]:
@@ -139,8 +150,8 @@ class Store:
         """
         listed = [
             built
-            for one in (self.files.folders(kind) if recipe is None else [recipe])
-            for built in self._list(f"{kind}/{one}", prefix)
+            for digest in (self.files.folders(kind) if recipe is None else [recipe])
+            for built in self._list(f"{kind}/{digest}", prefix)
         ]
         return sorted(listed, key=lambda built: built.ref)
 
@@ -151,14 +162,14 @@ class Store:
 
     def verify(self, kind: Kind | None = None) -> builtins.list[str]:
         """Hash every product (of one kind) and say what is wrong; empty if nothing is."""
-        return [problem for one in (Kind if kind is None else [kind]) for problem in self._problems(one)]
+        return [problem for checked in (Kind if kind is None else [kind]) for problem in self._problems(checked)]
 
     def manifest(self, ref: ProductRef) -> Manifest:
         """What is noted about a product; MissingProduct if nothing is."""
-        there = self._manifest(ref)
-        if there is None:
+        manifest = self._manifest(ref)
+        if manifest is None:
             raise MissingProduct(f"{ref.label} has no manifest in {self.uri(ref)}; run the flow that makes it first")
-        return there
+        return manifest
 
     def uri(self, ref: ProductRef) -> str:
         return self.files.uri(_path(ref))
@@ -166,55 +177,55 @@ class Store:
     # --- one product
 
     def _manifest(self, ref: ProductRef) -> Manifest | None:
-        there = _parsed(_manifest_path(ref), self.files.read(_manifest_path(ref)))
-        return there if there is not None and there.ref.file_name == ref.file_name else None
+        manifest = _parsed(_manifest_path(ref), self.files.read(_manifest_path(ref)))
+        return manifest if manifest is not None and manifest.ref.file_name == ref.file_name else None
 
     def _write(self, manifest: Manifest) -> None:
         self.files.write(_manifest_path(manifest.ref), str(manifest).encode())
 
     def _found(self, ref: ProductRef) -> Manifest | None:
-        there, stat = self._manifest(ref), self.files.stat(_path(ref))
-        if there is None or stat is None or stat.size != there.size:
+        manifest, stat = self._manifest(ref), self.files.stat(_path(ref))
+        if manifest is None or stat is None or stat.size != manifest.size:
             return None
-        if stat.stamp == there.stamp:
-            return there
+        if stat.stamp == manifest.stamp:
+            return manifest
         try:
             with self.files.local(_path(ref)) as file:
-                if _sha256(file) != there.sha256:
+                if _sha256(file) != manifest.sha256:
                     return None
         except FileNotFoundError:
             return None
         with suppress(OSError, TransientError):  # only to spare the next reader the work
-            if self._manifest(ref) == there:
-                self._write(replace(there, stamp=stat.stamp))
-        return there
+            if self._manifest(ref) == manifest:
+                self._write(replace(manifest, stamp=stat.stamp))
+        return manifest
 
     def _verified(self, product: Built | ProductRef, stack: ExitStack) -> Path:
-        ref, asked = (product.ref, product.sha256) if isinstance(product, Built) else (product, None)
-        file, found = self._local(ref, stack) if asked else (None, None)
-        if file is not None and found == asked:
+        ref, expected = (product.ref, product.sha256) if isinstance(product, Built) else (product, None)
+        file, actual = self._local(ref, stack) if expected else (None, None)
+        if file is not None and actual == expected:
             return file
         before = None
         for _ in range(_TRIES):
-            there = self._manifest(ref)
-            if there is None:
+            manifest = self._manifest(ref)
+            if manifest is None:
                 raise MissingProduct(f"{ref.label} is not in {self.uri(ref)}; run the flow that makes it first")
-            if there == before:  # no writer was here: they remove the manifest first
+            if manifest == before:  # no writer was here: they remove the manifest first
                 with suppress(OSError):
                     self.files.remove(_manifest_path(ref))
                 raise MissingProduct(
-                    f"{self.uri(ref)} was damaged: sha256 {found}, expected {there.sha256}; "
+                    f"{self.uri(ref)} was damaged: sha256 {actual}, expected {manifest.sha256}; "
                     "run the flow that makes it again"
                 )
-            file, found = self._local(ref, stack)
-            if file is not None and found == there.sha256:
-                if asked in (None, found):
+            file, actual = self._local(ref, stack)
+            if file is not None and actual == manifest.sha256:
+                if expected in (None, actual):
                     return file
                 raise MissingProduct(
-                    f"{self.uri(ref)} was made anew since it was looked up: sha256 {found}, expected {asked}; "
+                    f"{self.uri(ref)} was made anew since it was looked up: sha256 {actual}, expected {expected}; "
                     "start this run again"
                 )
-            before = there
+            before = manifest
         raise TransientError(f"{self.uri(ref)} is being rewritten faster than it can be read; try again")
 
     def _local(self, ref: ProductRef, stack: ExitStack) -> tuple[Path | None, str | None]:
@@ -236,26 +247,26 @@ class Store:
         return [
             built
             for name, listed in groups.items()
-            for there in self._indexed(index_path(folder, name), listed, f"{folder}/{prefix}")
-            if (built := self._as_listed(there, files.get(_path(there.ref)))) is not None
+            for manifest in self._indexed(index_path(folder, name), listed, f"{folder}/{prefix}")
+            if (built := self._as_listed(manifest, files.get(_path(manifest.ref)))) is not None
         ]
 
-    def _as_listed(self, there: Manifest, stat: Stat | None) -> Built | None:
-        if stat == Stat(there.size, there.stamp):
-            return there.built
-        return None if stat is None else self.find(there.ref)
+    def _as_listed(self, manifest: Manifest, stat: Stat | None) -> Built | None:
+        if stat == Stat(manifest.size, manifest.stamp):
+            return manifest.built
+        return None if stat is None else self.find(manifest.ref)
 
     def _indexed(self, index: str, listed: Mapping[str, Stat], scope: str) -> Iterable[Manifest]:
         """The manifests listed, from the index where it has them; it is brought up to date within the scope."""
         known = read_index(self.files, index)
         rows = {path: known[path] for path, stat in listed.items() if path in known and known[path].stat == stat}
-        manifests = {path: there for path, row in rows.items() if (there := _parsed(path, row.text.encode()))}
+        manifests = {path: manifest for path, row in rows.items() if (manifest := _parsed(path, row.text.encode()))}
         new = [path for path in listed if path not in manifests]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for path, content in zip(new, pool.map(self.files.read, new), strict=True):
-                there = _parsed(path, content)
-                if there is not None:
-                    manifests[path], rows[path] = there, Row(listed[path], str(there))
+                manifest = _parsed(path, content)
+                if manifest is not None:
+                    manifests[path], rows[path] = manifest, Row(listed[path], str(manifest))
         kept = {path: rows[path] for path in manifests}
         kept |= {path: row for path, row in known.items() if not path.startswith(scope)}
         if kept != known:
@@ -271,16 +282,16 @@ class Store:
                 if f"{folder}/{MANIFEST}" not in files:
                     yield f"{self.files.uri(path)} has no manifest, so is no product; remove it or make it again"
                 continue
-            there = _parsed(path, self.files.read(path))
-            if there is None:
+            manifest = _parsed(path, self.files.read(path))
+            if manifest is None:
                 yield f"{self.files.uri(path)} is no manifest of this place; make the product again"
                 continue
             with ExitStack() as stack:
-                _, found = self._local(there.ref, stack)
-            if found != there.sha256:
+                _, actual = self._local(manifest.ref, stack)
+            if actual != manifest.sha256:
                 yield (
-                    f"{self.uri(there.ref)} is not what its manifest says: sha256 {found or 'of nothing: no file'}, "
-                    f"expected {there.sha256}; make it again"
+                    f"{self.uri(manifest.ref)} is not what its manifest says: sha256 "
+                    f"{actual or 'of nothing: no file'}, expected {manifest.sha256}; make it again"
                 )
 
 
@@ -289,8 +300,8 @@ def _parsed(path: str, content: bytes | None) -> Manifest | None:
     if content is None:
         return None
     try:
-        there = Manifest.parse(content.decode())
-        return there if _manifest_path(there.ref) == path else None
+        manifest = Manifest.parse(content.decode())
+        return manifest if _manifest_path(manifest.ref) == path else None
     except ValueError:
         return None
 

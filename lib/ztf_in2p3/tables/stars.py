@@ -56,7 +56,7 @@ def catalogue_schema(radii: Sequence[float]) -> pa.Schema:
     Parameters
     ----------
     radii
-        Of the apertures, pixels; k counts them from 0.
+        Radii of the apertures, pixels; k counts them from 0.
     """
     apertures = [
         column

@@ -45,7 +45,7 @@ class Injected:
 
     fault: Fault
     pattern: str = "*"
-    """Of the path, as a shell's (``*sciimg.fits``)."""
+    """Pattern of the path, as a shell's (``*sciimg.fits``)."""
     times: float = 1
     """How many requests; `math.inf` for all."""
     retry_after: str | None = None

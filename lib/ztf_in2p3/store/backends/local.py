@@ -26,7 +26,7 @@ _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN}
 class LocalFiles:
     root: Path
     host: str = ""
-    """Of this process: left-overs of a killed one are cleared by its own host only, where locks can be trusted."""
+    """Host of this process: left-overs of a killed one are cleared by its own host only, where locks can be trusted."""
 
     def uri(self, path: str) -> str:
         return (self.root / path).as_uri()
@@ -113,21 +113,21 @@ class LocalFiles:
         return link
 
     def list(self, folder: str, prefix: str = "") -> Mapping[str, Stat]:
-        first, slash, rest = prefix.partition("/")
+        first, slash, remainder = prefix.partition("/")
         if slash:
-            return self.list(f"{folder}/{first}", rest)
-        found: dict[str, Stat] = {}
+            return self.list(f"{folder}/{first}", remainder)
+        stats: dict[str, Stat] = {}
         with _told():
             for entry in self._entries(folder):
                 if not entry.name.startswith(prefix):
                     continue
                 path = f"{folder}/{entry.name}"
                 if entry.is_dir():
-                    found |= self.list(path)
+                    stats |= self.list(path)
                 else:
                     with suppress(FileNotFoundError):  # removed since it was listed
-                        found[path] = _stat((self.root / path).stat())
-        return found
+                        stats[path] = _stat((self.root / path).stat())
+        return stats
 
     def folders(self, folder: str) -> Sequence[str]:
         with _told():
@@ -182,9 +182,9 @@ class LocalFiles:
                     os.close(lock)
 
 
-def _stat(found: os.stat_result) -> Stat:
+def _stat(status: os.stat_result) -> Stat:
     """The inode tells two files apart where the clock of the file system is coarse."""
-    return Stat(found.st_size, f"{found.st_mtime_ns}.{found.st_ino}")
+    return Stat(status.st_size, f"{status.st_mtime_ns}.{status.st_ino}")
 
 
 @contextmanager

@@ -87,8 +87,8 @@ class S3Files:
         return self.absence()  # a bucket is made by whoever pays for it, never by writing to it
 
     def stat(self, path: str) -> Stat | None:
-        found = self._head(path)
-        return None if found is None else Stat(found["ContentLength"], found["ETag"].strip('"'))
+        head = self._head(path)
+        return None if head is None else Stat(head["ContentLength"], head["ETag"].strip('"'))
 
     def _head(self, path: str) -> Mapping[str, Any] | None:
         with self._told(path):
@@ -128,11 +128,11 @@ class S3Files:
     def publish(self, file: Path, path: str, sha256: str) -> Stat:
         with self._told(path):
             self._s3.put_file(str(file), self._name(path), Metadata={_DIGEST: sha256})
-        found = self._head(path)
+        head = self._head(path)
         size = file.stat().st_size
-        if found is None or found["ContentLength"] != size or found.get("Metadata", {}).get(_DIGEST) != sha256:
+        if head is None or head["ContentLength"] != size or head.get("Metadata", {}).get(_DIGEST) != sha256:
             return Stat(size, "")  # another writer was here since: nothing is known of what is there now
-        return Stat(size, found["ETag"].strip('"'))
+        return Stat(size, head["ETag"].strip('"'))
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
@@ -146,10 +146,10 @@ class S3Files:
         root = f"{self.bucket}/{self.prefix}".strip("/") + "/"
         with self._told(folder):
             # Asked for what is below an empty folder, it would look in two more ways whether the folder is a file.
-            found = self._s3.find(self.bucket, prefix=f"{self._key(folder)}/{prefix}", detail=True)
+            objects = self._s3.find(self.bucket, prefix=f"{self._key(folder)}/{prefix}", detail=True)
         return {
             name.removeprefix(root): Stat(entry["size"], entry["ETag"].strip('"'))
-            for name, entry in found.items()
+            for name, entry in objects.items()
             if entry["type"] == "file"
         }
 
