@@ -26,7 +26,7 @@ from ztf_in2p3.store.fits import Cards, Plane, write_fits
 _AROUND = 15
 """Pixels of the neighbourhood's side."""
 _ROWS = 128
-"""Of a plane, whose neighbourhoods are computed at a time."""
+"""Rows of a plane whose neighbourhoods are computed at a time."""
 _QIDS = range(1, N_QUADRANT + 1)
 
 Masks = Mapping[int, NDArray[np.uint16]]

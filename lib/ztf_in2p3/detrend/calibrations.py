@@ -44,19 +44,30 @@ class Entry:
         words = part_of(ref).split("/")
         ccds = [int(word[1:]) for word in words if word[0] == "c" and word[1:].isdigit()]
         filters = [word for word in words if word in [str(filter) for filter in Filter]]
-        said: dict[str, Any] = {} if verdict is None else dict(verdict.about)
+        judgement: dict[str, Any] = {} if verdict is None else dict(verdict.about)
         period = period_of(ref)
         return cls(
-            str(ref.kind), part_of(ref), ccds[0] if ccds else None, filters[0] if filters else None, ref.recipe,
-            period.first, period.last,
-            said.get("quality", GOOD), said.get("reason", ""), said.get("before", ""), said.get("moved"),
+            str(ref.kind),
+            part_of(ref),
+            ccds[0] if ccds else None,
+            filters[0] if filters else None,
+            ref.recipe,
+            period.first,
+            period.last,
+            judgement.get("quality", GOOD),
+            judgement.get("reason", ""),
+            judgement.get("before", ""),
+            judgement.get("moved"),
             about.get("n_frames"),  # type: ignore[arg-type]
-            tuple(one.sha256 for one in manifest.inputs), manifest.sha256, ref.file_name, ref.address,
-        )  # fmt: skip
+            tuple(product.sha256 for product in manifest.inputs),
+            manifest.sha256,
+            ref.file_name,
+            ref.address,
+        )
 
 
 def calibrations(entries: Iterable[Entry]) -> pa.Table:
     """Table of the entries, `ztf_in2p3.tables.CALIBRATIONS`, in order of kind, part and time."""
-    ordered = sorted(entries, key=lambda one: (one.kind, one.part, one.first, one.last, one.recipe))
-    rows = [asdict(one) | {"inputs": list(one.inputs)} for one in ordered]
+    ordered = sorted(entries, key=lambda entry: (entry.kind, entry.part, entry.first, entry.last, entry.recipe))
+    rows = [asdict(entry) | {"inputs": list(entry.inputs)} for entry in ordered]
     return pa.Table.from_pylist(rows, schema=schema_of(CALIBRATIONS))

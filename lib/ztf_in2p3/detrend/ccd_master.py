@@ -43,12 +43,12 @@ class CcdMaster:
     count: Planes
     """uint8 or uint16, frames that the pixel is made of."""
     cards: Cards = field(default_factory=dict)
-    """Of the primary header."""
+    """Cards of the primary header."""
     left_out: Mapping[str, Value] = field(default_factory=dict)
     """Frames left out, known while it is made: ``left_out_q1``, the reason; ``dead_q1``, whether none serves."""
 
     def value(self, keyword: str) -> Value:
-        """Of a card.  BadData if there is none: another kind of master is needed."""
+        """Value of a card.  BadData if there is none: another kind of master is needed."""
         return card_value(self.cards, keyword, f"master of CCD {self.ccdid}")
 
     @property
@@ -138,14 +138,14 @@ class PlanesOnDemand(Mapping[int, NDArray]):
 
 
 def _check_plane(path: Path, hdus: fits.HDUList, name: str, camera: Camera) -> None:
-    found: object = "none"
+    shape: object = "none"
     if name in hdus:
         header = hdus[name].header
-        found = integer(header, "ZNAXIS2"), integer(header, "ZNAXIS1")
-    if found != camera.shape:
+        shape = integer(header, "ZNAXIS2"), integer(header, "ZNAXIS1")
+    if shape != camera.shape:
         raise BadData(
             f"{path}: plane {name} of shape {camera.shape} expected for camera {camera.name!r}, "
-            f"found {found}; make this master again"
+            f"found {shape}; make this master again"
         )
 
 

@@ -53,16 +53,16 @@ def choose(
     """
     if rule not in RULES:
         raise ValueError(f"choice of calibrations {rule!r}; known: {', '.join(RULES)}")
-    by_distance = sorted(candidates, key=lambda one: (one.period.distance(night), one.period))
+    by_distance = sorted(candidates, key=lambda candidate: (candidate.period.distance(night), candidate.period))
     near = [
-        one
-        for one in by_distance
-        if one.period.distance(night) <= tolerance_days and (rule == "nearest" or one.period.first <= night)
+        candidate
+        for candidate in by_distance
+        if candidate.period.distance(night) <= tolerance_days and (rule == "nearest" or candidate.period.first <= night)
     ]
     for quality in (GOOD, SUSPECT) if suspects else (GOOD,):
-        for one in near:
-            if one.quality == quality:
-                return one
+        for candidate in near:
+            if candidate.quality == quality:
+                return candidate
     older = "" if rule == "nearest" else ", no later"
     what = "calibration" if not near else "good calibration"
     raise MissingProduct(
@@ -74,9 +74,9 @@ def choose(
 
 def _listed(by_distance: list[Candidate], night: date) -> str:
     known = [
-        f"{one.period} ({one.period.distance(night)} days away"
-        + (")" if one.quality == GOOD else f", {one.quality}: {one.reason})")
-        for one in by_distance[:5]
+        f"{candidate.period} ({candidate.period.distance(night)} days away"
+        + (")" if candidate.quality == GOOD else f", {candidate.quality}: {candidate.reason})")
+        for candidate in by_distance[:5]
     ]
     more = [f"and {len(by_distance) - 5} further ones"] if len(by_distance) > 5 else []
     return ", ".join(known + more) or "none at all"

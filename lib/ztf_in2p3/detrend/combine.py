@@ -39,11 +39,11 @@ class Stacked:
 
     @property
     def noise(self) -> float:
-        """Of one frame where it is dark, ADU."""
+        """Noise of one frame where no light falls, ADU."""
         return float(np.sqrt(self.excess * self.read))
 
     def variance(self) -> NDArray[np.float32]:
-        """Of the data; computed, not kept."""
+        """Variance of the data (row, column), ADU^2; computed, not kept."""
         return stack_variance(self.count, self.excess * _model(self.data, self.read, self.per_adu), mean=self.mean)
 
 
@@ -106,7 +106,7 @@ def _nothing(raws: Sequence[RawCcd], qid: int, *, photons: bool, mean: bool) -> 
 def frame_scatter(
     raws: Sequence[RawCcd], indices: Sequence[int], qid: int, sensor: SensorRecipe, clip: float, chunk_bytes: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Of each pixel over bias frames: sample variance (ADU^2) over those that the stack keeps, and their number.
+    """Sample variance (ADU^2) of each pixel over the bias frames that the stack keeps, and their number.
 
     `indices`: frames in which the amplifier worked; without any, NaN and none.
     """
@@ -170,7 +170,7 @@ def _chi2_median(freedom: int) -> float:
 def frame_levels(
     raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe, usable: Mapping[int, Sequence[int]] | None = None
 ) -> NDArray[np.float64]:
-    """Of each frame the median over bands of rows of all quadrants, linear ADU over the bias.
+    """Median of each frame over bands of rows of all quadrants, linear ADU over the bias.
 
     Where a quadrant has a value in only some frames, its median over them stands for the amplifier's response, so
     that frames with and without it have levels on one scale.

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, label, maximum_position
 from ztf_in2p3.image import Image, MaskBit, is_bad
 
 SIGMA, CONTRAST = 6.0, 10.0
-"""Of a hit: its Laplacian over the noise, and over the fine structure that a star would have there."""
+"""Laplacian of a hit over the noise, and over the fine structure that a star would have there, at least."""
 DARK_NEIGHBOUR = 0.05
 """Share of a hit's brightest pixel, over the sky, that at least one of its eight neighbours falls short of.  Those of a
 star are brighter: 0.08 in the worst place of a Moffat profile of 1.6 pixels' width (beta 3)."""

@@ -58,17 +58,17 @@ def focal_plane(levels: Iterable[FlatLevel]) -> pa.Table:
         No flat at all.
     """
     ordered = sorted(levels)
-    ccdids = [one.ccdid for one in ordered]
+    ccdids = [flat.ccdid for flat in ordered]
     if not ordered:
         raise MissingProduct("no flats to take the level of the focal plane from; make them first")
     if len(set(ccdids)) < len(ccdids):
         raise BadData(f"several flats of one CCD among CCDs {ccdids}; one of each is expected")
-    common = float(np.median([one.level * one.median for one in ordered]))
+    common = float(np.median([flat.level * flat.median for flat in ordered]))
     schema = schema_of(FOCAL_PLANE).with_metadata({"FLTNORM_FP": repr(common), "N_CCD": str(len(ordered))})
     columns = {
         "ccd": ccdids,
-        "level": [one.level for one in ordered],
-        "median": [one.median for one in ordered],
+        "level": [flat.level for flat in ordered],
+        "median": [flat.median for flat in ordered],
     }
     return pa.table(columns, schema=schema)
 

@@ -24,7 +24,7 @@ from ztf_in2p3.store.fits import Cards
 __all__ = ["CcdMaster", "combine_leds", "led_flat", "master_bias"]
 
 CHUNK_BYTES = 64 << 20
-"""Of raw pixels in memory at a time, over all frames."""
+"""Bytes of raw pixels in memory at a time, over all frames."""
 _ROWS = 256
 """Rows of LED flats averaged at a time."""
 _QIDS = range(1, N_QUADRANT + 1)
@@ -151,7 +151,7 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
     Parameters
     ----------
     flats
-        Of one CCD.  One quadrant of each is asked for at a time: open files (`CcdMaster.open`) need the
+        Flats of one CCD.  One quadrant of each is asked for at a time: open files (`CcdMaster.open`) need the
         memory of a quadrant.
 
     Raises
@@ -167,7 +167,7 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
     named = dict(recipe.weights)
     leds = [int(flat.value("LED")) for flat in flats]  # type: ignore[arg-type]
     chosen = [(flat, led, named.get(led, 1.0)) for flat, led in zip(flats, leds, strict=True)]
-    chosen = [one for one in chosen if one[2] != 0]
+    chosen = [parts for parts in chosen if parts[2] != 0]
     if not chosen:
         raise MissingProduct(
             f"no LED flat with a weight to combine (weights {recipe.weights}); make the LED flats first"
@@ -175,14 +175,14 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
     used, weights = [flat for flat, _, _ in chosen], [weight for _, _, weight in chosen]
     by_led = sorted((led, weight) for _, led, weight in chosen)
     planes = {qid: _weighted_mean(used, weights, qid) for qid in _QIDS}
-    data = {qid: one[0] for qid, one in planes.items()}
+    data = {qid: parts[0] for qid, parts in planes.items()}
     levels = [float(flat.value("LEDNORM")) for flat in used]  # type: ignore[arg-type]
     n_frames = [int(flat.value("NFRAMES")) for flat in used]  # type: ignore[arg-type]
     return CcdMaster(
         ccdids.pop(),
         data,
-        {qid: one[1] for qid, one in planes.items()},
-        {qid: one[2] for qid, one in planes.items()},
+        {qid: parts[1] for qid, parts in planes.items()},
+        {qid: parts[2] for qid, parts in planes.items()},
         {
             **{key: used[-1].cards[key] for key in _CORRECTIONS if key in used[-1].cards},
             "NFRAMES": (sum(n_frames), "frames combined"),
@@ -201,8 +201,8 @@ def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Car
 def _common_led(raws: Sequence[RawCcd]) -> int:
     leds = {raw.led for raw in raws}
     if len(leds) > 1:
-        seen = ", ".join(f"{raw.path.name}: {raw.led}" for raw in raws)
-        raise BadData(f"frames of {len(leds)} LEDs where one is expected ({seen}); see how they were chosen")
+        names = ", ".join(f"{raw.path.name}: {raw.led}" for raw in raws)
+        raise BadData(f"frames of {len(leds)} LEDs where one is expected ({names}); see how they were chosen")
     return leds.pop()
 
 
@@ -234,7 +234,7 @@ def _about(
     return {
         "NFRAMES": (n_frames, "frames combined"),
         "CLIP": (clip, "rejection threshold [standard deviations]"),
-        **corrections(sensor, pocket=any(one.pocket for one in stacked.values())),
+        **corrections(sensor, pocket=any(stack.pocket for stack in stacked.values())),
     }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ztf_in2p3.compiled import compiled
 
 STEPS = 16
-"""Of the data, per standard deviation of their noise: they add 1/55 of it."""
+"""Quantisation steps per standard deviation of the data's noise: they add 1/55 of it."""
 _ESCAPE, _MOST = -32768, 32767
 _ROWS, _SAMPLED = 256, 8
 """Rows packed at a time; one row in so many serves for the medians."""
@@ -33,7 +33,7 @@ class PackedData:
     beyond: NDArray[np.int64]
     """Places in the flattened plane, rising."""
     values: NDArray[np.float32]
-    """Of the plane at those places."""
+    """Values of the plane at those places."""
 
     @classmethod
     def of(cls, plane: NDArray[np.float32], variance: NDArray[np.float32]) -> Self:

@@ -25,7 +25,7 @@ from ztf_in2p3.sensor.readout import Pockets, Readout
 from ztf_in2p3.store.fits import Cards, Plane, write_fits
 
 LEAST_RESPONSE = 0.05
-"""Of a pixel, relative to the CCD's median; below it counts as dead."""
+"""Smallest response of a pixel, relative to the CCD's median; below it counts as dead."""
 FULL = 0.995
 """Share of the full well from which on a pixel is saturated: noise, and what the pocket took, lower its value."""
 _ROWS = 256
@@ -290,10 +290,10 @@ def _remove_fringes(
     if fringes is None:
         return {"FRNGCOR": (False, "fringes subtracted")}
     try:
-        found = remove_fringes(image, fringes, qid, recipe.fringe_fit)
+        removed = remove_fringes(image, fringes, qid, recipe.fringe_fit)
     except BadData as error:
         raise BadData(f"{path.name}, quadrant {qid}: {error}") from error
-    return {"FRNGCOR": (True, "fringes subtracted"), **found.cards}
+    return {"FRNGCOR": (True, "fringes subtracted"), **removed.cards}
 
 
 def _counts(mask: NDArray[np.uint16]) -> dict[str, tuple[Value, str]]:

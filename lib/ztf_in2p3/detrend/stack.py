@@ -190,9 +190,9 @@ def _combine(frames, lower, upper, clip, averaged, median, count, scatter):  # t
         for f in range(n_frame):
             frame, line = frames[f, start : start + width], lines[f]
             for p in range(width):
-                there = abs(frame[p]) < np.float32(np.inf)
-                n[p] += there
-                line[p] = frame[p] if there else np.float32(np.inf)  # missing ones last
+                finite = abs(frame[p]) < np.float32(np.inf)
+                n[p] += finite
+                line[p] = frame[p] if finite else np.float32(np.inf)  # missing ones last
         for c in range(len(lower)):
             low, high = lines[lower[c]], lines[upper[c]]
             for p in range(width):
@@ -205,10 +205,10 @@ def _combine(frames, lower, upper, clip, averaged, median, count, scatter):  # t
         for f in range(n_frame):
             line = lines[f]
             for p in range(width):
-                here = f < n[p]
-                near = here & (abs(np.float64(line[p]) - middle[p]) <= limit[p])
+                counted = f < n[p]
+                near = counted & (abs(np.float64(line[p]) - middle[p]) <= limit[p])
                 kept[p] += near
-                first[p] += here & (not near) & (kept[p] == 0)
+                first[p] += counted & (not near) & (kept[p] == 0)
         for p in range(width):
             count[start + p] = kept[p]
             if averaged:
@@ -222,7 +222,7 @@ def _combine(frames, lower, upper, clip, averaged, median, count, scatter):  # t
 
 @compiled
 def _mean_and_deviation(lines, n, mean, deviation, width):  # type: ignore[no-untyped-def]
-    """Of the first n values of each pixel, summed one by one: a pairwise sum would depend on how many are missing."""
+    """Moments of the first n values of each pixel, summed in order: a pairwise sum would depend on how many miss."""
     mean[:], deviation[:] = 0.0, 0.0
     for f in range(len(lines)):
         line = lines[f]
@@ -241,7 +241,7 @@ def _mean_and_deviation(lines, n, mean, deviation, width):  # type: ignore[no-un
 
 @compiled
 def _median(lines, p, first, n):  # type: ignore[no-untyped-def]
-    """Of n ordered values of a pixel from the first on; NaN where there is none."""
+    """Median of n ordered values of a pixel from the first on; NaN where there is none."""
     if n == 0:
         return np.float32(np.nan)
     low, high = lines[first + (n - 1) // 2, p], lines[first + n // 2, p]
@@ -250,7 +250,7 @@ def _median(lines, p, first, n):  # type: ignore[no-untyped-def]
 
 @compiled
 def _mean(lines, p, first, n):  # type: ignore[no-untyped-def]
-    """Of n ordered values of a pixel from the first on; NaN where there is none."""
+    """Mean of n ordered values of a pixel from the first on; NaN where there is none."""
     total = 0.0
     for f in range(first, first + n):
         total += np.float64(lines[f, p])

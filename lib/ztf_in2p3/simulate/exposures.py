@@ -19,7 +19,7 @@ from ztf_in2p3.simulate.seeds import generator
 from ztf_in2p3.simulate.sky import Sky
 
 VERSION = 3
-"""Of the simulator: raised by hand when the same plan makes other pixels."""
+"""Version of the simulator: raised by hand when the same plan makes other pixels."""
 FIRST_NIGHT = date(2017, 1, 1)
 """Night number 0 of the archive."""
 
@@ -157,10 +157,12 @@ class NightPlan:
         plan["camera"] = Camera(**camera | {"shape": tuple(camera["shape"]), "gap": tuple(camera["gap"])})
         plan["night"] = date.fromisoformat(plan["night"])
         plan["ccdids"] = tuple(plan["ccdids"])
-        for one in plan["objects"]:
-            one["fringes"] = tuple(one["fringes"])
+        for values in plan["objects"]:
+            values["fringes"] = tuple(values["fringes"])
         for kind, frame in (("biases", BiasFrame), ("flats", FlatFrame), ("objects", ObjectFrame)):
-            plan[kind] = tuple(frame(**one | {"exposure": Exposure.parse(one["exposure"])}) for one in plan[kind])
+            plan[kind] = tuple(
+                frame(**values | {"exposure": Exposure.parse(values["exposure"])}) for values in plan[kind]
+            )
         if plan["calibration"] is not None:
             plan["calibration"] = cls.from_values(plan["calibration"])
         return cls(**plan | {"sky": Sky(**plan["sky"]), "effects": Effects(**plan["effects"])})
@@ -193,7 +195,7 @@ _FIELDS = ((601, -15.0, 25.0), (602, 30.0, 10.0), (603, 0.0, 45.0))
 """Number, hour angle when the first object is exposed, and declination, degrees."""
 _DITHER_DEG = 40 / 3600
 LAMP_SCATTER = 0.005
-"""Of the lamps' light from frame to frame: about the photons' noise of a pixel."""
+"""Scatter of the lamps' light from frame to frame: about the photons' noise of a pixel."""
 
 
 def tiny_night(

@@ -21,18 +21,35 @@ FILTER_IDS = {Filter.ZG: 1, Filter.ZR: 2, Filter.ZI: 3, Filter.BIAS: 0}
 BROKEN_SENSOR = 5
 """CCD whose thermometer reads -7 K, as it does in the survey's headers."""
 LED_NM = {
-    2: 415, 3: 435, 4: 470, 5: 525, 7: 590, 8: 615, 9: 660, 10: 690, 11: 740, 12: 770, 13: 850,
-}  # fmt: skip
+    2: 415,
+    3: 435,
+    4: 470,
+    5: 525,
+    7: 590,
+    8: 615,
+    9: 660,
+    10: 690,
+    11: 740,
+    12: 770,
+    13: 850,
+}
 """Wavelengths given to the flat-field LEDs: plausible ones, each within the band of its filter."""
 
 _MASK_NAMES = {
-    MaskBit.TRACK: "AIRCRAFT/SATELLITE TRACK", MaskBit.DETECTION: "CONTAINS SEXTRACTOR DETECTION",
-    MaskBit.LOW_RESPONSE: "LOW RESPONSIVITY", MaskBit.HIGH_RESPONSE: "HIGH RESPONSIVITY", MaskBit.NOISY: "NOISY",
-    MaskBit.GHOST: "GHOST FROM BRIGHT SOURCE", MaskBit.SPILLAGE_GHOST: "POSSIBLE GHOST FROM CHARGE SPILLAGE",
-    MaskBit.RADIATION_HIT: "PIXEL SPIKE (POSSIBLE RAD HIT)", MaskBit.SATURATED: "SATURATED",
-    MaskBit.DEAD: "DEAD (UNRESPONSIVE)", MaskBit.NAN: "NAN (not a number)",
-    MaskBit.SOURCE: "CONTAINS PSF-EXTRACTED SOURCE POSITION", MaskBit.HALO: "HALO FROM BRIGHT SOURCE",
-}  # fmt: skip
+    MaskBit.TRACK: "AIRCRAFT/SATELLITE TRACK",
+    MaskBit.DETECTION: "CONTAINS SEXTRACTOR DETECTION",
+    MaskBit.LOW_RESPONSE: "LOW RESPONSIVITY",
+    MaskBit.HIGH_RESPONSE: "HIGH RESPONSIVITY",
+    MaskBit.NOISY: "NOISY",
+    MaskBit.GHOST: "GHOST FROM BRIGHT SOURCE",
+    MaskBit.SPILLAGE_GHOST: "POSSIBLE GHOST FROM CHARGE SPILLAGE",
+    MaskBit.RADIATION_HIT: "PIXEL SPIKE (POSSIBLE RAD HIT)",
+    MaskBit.SATURATED: "SATURATED",
+    MaskBit.DEAD: "DEAD (UNRESPONSIVE)",
+    MaskBit.NAN: "NAN (not a number)",
+    MaskBit.SOURCE: "CONTAINS PSF-EXTRACTED SOURCE POSITION",
+    MaskBit.HALO: "HALO FROM BRIGHT SOURCE",
+}
 
 
 def utc(mjd: float) -> datetime:
@@ -79,7 +96,7 @@ def exposure_cards(plan: NightPlan, ccd: CcdExposure) -> fits.Header:
 
 
 def temperatures(plan: NightPlan, frame: Frame) -> tuple[float, NDArray[np.float64]]:
-    """Of the cold head and of the 16 CCDs during an exposure, kelvin."""
+    """Temperatures of the cold head and of the 16 CCDs during an exposure, kelvin."""
     draw = generator(plan.seed, "temperatures", int(frame.exposure.filefracday))
     head = 168 + draw.normal(0, 0.05)
     usual = generator(plan.seed, "usual temperatures").uniform(170, 176, 16)

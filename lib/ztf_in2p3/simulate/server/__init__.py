@@ -177,7 +177,10 @@ class IrsaLookalike:
     def note(self, method: str, path: str, query: Mapping[str, str], token: str | None, cookie: str) -> Injected | None:
         """Write a request down; the fault that befalls it."""
         with self._lock:
-            struck = next((one for one in self._faults if one.times > 0 and fnmatchcase(path, one.pattern)), None)
+            struck = next(
+                (injected for injected in self._faults if injected.times > 0 and fnmatchcase(path, injected.pattern)),
+                None,
+            )
             if struck:
                 struck.times -= 1
             elif self._weather and method == "GET":

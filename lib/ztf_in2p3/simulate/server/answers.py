@@ -113,10 +113,10 @@ class Answers(BaseHTTPRequestHandler):
         parts = path.split("/")
         inside = parts[0] in ("raw", "sci") and not {"", ".", ".."} & set(parts)
         file = self.archive.tree / path
-        shown = self.archive.user_of(self._token) is not None or (
+        is_visible = self.archive.user_of(self._token) is not None or (
             self.archive.is_published(path) and not self.archive.is_private(path)
         )
-        if not (inside and shown and file.is_file()):
+        if not (inside and is_visible and file.is_file()):
             return _page("<html><body><h1>404 Not Found</h1></body></html>", status=404)
         changed = {"Last-Modified": formatdate(file.stat().st_mtime, usegmt=True)}
         return Reply(file.read_bytes(), "application/fits", headers=changed)

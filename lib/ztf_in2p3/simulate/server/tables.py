@@ -132,8 +132,8 @@ def _stem(path: str) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _select(database: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
