@@ -251,6 +251,7 @@ def write_report(exam: Examination, path: Path, arguments: Mapping[str, str]) ->
 
 
 def redaction() -> Redaction:
+    """Passwords, accounts and home folders that a report must not hold."""
     secrets, users, homes = settings.private_words()
     return Redaction(secrets, users, homes)
 

@@ -51,12 +51,14 @@ def draw_figure(
 
 
 def bias(store: Store, biases: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Master biases of the camera."""
     true = truth and ((ccdid_of(built.ref), _quadrants(truth.bias, ccdid_of(built.ref))) for built in biases)
     period = str(period_of(biases[0].ref))
     return pictures.bias_picture(camera, _masters(store, biases, camera), period=period, truth=true)
 
 
 def flat(store: Store, flats: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Master flats of the camera in one filter."""
     filter, period = filter_of(flats[0].ref), str(period_of(flats[0].ref))
     true = truth and (
         (ccdid, _quadrants(lambda ccdid, qid: truth.flat(filter, ccdid, qid), ccdid))
@@ -88,26 +90,32 @@ def quadrant(
 
 
 def night(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Numbers of a night, exposure by exposure."""
     return pictures.night_picture(camera, _table(store, inputs))
 
 
 def background(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Background of the quadrants over the focal plane."""
     return pictures.background_picture(camera, _table(store, inputs))
 
 
 def stars(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Stars of the quadrants over the focal plane."""
     return pictures.stars_picture(camera, _table(store, inputs))
 
 
 def residuals(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Measured against true fluxes of simulated stars."""
     return pictures.residual_picture(_table(store, inputs))
 
 
 def residual_map(store: Store, inputs: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Measured against true fluxes of simulated stars over the focal plane."""
     return pictures.residual_map_picture(camera, _table(store, inputs))
 
 
 def growth(store: Store, catalogues: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
+    """Growth curves of the exposures of a night."""
     curves = exposure_growth(ccd_growth(_table(store, [built])) for built in catalogues)
     exposures = {int(exposure.filefracday): exposure for exposure in (exposure_of(built.ref) for built in catalogues)}
     true = truth and {

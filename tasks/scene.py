@@ -38,6 +38,7 @@ class Parts:
 
     @property
     def inputs(self) -> list[Built]:
+        """The products that there are."""
         return [product for product in (self.psf, self.catalogue, self.stamp, self.starflat) if product is not None]
 
 

@@ -196,6 +196,7 @@ def _starflat(target_exposure: TargetExposure, maps: Sequence[Built]) -> Built |
 
 
 def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> NothingToFit:
+    """Error of a target without usable exposures, with the reasons of some of them."""
     if not unused:
         return NothingToFit(
             f"target {target.name}, {band}: no exposure has ra {target.ra:.5f}, dec {target.dec:.5f} on its pixels; "

@@ -52,14 +52,17 @@ class Demonstration:
 
     @property
     def night(self) -> NightPlan:
+        """Plan of the night that is reduced first."""
         return self.plans[0]
 
     @property
     def filters(self) -> list[str]:
+        """Filters of that night."""
         return sorted({str(frame.exposure.filter) for frame in self.night.objects})
 
     @property
     def later(self) -> tuple[str, ...]:
+        """Periods that are reduced after that night."""
         return (*self.sequences, *self.months)
 
 

@@ -66,6 +66,7 @@ def fit_sequence(
 
 
 def anchors_of(external: str | None) -> Anchors | None:
+    """Stars of known magnitude of an external catalogue; None if none is given."""
     return External(read_table(Path(external)), match_arcsec=0.0).anchors() if external else None
 
 

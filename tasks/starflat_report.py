@@ -63,6 +63,7 @@ def draw_starflat(
 def draw(
     name: str, products: Sequence[Built], camera: Camera, recipe: SequenceRecipe, store: Store, truth: str | None
 ) -> Picture:
+    """One picture of a starflat by its name."""
     with opened(store, products) as paths:
         tables = [read_table(path) for path in paths]
     of = called(products[0])

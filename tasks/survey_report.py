@@ -52,6 +52,7 @@ def draw_survey(
 
 
 def draw(name: str, product: Built, camera: Camera, store: Store) -> Figure:
+    """One picture of fitted zero points by its name."""
     title = f"{filter_of(product.ref)}, {period_of(product.ref)}"
     with store.open(product) as path:
         table = read_table(path)

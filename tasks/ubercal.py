@@ -146,6 +146,7 @@ def write_products(
     recipe: SurveyRecipe,
     folder: Path,
 ) -> None:
+    """Write all products of a fit into a folder, named by their kinds."""
     metadata = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name}
     write_table(folder / Kind.ZERO_POINTS, zero_point_table(solved), metadata)
     write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, summary(solved)))
@@ -214,7 +215,6 @@ def mine(name: str) -> Iterator[Path | None]:
 
 def tell(name: str) -> Callable[[Progress], None]:
     """How far a fit is, on the worker's standard error: the first and every tenth iteration of each round."""
-
     began = time.monotonic()
 
     def show(one: Progress) -> None:

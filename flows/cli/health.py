@@ -24,6 +24,7 @@ def spare_loopback_the_proxy() -> None:
 
 
 def is_healthy(url: str) -> bool:
+    """Whether a Prefect server answers at an address."""
     return problem_at(url) is None
 
 

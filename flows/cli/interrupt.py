@@ -52,6 +52,7 @@ def stopping(name: str) -> Iterator[None]:
 
 
 def line(name: str, stopped: Stopped) -> str:
+    """Last line of a command that was stopped."""
     return f"ztf {name}: {stopped}; what was made is kept, the same command goes on from there\n"
 
 

@@ -140,12 +140,14 @@ def home_folder(given: Path | None = None) -> Path:
 
 
 def free_port() -> int:
+    """A port of loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def is_taken(port: int) -> bool:
+    """Whether something listens at a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -161,4 +163,5 @@ def wait_until_healthy(url: str, running: Supervised | None = None) -> bool:
 
 
 def tail(log: Path) -> str:
+    """End of a log file."""
     return log.read_text(errors="replace")[-2000:]

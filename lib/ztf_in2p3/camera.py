@@ -47,6 +47,7 @@ class Camera:
 
     @property
     def quadrants(self) -> tuple[Quadrant, ...]:
+        """All quadrants, in the order of the readout channels."""
         return tuple(Quadrant.of_rcid(rcid) for rcid in range(N_CCD * N_QUADRANT))
 
     def focal_plane(self, quadrant: Quadrant, x: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
@@ -120,6 +121,7 @@ CAMERAS = {camera.name: camera for camera in (ZTF, TINY)}
 
 
 def camera_named(name: str) -> Camera:
+    """The camera of a name; ValueError if none is known by it."""
     try:
         return CAMERAS[name]
     except KeyError:

@@ -97,6 +97,7 @@ class CodeCache(_Cache):
 
     @property
     def cache_path(self) -> str:
+        """Folder of the cache."""
         return str(next(folders()))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -143,9 +144,11 @@ class CodeCache(_Cache):
                 older.unlink(missing_ok=True)
 
     def enable(self) -> None:
+        """Use the cache."""
         self._enabled = True
 
     def disable(self) -> None:
+        """Do without the cache."""
         self._enabled = False
 
     def flush(self) -> None:
@@ -179,8 +182,11 @@ _VERSIONS = f"{_PYTHON}-numba{numba.__version__}-llvmlite{llvmlite.__version__}-
 
 
 def folders() -> Iterator[Path]:
-    """Folders for compiled code, the best first: numba's own if it is set (``NUMBA_CACHE_DIR``), else the package's
-    own, the user's cache, and one of the machine's temporary folder that nobody else can write to."""
+    """Folders for compiled code, the best first.
+
+    They are numba's own if it is set (``NUMBA_CACHE_DIR``), else the package's own, the user's cache, and one of the
+    machine's temporary folder that nobody else can write to.
+    """
     installation = f"{_PACKAGE.name}-{hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:12]}"
     if _config.CACHE_DIR:
         yield Path(_config.CACHE_DIR).absolute() / installation / _VERSIONS

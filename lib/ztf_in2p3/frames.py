@@ -87,6 +87,7 @@ class RawCcd:
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     @property

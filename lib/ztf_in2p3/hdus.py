@@ -75,6 +75,7 @@ class Hdu:
 
     @property
     def end(self) -> int:
+        """Byte after the data and their padding, from the start of the file."""
         return self.start + -(-self.size // BLOCK) * BLOCK
 
     @property
@@ -84,6 +85,7 @@ class Hdu:
 
     @property
     def name(self) -> str:
+        """Name of the extension in capitals; empty if it has none."""
         return (text(self.header, "EXTNAME") or "").upper()
 
 

@@ -67,6 +67,7 @@ class Quadrant:
 
     @classmethod
     def of_rcid(cls, rcid: int) -> Self:
+        """The quadrant of a readout channel, 0 to 63."""
         return cls(rcid // N_QUADRANT + 1, rcid % N_QUADRANT + 1)
 
     def __str__(self) -> str:
@@ -74,6 +75,7 @@ class Quadrant:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """Inverse of `str`; ValueError for any other text."""
         match = re.fullmatch(r"c(\d\d)_q(\d)", text)
         if not match:
             raise ValueError(f"{text!r} names no quadrant; expected a form like c03_q2")
@@ -109,6 +111,7 @@ class Exposure:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """Inverse of `str`; ValueError for any other text."""
         match = _EXPOSURE.fullmatch(text)
         if not match:
             raise ValueError(f"{text!r} names no exposure; expected a form like 20190405123456_000655_zr_o")
@@ -133,6 +136,7 @@ class CcdExposure:
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """Inverse of `str`; ValueError for any other text."""
         match = _CCD_EXPOSURE.fullmatch(text)
         if not match:
             raise ValueError(f"{text!r} names no CCD exposure; expected a form like ztf_20190405123456_000655_zr_c03_o")

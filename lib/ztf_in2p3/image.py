@@ -37,6 +37,7 @@ BAD = MaskBit(0x17FD) | MaskBit.SWALLOWED
 
 
 def is_bad(mask: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Pixels (row, column) whose value cannot be used."""
     return (mask & np.uint16(BAD)) != 0
 
 

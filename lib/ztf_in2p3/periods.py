@@ -42,4 +42,5 @@ class Period:
 
     @classmethod
     def of(cls, night: date) -> Self:
+        """The period of one night."""
         return cls(night, night)

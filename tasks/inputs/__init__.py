@@ -1,0 +1,1 @@
+"""Which products of the store are the inputs of a task."""

@@ -39,6 +39,7 @@ class Chosen:
 
     @property
     def inputs(self) -> list[Built]:
+        """The master, and the product that states its quality."""
         return [self.built] if self.verdict is None else [self.built, self.verdict]
 
     def cards(self, what: str, name: str, night: date) -> dict[str, tuple[Value, str]]:
@@ -66,6 +67,7 @@ class Calibration:
 
     @property
     def inputs(self) -> list[Built]:
+        """All products that detrending reads."""
         of_pocket = self.pocket.inputs if self.pocket else []
         return [*self.bias.inputs, *self.flat.inputs, self.focal_plane, *self.maps, *self.fringe_maps, *of_pocket]
 
@@ -77,10 +79,12 @@ class Calibration:
 
     @property
     def maps(self) -> list[Built]:
+        """The map of bad pixels, if there is one."""
         return [] if self.bad_pixels is None else [self.bad_pixels]
 
     @property
     def fringe_maps(self) -> list[Built]:
+        """The fringe maps, if there are any."""
         return [] if self.fringes is None else [self.fringes.built]
 
     def cards(self, night: date) -> dict[str, tuple[Value, str]]:

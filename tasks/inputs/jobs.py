@@ -55,10 +55,12 @@ class ScienceJob:
 
     @property
     def placed(self) -> ByQuadrant:
+        """Products whose headers say where on the sky the quadrants are."""
         return self.images
 
     @property
     def inputs(self) -> list[Built]:
+        """Images and masks."""
         return [*self.images.values(), *self.masks.values()]
 
 
@@ -171,6 +173,7 @@ def placed(files: Iterable[Built]) -> tuple[dict[CcdExposure, ByQuadrant], list[
 
 
 def by_quadrant(files: Iterable[Built]) -> dict[CcdExposure, ByQuadrant]:
+    """Products by CCD exposure and qid."""
     quadrants: dict[CcdExposure, ByQuadrant] = defaultdict(dict)
     for file in files:
         quadrants[ccd_of(file.ref)][quadrant_of(file.ref).qid] = file

@@ -30,8 +30,11 @@ def frames(
     exposures: ExposureList | None = None,
     recipe: str | None = NO_RECIPE,
 ) -> list[Built]:
-    """What the store holds of some nights, exposure by exposure in order of time: the archive's files, or what a
-    recipe (its digest) made of them; only of some filters, CCDs, fields, or of the exposures of an `ExposureList`."""
+    """What the store holds of some nights, exposure by exposure in order of time.
+
+    The archive's files, or what a recipe (its digest) made of them; only of some filters, CCDs, fields, or of the
+    exposures of an `ExposureList`.
+    """
     nights = [period.first + timedelta(days=day) for day in range((period.last - period.first).days + 1)]
     return [
         built

@@ -64,18 +64,22 @@ class TargetExposure:
 
     @property
     def label(self) -> str:
+        """Name of the image for people."""
         return self.image.removeprefix("image_").replace("/", " ")
 
     @property
     def mjd(self) -> float:
+        """Date of the exposure as the header has it, MJD (UTC)."""
         return _number(self.about.about, "mjd")
 
     @property
     def quadrant(self) -> Quadrant | None:
+        """Quadrant of the camera; None for an image from elsewhere."""
         return quadrant_of(self.about.ref) if isinstance(self.source, CcdJob) else None
 
     @property
     def inputs(self) -> list[Built]:
+        """Products that the pixels are read from."""
         return self.source.inputs if isinstance(self.source, CcdJob) else list(self.source)
 
     def read(self, camera: Camera, recipe: QuadrantRecipe | None, store: Store) -> tuple[Image, fits.Header]:

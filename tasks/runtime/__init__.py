@@ -1,0 +1,1 @@
+"""How tasks and flows run: engines, retries, outcomes, settings."""

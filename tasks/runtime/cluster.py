@@ -92,6 +92,7 @@ class Cluster:
             raise TransientError(f"the scheduler at {self.scheduler} is gone: {path} has nobody to do it")
 
     def close(self) -> None:
+        """Let the workers go."""
         self._client.close()
 
 

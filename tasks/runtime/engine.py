@@ -29,6 +29,8 @@ from ztf_in2p3.spawned import spawning
 
 
 class Engine(Protocol):
+    """A place where functions are computed."""
+
     scheduler: str | None
     """Address of that of a cluster."""
     warning: str | None
@@ -36,9 +38,11 @@ class Engine(Protocol):
     peak_bytes: int
     """Largest memory of any worker so far."""
 
-    def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+    def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Result of the function at ``module:name``."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the workers, or let them go."""
 
 
 class Workers:
@@ -76,6 +80,7 @@ class Workers:
         return result
 
     def close(self) -> None:
+        """End the processes."""
         self._pool.shutdown(cancel_futures=True)
 
 

@@ -13,6 +13,7 @@ class WithoutTracebacks(logging.Filter):
     """Foreseen errors lose their traceback, and are not shown twice: the run's final state has the message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Take the traceback of a foreseen error out of a record; whether the record is shown."""
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if isinstance(error, PipelineError):
             record.exc_info = record.exc_text = None

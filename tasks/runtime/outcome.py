@@ -30,6 +30,7 @@ class SetAside:
 
     @classmethod
     def because(cls, what: str, error: BaseException) -> Self:
+        """An input that an error made unusable."""
         return cls(what, f"{type(error).__name__}: {error}")
 
     @property
@@ -94,10 +95,12 @@ class Outcome:
 
     @property
     def n_made(self) -> int:
+        """Number of products made now."""
         return sum(not built.found for built in self.built)
 
     @property
     def n_found(self) -> int:
+        """Number of products found in the store."""
         return sum(built.found for built in self.built)
 
     @property
@@ -121,6 +124,7 @@ class Outcome:
 
 
 def total(outcomes: Iterable[Outcome]) -> Outcome:
+    """All outcomes as one."""
     parts = list(outcomes)
     return Outcome(
         (built for part in parts for built in part.built),

@@ -72,6 +72,7 @@ def run_name() -> str:
 
 
 def label_of(target: object) -> str:
+    """Name of what a task makes, for people."""
     return getattr(target, "label", None) or str(target)
 
 

@@ -66,12 +66,14 @@ class Arrivals:
         self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB" if self._bytes else "")
 
     def show(self) -> None:
+        """Update the progress artifact."""
         self._shown = time.monotonic()
         update_progress_artifact(self._artifact, 100.0 * self._n / max(self._n_files, 1))
 
 
 @contextmanager
 def arrivals(what: str, n_files: int) -> Iterator[Arrivals]:
+    """Counter of arriving files, shown while the context lasts."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[size]}"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
         counted = Arrivals(what, n_files, bar)

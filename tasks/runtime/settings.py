@@ -50,6 +50,7 @@ def cluster() -> str | None:
 
 
 def now() -> datetime:
+    """Date and time, UTC."""
     return datetime.now(UTC)
 
 

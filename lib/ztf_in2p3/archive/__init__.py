@@ -49,17 +49,19 @@ class Archive(Protocol):
         *,
         filters: Iterable[Filter] | None = None,
         ccdids: Iterable[int] | None = None,
-    ) -> Listing[CcdExposure]: ...
+    ) -> Listing[CcdExposure]:
+        """Raw files of some nights, of one image type, that the archive has."""
 
     def sciences(
         self, period: Period, *, filters: Iterable[Filter] | None = None, ccdids: Iterable[int] | None = None
-    ) -> Listing[tuple[CcdExposure, int]]: ...
+    ) -> Listing[tuple[CcdExposure, int]]:
+        """Science quadrants of some nights that the archive has."""
 
-    def fetch(
-        self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None
-    ) -> dict[str, Value]: ...
+    def fetch(self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
+        """Write a file to a path, checked; returns facts about it for its manifest."""
 
-    def state(self, file: ArchiveFile) -> FileState: ...
+    def state(self, file: ArchiveFile) -> FileState:
+        """Size and date of a file as the archive has it now."""
 
 
 def open_archive(location: str, credentials: Credentials | None = None, **options: Any) -> Irsa | LocalTree:

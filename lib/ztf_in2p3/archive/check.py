@@ -1,4 +1,4 @@
-"""Is this the whole file that was asked for?
+"""Checks that a file is the whole file that was asked for.
 
 A transfer can end early, deliver an error page, or flip bytes; a tree can hold a file under
 the wrong name.  So every file is read through once before it is handed on; pixels are decoded

@@ -13,6 +13,8 @@ from ztf_in2p3.archive.errors import AccessDenied
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
+    """User name and password of an account."""
+
     user: str
     password: str = field(repr=False)
 

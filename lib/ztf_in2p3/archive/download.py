@@ -35,6 +35,7 @@ class Transfer:
         self._seen: set[bytes] = set()
 
     def __call__(self) -> dict[str, Value]:
+        """Download the file once, checking what comes; returns facts about it."""
         received = 0
         digest = hashlib.sha256()
 

@@ -33,6 +33,7 @@ class ArchiveFiles(dict[Exposure, list[ArchiveFile]]):
 
     @classmethod
     def of_raws(cls, raws: Listing[CcdExposure]) -> Self:
+        """Files of the raw frames of a list."""
         return cls.of({ArchiveFile(Kind.RAW, ccd): raws.versions.get(ccd, "") for ccd in raws}, raws.skipped)
 
     @classmethod

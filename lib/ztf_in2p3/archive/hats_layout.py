@@ -40,6 +40,7 @@ Pixels = dict[int, NDArray[np.int64]]
 
 
 def partition_path(order: int, pixel: int, suffix: str = ".parquet") -> str:
+    """Path of a partition's file, or of its folder with another suffix, within the catalogue."""
     return f"dataset/Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}{suffix}"
 
 

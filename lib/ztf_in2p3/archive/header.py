@@ -69,6 +69,7 @@ def _require_start(start: bytes, name: str, first: bool) -> None:
 
 
 def has_end(block: bytes) -> bool:
+    """Whether a block of a header holds its END card."""
     return any(block[i : i + CARD].rstrip() == b"END" for i in range(0, BLOCK, CARD))
 
 

@@ -94,6 +94,7 @@ class Listing(list[Item]):
     def of(
         cls, items: Iterable[Item], skipped: Iterable[Skipped] = (), versions: Mapping[Item, str] | None = None
     ) -> Self:
+        """A list of items with the entries that could not be understood and the editions of the items."""
         listing = cls(items)
         listing.skipped = grouped(skipped)
         listing.versions = dict(versions or {})

@@ -82,21 +82,27 @@ def storage_at(location: str, **options: Any) -> Storage:
 
 @dataclass(frozen=True)
 class FolderStorage:
+    """Files below a folder."""
+
     root: Path
 
     def address(self, path: str) -> str:
+        """Path of a file, for messages."""
         return str(self.root / path)
 
     def read(self, path: str) -> bytes:
+        """Content of a file."""
         with self.open(path) as stream:
             return bytes(stream.read())
 
     @contextmanager
     def open(self, path: str) -> Iterator[Any]:
+        """A file as a stream that can be read in pieces."""
         with _sorted_errors(self.address(path)), (self.root / path).open("rb") as stream:
             yield stream
 
     def names(self, path: str) -> list[str]:
+        """Paths of all files below a folder, from that folder on, sorted; none if there is no such folder."""
         folder = self.root / path
         paths: list[str] = []
 
@@ -119,19 +125,23 @@ class S3Storage:
     _connected: s3fs.S3FileSystem | None = field(default=None, init=False, repr=False)
 
     def address(self, path: str) -> str:
+        """Address of an object, for messages."""
         return f"s3://{self._name(path)}"
 
     def read(self, path: str) -> bytes:
+        """Content of an object."""
         return self._ask(path, lambda s3: bytes(s3.cat_file(self._name(path))))
 
     @contextmanager
     def open(self, path: str) -> Iterator[Any]:
+        """An object as a stream that can be read in pieces."""
         # Without read-ahead: a partition has 150 columns, of which nine are read.
         stream = self._ask(path, lambda s3: s3.open(self._name(path), "rb", cache_type="none"))
         with _sorted_errors(self.address(path)), stream:
             yield stream
 
     def names(self, path: str) -> list[str]:
+        """Paths of all objects below a folder, from that folder on, sorted; none if there is no such folder."""
         folder = f"{self._name(path)}/"
         try:
             keys = self._ask(path, lambda s3: s3.find(folder))

@@ -60,9 +60,11 @@ class WebStorage:
         self._session.headers["Accept-Encoding"] = "identity"  # or lengths and ranges would mean something else
 
     def address(self, path: str) -> str:
+        """Address of a file on the server."""
         return f"{self.root}{path}"
 
     def read(self, path: str) -> bytes:
+        """Content of a file; BadData where a page comes in its place."""
         content = self._again(functools.partial(self._whole, path))
         if content.lstrip()[:1] == b"<":
             raise _page(self.address(path), content)

@@ -1,0 +1,1 @@
+"""Stars on images: reference catalogues, backgrounds, aperture photometry."""

@@ -73,8 +73,10 @@ def _is_unknown(data, variance, bad, row, column):  # type: ignore[no-untyped-de
 
 @compiled
 def _from_neighbours(data, variance, bad, row, column):  # type: ignore[no-untyped-def]
-    """Data and variance as the mean of the good ones of eight neighbours, which weigh as the inverse square of their
-    distance; 0 without any."""
+    """Data and variance as the mean of the good ones of eight neighbours; 0 without any.
+
+    They weigh as the inverse square of their distance.
+    """
     value, noise, weight = 0.0, 0.0, 0.0
     for j in range(max(0, row - 1), min(len(data), row + 2)):
         for i in range(max(0, column - 1), min(data.shape[1], column + 2)):

@@ -222,8 +222,10 @@ def _finite(pixels):  # type: ignore[no-untyped-def]
 
 @_jit
 def _smooth(cells):  # type: ignore[no-untyped-def]
-    """Median of 3 x 3 cells, of fewer at the borders so that a gradient stays; unknown cells
-    take the median of the smallest neighbourhood that knows one."""
+    """Median of 3 x 3 cells, of fewer at the borders so that a gradient stays.
+
+    Unknown cells take the median of the smallest neighbourhood that knows one.
+    """
     rows, columns = cells.shape
     smooth = np.empty_like(cells)
     for j in range(rows):

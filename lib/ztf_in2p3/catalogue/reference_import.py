@@ -31,6 +31,8 @@ REPEATED = "the star is listed already"
 
 @dataclass(frozen=True, slots=True)
 class ImportedReference:
+    """Counts of an imported table of stars, and what its columns were taken for."""
+
     stars: int
     dropped: dict[str, int]
     """Rows left out, by reason, and cells taken as unknown."""

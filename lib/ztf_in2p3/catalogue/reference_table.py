@@ -56,6 +56,7 @@ class StarFile(TableFile):
             return [column.name for column in _fits_table(hdus, self.path).columns]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Rows with these columns, a part of the file at a time."""
         if not self._in_parts:
             yield from super().batches(columns)
             return

@@ -35,6 +35,7 @@ class Stars:
     rp_mag: NDArray[np.float32]
 
     def take(self, chosen: NDArray[np.bool_]) -> Self:
+        """The stars for which a mask (star,) is true."""
         return type(self)(*(getattr(self, column.name)[chosen] for column in fields(self)))
 
 

@@ -1,0 +1,1 @@
+"""Master calibrations, and the detrending of quadrants with them."""

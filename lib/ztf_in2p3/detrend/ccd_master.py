@@ -169,6 +169,7 @@ def read_cards(path: Path) -> dict[str, tuple[Value, str]]:
 
 
 def card_value(cards: Cards, keyword: str, of: object) -> Value:
+    """Value of a card; BadData if it is missing."""
     if keyword not in cards:
         raise BadData(f"{of}: no card {keyword}; is it the right kind of master calibration?")
     value = cards[keyword]

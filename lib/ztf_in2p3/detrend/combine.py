@@ -24,6 +24,8 @@ _SAMPLED = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stacked:
+    """Frames of one quadrant combined into one, with its noise."""
+
     data: NDArray[np.float32]
     count: NDArray[np.unsignedinteger]
     """uint8 up to 255 frames, else uint16."""

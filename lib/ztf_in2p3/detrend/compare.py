@@ -1,4 +1,4 @@
-"""Is a new master calibration like the one before it?"""
+"""Comparison of a new master calibration with the one before it."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ class FlatLevel:
 
     @classmethod
     def of(cls, flat: CcdMaster) -> Self:
+        """Level of a flat in memory."""
         return cls._of_cards(flat.ccdid, flat.cards, f"flat of CCD {flat.ccdid}")
 
     @classmethod

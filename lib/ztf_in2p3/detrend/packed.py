@@ -56,6 +56,7 @@ class PackedData:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
         return self.codes.shape
 
     def __len__(self) -> int:
@@ -81,6 +82,7 @@ class PackedVariance:
 
     @classmethod
     def of(cls, plane: NDArray[np.float32]) -> Self:
+        """Pack a plane of variances (row, column)."""
         codes = np.empty(plane.shape, np.uint16)
         for start in range(0, len(plane), _ROWS):
             part = np.ascontiguousarray(plane[start : start + _ROWS])
@@ -90,6 +92,7 @@ class PackedVariance:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
         return self.codes.shape
 
     def __len__(self) -> int:

@@ -157,8 +157,10 @@ def stack_variance(count: NDArray[np.integer], noise: NDArray | float, *, mean: 
 
 @cache
 def _network(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Batcher's merge exchange for n lines (D. Knuth, TAOCP 3, 5.2.2 M): one after the other, the smaller of two
-    lines' values goes to the first of the pair."""
+    """Batcher's merge exchange for n lines (D. Knuth, TAOCP 3, 5.2.2 M).
+
+    Pair after pair of lines, the smaller of their values goes to the first.
+    """
     exchanges = []
     top = 1 << max((n - 1).bit_length() - 1, 0)
     p = top

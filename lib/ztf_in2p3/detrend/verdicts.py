@@ -41,6 +41,7 @@ class Ruling:
         return cls(str(entry["kind"]), Period.parse(str(entry["period"])), entry.get("part", ""), word)
 
     def is_about(self, master: ProductRef) -> bool:
+        """Whether the ruling is about this master."""
         return master.kind == self.kind and period_of(master) == self.period and self.part in ("", part_of(master))
 
 

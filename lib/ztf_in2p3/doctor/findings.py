@@ -36,6 +36,8 @@ FORESEEN = (
 
 
 class Status(StrEnum):
+    """How a check ended."""
+
     OK = "OK"
     DIFFERS = "DIFFERS"
     """It is there, and not as we believe."""
@@ -57,18 +59,22 @@ class Result:
 
 
 def ok(observed: str, expected: str = "", *, value: Any = None) -> Result:
+    """Result of a check that found what was expected."""
     return Result(Status.OK, observed, expected, "", value)
 
 
 def differs(observed: str, expected: str, remedy: str) -> Result:
+    """Result of a check that found something else than what was expected."""
     return Result(Status.DIFFERS, observed, expected, remedy)
 
 
 def failed(observed: str, expected: str, remedy: str) -> Result:
+    """Result of a check that could not be done."""
     return Result(Status.FAIL, observed, expected, remedy)
 
 
 def skipped(why: str) -> Result:
+    """Result of a check that was not done, and why."""
     return Result(Status.SKIPPED, why)
 
 
@@ -158,6 +164,7 @@ class Examination:
             self._note(group, check.name, skipped(why))
 
     def is_ok(self, group: str, check: str) -> bool:
+        """Whether a check was done and found what was expected."""
         return self._status.get((group, check)) is Status.OK
 
     @property

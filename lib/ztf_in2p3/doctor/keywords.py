@@ -20,6 +20,8 @@ _KEPT_TOGETHER = 4
 
 
 class Kind(StrEnum):
+    """Type of a keyword's value."""
+
     NUMBER = "number"
     WHOLE = "whole number"
     TEXT = "text"

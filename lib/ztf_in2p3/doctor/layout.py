@@ -29,6 +29,7 @@ class RawFrame:
 
 
 def hdus(frame: RawFrame) -> Result:
+    """Number of HDUs of a raw file."""
     n, expected = len(frame.file.hdus), f"{N_HDU}: keywords, {N_QUADRANT} quadrants, {N_QUADRANT} overscans"
     return ok(f"{n} HDUs", expected) if n == N_HDU else differs(f"{n} HDUs", expected, f"{AGAIN}; else {TELL_US}")
 
@@ -60,6 +61,7 @@ def amplifiers(frame: RawFrame) -> Result:
 
 
 def sizes(frame: RawFrame) -> Result:
+    """Shapes of the quadrants and overscans against the camera's."""
     right = f"{_size(frame.shape(1))} and {_size(frame.shape(N_HDU - 1))}"
     expected = f"{right} (rows x columns, camera {frame.camera.name})"
     wrong = [
@@ -73,6 +75,7 @@ def sizes(frame: RawFrame) -> Result:
 
 
 def pixel_type(frame: RawFrame) -> Result:
+    """Type of the pixels as they are stored."""
     bitpixes = [hdu.bitpix for hdu in frame.file.hdus[1:]]
     expected = "BITPIX -32: 32-bit floats"
     wrong = [f"HDU {k} has BITPIX {bitpix}" for k, bitpix in enumerate(bitpixes, 1) if bitpix != -32]
@@ -80,6 +83,7 @@ def pixel_type(frame: RawFrame) -> Result:
 
 
 def compression(frame: RawFrame) -> Result:
+    """How the images are compressed."""
     expected = "RICE_1, a row a tile"
     wrong, ways = [], set()
     for index, hdu in enumerate(frame.file.hdus[1:], 1):
@@ -94,6 +98,7 @@ def compression(frame: RawFrame) -> Result:
 
 
 def datasum_present(frame: RawFrame) -> Result:
+    """Whether each HDU with data has a checksum of them."""
     without = [str(index) for index, hdu in enumerate(frame.file.hdus[1:], 1) if hdu.datasum is None]
     expected = "DATASUM in each HDU with data"
     if without:
@@ -103,6 +108,7 @@ def datasum_present(frame: RawFrame) -> Result:
 
 
 def datasum_right(frame: RawFrame) -> Result:
+    """Whether the data fit their checksums."""
     wrong = [str(index) for index, hdu in enumerate(frame.file.hdus) if hdu.datasum is False]
     expected = "data that add up to their DATASUM"
     if wrong:

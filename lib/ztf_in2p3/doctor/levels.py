@@ -104,11 +104,13 @@ def _clipped_mean(columns: NDArray) -> NDArray[np.float64]:
 
 
 def offsets(levels: FrameLevels) -> Result:
+    """Electronic offsets of the amplifiers, ADU."""
     low, high = OFFSET
     return _within(levels, "offset", low, high, f"{low:g} to {high:g} ADU in the overscan's last columns")
 
 
 def level(levels: FrameLevels) -> Result:
+    """Level of the quadrants by the kind of frame, ADU."""
     kind = levels.frame.ccd.exposure.image_type
     low, high = LEVELS[kind]
     names = {ImageType.BIAS: "bias over the offset", ImageType.FLAT: "flat", ImageType.OBJECT: "sky"}
@@ -119,6 +121,7 @@ def level(levels: FrameLevels) -> Result:
 
 
 def saturation(levels: FrameLevels) -> Result:
+    """Fraction of the pixels at the saturation level."""
     worst = max(quadrant.saturated for quadrant in levels.quadrants)
     expected = f"fewer than {MAX_SATURATED:.0%} of the pixels at {SATURATED_ADU:g} ADU and more"
     if worst > MAX_SATURATED:

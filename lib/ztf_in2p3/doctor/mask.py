@@ -72,6 +72,7 @@ Masks = Sequence[MaskImage]
 
 
 def pixel_type(masks: Masks) -> Result:
+    """Type of the mask's pixels."""
     wrong = [f"q{mask.qid} {mask.bits.dtype.name}" for mask in masks if mask.bits.dtype.kind not in "iu"]
     expected = "whole numbers"
     if wrong:
@@ -80,6 +81,7 @@ def pixel_type(masks: Masks) -> Result:
 
 
 def size(masks: Masks) -> Result:
+    """Shape of the mask against that of its image."""
     expected = " x ".join(map(str, masks[0].shape))
     wrong = [f"q{mask.qid} " + " x ".join(map(str, mask.bits.shape)) for mask in masks if mask.bits.shape != mask.shape]
     return differs(", ".join(wrong), expected, _SEND) if wrong else ok(expected, expected)

@@ -37,6 +37,7 @@ class Hdu:
 
     @property
     def name(self) -> str:
+        """Name of the extension; empty if it has none."""
         return text(self.header, "EXTNAME") or ""
 
 
@@ -55,6 +56,7 @@ class RawFile:
 
     @property
     def primary(self) -> fits.Header:
+        """Header of the primary HDU."""
         return self.hdus[0].header
 
     def pixels(self, index: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ _SEND = "is this Gaia DR3, in degrees and magnitudes, each star once? Send us th
 
 
 def positions(table: pa.Table) -> Result:
+    """Positions of the stars of a partition: finite, and within their ranges."""
     ra, dec = _numbers(table, "ra"), _numbers(table, "dec")
     expected = "right ascensions of 0 to 360 and declinations of -90 to 90 deg, all known"
     right = np.isfinite(ra).all() and np.isfinite(dec).all() and ra.min() >= 0 and ra.max() <= 360
@@ -39,6 +40,7 @@ def motions(table: pa.Table) -> Result:
 
 
 def identifiers(table: pa.Table) -> Result:
+    """Identifiers of the stars of a partition: each star once."""
     number = np.asarray(table["source_id"].to_numpy())
     twice = len(number) - len(np.unique(number))
     expected = "each star once, by source_id"

@@ -32,6 +32,7 @@ class Redaction:
     """Home folders."""
 
     def __call__(self, text: str) -> str:
+        """A text without passwords, accounts and home folders."""
         for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
             text = text.replace(secret, "***")
         for home in sorted((home for home in self.homes if len(home) > 1), key=len, reverse=True):

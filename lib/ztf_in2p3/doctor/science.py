@@ -33,10 +33,12 @@ class ScienceHeaders:
 
     @property
     def named(self) -> list[tuple[str, fits.Header]]:
+        """Headers in the order of the quadrants, each with its name for messages."""
         return [(f" of q{qid}", header) for qid, header in sorted(self.headers.items())]
 
 
 def sizes(science: ScienceHeaders) -> Result:
+    """Shapes of the images against those of the raw quadrants."""
     rows, columns = science.camera.shape
     wrong = []
     for qid, header in sorted(science.headers.items()):
@@ -88,6 +90,7 @@ def _matrix(header: fits.Header) -> np.ndarray:
 
 
 def scale(science: ScienceHeaders) -> Result:
+    """Pixel scale of each quadrant's astrometric solution, arcsec."""
     scales = [3600 * np.sqrt(abs(np.linalg.det(_matrix(header)))) for header in science.headers.values()]
     expected = f"{science.camera.pixel_scale} arcsec within {SCALE_TOLERANCE:.0%}"
     text = f"{min(scales):.4f} to {max(scales):.4f} arcsec"

@@ -30,6 +30,7 @@ class ServerState:
 
 
 def health(state: ServerState) -> Result:
+    """Whether the server answers and is well."""
     expected = "an answer of a Prefect server"
     if not state.healthy:
         return failed(f"no answer at {state.address}", expected, f"{_SERVE}, or mend PREFECT_API_URL")
@@ -37,6 +38,7 @@ def health(state: ServerState) -> Result:
 
 
 def version(state: ServerState) -> Result:
+    """Version of the server against that of this installation."""
     observed, expected = f"server {state.version}", f"{state.client_version}, that of this installation"
     same = state.version.split(".")[:2] == state.client_version.split(".")[:2]
     remedy = "run server, worker and commands from one installation (make setup)"
@@ -44,6 +46,7 @@ def version(state: ServerState) -> Result:
 
 
 def schedule(state: ServerState) -> Result:
+    """Whether a deployment is scheduled."""
     expected = "a deployment with an active schedule (nightly)"
     if not state.schedules:
         return failed("no active schedule", expected, f"{_SERVE}: it registers the deployments of prefect.yaml")
@@ -60,6 +63,7 @@ def scheduler(state: ServerState) -> Result:
 
 
 def worker(state: ServerState) -> Result:
+    """Whether a worker gave a sign of life just now."""
     expected = "a worker that gave a sign of life just now"
     alive = [name for name, seconds in state.workers.items() if seconds < 3 * state.heartbeat]
     if alive:
@@ -95,6 +99,7 @@ class ClusterState:
 
 
 def cluster_workers(state: ClusterState) -> Result:
+    """Whether the cluster has workers."""
     expected = "at least one worker"
     if not state.versions:
         return failed("no worker", expected, "start workers: dask worker ... (README, At a computing centre)")
@@ -102,6 +107,7 @@ def cluster_workers(state: ClusterState) -> Result:
 
 
 def cluster_versions(state: ClusterState) -> Result:
+    """Version of this package on the cluster's workers."""
     observed = ", ".join(sorted(set(state.versions.values())))
     expected = f"{state.own_version} everywhere"
     same = set(state.versions.values()) == {state.own_version}
@@ -109,6 +115,7 @@ def cluster_versions(state: ClusterState) -> Result:
 
 
 def cluster_store(state: ClusterState) -> Result:
+    """Whether the cluster's workers see the store."""
     n = sum(state.sees_store.values())
     observed, expected = f"{n} of {len(state.sees_store)} see it", "every worker sees the store"
     if n < len(state.sees_store):

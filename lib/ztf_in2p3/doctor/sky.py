@@ -201,6 +201,7 @@ Matches = list[Match]
 
 
 def orientation(matches: Matches) -> Result:
+    """How the image lies against its astrometric solution, quadrant by quadrant."""
     expected = "the pixel order of IPAC's science image: stars where the WCS says, in every quadrant"
     if not matches:
         remedy = "the catalogue has no stars there: name another with --reference"
@@ -216,6 +217,7 @@ def orientation(matches: Matches) -> Result:
 
 
 def offset(matches: Matches) -> Result:
+    """Offset of the sources from the reference stars, pixels."""
     words = ", ".join(f"q{m.qid} {m.offset[0]:+.2f} {m.offset[1]:+.2f}" for m in matches) + " pixels (x, y)"
     expected = f"within {MAX_OFFSET:g} pixel of the WCS"
     wrong = any(max(map(abs, match.offset)) > MAX_OFFSET for match in matches)
@@ -224,6 +226,7 @@ def offset(matches: Matches) -> Result:
 
 
 def scatter(matches: Matches) -> Result:
+    """Scatter of the sources about the reference stars, pixels."""
     words = ", ".join(f"q{match.qid} {match.scatter:.2f}" for match in matches) + " pixels"
     expected = f"{MAX_SCATTER:g} pixels at most"
     wrong = any(match.scatter > MAX_SCATTER for match in matches)
@@ -232,6 +235,7 @@ def scatter(matches: Matches) -> Result:
 
 
 def zero_point(matches: Matches) -> Result:
+    """Zero point by the reference stars against the header's, magnitudes."""
     if not any(np.isfinite(match.magzp) for match in matches):
         return skipped("needs MAGZP in the science headers")
     matches = [match for match in matches if np.isfinite(match.magzp)]

@@ -28,15 +28,20 @@ class Source(Protocol):
 
     has_tables: bool
 
-    def log_in(self) -> Result: ...
+    def log_in(self) -> Result:
+        """Log in, if an account is given."""
 
-    def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table: ...
+    def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table:
+        """Rows of a night in the archive's table of raw files or science images, with all columns."""
 
-    def listed(self, night: Period) -> Listing[CcdExposure]: ...
+    def listed(self, night: Period) -> Listing[CcdExposure]:
+        """CCD exposures of a night that are listed."""
 
-    def fetch(self, file: ArchiveFile, folder: Path) -> Path: ...
+    def fetch(self, file: ArchiveFile, folder: Path) -> Path:
+        """Bring a file, unchecked; its path."""
 
-    def header(self, file: ArchiveFile) -> fits.Header: ...
+    def header(self, file: ArchiveFile) -> fits.Header:
+        """Header of a science image."""
 
 
 class WebSource:
@@ -57,6 +62,7 @@ class WebSource:
         self._anonymous = anonymous
 
     def log_in(self) -> Result:
+        """Log in, if an account is given."""
         if self._anonymous is None:
             return skipped("no account given: only what is public is seen")
         try:
@@ -79,6 +85,7 @@ class WebSource:
         return _all_kinds(self._irsa, night)
 
     def fetch(self, file: ArchiveFile, folder: Path) -> Path:
+        """Download a file, unchecked; its path."""
         path = folder / Path(file.path).name
 
         def save(chunks: Iterator[bytes]) -> None:
@@ -102,18 +109,23 @@ class TreeSource:
         self._tree = tree
 
     def log_in(self) -> Result:
+        """Nothing to do: a folder wants no login."""
         return skipped("a folder wants no login")
 
     def table(self, kind: str, night: Period, ccd: CcdExposure | None = None) -> Table:
+        """Never called: a folder has no tables."""
         raise ValueError("a folder has no tables")
 
     def listed(self, night: Period) -> Listing[CcdExposure]:
+        """CCD exposures of a night whose files are in the tree."""
         return _all_kinds(self._tree, night)
 
     def fetch(self, file: ArchiveFile, folder: Path) -> Path:
+        """Path of a file in the tree."""
         return self._tree.path_of(file)
 
     def header(self, file: ArchiveFile) -> fits.Header:
+        """Header of a science image."""
         with fits.open(self._tree.path_of(file), memmap=False) as hdus:
             return hdus[first_image(hdus) or 0].header.copy()
 

@@ -13,11 +13,13 @@ _REMEDY = "see that the folder or bucket exists and that its owner lets you do t
 
 
 def write(scratch: Files) -> Result:
+    """Whether a file can be written."""
     scratch.write(_NAME, _CONTENT)
     return ok(f"{len(_CONTENT)} bytes", "a file written whole")
 
 
 def listing(scratch: Files) -> Result:
+    """Whether the file is listed at once, with its size."""
     sizes = {path: stat.size for path, stat in scratch.list(_FOLDER).items()}
     expected = f"{_NAME} of {len(_CONTENT)} bytes"
     if sizes != {_NAME: len(_CONTENT)}:
@@ -27,6 +29,7 @@ def listing(scratch: Files) -> Result:
 
 
 def read_back(scratch: Files) -> Result:
+    """Whether the file that is read is the one that was written."""
     content = scratch.read(_NAME)
     expected = "the same bytes"
     if content != _CONTENT:

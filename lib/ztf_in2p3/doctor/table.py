@@ -134,6 +134,7 @@ class Table:
 
 
 def needed(table: Table) -> Result:
+    """Whether the columns are there without which nothing can be found."""
     missing = [name for name in NEEDED[table.kind] if name not in table.columns]
     expected = ", ".join(NEEDED[table.kind])
     if missing:
@@ -143,6 +144,7 @@ def needed(table: Table) -> Result:
 
 
 def columns(table: Table) -> Result:
+    """Columns against those that the archive documents."""
     documented = COLUMNS[table.kind]
     missing = [name for name in documented if name not in table.columns]
     more = [name for name in table.columns if name not in documented]

@@ -21,6 +21,7 @@ class Share:
 
     @property
     def fraction(self) -> float:
+        """Fraction of the CCD exposures that lack a catalogue."""
         return self.n_missing / self.n_asked if self.n_asked else 0.0
 
     def exceeds(self, tolerated: float) -> bool:

@@ -38,14 +38,17 @@ class Outline:
     north: float
 
     def holds(self, east: float, north: float) -> bool:
+        """Whether a place on the focal plane is inside."""
         return self.west < east < self.east and self.south < north < self.north
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
+        """West, east, south and north edge, as matplotlib's `imshow` takes them."""
         return self.west, self.east, self.south, self.north
 
 
 def quadrant_outline(camera: Camera, quadrant: Quadrant) -> Outline:
+    """Edges of a quadrant on the focal plane."""
     rows, columns = camera.shape
     u, v = camera.focal_plane(quadrant, np.array([-0.5, columns - 0.5]), np.array([-0.5, rows - 0.5]))
     degrees = camera.pixel_scale / 3600
@@ -53,6 +56,7 @@ def quadrant_outline(camera: Camera, quadrant: Quadrant) -> Outline:
 
 
 def ccd_outline(camera: Camera, ccdid: int) -> Outline:
+    """Edges of a CCD on the focal plane."""
     parts = [quadrant_outline(camera, Quadrant(ccdid, qid)) for qid in range(1, N_QUADRANT + 1)]
     return Outline(
         min(p.west for p in parts),

@@ -77,22 +77,27 @@ class Report:
 
     @property
     def title(self) -> str:
+        """Title of the page."""
         return f"ZTF {self.subject}" if self.subject else f"ZTF night of {self.night:%Y-%m-%d}"
 
     @property
     def heading(self) -> str:
+        """Heading above the checks."""
         return "Quality of the detector" if self.subject else "Quality of the night"
 
     @property
     def subtitle(self) -> str:
+        """Camera, and what else stands below the title."""
         return " · ".join(part for part in (f"camera {self.camera}", self.about) if part)
 
     @property
     def verdict(self) -> str:
+        """OK, or FAIL if any check fails."""
         return FAIL if any(check.ok is False for check in self.checks) else OK
 
     @property
     def verdict_text(self) -> str:
+        """The verdict as a sentence, with the checks that fail."""
         failed = [check.name for check in self.checks if check.ok is False]
         compared = sum(check.ok is not None for check in self.checks)
         if failed:
@@ -101,10 +106,12 @@ class Report:
 
     @property
     def shown_aside(self) -> Sequence[Aside]:
+        """Skipped inputs that the page lists."""
         return self.set_aside[:MOST_ASIDE]
 
     @property
     def hidden_aside(self) -> int:
+        """Number of skipped inputs that the page does not list."""
         return len(self.set_aside) - len(self.shown_aside)
 
 
@@ -133,6 +140,7 @@ def render_markdown(report: Report, *, limit: int = MARKDOWN_BYTES) -> str:
 
 
 def data_uri(picture: Picture) -> str:
+    """A picture as an address that holds its content."""
     return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
 
 
@@ -166,6 +174,7 @@ def _markdown(report: Report, images: dict[str, str]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; nothing in a cell can break it."""
     lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

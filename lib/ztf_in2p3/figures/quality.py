@@ -72,6 +72,7 @@ class Check:
 
     @property
     def word(self) -> str:
+        """OK, FAIL, or a dash for a number without a limit."""
         return "-" if self.ok is None else "OK" if self.ok else "FAIL"
 
 

@@ -162,6 +162,7 @@ def scatter(table: pa.Table) -> Scatter:
 
 
 def bright_and_faint(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Rows of bright stars and rows of faint ones, by their errors."""
     bright = numbers(table, "error") < BRIGHT_MMAG
     return table.filter(pa.array(bright)), table.filter(pa.array(~bright))
 

@@ -34,6 +34,7 @@ class Compared:
 
     @property
     def pull(self) -> NDArray[np.float64]:
+        """Fitted minus true in units of its error."""
         return (self.fitted - self.true) / self.sigma
 
     @property
@@ -42,6 +43,7 @@ class Compared:
         return float(np.sqrt(np.sum(self.pull**2) / self.freedom)) if self.freedom > 0 else float("nan")
 
     def told(self) -> str:
+        """Scatter about the truth and of the pulls, as a sentence."""
         error = 1 / np.sqrt(2 * self.freedom) if self.freedom > 0 else float("nan")
         off = 1.4826 * np.median(np.abs(self.fitted - self.true)) if len(self.true) else float("nan")
         return (
@@ -175,4 +177,5 @@ def without(shapes: NDArray, fitted: NDArray, true: NDArray, sigma: NDArray) -> 
 
 
 def exposures_of(truth: Truth) -> dict[int, ObjectFrame]:
+    """Exposures of the sky of a simulated survey, by their filefracday."""
     return {int(frame.exposure.filefracday): frame for plan in truth.nights for frame in plan.objects}

@@ -113,6 +113,7 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def colour_map(name: str) -> Colormap:
+    """A colour map in as many steps as a small file can hold."""
     return matplotlib.colormaps[name].resampled(LEVELS)
 
 

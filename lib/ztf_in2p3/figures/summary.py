@@ -40,6 +40,7 @@ def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def texts(table: pa.Table, name: str) -> NDArray[np.object_]:
+    """Column of texts of a table (row,)."""
     return np.asarray(table[name].to_pylist(), dtype=object)
 
 

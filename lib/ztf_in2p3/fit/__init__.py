@@ -1,0 +1,1 @@
+"""The sparse least-squares solver that starflat and ubercal use."""

@@ -38,6 +38,7 @@ class ChunkStore:
         self.n_row = self.n_star = 0
 
     def append(self, part: Partition) -> None:
+        """Write one more partition."""
         layout, end = {}, 0
         with self._path(len(self._layouts)).open("wb") as file:
             for name in Partition.__slots__:
@@ -56,6 +57,7 @@ class ChunkStore:
             yield Partition(**{name: _view(content, array) for name, array in layout.items()})
 
     def keep(self, number: int, part: Partition) -> None:
+        """Write down which rows of a partition are kept now."""
         layout, _ = self._layouts[number]
         with self._path(number).open("r+b") as file:
             for name in ("kept", "set_aside"):

@@ -71,6 +71,7 @@ class Gauge:
         return p - self.direction @ (self.inverse @ (self.functional.T @ p))
 
     def project_transposed(self, g: Floats) -> Floats:
+        """Transposed projection of a vector (parameter,)."""
         return g - self.functional @ (self.inverse.T @ (self.direction.T @ g))
 
     def retained(self) -> Floats:

@@ -22,6 +22,7 @@ _jit = compiled(fastmath={"contract", "nsz", "arcp"})
 
 @_jit
 def modelled(index, value, units, width, p, i):  # type: ignore[no-untyped-def]
+    """Model of row i without its star, from the parameters p (parameter,)."""
     t = 0.0
     for b in range(len(units)):
         t += p[index[i, b]]
@@ -32,6 +33,7 @@ def modelled(index, value, units, width, p, i):  # type: ignore[no-untyped-def]
 
 @_jit
 def scatter(index, value, units, width, t, i, out):  # type: ignore[no-untyped-def]
+    """Add t times the row i of the design matrix to out (parameter,)."""
     for b in range(len(units)):
         out[index[i, b]] += t
     for b in range(len(width)):
@@ -226,6 +228,7 @@ def noise_right_sides(rows, anchor, y_bits, seed, out):  # type: ignore[no-untyp
 
 @_jit
 def row_signs(index, y_bits, i, seed):  # type: ignore[no-untyped-def]
+    """Random bits of row i, the same wherever in the table the row stands."""
     key = np.uint64(y_bits[i]) ^ (seed * np.uint64(0x9E3779B97F4A7C15))
     for b in range(index.shape[1]):
         key = _mix(key + np.uint64(index[i, b]))

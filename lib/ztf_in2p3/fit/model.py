@@ -35,6 +35,7 @@ class Coarse:
 
     @classmethod
     def identity(cls, size: int) -> Coarse:
+        """Every parameter a coarse one by itself."""
         return cls(np.arange(size, dtype=np.int32)[:, None], np.ones((size, 1)), size)
 
     @classmethod
@@ -71,6 +72,7 @@ class Family:
 
     @property
     def size(self) -> int:
+        """Number of parameters."""
         return len(self.labels)
 
 
@@ -104,16 +106,20 @@ class Partition:
 
     @property
     def rows(self) -> RowArrays:
+        """Arrays that the compiled passes take."""
         return self.first, self.index.view(f"u{self.index.itemsize}"), self.value, self.weight, self.kept
 
     @property
     def n_star(self) -> int:
+        """Number of stars."""
         return len(self.first) - 1
 
     def origin_of(self, rows: NDArray) -> NDArray[np.int64]:
+        """Rows of the source table that these rows (row,) come from."""
         return self.origin[rows] if isinstance(self.origin, np.ndarray) else rows + np.int64(self.origin)
 
     def star_of_rows(self) -> NDArray[np.int64]:
+        """Star of each row (row,)."""
         return np.repeat(np.arange(self.n_star), np.diff(self.first))
 
 
@@ -121,10 +127,12 @@ class Parts(Protocol):
     """Partitions that are in one place: in memory, on disk."""
 
     @property
-    def n_row(self) -> int: ...
+    def n_row(self) -> int:
+        """Number of measurements."""
 
     @property
-    def n_star(self) -> int: ...
+    def n_star(self) -> int:
+        """Number of stars."""
 
     def __iter__(self) -> Iterator[Partition]:
         """Star by star, a part at a time, always in the same order."""
@@ -134,15 +142,19 @@ class Parts(Protocol):
 
 
 class InMemory:
+    """Partitions in memory."""
+
     def __init__(self, partitions: Sequence[Partition]) -> None:
         self._partitions = tuple(partitions)
 
     @property
     def n_row(self) -> int:
+        """Number of measurements."""
         return sum(len(part.y) for part in self._partitions)
 
     @property
     def n_star(self) -> int:
+        """Number of stars."""
         return sum(part.n_star for part in self._partitions)
 
     def __iter__(self) -> Iterator[Partition]:
@@ -183,17 +195,21 @@ class Model:
 
     @property
     def n_param(self) -> int:
+        """Number of parameters without the stars."""
         return int(self.offsets[-1])
 
     @property
     def n_row(self) -> int:
+        """Number of measurements."""
         return self.parts.n_row
 
     @property
     def n_star(self) -> int:
+        """Number of stars."""
         return self.parts.n_star
 
     def family(self, name: str) -> Family:
+        """The family of a name."""
         return next(family for family in self.families if family.name == name)
 
     def span(self, name: str) -> slice:
@@ -202,6 +218,7 @@ class Model:
         return slice(int(self.offsets[at]), int(self.offsets[at + 1]))
 
     def watched(self) -> NDArray[np.bool_]:
+        """Parameters (parameter,) whose changes decide about convergence."""
         return np.concatenate([np.full(family.size, family.watched) for family in self.families])
 
     def _priors(self) -> tuple[Floats, Floats]:

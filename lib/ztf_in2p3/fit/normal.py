@@ -22,6 +22,8 @@ also seen elsewhere (float32 weights leave 1e-8)."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagonals:
+    """Diagonals of the normal equations (parameter,)."""
+
     full: Floats
     """Before the stars are eliminated."""
     reduced: Floats
@@ -31,6 +33,7 @@ class Diagonals:
 
     @property
     def determined(self) -> NDArray[np.bool_]:
+        """Parameters (parameter,) that the measurements determine once the stars are eliminated."""
         return self.reduced > UNDETERMINED * self.full
 
 
@@ -53,6 +56,7 @@ def _apply(parts: Parts, units: tuple[int, ...], width: tuple[int, ...], p: Floa
 
 
 def right_side(model: Model) -> Floats:
+    """Right side of the reduced normal equations (parameter,)."""
     return model.prior_weight * model.prior_mean + model.total(_right_side, model.n_param)
 
 
@@ -79,6 +83,7 @@ def _noise(parts: Parts, shape: tuple[int, int], seed: int) -> Floats:
 
 
 def diagonals(model: Model) -> Diagonals:
+    """Diagonals of the normal equations, with and without the stars."""
     full, reduced, count = model.total(_diagonals, model.n_param)
     return Diagonals(full + model.prior_weight, reduced + model.prior_weight, count.astype(np.int64))
 

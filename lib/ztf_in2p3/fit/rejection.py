@@ -91,6 +91,7 @@ def reject(model: Model, p: Floats, clip: float, *, steps: int = LONG_ENOUGH, ba
 
 
 def reject_in(parts: Parts, p: Floats, clip: float, steps: int = LONG_ENOUGH, bar: Floats | None = None) -> int:
+    """Reject outliers star by star with the parameters p (parameter,); how many rows changed."""
     changed, bar = 0, np.zeros(len(p)) if bar is None else bar
     for part in changing(parts):
         changed += _reject(part.rows, part.anchor, part.anchor_mag, part.set_aside, part.y, p, bar, clip, steps)

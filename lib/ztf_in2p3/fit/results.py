@@ -103,10 +103,12 @@ class Fit:
 
     @property
     def chi2(self) -> float:
+        """Sum of squared residuals over their variances."""
         return self.quality.chi2
 
     @property
     def dof(self) -> int:
+        """Degrees of freedom."""
         return self.quality.dof
 
     @functools.cached_property
@@ -125,6 +127,7 @@ class Fit:
 
     @functools.cached_property
     def stars(self) -> FittedStars:
+        """All stars of the fit."""
         return join(self.star_parts())
 
     @functools.cached_property

@@ -72,6 +72,8 @@ class Search:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
+    """Parameters of a solved system, and how the solver came to them."""
+
     p: Floats
     iterations: int
     residual: float
@@ -103,6 +105,7 @@ class Preconditioner:
         self._gram = np.linalg.pinv((self._across @ null).toarray())
 
     def __call__(self, r: Floats) -> Floats:
+        """Approximate solution of S z = r for a residual r (parameter,)."""
         z = self._see(r.copy())
         coarse = self._restrict @ z
         answer = np.zeros_like(coarse)

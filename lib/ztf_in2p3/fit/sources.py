@@ -35,10 +35,12 @@ class Source(Protocol):
     """Measurements, one a row."""
 
     @property
-    def column_names(self) -> Sequence[str]: ...
+    def column_names(self) -> Sequence[str]:
+        """Names of the columns."""
 
     @property
-    def n_row(self) -> int: ...
+    def n_row(self) -> int:
+        """Number of measurements."""
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """All rows in parts of any size."""
@@ -54,10 +56,12 @@ class TableSource:
         self.column_names, self.n_row, self._table = tuple(table.column_names), table.num_rows, table
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Rows with these columns, a part of the table at a time."""
         for begin in range(0, self.n_row, ROWS):
             yield self._table.select(names).slice(begin, ROWS)
 
     def stars(self, names: Sequence[str]) -> Iterator[tuple[Columns, Rows]]:
+        """Columns of whole stars, and the rows they are in, some stars at a time."""
         for rows in _star_slices(as_array(self._table.column("star_id"))):
             yield {name: as_array(self._rows(name, rows)) for name in names}, rows
 
@@ -91,10 +95,12 @@ class ParquetSource:
         self.column_names = tuple(metadata[0].schema.to_arrow_schema().names)
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Rows with these columns, a part of a file at a time."""
         for path in self.paths:
             yield from self._read(path, names)
 
     def stars(self, names: Sequence[str]) -> Iterator[tuple[Columns, Rows]]:
+        """Columns of whole stars, and the rows they are in, some stars at a time."""
         begin = self.first_row
         self.require_disjoint()
         for path in self.paths:
@@ -152,9 +158,11 @@ class WithPixels:
         self._source, self._camera = source, camera
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Rows with these columns, a part of the table at a time."""
         yield from self._source.batches(names)
 
     def stars(self, names: Sequence[str]) -> Iterator[tuple[Columns, Rows]]:
+        """Columns of whole stars with their pixels, and the rows they are in, some stars at a time."""
         read = [*(name for name in names if name not in ("x", "y")), "u", "v"]
         for columns, rows in self._source.stars(list(dict.fromkeys(read))):
             rcid, u, v = (columns[name] for name in ("rcid", "u", "v"))

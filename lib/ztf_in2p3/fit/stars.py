@@ -172,6 +172,7 @@ def _stars(parts: Parts, p: Floats, label: NDArray[np.int32], family: int) -> It
 
 
 def join(parts: Iterable[FittedStars]) -> FittedStars:
+    """Stars of several partitions as one."""
     chunks = list(parts)
     return FittedStars(
         **{name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in FittedStars.__slots__}

@@ -21,6 +21,7 @@ class Superpixels:
 
     @property
     def size(self) -> int:
+        """Number of cells of the whole camera."""
         return len(self.camera.quadrants) * self.n**2
 
     @property

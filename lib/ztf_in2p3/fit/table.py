@@ -66,6 +66,7 @@ class Reading:
 
     @property
     def families(self) -> list[Family]:
+        """Families of parameters of the model, in the order of its terms."""
         return [term.family for term in self.terms]
 
 
@@ -126,11 +127,13 @@ def read_partitions(source: Source, reading: Reading, folder: Path | None) -> tu
 
 
 def require_some(intake: Intake) -> None:
+    """Refuse a table of which no measurement can be used."""
     if intake.used == 0:
         raise BadData(f"none of the {intake.rows} measurements can be used: {intake.dropped or 'the table is empty'}")
 
 
 def require(source: Source, names: Sequence[str]) -> None:
+    """Refuse a table that lacks one of these columns."""
     if missing := [name for name in names if name not in source.column_names]:
         raise BadData(
             f"table of measurements has no column {', '.join(missing)}, only {', '.join(source.column_names)}; "

@@ -48,6 +48,7 @@ class Holder:
         self._parts, self._intake = read_partitions(source, reading, folder)
 
     def intake(self) -> Intake:
+        """Counts of the rows that were read, and of those left out."""
         return self._intake
 
     def size(self) -> tuple[int, int]:
@@ -55,6 +56,7 @@ class Holder:
         return self._parts.n_row, self._parts.n_star
 
     def visit(self, visit: Callable[..., T], *args: Any) -> T | list[Any]:
+        """Result of a pass over the partitions of this worker."""
         result = visit(self._parts, *args)
         return list(result) if isinstance(result, Iterator) else result
 
@@ -72,6 +74,7 @@ class DistributedParts:
             yield from parts
 
     def keep(self, number: int, part: Partition) -> None:
+        """Never called: partitions on workers are changed there."""
         raise TypeError("partitions on workers are changed there: give what changes them to `Model.each`")
 
 
@@ -83,6 +86,7 @@ class DistributedModel(Model):
         self._holders = holders
 
     def each(self, visit: Callable[..., T], *args: Any) -> Iterator[T]:
+        """Results of a pass over the partitions, worker by worker."""
         yield from _ask(self._holders, "visit", visit, *args)
 
 

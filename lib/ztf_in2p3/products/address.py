@@ -13,6 +13,8 @@ Value = str | int | float | bool | None
 
 
 class Kind(StrEnum):
+    """Kinds of products, the first part of their addresses."""
+
     RAW = "raw"
     HEADER = "header"
     """Header of the archive's science image of a quadrant, without its pixels."""
@@ -103,6 +105,7 @@ class ProductRef:
 
     @property
     def address(self) -> str:
+        """Kind, recipe and data id as one text."""
         return f"{self.kind}/{self.recipe}/{self.data_id}"
 
     @property

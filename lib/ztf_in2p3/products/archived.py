@@ -9,18 +9,22 @@ from ztf_in2p3.products.names import ccd_id, quadrant_id
 
 
 def raw_ref(ccd: CcdExposure) -> ProductRef:
+    """Raw file of a CCD exposure."""
     return ProductRef(Kind.RAW, NO_RECIPE, ccd_id(ccd), f"{ccd}.fits.fz")
 
 
 def header_ref(ccd: CcdExposure, qid: int) -> ProductRef:
+    """Header of the archive's science image of a quadrant exposure."""
     return ProductRef(Kind.HEADER, NO_RECIPE, quadrant_id(ccd, qid), f"{ccd}_q{qid}_scihdr.fits")
 
 
 def science_ref(ccd: CcdExposure, qid: int) -> ProductRef:
+    """Science image of the archive of a quadrant exposure."""
     return ProductRef(Kind.SCIENCE, NO_RECIPE, quadrant_id(ccd, qid), f"{ccd}_q{qid}_sciimg.fits")
 
 
 def mask_ref(ccd: CcdExposure, qid: int) -> ProductRef:
+    """Mask of the archive of a quadrant exposure."""
     return ProductRef(Kind.MASK, NO_RECIPE, quadrant_id(ccd, qid), f"{ccd}_q{qid}_mskimg.fits")
 
 

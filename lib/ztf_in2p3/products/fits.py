@@ -32,10 +32,12 @@ def starflat_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) ->
 
 
 def starflat_map_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) -> ProductRef:
+    """Response map of a starflat, ready to apply."""
     return fitted_ref(Kind.STARFLAT_MAP, recipe, Period.of(night), filter, "map", "starflatmap.parquet")
 
 
 def starflat_residuals_ref(recipe: recipes.SequenceRecipe, night: date, filter: Filter) -> ProductRef:
+    """Residuals of a starflat."""
     return fitted_ref(Kind.STARFLAT_RESIDUALS, recipe, Period.of(night), filter, "residuals", "starflatres.parquet")
 
 
@@ -45,14 +47,17 @@ def survey_ref(kind: Kind, recipe: recipes.SurveyRecipe, period: Period, filter:
 
 
 def survey_figure_ref(recipe: recipes.SurveyRecipe, period: Period, filter: Filter, name: str) -> ProductRef:
+    """Figure of fitted zero points."""
     return fitted_ref(Kind.FIGURE, recipe, period, filter, f"ubercal-{name}", f"ubercal-{name}.png")
 
 
 def starflat_figure_ref(recipe: recipes.SequenceReportRecipe, period: Period, filter: Filter, name: str) -> ProductRef:
+    """Figure of a starflat."""
     return fitted_ref(Kind.FIGURE, recipe, period, filter, name, f"starflat_{name}.png")
 
 
 def psf_figure_ref(recipe: recipes.PsfReportRecipe, period: Period, filter: Filter, name: str) -> ProductRef:
+    """Figure of the PSFs of a period."""
     return fitted_ref(Kind.FIGURE, recipe, period, filter, f"psf-{name}", f"psf-{name}.png")
 
 

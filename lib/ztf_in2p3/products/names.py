@@ -8,26 +8,32 @@ from ztf_in2p3.products.address import ProductRef
 
 
 def ccd_id(ccd: CcdExposure) -> str:
+    """Data id of a CCD exposure."""
     return f"{ccd.exposure}/c{ccd.ccdid:02d}"
 
 
 def quadrant_id(ccd: CcdExposure, qid: int) -> str:
+    """Data id of a quadrant exposure."""
     return f"{ccd.exposure}/{Quadrant(ccd.ccdid, qid)}"
 
 
 def our_name(ccd: CcdExposure) -> str:
+    """Stem of the names of files made of a CCD exposure."""
     return str(ccd).replace("ztf_", "ztfin2p3_", 1)
 
 
 def exposure_of(ref: ProductRef) -> Exposure:
+    """Exposure of a product."""
     return Exposure.parse(ref.data_id.split("/")[0])
 
 
 def ccd_of(ref: ProductRef) -> CcdExposure:
+    """CCD exposure of a product."""
     return CcdExposure(exposure_of(ref), ccdid_of(ref))
 
 
 def period_of(ref: ProductRef) -> Period:
+    """Period of a product."""
     return Period.parse(ref.data_id.split("/")[0])
 
 
@@ -37,6 +43,7 @@ def part_of(ref: ProductRef) -> str:
 
 
 def quadrant_of(ref: ProductRef) -> Quadrant:
+    """Quadrant of a product."""
     return Quadrant.parse(ref.data_id.split("/")[-1])
 
 

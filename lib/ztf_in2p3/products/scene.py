@@ -16,6 +16,7 @@ def image_ref(stem: str, file_name: str) -> ProductRef:
 
 
 def image_mask_ref(stem: str, file_name: str) -> ProductRef:
+    """Mask of an image from elsewhere."""
     return ProductRef(Kind.IMAGE_MASK, NO_RECIPE, f"image_{stem}", PurePath(file_name).name)
 
 
@@ -25,15 +26,18 @@ def psf_ref(recipe: recipes.PsfCatalogueRecipe, image: str) -> ProductRef:
 
 
 def psf_catalogue_ref(recipe: recipes.PsfCatalogueRecipe, image: str) -> ProductRef:
+    """Stars of an image measured with its PSF."""
     return ProductRef(Kind.PSF_CATALOGUE, recipes.digest(recipe), image, f"{_stem(image)}_psfcat.parquet")
 
 
 def stamp_ref(recipe: recipes.PsfCatalogueRecipe, image: str, target: str) -> ProductRef:
+    """Pixels of an image around a target."""
     name = f"{_stem(image)}_{target}_stamp.parquet"
     return ProductRef(Kind.STAMP, recipes.digest(recipe), f"{image}/{target}", name)
 
 
 def light_curve_ref(recipe: recipes.LightCurveRecipe, target: str, band: str) -> ProductRef:
+    """Light curve of a target in a band."""
     return _of_target(Kind.LIGHT_CURVE, recipe, target, band, "lightcurve.parquet")
 
 
@@ -48,6 +52,7 @@ def scene_ref(recipe: recipes.LightCurveRecipe, target: str, band: str) -> Produ
 
 
 def scene_figure_ref(recipe: recipes.LightCurveRecipe, target: str, band: str, name: str) -> ProductRef:
+    """Figure of a target's light curve in a band."""
     ref = _of_target(Kind.FIGURE, recipe, target, band, f"{name}.png")
     return ProductRef(ref.kind, ref.recipe, f"{ref.data_id}/{name}", ref.file_name)
 

@@ -1,0 +1,1 @@
+"""The point-spread function of an exposure, and stars measured with it."""

@@ -34,12 +34,14 @@ def spline_weights(t):  # type: ignore[no-untyped-def]
 
 @_jit
 def spline_slopes(t):  # type: ignore[no-untyped-def]
+    """Derivatives of the four cubic B-splines that overlap at a fraction t of an interval."""
     s = 1 - t
     return -s * s / 2, (3 * t * t - 4 * t) / 2, (4 * s - 3 * s * s) / 2, t * t / 2
 
 
 @_jit
 def moffat_norm(moffat):  # type: ignore[no-untyped-def]
+    """Factor that gives a Moffat profile of these parameters (4,) unit flux."""
     return (moffat[3] - 1) / math.pi * math.sqrt(moffat[0] * moffat[2] - moffat[1] * moffat[1])
 
 

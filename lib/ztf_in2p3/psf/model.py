@@ -74,6 +74,7 @@ class PsfModel:
         return f"PsfModel of FWHM {self.at(self.middle).fwhm:.2f} pixels in the middle"
 
     def at(self, place: NDArray) -> Psf:
+        """The PSF at a place of the quadrant (column, row), pixels."""
         width, local = self.local(place)
         return Psf(moffat_of(local), self.residual / width**2, self.spacing * width)
 

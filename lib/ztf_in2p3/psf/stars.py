@@ -39,9 +39,11 @@ class StarStamps:
 
     @property
     def side(self) -> int:
+        """Rows, and columns, of a stamp."""
         return self.data.shape[1]
 
     def only(self, chosen: NDArray) -> StarStamps:
+        """Stamps of some of the stars, by a mask or indices (star,)."""
         return StarStamps(
             self.data[chosen], self.bad[chosen], self.corner[chosen], self.expected[chosen], self.variance, self.gain
         )

@@ -26,6 +26,8 @@ class SensorRecipe:
 
 @dataclass(frozen=True, slots=True)
 class BiasRecipe:
+    """Master bias of a CCD."""
+
     sensor: SensorRecipe = SensorRecipe()
     last_of_night: int = 10
     """Frames used of each night, the last ones: the camera has settled by then.  0: all."""
@@ -79,6 +81,7 @@ class PocketRecipe:
 
     @property
     def profiles(self) -> PocketProfileRecipe:
+        """Recipe of the profiles that the pockets are fitted to."""
         return PocketProfileRecipe(self.bias, self.fit.block_rows, self.fit.version)
 
 
@@ -95,6 +98,7 @@ class LedFlatRecipe:
 
     @property
     def pocket(self) -> PocketRecipe:
+        """Recipe of the measured pockets, where the flat needs them."""
         return PocketRecipe(self.bias, self.pocket_fit)
 
 
@@ -157,38 +161,47 @@ class QuadrantRecipe:
 
     @property
     def flat(self) -> FlatRecipe:
+        """Recipe of the master flat."""
         return self.focal_plane.flat
 
     @property
     def bias(self) -> BiasRecipe:
+        """Recipe of the master bias."""
         return self.flat.led.bias
 
     @property
     def pocket(self) -> PocketRecipe:
+        """Recipe of the measured pockets."""
         return self.flat.led.pocket
 
     @property
     def sensor(self) -> SensorRecipe:
+        """Recipe of the sensor's corrections."""
         return self.bias.sensor
 
     @property
     def bias_verdict(self) -> VerdictRecipe:
+        """Recipe of the quality of the master biases."""
         return VerdictRecipe(self.bias, self.quality)
 
     @property
     def flat_verdict(self) -> VerdictRecipe:
+        """Recipe of the quality of the master flats."""
         return VerdictRecipe(self.flat, self.quality)
 
     @property
     def bad_pixel_map(self) -> BadPixelMapRecipe:
+        """Recipe of the bad pixels."""
         return BadPixelMapRecipe(self.flat, self.bad_pixels)
 
     @property
     def fringe_maps(self) -> FringeRecipe:
+        """Recipe of the fringe maps."""
         return FringeRecipe(replace(self, fringes=False))
 
     @property
     def calibrations(self) -> CalibrationsRecipe:
+        """Recipe of the list of calibrations."""
         return CalibrationsRecipe(replace(self, fringes=False))
 
 
@@ -206,6 +219,7 @@ class LinearityRecipe:
 
     @property
     def bias(self) -> BiasRecipe:
+        """Recipe of the master bias."""
         return self.quadrant.bias
 
 
@@ -242,6 +256,7 @@ class BadPixelMapRecipe:
 
     @property
     def bias(self) -> BiasRecipe:
+        """Recipe of the master bias."""
         return self.flat.led.bias
 
 

@@ -17,8 +17,11 @@ def canonical(recipe: object) -> str:
 
 
 def digest(recipe: object) -> str:
-    """Short name of a recipe.  It covers the recipes nested in it, so that a new bias makes a
-    new quadrant without anyone having to remember to ask for one."""
+    """Short name of a recipe.
+
+    It covers the recipes nested in it, so that a new bias makes a new quadrant without anyone having to remember to ask
+    for one.
+    """
     return hashlib.sha256(canonical(recipe).encode()).hexdigest()[:10]
 
 

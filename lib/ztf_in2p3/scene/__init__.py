@@ -1,0 +1,1 @@
+"""Light curves of transients on their host galaxies, by scene modelling."""

@@ -32,6 +32,7 @@ class Nodes:
 
     @property
     def side(self) -> int:
+        """Nodes in each direction."""
         return 2 * self.half + 1 if self.half >= 0 else 0
 
     def __len__(self) -> int:
@@ -103,4 +104,5 @@ class Design:
 
 
 def tabulate(psf: Psf, spread: tuple[float, float, float], taps: NDArray, half: int) -> NDArray[np.float32]:
+    """Table of a PSF convolved with the spline of a galaxy node."""
     return galaxy_table(psf.moffat, psf.residual, float(psf.spacing), spread, taps, half)

@@ -151,6 +151,7 @@ class NormalEquations:
 
     @classmethod
     def of(cls, n_exposure: int, n_node: int, n_place: int, n_pixel: int) -> NormalEquations:
+        """Normal equations of these sizes, all zero."""
         common = n_node + n_place
         return cls(
             np.zeros((n_node, n_node), order="F"),

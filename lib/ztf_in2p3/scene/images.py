@@ -28,12 +28,15 @@ PLANES = ("MASK", "DQ")
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
+    """File of an image, and of its mask."""
+
     path: Path
     mask: Path | None
     """None: in an extension of the image, or nothing is bad but what is not finite."""
 
     @property
     def stem(self) -> str:
+        """Name of the image without its suffixes."""
         return self.path.name.removesuffix(".fz").removesuffix(".gz").removesuffix(".fits")
 
 

@@ -31,6 +31,7 @@ class LocalWcs:
     n_star: int
 
     def __call__(self, u: NDArray) -> NDArray[np.float64]:
+        """Pixels (star, 2) of places on the tangent plane (star, 2)."""
         return self.place + u @ self.matrix.T
 
 

@@ -70,6 +70,7 @@ class Series:
 
     @property
     def side(self) -> int:
+        """Rows, and columns, of a stamp."""
         return self.data.shape[1]
 
 

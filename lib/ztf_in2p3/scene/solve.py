@@ -14,6 +14,8 @@ from ztf_in2p3.scene.node_kernels import pick_pixels
 
 @dataclass(eq=False)
 class SceneSolution:
+    """Parameters of the scene, with the factor of their normal equations."""
+
     common: NDArray[np.float64]
     """Galaxy nodes, then the change of the position where it was free."""
     nuisance: NDArray[np.float64]
@@ -22,6 +24,7 @@ class SceneSolution:
     """Cholesky's, of the common normal matrix."""
 
     def inverse_times(self, right: NDArray) -> NDArray[np.float64]:
+        """Covariance of the common parameters times a matrix (common, column)."""
         if not right.shape[0]:
             return right
         solved: NDArray[np.float64] = cho_solve(self.factor, right, check_finite=False)
@@ -75,6 +78,7 @@ class Noise:
 
     @classmethod
     def of(cls, n_exposure: int, n_common: int, n_pixel: int) -> Noise:
+        """Noise terms of these sizes, all zero."""
         return cls(
             np.zeros((n_common, n_common), order="F"),
             np.zeros((n_exposure, N_NUISANCE, n_common)),

@@ -43,6 +43,7 @@ class Target:
             raise ValueError(f"target {self.name}: bands {self.bands}; expected different ones, at least one")
 
     def may_shine(self, mjd: float) -> bool:
+        """Whether the source may shine at a date (MJD)."""
         return _night(mjd) in self.shines
 
     def wants(self, mjd: float) -> bool:

@@ -1,0 +1,1 @@
+"""Effects of the detector on its pixels: overscan, linearity, deferred charge, fringes."""

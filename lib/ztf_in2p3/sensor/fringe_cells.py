@@ -38,6 +38,7 @@ class Cells:
 
     @property
     def known(self) -> NDArray[np.bool_]:
+        """Cells (cell row, cell column) that have a mean."""
         return np.isfinite(self.mean)
 
     @property

@@ -129,8 +129,13 @@ def _residuals(
 def _compare(
     theta: NDArray, profiles: Profiles, known: NDArray[np.bool_], nodes: NDArray, reference: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Overscans less their release (profile, column), ADU; first pixels less what their level says, in units of their
-    errors; the response of the first pixels of each block, less 1, that fits best to those known."""
+    """Residuals of the overscans and of the first pixels, and the response that fits best to the latter.
+
+    Returns
+    -------
+    Overscans less their release (profile, column), ADU; first pixels less what their level says, in units of their
+    errors; the response of the first pixels of each block, less 1, that fits best to those known.
+    """
     grid = np.append(0.0, NODES.astype(np.float64))
     charge = np.append(0.0, np.exp(np.clip(nodes @ theta[:-1], -30, 30)))
     warmth = np.exp(np.clip(theta[-1] * (profiles.kelvin - reference), -5, 5))

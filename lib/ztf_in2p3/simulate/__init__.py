@@ -1,0 +1,1 @@
+"""Simulated nights with known truth, down to the files of a look-alike archive."""

@@ -39,6 +39,7 @@ class Amplifier:
 
 
 def amplifier(plan: NightPlan, quadrant: Quadrant) -> Amplifier:
+    """Gain, noise and offset of a quadrant's amplifier."""
     draw = generator(plan.seed, "amplifier", quadrant.rcid)
     spread, noise, offset = draw.uniform(-1, 1), draw.uniform(-1, 1), draw.uniform(900, 1500)
     if not plan.effects.gain_spread:
@@ -95,6 +96,7 @@ def pixel_response(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
 
 
 def dead_pixels(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.bool_]:
+    """Pixels (row, column) of a quadrant that do not respond."""
     if not plan.effects.dead_pixels:
         return np.zeros(plan.camera.shape, bool)
     return detector.dead_pixels(plan.camera.shape, generator(plan.seed, "dead", quadrant.rcid))
@@ -210,6 +212,7 @@ def expected_charge(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArra
 
 
 def cosmic_charge(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float32]:
+    """Charge of cosmic rays in a quadrant exposure (row, column), electrons."""
     if not plan.effects.cosmic_rays:
         return np.zeros(plan.camera.shape, np.float32)
     draw = generator(plan.seed, "cosmic rays", *_file(frame, quadrant))

@@ -26,17 +26,22 @@ FIRST_NIGHT = date(2017, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class BiasFrame:
+    """A bias frame."""
+
     exposure: Exposure
     mjd: float
     """UTC of the start."""
 
     @property
     def exptime(self) -> float:
+        """Exposure time, seconds: none."""
         return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class FlatFrame:
+    """A flat frame under one LED."""
+
     exposure: Exposure
     mjd: float
     led: int
@@ -48,6 +53,8 @@ class FlatFrame:
 
 @dataclass(frozen=True, slots=True)
 class ObjectFrame:
+    """An exposure of the sky."""
+
     exposure: Exposure
     mjd: float
     ra: float
@@ -114,9 +121,11 @@ class NightPlan:
 
     @property
     def frames(self) -> tuple[Frame, ...]:
+        """All frames: biases, flats, exposures of the sky."""
         return (*self.biases, *self.flats, *self.objects)
 
     def frame(self, exposure: Exposure) -> Frame:
+        """The frame of an exposure; ValueError if the plan has none."""
         for frame in self.frames:
             if frame.exposure == exposure:
                 return frame
@@ -129,6 +138,7 @@ class NightPlan:
 
     @property
     def ccd_exposures(self) -> tuple[CcdExposure, ...]:
+        """CCD exposures of all frames."""
         return tuple(CcdExposure(frame.exposure, ccdid) for frame in self.frames for ccdid in self.ccdids)
 
     def to_json(self) -> str:
@@ -144,10 +154,12 @@ class NightPlan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
+        """Inverse of `to_json`."""
         return cls.from_values(json.loads(text))
 
     @classmethod
     def from_values(cls, plan: dict[str, Any]) -> Self:
+        """Plan from the values of its JSON text."""
         version = plan.pop("version", None)
         if version != VERSION:
             raise ValueError(

@@ -14,18 +14,22 @@ from ztf_in2p3.identifiers import CcdExposure
 
 
 def raw_path(ccd: CcdExposure) -> str:
+    """Path of a raw file below the tree's root."""
     return f"raw/{_folder(ccd)}/{ccd}.fits.fz"
 
 
 def science_path(ccd: CcdExposure, qid: int) -> str:
+    """Path of a science image below the tree's root."""
     return f"sci/{_folder(ccd)}/{ccd}_q{qid}_sciimg.fits"
 
 
 def mask_path(ccd: CcdExposure, qid: int) -> str:
+    """Path of a mask below the tree's root."""
     return f"sci/{_folder(ccd)}/{ccd}_q{qid}_mskimg.fits"
 
 
 def star_truth_path(ccd: CcdExposure) -> str:
+    """Path of the table of true stars below the tree's root."""
     return f"truth/{ccd}.parquet"
 
 

@@ -53,6 +53,7 @@ _MASK_NAMES = {
 
 
 def utc(mjd: float) -> datetime:
+    """Date and time of a modified Julian date."""
     return datetime(1858, 11, 17, tzinfo=UTC) + timedelta(days=mjd)
 
 

@@ -200,4 +200,5 @@ def plans_to_json(plans: Sequence[NightPlan]) -> str:
 
 
 def plans_from_json(text: str) -> list[NightPlan]:
+    """Plans from their JSON text."""
     return [NightPlan.from_values(values) for values in json.loads(text)]

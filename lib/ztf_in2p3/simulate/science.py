@@ -99,10 +99,12 @@ def _mark_stars(mask: NDArray[np.int16], plan: NightPlan, frame: ObjectFrame, qu
 
 
 def write_science(path: Path, header: fits.Header, image: NDArray[np.float32]) -> None:
+    """Write a science image (row, column), ADU."""
     fits.PrimaryHDU(image, header).writeto(path)
 
 
 def write_mask(path: Path, header: fits.Header, mask: NDArray[np.int16]) -> None:
+    """Write a mask (row, column) with the meaning of its bits."""
     described = header.copy()
     described.extend(mask_cards())
     fits.PrimaryHDU(mask, described).writeto(path)

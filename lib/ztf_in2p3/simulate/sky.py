@@ -55,6 +55,7 @@ class Stars:
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:
+        """Stars of several catalogues as one."""
         parts = list(parts)
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 

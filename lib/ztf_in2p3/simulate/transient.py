@@ -126,6 +126,7 @@ class TransientSeries:
 
     @property
     def years(self) -> NDArray[np.float64]:
+        """Years since the first exposure (exposure,)."""
         return (self.mjd - self.mjd[0]) / 365.25
 
 

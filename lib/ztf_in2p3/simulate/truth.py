@@ -60,6 +60,7 @@ class Truth:
 
     @property
     def nights(self) -> tuple[NightPlan, ...]:
+        """Plans of all nights of the survey."""
         return (self.plan, *self.others)
 
     def plan_of(self, exposure: Exposure) -> NightPlan:

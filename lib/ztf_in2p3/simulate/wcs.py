@@ -26,6 +26,7 @@ _PV_TERMS = {1: (1, 0), 2: (0, 1), 4: (2, 0), 5: (1, 1), 6: (0, 2), 7: (3, 0), 8
 
 
 def quadrant_wcs(plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant) -> WCS:
+    """Astrometric solution of a quadrant exposure."""
     return WCS(astrometry(plan, frame, quadrant))
 
 

@@ -1,0 +1,1 @@
+"""Response of the focal plane from dithered exposures."""

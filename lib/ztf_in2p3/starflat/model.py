@@ -56,6 +56,7 @@ class Starflat:
 
     @property
     def map_sigma(self) -> Floats:
+        """Errors of the map (quadrant, cell row, cell column), magnitudes."""
         return self.fit["map"].sigma.reshape(Superpixels(self.camera, self.recipe.superpixels).shape)
 
     @property
@@ -150,6 +151,7 @@ COLUMNS = {"colour": ("colour",), "airmass": ("airmass", "mjd")}
 
 
 def plane_removed(recipe: StarflatRecipe, anchors: Anchors | None) -> bool:
+    """Whether the plane over the focal plane is fixed to zero rather than fitted."""
     if recipe.plane != "auto":
         return recipe.plane == "remove"
     return recipe.model != "simple" and anchors is None and recipe.photometric_sigma is None

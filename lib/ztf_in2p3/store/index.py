@@ -22,6 +22,8 @@ _SCHEMA = pa.schema([("path", pa.string()), ("size", pa.int64()), ("stamp", pa.s
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """Manifest of one product, as the index has it."""
+
     stat: Stat
     """Size and stamp of the manifest's file."""
     text: str
@@ -35,6 +37,7 @@ def group(data_id: str) -> str:
 
 
 def index_path(folder: str, group: str) -> str:
+    """Path of the index of a group of manifests."""
     return f"{FOLDER}/{folder}/{group}.parquet"
 
 
@@ -55,6 +58,7 @@ def read_index(files: Files, path: str) -> dict[str, Row]:
 
 
 def write_index(files: Files, path: str, rows: Mapping[str, Row]) -> None:
+    """Write an index of manifests, by their paths."""
     ordered = sorted(rows.items())
     table = pa.table(
         {

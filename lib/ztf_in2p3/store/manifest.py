@@ -64,6 +64,7 @@ class Manifest:
 
     @property
     def built(self) -> Built:
+        """The product that the manifest describes."""
         return Built(self.ref, self.sha256, self.size, about=dict(self.about), found=True)
 
     def __str__(self) -> str:

@@ -172,6 +172,7 @@ class Store:
         return manifest
 
     def uri(self, ref: ProductRef) -> str:
+        """Address of a product's file."""
         return self.files.uri(_path(ref))
 
     # --- one product

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """A column of a table: name, type, unit, meaning."""
+
     name: str
     type: pa.DataType
     unit: str
@@ -18,8 +20,10 @@ class Column:
 
     @property
     def field(self) -> pa.Field:
+        """Arrow's field, with unit and meaning in its metadata."""
         return pa.field(self.name, self.type, nullable=True, metadata={"unit": self.unit, "description": self.doc})
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
+    """Arrow's schema of some columns."""
     return pa.schema([column.field for column in columns])

@@ -130,6 +130,7 @@ def ubercal_model(
 
 
 def ubercal_terms(source: Source, camera: Camera, recipe: UbercalRecipe) -> tuple[list[Term], Overview]:
+    """Terms of the model of a survey's magnitudes."""
     if recipe.zero_points not in ("quadrant", "hierarchical"):
         raise ValueError(f"no zero points of kind {recipe.zero_points!r}; known: quadrant, hierarchical")
     hierarchical = recipe.zero_points == "hierarchical"

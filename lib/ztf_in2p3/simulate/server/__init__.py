@@ -156,6 +156,7 @@ class IrsaLookalike:
         self._open_gate.clear()
 
     def release(self) -> None:
+        """Let requests that were held back go on."""
         self._open_gate.set()
 
     # --- for the answers
@@ -169,9 +170,11 @@ class IrsaLookalike:
         return token
 
     def user_of(self, token: str | None) -> str | None:
+        """User whose session a token opens; None if it opens none."""
         return self._sessions.get(token or "")
 
     def has_expired(self, token: str | None) -> bool:
+        """Whether a token's session has ended."""
         return token in self._expired
 
     def note(self, method: str, path: str, query: Mapping[str, str], token: str | None, cookie: str) -> Injected | None:
@@ -194,9 +197,11 @@ class IrsaLookalike:
             return struck
 
     def is_private(self, path: str) -> bool:
+        """Whether a file needs a login."""
         return any(fnmatchcase(path, pattern) for pattern in self.private)
 
     def is_published(self, path: str) -> bool:
+        """Whether a file is public today."""
         return self.today is None or (self.tables.public_from(path) or date.min) <= self.today
 
     @contextmanager

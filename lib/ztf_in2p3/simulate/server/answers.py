@@ -36,6 +36,8 @@ _STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """Answer to a request."""
+
     body: bytes
     type: str
     status: int = 200
@@ -58,12 +60,14 @@ class Answers(BaseHTTPRequestHandler):
 
     @property
     def archive(self) -> IrsaLookalike:
+        """The look-alike archive that answers."""
         return self.server.archive  # type: ignore[attr-defined]  # our _Server's
 
     def log_message(self, format: str, *args: object) -> None:
         """`IrsaLookalike.requests` keeps the record; nothing is printed."""
 
     def do_GET(self) -> None:
+        """Answer a GET request."""
         parts = urlsplit(self.path)
         path = unquote(parts.path)
         query = {key.lower(): value for key, value in parse_qsl(parts.query)}
@@ -75,6 +79,7 @@ class Answers(BaseHTTPRequestHandler):
             self._send(self._table(path, query), struck)
 
     def do_POST(self) -> None:
+        """Answer a POST request: a login."""
         path = urlsplit(self.path).path
         form = dict(parse_qsl(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()))
         struck = self.archive.note("POST", path, {}, self._token, self.headers.get("Cookie", ""))

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
+    """Faults that the look-alike can answer with."""
+
     HTML = "html"
     """An HTML page about maintenance, with status 200."""
     XML = "xml"

@@ -18,6 +18,8 @@ Row = list[str]
 
 
 class Quirk(StrEnum):
+    """Oddities of the tables, one by one."""
+
     # of a whole answer
     BYTE_ORDER_MARK = "byte order mark"
     CRLF = "lines that end in CR LF"

@@ -37,6 +37,7 @@ class ArchiveTables:
         self._database: sqlite3.Connection | None = None
 
     def close(self) -> None:
+        """Close the database."""
         if self._database:
             self._database.close()
 

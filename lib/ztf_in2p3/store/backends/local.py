@@ -24,24 +24,30 @@ _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN}
 
 @dataclass(frozen=True)
 class LocalFiles:
+    """Files below a folder."""
+
     root: Path
     host: str = ""
     """Host of this process: left-overs of a killed one are cleared by its own host only, where locks can be trusted."""
 
     def uri(self, path: str) -> str:
+        """Address of a file."""
         return (self.root / path).as_uri()
 
     def absence(self) -> str:
+        """What is lacking of the folder itself; empty if it is there."""
         with _told():
             if self.root.is_dir():
                 return ""
             return self.obstacle() or f"there is no folder {self.root}"
 
     def obstacle(self) -> str:
+        """Why the folder cannot be created by writing to it; empty if it is there, or can be."""
         with _told():
             return f"{self.root} is a file, not a folder" if self.root.is_file() else ""
 
     def stat(self, path: str) -> Stat | None:
+        """Size and stamp of a file; None if there is none."""
         with _told():
             try:
                 return _stat((self.root / path).stat())
@@ -49,6 +55,7 @@ class LocalFiles:
                 return None
 
     def read(self, path: str) -> bytes | None:
+        """Content of a file; None if there is none."""
         with _told():
             try:
                 return (self.root / path).read_bytes()
@@ -56,12 +63,14 @@ class LocalFiles:
                 return None
 
     def write(self, path: str, content: bytes) -> None:
+        """Write a file whole."""
         with self._own_folder() as folder:
             file = folder / "content"
             file.write_bytes(content)
             self.publish(file, path)
 
     def create(self, path: str, content: bytes) -> bool:
+        """Write a file whole unless it is there; whether it was written."""
         with self._own_folder() as folder, _told():
             file, target = folder / "content", self.root / path
             file.write_bytes(content)
@@ -74,11 +83,13 @@ class LocalFiles:
 
     @contextmanager
     def spool(self) -> Iterator[Path]:
+        """A folder for files that are being made, removed at the end."""
         self._clear_what_killed_processes_left()
         with self._own_folder() as folder:
             yield folder
 
     def publish(self, file: Path, path: str, sha256: str = "") -> Stat:
+        """Bring a finished file to its place at once; its size and stamp."""
         target = self.root / path
         with _told():
             with file.open("rb") as opened:
@@ -113,6 +124,7 @@ class LocalFiles:
         return link
 
     def list(self, folder: str, prefix: str = "") -> Mapping[str, Stat]:
+        """Size and stamp of all files below a folder whose paths begin with the prefix."""
         first, slash, remainder = prefix.partition("/")
         if slash:
             return self.list(f"{folder}/{first}", remainder)
@@ -130,10 +142,12 @@ class LocalFiles:
         return stats
 
     def folders(self, folder: str) -> Sequence[str]:
+        """Names of the folders in a folder, sorted."""
         with _told():
             return sorted(entry.name for entry in self._entries(folder) if entry.is_dir())
 
     def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
         with _told():
             (self.root / path).unlink(missing_ok=True)
 

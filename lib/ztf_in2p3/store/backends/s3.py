@@ -47,6 +47,8 @@ _DIGEST = "sha256"
 
 @dataclass
 class S3Files:
+    """Objects below a prefix of a bucket."""
+
     bucket: str
     prefix: str
     client: Mapping[str, Any] = field(default_factory=lambda: CLIENT)
@@ -73,9 +75,11 @@ class S3Files:
         return f"{self.bucket}/{self._key(path)}"
 
     def uri(self, path: str) -> str:
+        """Address of an object."""
         return f"s3://{self._name(path)}"
 
     def absence(self) -> str:
+        """Why the bucket cannot be used; empty if it can."""
         with self._told(""):
             try:
                 self._s3.call_s3("head_bucket", Bucket=self.bucket)
@@ -84,9 +88,11 @@ class S3Files:
         return ""
 
     def obstacle(self) -> str:
+        """Why the bucket cannot be used, for writing does not create one; empty if it can."""
         return self.absence()  # a bucket is made by whoever pays for it, never by writing to it
 
     def stat(self, path: str) -> Stat | None:
+        """Size and stamp of an object; None if there is none."""
         head = self._head(path)
         return None if head is None else Stat(head["ContentLength"], head["ETag"].strip('"'))
 
@@ -98,6 +104,7 @@ class S3Files:
                 return None
 
     def read(self, path: str) -> bytes | None:
+        """Content of an object; None if there is none."""
         with self._told(path):
             try:
                 return self._s3.cat_file(self._name(path), max_concurrency=1)  # or it asks for the size first
@@ -107,10 +114,12 @@ class S3Files:
                 return None
 
     def write(self, path: str, content: bytes) -> None:
+        """Write an object."""
         with self._told(path):
             self._s3.pipe_file(self._name(path), content)
 
     def create(self, path: str, content: bytes) -> bool:
+        """Write an object unless it is there; whether it was written."""
         with self._told(path):
             try:
                 self._s3.call_s3("put_object", Bucket=self.bucket, Key=self._key(path), Body=content, IfNoneMatch="*")
@@ -122,10 +131,12 @@ class S3Files:
 
     @contextmanager
     def spool(self) -> Iterator[Path]:
+        """A folder for files that are being made, removed at the end."""
         with tempfile.TemporaryDirectory(prefix="ztf_in2p3_") as folder:
             yield Path(folder)
 
     def publish(self, file: Path, path: str, sha256: str) -> Stat:
+        """Upload a finished file; its size and stamp."""
         with self._told(path):
             self._s3.put_file(str(file), self._name(path), Metadata={_DIGEST: sha256})
         head = self._head(path)
@@ -136,6 +147,7 @@ class S3Files:
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
+        """An object as a local file, removed at the end."""
         with self.spool() as folder:
             file = folder / path.rsplit("/", 1)[-1]
             with self._told(path):
@@ -143,6 +155,7 @@ class S3Files:
             yield file
 
     def list(self, folder: str, prefix: str = "") -> Mapping[str, Stat]:
+        """Size and stamp of all objects below a folder whose paths begin with the prefix."""
         root = f"{self.bucket}/{self.prefix}".strip("/") + "/"
         with self._told(folder):
             # Asked for what is below an empty folder, it would look in two more ways whether the folder is a file.
@@ -154,6 +167,7 @@ class S3Files:
         }
 
     def folders(self, folder: str) -> Sequence[str]:
+        """Names of the folders in a folder, sorted."""
         with self._told(folder):
             try:
                 entries = self._s3.ls(self._name(folder), detail=True, refresh=True)
@@ -164,6 +178,7 @@ class S3Files:
         return sorted(entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
 
     def remove(self, path: str) -> None:
+        """Remove an object, if it is there."""
         with self._told(path):
             self._s3.rm_file(self._name(path))
 
