@@ -9,7 +9,7 @@ from flows.download import download
 from flows.scene import scene
 from tasks.follow import light_curve_recipe, supernova_nights, tolerant
 from tasks.runtime.outcome import Outcome
-from tasks.simulation import simulate
+from tasks.simulation import simulate, sky_exposures
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.simulate.exposures import NightPlan
 from ztf_in2p3.simulate.follow import TARGETS
@@ -45,7 +45,7 @@ def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: Catalogue
         ccds=[ccdid],
         filters=filters,
         recipe=tolerant(recipe),
-        **how,
+        **how | {"max_set_aside": 1.0},  # the exposures that are measured are counted, not the files
     )
 
     measured = scene(
@@ -56,4 +56,4 @@ def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: Catalogue
         truth=folder,
         **how,
     )
-    return brought + measured
+    return brought + measured + Outcome(asked=sky_exposures(nights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,7 @@ from tasks.runtime.policies import query_task
 from tasks.runtime.progress import arrivals
 from tasks.runtime.settings import cores
 from ztf_in2p3.camera import ZTF
-from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.identifiers import CcdExposure, Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.recipes import (
     CatalogueRecipe,
@@ -75,6 +75,11 @@ def demonstration_of(camera: str) -> Demonstration:
     sequence = dithered_night(night, SEQUENCE, Filter.ZR, n_exposure=10, spread=0.6, ccdids=SEQUENCE_CCDS)
     month = survey_nights(night, MONTH, Filter.ZR, ccdids=MONTH_CCDS)
     return Demonstration((night, sequence, *month), (str(Period.of(SEQUENCE)),), (str(Period(MONTH[0], MONTH[-1])),))
+
+
+def sky_exposures(plans: Iterable[NightPlan]) -> set[CcdExposure]:
+    """CCD exposures of the sky that are simulated: each should have a catalogue."""
+    return {CcdExposure(frame.exposure, ccdid) for plan in plans for frame in plan.objects for ccdid in plan.ccdids}
 
 
 def sequence_recipe(catalogue: CatalogueRecipe) -> SequenceRecipe:

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 from ztf_in2p3.errors import BadData, MissingProduct, PipelineError, TransientError
 from ztf_in2p3.figures.completeness import Completeness
 from ztf_in2p3.identifiers import CcdExposure
-from ztf_in2p3.products import Built, Kind, ccd_of
+from ztf_in2p3.products import Built, Kind, ccd_of, is_of_survey
 
 T = TypeVar("T")
 
@@ -51,8 +51,8 @@ class Outcome:
     set_aside
         Inputs that could not be used, each reason once.
     asked
-        CCD exposures that should have a catalogue (or detrended images), whatever became of them; empty where
-        that is not what was asked for.
+        CCD exposures that should have a catalogue by apertures or the PSF (or detrended images), whatever became of
+        them; empty where that is not what was asked for.
     note
         How it ended, where the counts alone do not tell.
     failure
@@ -106,8 +106,8 @@ class Outcome:
     @property
     def completeness(self) -> Completeness:
         """Which CCD exposures have what was asked for."""
-        measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT)
-        return Completeness.of(self.asked, {ccd_of(built.ref) for built in measured})
+        measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT, Kind.PSF_CATALOGUE)
+        return Completeness.of(self.asked, {ccd_of(built.ref) for built in measured if is_of_survey(built.ref)})
 
     def __str__(self) -> str:
         counts = f"{self.n_made} made, {self.n_found} cached, {len(self.set_aside)} set aside"

@@ -41,12 +41,7 @@ class Arrivals:
         """One more file is in the store, downloaded now or before."""
         with self._lock:
             self._n += 1
-            self._draw()
-            if time.monotonic() - self._shown > PAUSE_SECONDS:
-                self.show()
-            if time.monotonic() - self._logged > LINE_SECONDS:
-                self._logged = time.monotonic()
-                get_run_logger().info("%s", self.line(self._logged - self._began))
+            self._tell()
 
     def line(self, seconds: float) -> str:
         """How far it has come after some seconds, and how long the others will take at this pace."""
@@ -58,9 +53,15 @@ class Arrivals:
         """So many files are there, in all."""
         with self._lock:
             self._n = n_files
-            self._draw()
-            if time.monotonic() - self._shown > PAUSE_SECONDS:
-                self.show()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._draw()
+        if time.monotonic() - self._shown > PAUSE_SECONDS:
+            self.show()
+        if time.monotonic() - self._logged > LINE_SECONDS:
+            self._logged = time.monotonic()
+            get_run_logger().info("%s", self.line(self._logged - self._began))
 
     def _draw(self) -> None:
         self._bar.update(self._row, completed=self._n, size=f"{self._bytes / 1e6:.0f} MB" if self._bytes else "")

@@ -45,7 +45,16 @@ from ztf_in2p3.products.fits import (
     survey_figure_ref,
     survey_ref,
 )
-from ztf_in2p3.products.names import ccd_of, ccdid_of, exposure_of, filter_of, part_of, period_of, quadrant_of
+from ztf_in2p3.products.names import (
+    ccd_of,
+    ccdid_of,
+    exposure_of,
+    filter_of,
+    is_of_survey,
+    part_of,
+    period_of,
+    quadrant_of,
+)
 from ztf_in2p3.products.scene import (
     curve_stars_ref,
     image_mask_ref,
@@ -84,6 +93,7 @@ __all__ = [
     "header_ref",
     "image_mask_ref",
     "image_ref",
+    "is_of_survey",
     "led_flat_ref",
     "light_curve_ref",
     "linearity_ref",

@@ -32,6 +32,11 @@ def ccd_of(ref: ProductRef) -> CcdExposure:
     return CcdExposure(exposure_of(ref), ccdid_of(ref))
 
 
+def is_of_survey(ref: ProductRef) -> bool:
+    """Whether a product is made of an exposure of the survey, not of an image from anywhere."""
+    return not ref.data_id.startswith("image_")
+
+
 def period_of(ref: ProductRef) -> Period:
     """Period of a product."""
     return Period.parse(ref.data_id.split("/")[0])
