@@ -9,8 +9,7 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import archive_at
-from ztf_in2p3.archive import IRSA_ADDRESS
-from ztf_in2p3.archive.reference import GAIA_ADDRESS
+from ztf_in2p3.addresses import GAIA_ADDRESS, IRSA_ADDRESS
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store

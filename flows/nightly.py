@@ -8,13 +8,13 @@ from flows.detector import detector
 from flows.download import download
 from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step
 from tasks.report import draw_report, in_store
+from tasks.runtime.form import require_one
 from tasks.runtime.naming import scheduled_night
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import require_one, scope_of
+from tasks.runtime.parameters import scope_of
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import archive_at, store_at
-from ztf_in2p3.archive import IRSA_ADDRESS
-from ztf_in2p3.archive.reference import GAIA_ADDRESS
+from ztf_in2p3.addresses import GAIA_ADDRESS, IRSA_ADDRESS
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import CatalogueRecipe
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tasks.report import draw_report, in_store
+from tasks.runtime.form import require_one
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import require_one, scope_of
+from tasks.runtime.parameters import scope_of
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import store_at
 from ztf_in2p3.recipes import CatalogueRecipe

@@ -14,7 +14,7 @@ from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import archive_at
-from ztf_in2p3.archive import IRSA_ADDRESS
+from ztf_in2p3.addresses import IRSA_ADDRESS
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import ScienceCatalogueRecipe
 from ztf_in2p3.store import Store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -14,6 +13,7 @@ from prefect.logging import get_run_logger
 
 from tasks.imported_table import import_star_table
 from tasks.inputs.selection import frames
+from tasks.runtime.locations import IN_STORE
 from tasks.runtime.outcome import Outcome, SetAside, total
 from tasks.runtime.parameters import Scope
 from tasks.star_table import catalogues_of, make_star_table
@@ -25,9 +25,6 @@ from ztf_in2p3.recipes import CatalogueRecipe, StarTableRecipe, canonical, diges
 from ztf_in2p3.store import Store
 
 R = TypeVar("R")
-
-_IN_STORE = re.compile(r"(?:(?:starindex|startable)/)?([0-9a-f]{10})(?:/.*)?")
-"""Address of a star table, or of its index, or only the digest of its recipe."""
 
 
 def star_tables(
@@ -49,7 +46,7 @@ def star_tables(
     by_night
         One for each night: a sequence.
     """
-    address = None if table is None or Path(table).expanduser().exists() else _IN_STORE.fullmatch(table)
+    address = None if table is None or Path(table).expanduser().exists() else IN_STORE.fullmatch(table)
     if address:
         return _of_store(scope, store, address[1])
     if table is not None:

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-from flows.cli.server import ServerFailed, WrongServer, home_folder, served_api, server
-from tasks import doctor as examinations
-from tasks.runtime.parameters import require_one, scope_of
-from tasks.runtime.settings import cluster as named_cluster
-from ztf_in2p3.archive import IRSA_ADDRESS
-from ztf_in2p3.archive.reference import GAIA_ADDRESS
-from ztf_in2p3.doctor import Examination, Finding, Status
-from ztf_in2p3.doctor.report import TITLES, table_lines, troubles
-
-_COLOURS = {Status.OK: "32", Status.DIFFERS: "33", Status.FAIL: "31", Status.SKIPPED: "2"}
+from tasks.runtime.arguments import checked
+from ztf_in2p3.addresses import GAIA_ADDRESS, IRSA_ADDRESS
 
 
 def doctor(
@@ -56,52 +46,9 @@ def doctor(
     json
         File for a report that can be sent to the authors: it holds no passwords, accounts or home folders.
     """
-    scope = scope_of(require_one(night), camera, None if ccd is None else [ccd], None if filter is None else [filter])
-    exam = Examination(_Table())
-    examinations.examine_installation(exam)
-    examinations.examine_night(exam, scope.period, archive, reference, scope.camera, ccdid=ccd, filter_=filter)
-    examinations.examine_store(exam, store)
-    _examine_server(exam)
-    examinations.examine_cluster(exam, cluster or named_cluster(), store)
-    _finish(exam)
-    if json is not None:
-        arguments = {"night": night, "store": store, "archive": archive, "reference": reference, "camera": camera}
-        examinations.write_report(exam, json, arguments)
-        sys.stdout.write(f"report: {json}\n")
-    return 0 if exam.all_ok else 1
+    words = {"night": night, "store": store, "archive": archive, "reference": reference, "camera": camera}
+    choice = {"ccds": None if ccd is None else [ccd], "filter": filter}
+    right = checked(words | choice)
+    from flows.cli.examination import examine  # loads all that is examined, once what was typed is right
 
-
-def _examine_server(exam: Examination) -> None:
-    given = os.environ.get("PREFECT_API_URL") or served_api(home_folder())
-    try:
-        with server() as api:
-            examinations.examine_server(exam, api, started=not given)
-    except (ServerFailed, WrongServer) as error:
-        examinations.note_no_server(exam, error)
-
-
-def _finish(exam: Examination) -> None:
-    counts = ", ".join(f"{number} {status}" for status, number in exam.counts.items() if number)
-    sys.stdout.write(f"\n{counts}\n")
-    for name in troubles(exam.findings):
-        sys.stdout.write(f"  {name}\n")
-
-
-class _Table:
-    """Writes findings as they come, group by group; coloured on a terminal."""
-
-    def __init__(self) -> None:
-        self._group = ""
-        self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-    def __call__(self, finding: Finding) -> None:
-        if not self._group:
-            sys.stdout.write(f"{TITLES.rstrip()}\n")
-        if finding.group != self._group:
-            sys.stdout.write(f"\n{finding.group}\n")
-            self._group = finding.group
-        first, *more = table_lines(finding)
-        if self._coloured:
-            first = f"\033[{_COLOURS[finding.status]}m{first[:7]}\033[0m{first[7:]}"
-        sys.stdout.write("\n".join([first, *more]) + "\n")
-        sys.stdout.flush()
+    return examine(*(right[word] for word in words), cluster=cluster, ccd=ccd, filter=filter, json=json)

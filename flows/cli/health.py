@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import urllib.error
-import urllib.request
 from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -30,6 +27,10 @@ def is_healthy(url: str) -> bool:
 
 def problem_at(url: str) -> str | None:
     """What is wrong with the API of a Prefect server at an address, as the end of a sentence; None if nothing is."""
+    import http.client  # slow to load, and not needed by commands that start no server
+    import urllib.error
+    import urllib.request
+
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return f"{url!r} is no address of a Prefect server; expected one like http://127.0.0.1:4200/api"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -33,7 +32,7 @@ def application(command: str | None = None) -> App:
         name="ztf",
         help="Calibration of the Zwicky Transient Facility, from raw frames to light curves.",
         default_parameter=Parameter(consume_multiple=True, negative=()),
-        version=lambda: f"ztf-in2p3 {version('ztf-in2p3')}",
+        version=version,
     )
     places = {name: (f"flows.cli.flow_command:{name}", about) for name, about in FLOWS.items()} | TOOLS
     for order, (name, (place, about)) in enumerate(places.items()):
@@ -41,6 +40,13 @@ def application(command: str | None = None) -> App:
         app.command(place, name=spellings, help=None if command in spellings else about, sort_key=order)
     app.register_install_completion_command()
     return app
+
+
+def version() -> str:
+    """What ``ztf --version`` says."""
+    from importlib import metadata  # slow to load
+
+    return f"ztf-in2p3 {metadata.version('ztf-in2p3')}"
 
 
 def main(arguments: Sequence[str]) -> int:

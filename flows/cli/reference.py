@@ -8,8 +8,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from ztf_in2p3.archive.reference import ReferenceCatalogue
-from ztf_in2p3.catalogue.reference_import import import_reference
+from ztf_in2p3.errors import Mistyped
 from ztf_in2p3.recipes import ReferenceRecipe
 
 app = App(name="reference", help="Catalogues of reference stars.")
@@ -49,12 +48,18 @@ def import_table(
     name
         Name of the catalogue in its properties.
     """
+    renamed, stated = _pairs(columns, "--columns"), _pairs(units, "--units")
+    if not table.expanduser().exists():
+        raise Mistyped(f"{table} does not exist; expected a table of stars, or a folder of such tables")
+    from ztf_in2p3.archive.reference import ReferenceCatalogue  # slow to load, once what was typed is right
+    from ztf_in2p3.catalogue.reference_import import import_reference
+
     recipe = ReferenceRecipe()
     summary = import_reference(
         table.expanduser(),
         folder.expanduser(),
-        columns=_pairs(columns, "--columns"),
-        unit=_pairs(units, "--units"),
+        columns=renamed,
+        unit=stated,
         epochs=(epoch, recipe.epoch),
         name=name,
     )
@@ -73,6 +78,6 @@ def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     for text in texts:
         ours, equals, theirs = text.partition("=")
         if not (ours and equals and theirs):
-            raise ValueError(f"{option}: {text!r}, expected NAME=VALUE, as in ra=RAJ2000")
+            raise Mistyped(f"{option}: {text!r}, expected NAME=VALUE, as in ra=RAJ2000")
         pairs[ours] = theirs
     return pairs

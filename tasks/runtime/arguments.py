@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tasks.runtime.locations import place
-from tasks.runtime.parameters import require_one, scope_of
-from tasks.runtime.settings import cluster
-from ztf_in2p3.errors import Mistyped
+from tasks.runtime.form import require_choice, require_one
+from tasks.runtime.locations import IN_STORE, place
+from ztf_in2p3.errors import BadData, Mistyped
 from ztf_in2p3.periods import Period
 from ztf_in2p3.scene.target import read_targets
 
@@ -35,14 +34,7 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
             message = str(error)
             raise Mistyped(message if message.startswith(f"{name}:") else f"{name}: {message}") from None
     try:
-        scope_of(
-            "20190405",
-            right.get("camera") or "ztf",
-            right.get("ccds"),
-            _filters(right),
-            right.get("fields"),
-            right.get("exposures"),
-        )
+        require_choice(right.get("camera") or "ztf", right.get("ccds"), _filters(right), right.get("fields"))
     except ValueError as error:
         raise Mistyped(str(error)) from None
     _check_target_names(right)
@@ -84,6 +76,18 @@ def _store(text: str) -> str:
         if not os.access(existing, os.W_OK | os.X_OK):
             raise ValueError(f"{existing} cannot be written to by you; give another folder")
     return where
+
+
+def require_folder(store: str, after: str) -> None:
+    """Refuse a folder that is not there, as the store of a flow that reads what others made.
+
+    Raises
+    ------
+    Mistyped
+        Naming the folder, and the flows that would make it.
+    """
+    if "://" not in store and not Path(store).is_dir():
+        raise Mistyped(f"store: there is no folder {Path(store).absolute()}; is it mistyped? else run {after} first")
 
 
 def _require_s3_account(where: str) -> None:
@@ -128,10 +132,26 @@ def _any(text: str) -> str:
     return _existing(text, "a file or a folder", Path.exists)
 
 
+def _exposures(text: str) -> str:
+    where = _file(text)
+    from ztf_in2p3.exposure_list import ExposureList  # reads tables, which is slow to load
+
+    try:
+        ExposureList.read(Path(where))
+    except BadData as error:
+        raise ValueError(str(error)) from None
+    return where
+
+
 def _targets(text: str) -> str:
     where = _file(text)
     read_targets(Path(where))
     return where
+
+
+def _table(text: str) -> str:
+    where = place(text)
+    return text if IN_STORE.fullmatch(text) and not Path(where).exists() else _any(text)
 
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -147,8 +167,8 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "images": _folder,
     "hats": place,
     "external": _file,
-    "exposures": _file,
-    "table": _any,
+    "exposures": _exposures,
+    "table": _table,
     "targets": _targets,
 }
 """By the name of the parameter; each returns the value as the flow takes it, or raises `ValueError`."""
@@ -168,8 +188,8 @@ def _check_account() -> None:
 
 
 def _check_cluster() -> None:
-    address = cluster()
-    if address is None:
+    address = os.environ.get("ZTF_CLUSTER")
+    if not address:
         return
     parts = urlsplit(address)
     try:

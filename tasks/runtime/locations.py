@@ -7,6 +7,9 @@ from pathlib import Path
 
 _HALF_AN_ADDRESS = re.compile(r"(s3|file|https?|ftp|gs):(?!//)", re.IGNORECASE)
 
+IN_STORE = re.compile(r"(?:(?:starindex|startable)/)?([0-9a-f]{10})(?:/.*)?")
+"""Address of a star table, or of its index, or only the digest of its recipe."""
+
 
 def place(text: str) -> str:
     """A folder with ``~`` expanded, or an address as it is.

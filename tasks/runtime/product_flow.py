@@ -17,10 +17,12 @@ from pydantic import BeforeValidator
 
 from tasks.runtime.engine import running
 from tasks.runtime.foreseen import hide_tracebacks
+from tasks.runtime.form import OUTSIDE, documented, expanded, from_outside
 from tasks.runtime.naming import run_name, subject_of, tag_run
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import contracted, documented, expanded, meanings
+from tasks.runtime.parameters import contracted
 from tasks.runtime.presentation import NAMED, each_line_once, show, skipped_lines
+from tasks.runtime.schema import explain
 from tasks.runtime.settings import cluster, cores, store_at
 from ztf_in2p3.errors import MissingProduct, Mistyped, PipelineError
 from ztf_in2p3.recipes import recipe_from
@@ -44,10 +46,6 @@ class VerdictFailed(PipelineError):
     """Everything ran, and the page says that the result is not good."""
 
 
-OUTSIDE = ("archive", "images", "table")
-"""Parameters that name data outside the store, where they are given: the store may be a new one."""
-
-
 def product_flow(
     name: str,
     *,
@@ -60,7 +58,7 @@ def product_flow(
     """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
 
     The decorated function takes a `Scope` and a `Store`, which stand for the parameters that flows share
-    (`tasks.runtime.parameters.SHARED`), or has the parameters ``workers`` (processes; 0: none; None: one a
+    (`tasks.runtime.form.SHARED`), or has the parameters ``workers`` (processes; 0: none; None: one a
     core) and ``max_set_aside`` (fraction of the inputs above which the flow fails) itself.  Where the operator names a
     cluster, its workers compute instead of processes.
 
@@ -133,8 +131,7 @@ def product_flow(
         prefect_flow = flow(
             run, name=name, flow_run_name=run_name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False
         )
-        for parameter, text in meanings(run.__doc__).items():  # it reads docstrings of another style only
-            prefect_flow.parameters.properties[parameter]["description"] = text
+        explain(prefect_flow.parameters, run.__doc__, of_recipe)
         return prefect_flow
 
     return decorate
@@ -171,11 +168,6 @@ def as_recipe(kind: type, value: object) -> object:
         return recipe_from(kind, value)
     except TypeError as error:
         raise ValueError(str(error)) from None
-
-
-def from_outside(given: Mapping[str, Any]) -> bool:
-    """Whether the arguments of a flow name data outside the store."""
-    return any(given.get(name) for name in OUTSIDE)
 
 
 def require_place(store: Store, remedy: str = "") -> None:

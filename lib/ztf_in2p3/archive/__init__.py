@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from ztf_in2p3.addresses import IRSA_ADDRESS
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.errors import AccessDenied, Damaged, NotInArchive, NotYetPublic
-from ztf_in2p3.archive.irsa import IRSA_ADDRESS, Irsa
+from ztf_in2p3.archive.irsa import Irsa
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import FileState, Listing, Skipped
 from ztf_in2p3.archive.local import LocalTree

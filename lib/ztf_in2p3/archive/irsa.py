@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from ztf_in2p3.addresses import IRSA_ADDRESS
 from ztf_in2p3.archive import metadata
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.download import Transfer
@@ -34,7 +35,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-IRSA_ADDRESS = "https://irsa.ipac.caltech.edu"
 DATA_PATH = "ibe/data/ztf/products"
 SEARCH_PATH = "ibe/search/ztf/products"
 

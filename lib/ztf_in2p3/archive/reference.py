@@ -31,10 +31,7 @@ from ztf_in2p3.errors import BadData
 from ztf_in2p3.products import Value
 from ztf_in2p3.store.parquet import write_table
 
-__all__ = ["GAIA_ADDRESS", "Cone", "ReferenceCatalogue", "enclosing_cone", "partition_path"]
-
-GAIA_ADDRESS = "s3://stpubdata/gaia/gaia_dr3/public/hats/gaia"
-"""Public copy of Gaia DR3, read without an account."""
+__all__ = ["Cone", "ReferenceCatalogue", "enclosing_cone", "partition_path"]
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ class SensorRecipe:
     overscan_clip: float = 3.0
     """Rows further than this many standard deviations from the fit are left out."""
     linearise: bool = True
+    """Whether the non-linearity of the readout channels is taken out, with the dated table."""
     pocket: str = "powerlaw"
     """Model of the pocket at the end of the serial register, for nights after 2019-10-22: "powerlaw",
     "equilibrium" (measured, needs a calibration) or "none"."""
@@ -26,7 +27,7 @@ class SensorRecipe:
 
 @dataclass(frozen=True, slots=True)
 class BiasRecipe:
-    """Master bias of a CCD."""
+    """Master bias of a CCD: many frames without light, combined."""
 
     sensor: SensorRecipe = SensorRecipe()
     last_of_night: int = 10
@@ -68,6 +69,7 @@ class PocketProfileRecipe:
 
     bias: BiasRecipe = BiasRecipe()
     block_rows: int = 128
+    """Rows of which one mean overscan is made."""
     version: int = 1
 
 

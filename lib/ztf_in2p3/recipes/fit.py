@@ -15,7 +15,9 @@ class Stop:
     change: float = 1e-6
     """Largest change of a watched parameter over `window` iterations; magnitudes."""
     window: int = 10
+    """Iterations over which that change is looked at."""
     max_iterations: int = 2000
+    """Iterations after which the solution is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class RobustRecipe:
     steps: int | None = None
     """Rejections in one star between two global solutions, at most; None: any number, which has the same outcome."""
     max_rounds: int = 200
+    """Global solutions at most, each with new rejections."""
     draws: int = 50
     """Solutions of noise from which errors are estimated where the matrix is too large to invert; 0: no errors."""
     method: str = "auto"

@@ -20,6 +20,7 @@ class PsfCatalogueRecipe:
     side: int = 19
     """Pixels; of the stamps of stars and targets: of one size, so that both lack the same share of a PSF's wings."""
     isolation_arcsec: float = 18.0
+    """Distance within which a star has no neighbour that matters."""
     isolation_mag: float = 4.0
     """Stars with another within that distance, less than that many magnitudes fainter, are left out."""
     max_stars: int = 300
@@ -49,8 +50,11 @@ class GaiaColours:
     """
 
     zg: tuple[float, ...] = (-0.2199, 0.6365, 0.1548, -0.0064)
+    """Polynomial in BP-RP for zg, constant first, magnitudes."""
     zr: tuple[float, ...] = (0.09837, -0.08592, -0.1907, 0.1701, -0.02263)
+    """Polynomial in BP-RP for zr, constant first, magnitudes."""
     zi: tuple[float, ...] = (0.293, -0.6404, 0.09609, 0.002104)
+    """Polynomial in BP-RP for zi, constant first, magnitudes."""
     range: tuple[float, float] = (0.5, 2.0)
     """BP - RP of the stars used: where the polynomials hold in all bands."""
 

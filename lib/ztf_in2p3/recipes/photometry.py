@@ -12,6 +12,7 @@ class ReferenceRecipe:
     """Which columns of the reference catalogue are kept, and under which names it is known."""
 
     catalogue: str = "gaia_dr3"
+    """Name of the catalogue; another name keeps other reference stars beside these."""
     epoch: float = 2016.0
     """Julian year of its positions."""
     version: int = 1

@@ -27,6 +27,7 @@ class OperatorsWord:
     quality: str
     """"good" or "rejected"."""
     reason: str
+    """Why, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class BadPixelRecipe:
     dead: float = 0.05
     """Response below it, relative to the neighbourhood."""
     low: float = 0.7
+    """Response below it is low, relative to the neighbourhood."""
     high: float = 1.3
+    """Response above it is high."""
     hot_sigma: float = 8.0
     """Bias over the neighbourhood, in robust standard deviations of all pixels."""
     noisy_sigma: float = 8.0

@@ -29,6 +29,7 @@ class PsfRecipe:
     passes: int = 3
     """Passes over the stars for the residual map."""
     min_stars: int = 5
+    """Fewest stars that make a PSF."""
     version: int = 2
 
 

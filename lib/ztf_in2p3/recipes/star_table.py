@@ -31,21 +31,29 @@ class ImportedColumns:
     qid: str = "qid"
     """1 to 4."""
     x: str = "x"
+    """Column, in pixels of the quadrant as stored."""
     y: str = "y"
-    """Pixels of the quadrant as stored."""
+    """Row, in pixels of the quadrant as stored."""
     mjd: str = "mjd"
+    """Modified Julian date of the exposure."""
     airmass: str = "airmass"
+    """Airmass of the star."""
     colour: str = "colour"
+    """Colour of the star, BP-RP of Gaia."""
     mag: str = "mag"
+    """Instrumental magnitude."""
     mag_e: str = "emag"
-    """Magnitudes."""
+    """Its error, magnitudes."""
     ra: str = ""
+    """Right ascension, degrees."""
     dec: str = ""
-    """Degrees."""
+    """Declination, degrees."""
     g: str = ""
+    """Magnitude G of Gaia."""
     filter: str = ""
     """Code (zr, r, ztfr) or number (1 to 3); empty: all measurements are of the filter that is asked for."""
     flags: str = ""
+    """Integer whose bits say what is wrong with a measurement."""
     bad_flags: int = 0
     """Bits of the flags any of which makes a measurement unusable."""
     first_pixel: float = 0.0
@@ -75,8 +83,9 @@ class StarTableRecipe:
     """Mask bits that reject a star if set within the largest aperture: track, ghosts, saturation, halo.  A bad pixel
     within the aperture itself always does.  By the PSF: within its stamp; many bad pixels, see f_psf_f."""
     bright: float = 13.0
+    """Limit in G of the reference catalogue; brighter stars are left out."""
     faint: float = 18.5
-    """Limits in G of the reference catalogue: unlike those of a measured flux they prefer no fluctuation."""
+    """Limit in G, as for bright stars: unlike one of a measured flux it prefers no fluctuation."""
     signal_to_noise: float = 5.0
     """Least, of a measurement; low enough to reject failures, not fluctuations."""
     observations: int = 3

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from ztf_in2p3.recipes.limits import problem_with
+
 R = TypeVar("R")
 
 
@@ -31,7 +33,7 @@ def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
     Raises
     ------
     TypeError
-        A name that the recipe does not have, or a value of another type than its default's.
+        A name that the recipe does not have, a value of another type than its default's, or beyond its limits.
     """
     recipe: Any = kind()
     known = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
@@ -44,6 +46,8 @@ def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:
         nested: list[Any] = [member for member in hints[name] if is_dataclass(member)]
         default = nested[0]() if known[name] is None and nested else known[name]
         new[name] = None if value is None and type(None) in hints[name] else _like(default, value, name)
+        if problem := problem_with(kind, name, new[name]):
+            raise TypeError(f"{kind.__name__}.{problem}")
     return replace(recipe, **new)
 
 
