@@ -18,7 +18,7 @@ def meanings_of(kind: type) -> dict[str, str]:
     """What each field of a recipe means; of one that is a recipe itself, what that is for."""
     (defined,) = ast.parse(inspect.getsource(kind)).body
     described = {
-        field.target.id: " ".join(docstring.value.value.split())
+        field.target.id: " ".join(str(docstring.value.value).split())
         for field, docstring in pairwise(defined.body)  # type: ignore[attr-defined]
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
