@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.calibration import (
+    flats_of_period,
     list_calibrations,
     make_bad_pixels,
     make_bias,
@@ -11,12 +12,22 @@ from tasks.calibration import (
     make_led_flat,
 )
 from tasks.inputs.calibrations import Calibrations, pockets_for
-from tasks.inputs.selection import by_ccd, by_led, frames, grouped, lacking
+from tasks.inputs.selection import (
+    by_ccd,
+    by_led,
+    frames,
+    grouped,
+    lacking,
+    lacking_leds,
+    without_led,
+    without_rejected,
+)
 from tasks.quality import judge_all, left_out_frames
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import operators_rejections
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import (
     Kind,
@@ -45,7 +56,7 @@ def calibrate(
     2. Combine the bias frames, CCD by CCD, and compare each master with the one before it.
     3. Combine the flat frames, CCD by CCD and LED by LED.
     4. Average the LEDs of each filter, and compare each flat with the one before it.
-    5. Compare the levels of the CCDs over the focal plane.
+    5. Compare the levels of all CCDs of the period over the focal plane, whichever were asked for.
     6. Find the bad pixels.
     7. List the period's calibrations.
 
@@ -59,8 +70,13 @@ def calibrate(
     quadrant = recipe.quadrant
     common = {"camera": scope.camera, "store": store}
 
-    biases = frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
-    flats = frames(store, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters)
+    rejections = operators_rejections()
+    biases, rejected_biases = without_rejected(
+        frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids), rejections
+    )
+    flats, rejected_flats = without_rejected(
+        frames(store, Kind.RAW, scope.period, ImageType.FLAT, ccdids=scope.ccdids, filters=scope.filters), rejections
+    )
     missing = lacking({"bias": biases, "flat": flats}, scope.period)
 
     bias_frames = by_ccd(biases, last_of_night=quadrant.bias.last_of_night)
@@ -88,7 +104,14 @@ def calibrate(
     )
 
     ccd_flats = collect(
-        launch(make_flat, flat_ref(quadrant.flat, scope.period, filter, ccdid), leds, recipe=quadrant.flat, **common)
+        launch(
+            make_flat,
+            flat_ref(quadrant.flat, scope.period, filter, ccdid),
+            leds,
+            lacking_leds(flat_frames, leds, filter, ccdid),
+            recipe=quadrant.flat,
+            **common,
+        )
         for (filter, ccdid), leds in grouped(led_flats.built, filter_of, ccdid_of).items()
     )
 
@@ -102,7 +125,9 @@ def calibrate(
             recipe=quadrant.focal_plane,
             store=store,
         )
-        for (filter,), ccds_of_filter in grouped(ccd_flats.built, filter_of).items()
+        for (filter,), ccds_of_filter in grouped(
+            flats_of_period(ccd_flats.built, scope.period, quadrant, store), filter_of
+        ).items()
     )
     bad_pixels = collect(
         launch(
@@ -122,5 +147,7 @@ def calibrate(
     return (
         products
         + list_calibrations(scope.period, quadrant, store)
-        + Outcome(set_aside=(*missing, *without_pocket, *left_out))
+        + Outcome(
+            set_aside=(*missing, *rejected_biases, *rejected_flats, *without_led(flats), *without_pocket, *left_out)
+        )
     )

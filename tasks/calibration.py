@@ -16,8 +16,9 @@ from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, write_masks
 from ztf_in2p3.detrend.calibrations import Entry, calibrations
 from ztf_in2p3.detrend.focal_plane import FlatLevel, focal_plane
 from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
+from ztf_in2p3.detrend.verdicts import GOOD
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, period_of
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, filter_of, period_of
 from ztf_in2p3.recipes import (
     BadPixelMapRecipe,
     BiasRecipe,
@@ -73,26 +74,39 @@ def make_led_flat(
 
 
 @product_task
-def make_flat(target: ProductRef, leds: Sequence[Built], camera: Camera, recipe: FlatRecipe, store: Store) -> Built:
-    """Average the LEDs of one CCD and filter."""
+def make_flat(
+    target: ProductRef,
+    leds: Sequence[Built],
+    lacking: Mapping[int, Sequence[Built]],
+    camera: Camera,
+    recipe: FlatRecipe,
+    store: Store,
+) -> Built:
+    """Average the LEDs of one CCD and filter; `lacking`: frames of LEDs of which no flat could be made."""
 
     def make(path: Path) -> Mapping[str, Value]:
         with opened(store, leds) as paths, ExitStack() as stack:
             of_led = [stack.enter_context(CcdMaster.open(led_path, camera)) for led_path in paths]
-            flat_master = combine_leds(of_led, recipe, cards=card(target))
+            used = [led for led in lacking if weight(led)]
+            flat_master = combine_leds(of_led, recipe, cards=card(target), lacking=used)
         flat_master.write(path)
         return flat_master.summary
 
-    return store.build(target, recipe, leds, make)
+    def weight(led: int) -> float:
+        return dict(recipe.weights).get(led, 1.0)
+
+    unused = [raw for led, raws in sorted(lacking.items()) if weight(led) for raw in raws]
+    return store.build(target, recipe, [*leds, *unused], make)
 
 
 @product_task
 def make_focal_plane(target: ProductRef, flats: Sequence[Built], recipe: FocalPlaneRecipe, store: Store) -> Built:
     """Compare the levels of the CCDs' flats of one filter."""
 
-    def make(path: Path) -> None:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, flats) as paths:
             write_table(path, focal_plane(FlatLevel.read(flat_path) for flat_path in paths))
+        return {"n_ccd": len(flats)}
 
     return store.build(target, recipe, flats, make)
 
@@ -161,6 +175,21 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
         return Outcome()
     target = calibrations_ref(recipe.calibrations, period)
     return collect([launch(write_calibrations, target, calibrated, recipe=recipe.calibrations, store=store)])
+
+
+def flats_of_period(made: Sequence[Built], period: Period, recipe: QuadrantRecipe, store: Store) -> list[Built]:
+    """Flats of all CCDs that the store has of a period, in the filters of those made just now.
+
+    The level of the focal plane is that of all of them, whichever CCDs were asked for; suspect ones only if no flat of
+    the filter is good.
+    """
+    verdicts = Verdicts(store, recipe.flat_verdict)
+    known = store.list(Kind.FLAT, digest(recipe.flat), prefix=f"{period}/")
+    flats = []
+    for filter in {filter_of(flat.ref) for flat in made}:
+        of_filter = [flat for flat in known if filter_of(flat.ref) == filter]
+        flats += [flat for flat in of_filter if verdicts.quality(flat)[0] == GOOD] or of_filter
+    return flats
 
 
 def card(target: ProductRef) -> dict[str, tuple[Value, str]]:

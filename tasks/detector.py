@@ -217,7 +217,17 @@ def detector_report(
     return Report(period.first, camera.name, checks, pictures, counts, tables=tables, subject=f"detector, {dates}")
 
 
-_VERDICT = ["Master", "Quality", "Compared with", "Share moved", "Median shift", "Reason"]
+_VERDICT = [
+    "Master",
+    "Quality",
+    "Compared with",
+    "Share moved",
+    "Median shift",
+    "Variance over predicted",
+    "Scatter of the lamp",
+    "Reason",
+    "Frames left out",
+]
 _BAD = {
     "Dead": "n_dead",
     "Low": "n_low_response",
@@ -235,7 +245,11 @@ def _verdict(verdict: Built) -> list[str]:
     comparison = (
         [before[2], _word(about.get("moved")), _word(about.get("shift"))] if len(before) > 2 else ["none", "", ""]
     )
-    return [part_of(verdict.ref), _word(about.get("quality")), *comparison, _word(about.get("reason"))]
+    unfit = "; ".join(f"q{qid}: {why}" for qid, why in unfit_quadrants(verdict).items())
+    quality = f"{_word(about.get('quality'))}{' but for quadrants' if unfit and about.get('quality') == GOOD else ''}"
+    frames = [_word(about.get("excess")), _word(about.get("lamp_scatter"))]
+    reasons = [_word(about.get("reason")) or unfit, _word(about.get("left_out"))]
+    return [part_of(verdict.ref), quality, *comparison, *frames, *reasons]
 
 
 def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,18 +21,28 @@ from ztf_in2p3.products import Built, Kind, ProductRef, Value, part_of, period_o
 from ztf_in2p3.recipes import OperatorsWord, VerdictRecipe, digest
 from ztf_in2p3.store import Store
 
+_QIDS = range(1, N_QUADRANT + 1)
+N_BEFORE = 3
+"""Earlier masters that a new one may be like: one that is spoilt, and passed for good, does not make it suspect."""
+
 
 @product_task
 def judge(
     target: ProductRef, master: Built, before: Sequence[Built], camera: Camera, recipe: VerdictRecipe, store: Store
 ) -> Built:
-    """Compare a master with the one before it, if there is one."""
+    """Judge a master by itself, and compare it with those before it, if there are any."""
 
     def make(path: Path) -> Mapping[str, Value]:
         with opened(store, [master, *before]) as paths, ExitStack() as stack:
             new, *old = (stack.enter_context(CcdMaster.open(master_path, camera)) for master_path in paths)
             comparison = compare(
-                new, *old, sigma=recipe.quality.sigma, most_moved=recipe.quality.most_moved, floor=recipe.floor
+                new,
+                *old,
+                sigma=recipe.quality.sigma,
+                most_moved=recipe.quality.most_moved,
+                floor=recipe.floor,
+                most_shift=recipe.quality.most_shift,
+                frames=recipe.frames,
             )
         write_verdict(path, comparison.quality, comparison.reason, comparison.unfit)
         return {
@@ -39,16 +51,24 @@ def judge(
             "moved": comparison.moved,
             "shift": comparison.shift,
             "master": master.sha256,
-            "before": "".join(product.ref.address for product in before),
+            "before": " ".join(product.ref.address for product in before),
+            "excess": max((float(master.about.get(f"excess{qid}") or 0) for qid in _QIDS), default=0.0),
+            "lamp_scatter": master.about.get("ledrms"),
+            "left_out": "; ".join(dict.fromkeys(str(why) for qid in _QIDS if (why := _left_out(master, qid)))),
             **{f"unfit_q{qid}": reason for qid, reason in sorted(comparison.unfit.items())},
         }
 
     return store.build(target, recipe, [master, *before], make)
 
 
+def _left_out(master: Built, qid: int) -> Value:
+    """Why frames were left out of a quadrant, if any were."""
+    return master.about.get(f"left_out_q{qid}")
+
+
 def unfit_quadrants(verdict: Built) -> dict[int, str]:
     """Why a quadrant of a master does not serve, by qid."""
-    reasons = {qid: verdict.about.get(f"unfit_q{qid}") for qid in range(1, N_QUADRANT + 1)}
+    reasons = {qid: verdict.about.get(f"unfit_q{qid}") for qid in _QIDS}
     return {qid: str(reason) for qid, reason in reasons.items() if reason}
 
 
@@ -87,7 +107,7 @@ class Verdicts:
         return {} if verdict is None else unfit_quadrants(verdict)
 
     def before(self, master: Built, masters: Iterable[Built]) -> list[Built]:
-        """The nearest good one of an earlier period; none if there is no such."""
+        """The nearest good ones of earlier periods, the latest first; none if there are no such."""
         older = [
             candidate
             for candidate in masters
@@ -97,7 +117,8 @@ class Verdicts:
         latest_first = sorted(
             older, key=lambda candidate: (period_of(candidate.ref).last, period_of(candidate.ref).first), reverse=True
         )
-        return next(([candidate] for candidate in latest_first if self.quality(candidate)[0] == GOOD), [])
+        good = (candidate for candidate in latest_first if self.quality(candidate)[0] == GOOD)
+        return list(itertools.islice(good, N_BEFORE))
 
     def _word(self, word: OperatorsWord, master: ProductRef) -> Built:
         def make(spool: Path) -> Mapping[str, Value]:
@@ -129,13 +150,18 @@ def judge_all(masters: Sequence[Built], recipe: VerdictRecipe, camera: Camera, s
 
 
 def left_out_frames(masters: Iterable[Built]) -> list[SetAside]:
-    """Frames whose amplifier did not work, a line a quadrant that was made of the others."""
-    return [
-        SetAside(f"{master.ref.label} q{qid}", f"{reason}; the quadrant is made of the others")
-        for master in masters
-        for qid in range(1, N_QUADRANT + 1)
-        if (reason := master.about.get(f"left_out_q{qid}")) and not master.about.get(f"dead_q{qid}")
-    ]
+    """Frames that were not stacked, a line a reason, with the quadrants that were made of the others."""
+    lines = []
+    for master in masters:
+        quadrants: dict[str, list[int]] = defaultdict(list)
+        for qid in _QIDS:
+            if (reason := _left_out(master, qid)) and not master.about.get(f"dead_q{qid}"):
+                quadrants[str(reason)].append(qid)
+        for reason, qids in quadrants.items():
+            where = "" if len(qids) == N_QUADRANT else " " + ", ".join(f"q{qid}" for qid in qids)
+            made = "the master is" if not where else "the quadrant is" if len(qids) == 1 else "the quadrants are"
+            lines.append(SetAside(f"{master.ref.label}{where}", f"{reason}; {made} made of the others"))
+    return lines
 
 
 def _not_good(masters: Iterable[Built], verdicts: Verdicts) -> Iterator[SetAside]:
@@ -143,7 +169,7 @@ def _not_good(masters: Iterable[Built], verdicts: Verdicts) -> Iterator[SetAside
         quality, reason = verdicts.quality(master)
         if quality == GOOD:
             for qid, why in verdicts.unfit(master).items():
-                cause = "; ".join(filter(None, (why, str(master.about.get(f"left_out_q{qid}") or ""))))
+                cause = "; ".join(filter(None, (why, str(_left_out(master, qid) or ""))))
                 yield SetAside(f"{master.ref.label} q{qid}", f"{cause}; the quadrant is left out, the others are used")
         else:
             yield SetAside(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -22,12 +22,12 @@ from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.science_image import read_mask, science_image
 from ztf_in2p3.catalogue.stars import cone
 from ztf_in2p3.detrend.bad_pixels import read_masks
-from ztf_in2p3.detrend.focal_plane import common_level
+from ztf_in2p3.detrend.focal_plane import common_level, n_ccd_of
 from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.detrend.quadrant import detrend_ccd, write_quadrant
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header, read_primary
-from ztf_in2p3.identifiers import N_QUADRANT, Exposure
+from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Exposure
 from ztf_in2p3.image import Image
 from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_ref
 from ztf_in2p3.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, ScienceCatalogueRecipe
@@ -164,11 +164,12 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
         reasons.update({qid: reason for qid, reason in chosen.unfit.items() if qid in job.headers})
         headers = each_quadrant(dict(zip(job.headers, header_paths, strict=True)), read_header, reasons)
         masks = each_quadrant(dict(zip(job.masks, mask_paths, strict=True)), read_mask, reasons)
+        level_table = read_table(levels)
         images = detrend_ccd(
             raw,
             bias,
             flat,
-            common_level(read_table(levels)),
+            common_level(level_table),
             {qid: header for qid, header in headers.items() if qid not in reasons},
             masks,
             camera,
@@ -176,7 +177,9 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
             bad_pixels=[read_masks(path, camera) for path in maps],
             fringes=next((CcdFringes.read(path, camera) for path in fringes), None),
             pockets=pockets,
-            cards=chosen.cards(job.ccd.exposure.night) | (pockets.cards(read_primary(raw)) if pockets else {}),
+            cards=chosen.cards(job.ccd.exposure.night)
+            | {"N_CCD": (n_ccd_of(level_table), f"of {N_CCD} CCDs: their flats set FLTNORM_FP")}
+            | (pockets.cards(read_primary(raw)) if pockets else {}),
             failed=reasons,
         )
         if not images:
@@ -213,8 +216,19 @@ def write_catalogue(
     if not tables:
         raise BadData(no_quadrant(failed))
     table = join_quadrants(list(tables.values()))
-    write_table(spool, table, file_metadata(job.ccd, photometry, VERSIONS))
-    return {**summary(table), **{f"failed_q{qid}": reason for qid, reason in sorted(failed.items())}}
+    level = focal_plane_metadata(header for _, header in usable.values())
+    write_table(spool, table, file_metadata(job.ccd, photometry, VERSIONS) | level)
+    return {**summary(table), **level, **{f"failed_q{qid}": reason for qid, reason in sorted(failed.items())}}
+
+
+def focal_plane_metadata(headers: Iterable[fits.Header]) -> dict[str, str]:
+    """What a catalogue says of its scale: of how many CCDs the flats set it, and whether those are all."""
+    numbers = {int(header["N_CCD"]) for header in headers if "N_CCD" in header}
+    if not numbers:
+        return {}  # the archive's own images
+    n_ccd = min(numbers)
+    note = "" if n_ccd == N_CCD else f"incomplete: the level is that of {n_ccd} of {N_CCD} CCDs"
+    return {"n_ccd": str(n_ccd), **({"focal_plane": note} if note else {})}
 
 
 def read_stars(

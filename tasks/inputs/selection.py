@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from tasks.runtime.outcome import SetAside
-from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.detrend.verdicts import Rejection
+from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.identifiers import Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of
+from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of, led_of
 from ztf_in2p3.store import Store
 
 T = TypeVar("T")
@@ -106,8 +107,42 @@ def by_ccd(raws: Iterable[Built], *, last_of_night: int = 0) -> dict[int, list[B
 
 
 def by_led(raws: Iterable[Built]) -> dict[tuple[Filter, int, int], list[Built]]:
-    """Flat frames of each (filter, LED, CCD); the LED is what the file's own header said when it arrived."""
+    """Flat frames of each (filter, LED, CCD); the LED is what the file's own header said when it arrived.
+
+    Flats without LED number are in none of them: see `without_led`.
+    """
     grouped: dict[tuple[Filter, int, int], list[Built]] = defaultdict(list)
     for raw in raws:
-        grouped[exposure_of(raw.ref).filter, int(raw.about.get("led") or 0), ccdid_of(raw.ref)].append(raw)
+        if led := int(raw.about.get("led") or 0):
+            grouped[exposure_of(raw.ref).filter, led, ccdid_of(raw.ref)].append(raw)
     return dict(sorted(grouped.items()))
+
+
+def lacking_leds(
+    flat_frames: Mapping[tuple[Filter, int, int], Sequence[Built]], made: Iterable[Built], filter: Filter, ccdid: int
+) -> dict[int, list[Built]]:
+    """Frames by LED of which a CCD has no flat, although there are frames of it: of the CCD itself, else of others."""
+    done = {led_of(flat.ref) for flat in made}
+    found: dict[int, list[Built]] = {}
+    for (of_filter, led, of_ccd), raws in flat_frames.items():
+        if of_filter == filter and led not in done and (of_ccd == ccdid or led not in found):
+            found[led] = list(raws)
+    return found
+
+
+def without_led(raws: Iterable[Built]) -> list[SetAside]:
+    """Flats that belong to no LED, since nothing says which lit them."""
+    error = BadData("no LED number in ILUM_LED, so nothing says what lit it; it is in no flat")
+    return [SetAside.because(raw.ref.file_name, error) for raw in raws if not int(raw.about.get("led") or 0)]
+
+
+def without_rejected(raws: Iterable[Built], rejections: Sequence[Rejection]) -> tuple[list[Built], list[SetAside]]:
+    """Frames that no operator rejected, and those that were, with the reason."""
+    kept, aside = [], []
+    for raw in raws:
+        rejection = next((ruling for ruling in rejections if ruling.is_about(ccd_of(raw.ref))), None)
+        if rejection is None:
+            kept.append(raw)
+        else:
+            aside.append(SetAside(raw.ref.file_name, f"rejected by the operator: {rejection.reason}"))
+    return kept, aside

@@ -14,11 +14,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies
 
@@ -28,10 +30,12 @@ from prefect.logging import get_logger, get_run_logger
 from tasks.runtime.locations import place
 from ztf_in2p3.archive import Archive, Credentials, open_archive
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.detrend.verdicts import Ruling, rulings
+from ztf_in2p3.detrend.verdicts import Rejection, Ruling, rejections, rulings
 from ztf_in2p3.store import Provenance, Store, open_store
 
 ROOT = Path(__file__).parents[2]
+
+T = TypeVar("T")
 
 
 def retry_seconds() -> float:
@@ -184,8 +188,17 @@ def _log_once(folder: Path) -> None:
 
 def operators_rulings() -> tuple[Ruling, ...]:
     """Rulings of the operator about master calibrations, in verdicts.toml of `deployments`."""
+    return _of_verdicts(rulings)
+
+
+def operators_rejections() -> tuple[Rejection, ...]:
+    """Raw exposures that the operator rejects, in verdicts.toml of `deployments`."""
+    return _of_verdicts(rejections)
+
+
+def _of_verdicts(read: Callable[[str], tuple[T, ...]]) -> tuple[T, ...]:
     path = deployments() / "verdicts.toml"
     try:
-        return rulings(path.read_text(encoding="utf-8")) if path.is_file() else ()
+        return read(path.read_text(encoding="utf-8")) if path.is_file() else ()
     except ValueError as error:  # of TOML too
         raise ValueError(f"{path}: {error}") from None

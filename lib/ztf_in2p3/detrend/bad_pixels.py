@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, ndtr
 
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.detrend.amplifiers import usable_frames
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.combine import frame_scatter
-from ztf_in2p3.detrend.masters import CHUNK_BYTES, open_all
+from ztf_in2p3.detrend.frame_samples import sample_frames
+from ztf_in2p3.detrend.masters import CHUNK_BYTES, open_all, usable_biases
 from ztf_in2p3.detrend.stack import clipped_median
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import N_QUADRANT
@@ -89,7 +89,7 @@ def bad_pixel_masks(
         raise ValueError(f"bias of CCD {bias.ccdid} with the flat of CCD {flat.ccdid}")
     of_bias, masks = recipe.bias, {}
     with open_all(paths, camera, bias.ccdid) as raws:
-        usable = usable_frames(raws, of_bias.sensor)
+        usable = usable_biases(sample_frames(raws, of_bias.sensor), bias.ccdid, of_bias)
         for qid in _QIDS:
             noise = frame_scatter(raws, usable[qid].indices, qid, of_bias.sensor, of_bias.clip, chunk_bytes)
             masks[qid] = bad_pixels(bias.data[qid], flat.data[qid], *noise, recipe.limits)

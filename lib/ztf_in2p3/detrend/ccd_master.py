@@ -26,6 +26,8 @@ from ztf_in2p3.store.fits import Cards, Plane, write_fits
 _STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", ""}
 
 _QIDS = range(1, N_QUADRANT + 1)
+_FACTS = ("LEDRMS", *(f"{name}{qid}" for name in ("EXCESS", "LEDLACK") for qid in _QIDS))
+"""Cards that tell how good a master is."""
 
 Planes = Mapping[int, Any]
 """By qid; (row, column) as stored, float32 arrays or packed ones that give them row by row."""
@@ -54,7 +56,8 @@ class CcdMaster:
     @property
     def summary(self) -> dict[str, Value]:
         """Small facts for who looks for a master."""
-        return {"n_frames": self.value("NFRAMES"), **self.left_out}
+        facts = {keyword.lower(): self.value(keyword) for keyword in _FACTS if keyword in self.cards}
+        return {"n_frames": self.value("NFRAMES"), **facts, **self.left_out}
 
     def write(self, path: Path) -> None:
         """One file: cards, then Q1, Q1_VAR, Q1_N and so on."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from ztf_in2p3.detrend.ccd_master import CcdMaster
+from ztf_in2p3.detrend.frame_samples import FrameSample
 from ztf_in2p3.detrend.stack import clipped_mean, clipped_median, kept_scatter, stack_variance
-from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.recipes import SensorRecipe
@@ -61,10 +61,12 @@ def combine(
     *,
     mean: bool = False,
     indices: Sequence[int] | None = None,
+    offsets: Sequence[Readout | None] | None = None,
 ) -> Stacked:
     """Stack one quadrant, a range of rows at a time; each row as if it were alone.
 
-    `indices`: frames in which the amplifier worked, by default all; without any the result holds no data.
+    `indices`: frames that serve, by default all; without any the result holds no data.  `offsets`: readouts of frames
+    without light, if they are known already.
     """
     dark = None if bias is None else bias.data[qid]
     if indices is not None:
@@ -72,10 +74,13 @@ def combine(
             return _nothing(raws, qid, photons=dark is not None, mean=mean)
         raws = [raws[index] for index in indices]
         factors = None if factors is None else factors[list(indices)]
+        offsets = None if offsets is None else [offsets[index] for index in indices]
     n_row, n_column = raws[0].camera.shape
     readouts = [
-        Readout.of(raw, qid, sensor) if dark is None else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
-        for raw in raws
+        (known or Readout.of(raw, qid, sensor))
+        if dark is None
+        else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
+        for raw, known in zip(raws, offsets or [None] * len(raws), strict=True)
     ]
     counted = np.uint8 if len(raws) < 256 else np.uint16
     data, count = np.empty((n_row, n_column), np.float32), np.empty((n_row, n_column), counted)
@@ -169,8 +174,16 @@ def _chi2_median(freedom: int) -> float:
     return float(2 * gammaincinv(freedom / 2, 0.5) / freedom)
 
 
+def level_bands(n_row: int) -> list[slice]:
+    """Rows on which the level of a flat is measured."""
+    return [slice(start, min(start + _SAMPLED, n_row)) for start in range(0, n_row, _SAMPLED**2)]
+
+
 def frame_levels(
-    raws: Sequence[RawCcd], bias: CcdMaster, sensor: SensorRecipe, usable: Mapping[int, Sequence[int]] | None = None
+    raws: Sequence[RawCcd],
+    bias: Mapping[int, NDArray[np.float32]],
+    samples: Sequence[FrameSample],
+    usable: Mapping[int, Sequence[int]],
 ) -> NDArray[np.float64]:
     """Median of each frame over bands of rows of all quadrants, linear ADU over the bias.
 
@@ -179,40 +192,30 @@ def frame_levels(
 
     Parameters
     ----------
+    bias : (row, column) by qid, ADU
+        The bands of the master bias, one below the other.
+    samples
+        Of the frames, with the offsets of their quadrants.
     usable
-        Frames in which an amplifier worked, by qid; None: all.
+        Frames that serve, by qid.
 
     Returns
     -------
     (frame,), ADU
-        NaN where no amplifier worked.
-
-    Raises
-    ------
-    BadData
-        A frame is dark.
+        NaN where no quadrant serves.
     """
-    n_row = raws[0].camera.shape[0]
-    bands = [slice(start, min(start + _SAMPLED, n_row)) for start in range(0, n_row, _SAMPLED**2)]
+    bands = level_bands(raws[0].camera.shape[0])
     pixels: list[dict[int, NDArray]] = [{} for _ in raws]
     for qid in range(1, N_QUADRANT + 1):
-        plane = bias.data[qid]
-        dark = [plane[rows].copy() for rows in bands]
-        if not any(np.isfinite(below).any() for below in dark):
+        if not np.isfinite(bias[qid]).any():
             continue
-        for index in range(len(raws)) if usable is None else usable[qid]:
-            raw = raws[index]
-            readout = Readout.of(raw, qid, sensor)
-            light = [
-                readout.linear(raw.pixels(qid, rows), rows) - below for rows, below in zip(bands, dark, strict=True)
-            ]
-            if np.isfinite(joined := np.concatenate(light)).any():
-                pixels[index][qid] = joined
-    levels = _common_levels(pixels)
-    for raw, level in zip(raws, levels, strict=True):
-        if level <= 0:
-            raise BadData(f"{raw.path}: a flat of {level:.1f} ADU over the bias; was the lamp on? reject the exposure")
-    return levels
+        for index in usable[qid]:
+            raw, readout = raws[index], samples[index].quadrants[qid].readout
+            assert readout is not None  # or its offset were unknown, and the frame of no use
+            light = np.concatenate([readout.linear(raw.pixels(qid, rows), rows) for rows in bands]) - bias[qid]
+            if np.isfinite(light).any():
+                pixels[index][qid] = light
+    return _common_levels(pixels)
 
 
 def _common_levels(pixels: Sequence[Mapping[int, NDArray]]) -> NDArray[np.float64]:

@@ -80,3 +80,8 @@ def common_level(table: pa.Table) -> float:
     if b"FLTNORM_FP" not in metadata:
         raise BadData("no FLTNORM_FP in the metadata of the focal-plane table; make it again")
     return float(metadata[b"FLTNORM_FP"])
+
+
+def n_ccd_of(table: pa.Table) -> int:
+    """Number of CCDs whose flats the common level is the median of; it is the focal plane's only with all of them."""
+    return int((table.schema.metadata or {}).get(b"N_CCD", b"0"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -10,25 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.detrend.amplifiers import left_out, n_usable, usable_frames
+from ztf_in2p3.detrend.amplifiers import UsableFrames, left_out, left_out_cards, n_usable, require_usable
 from ztf_in2p3.detrend.ccd_master import CcdMaster, PlanesOnDemand, ccd_median, corrections
-from ztf_in2p3.detrend.combine import Stacked, combine, frame_levels
+from ztf_in2p3.detrend.combine import Stacked, combine, frame_levels, level_bands
+from ztf_in2p3.detrend.frame_checks import check_bias_frames, check_flat_frames, lamp_ratios
+from ztf_in2p3.detrend.frame_samples import FrameSample, band_rows, rows_of, sample_frames
+from ztf_in2p3.detrend.led_mean import combine_leds
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.products import Value
-from ztf_in2p3.recipes import BiasRecipe, FlatRecipe, LedFlatRecipe, SensorRecipe
-from ztf_in2p3.sensor.readout import Pockets
+from ztf_in2p3.recipes import BiasRecipe, LedFlatRecipe, SensorRecipe
+from ztf_in2p3.sensor.readout import Pockets, Readout
 from ztf_in2p3.store.fits import Cards
 
 __all__ = ["CcdMaster", "combine_leds", "led_flat", "master_bias"]
 
 CHUNK_BYTES = 64 << 20
 """Bytes of raw pixels in memory at a time, over all frames."""
-_ROWS = 256
-"""Rows of LED flats averaged at a time."""
 _QIDS = range(1, N_QUADRANT + 1)
-_CORRECTIONS = ("OSCANCOR", "LINCOR", "POCKCOR", "CLIP")
 
 
 def master_bias(
@@ -59,10 +59,20 @@ def master_bias(
         No frames.
     """
     with open_all(paths, camera, ccdid) as raws:
-        usable = usable_frames(raws, recipe.sensor)
+        samples = sample_frames(raws, recipe.sensor)
+        usable = usable_biases(samples, ccdid, recipe)
         mean = recipe.takes_mean(n_usable(usable))
         stacked = {
-            qid: combine(raws, qid, recipe.sensor, recipe.clip, chunk_bytes, mean=mean, indices=usable[qid].indices)
+            qid: combine(
+                raws,
+                qid,
+                recipe.sensor,
+                recipe.clip,
+                chunk_bytes,
+                mean=mean,
+                indices=usable[qid].indices,
+                offsets=_readouts(samples, qid),
+            )
             for qid in _QIDS
         }
     noise = {f"NOISE{qid}": (round(s.noise, 4), "noise of one frame [adu]") for qid, s in stacked.items()}
@@ -75,6 +85,8 @@ def master_bias(
             **_about(n_usable(usable), recipe.sensor, recipe.clip, stacked),
             "COMBINE": ("mean" if mean else "median", "of the frames left after clipping"),
             **noise,
+            **_excess_cards(stacked),
+            **left_out_cards(usable),
             **(cards or {}),
         },
         left_out(usable),
@@ -107,10 +119,19 @@ def led_flat(
     if bias.ccdid != ccdid:
         raise ValueError(f"flats of CCD {ccdid} with the bias of CCD {bias.ccdid}")
     sensor = recipe.bias.sensor
-    with open_all(paths, camera, ccdid) as raws:
-        led = _common_led(raws)
-        usable = usable_frames(raws, sensor)
-        levels = frame_levels(raws, bias, sensor, {qid: frames.indices for qid, frames in usable.items()})
+    with open_all(paths, camera, ccdid) as opened:
+        raws, led, unnamed = _of_common_led(opened)
+        dark, dark_levels = {}, {}
+        for qid in _QIDS:
+            plane = bias.data[qid]
+            dark[qid] = rows_of(plane, band_rows(len(plane)))
+            dark_levels[qid] = rows_of(plane, level_bands(len(plane)))
+            del plane  # not to be in memory with the next
+        samples = sample_frames(raws, sensor, dark)
+        usable = check_flat_frames(samples, recipe.bias.frames)
+        usable = {qid: frames.without(unnamed, "has no LED number") for qid, frames in usable.items()}
+        require_usable(usable, ccdid)
+        levels = frame_levels(raws, dark_levels, samples, {qid: frames.indices for qid, frames in usable.items()})
         factors = np.nanmedian(levels) / levels
         stacked = {
             qid: combine(
@@ -135,97 +156,51 @@ def led_flat(
             **_about(n_usable(usable), sensor, recipe.clip, stacked),
             "LED": (led, "flat-field LED"),
             "LEDNORM": (norm, "median of the CCD before division by it [adu]"),
-            "LEDRMS": (float(np.nanstd(levels / np.nanmedian(levels))), "relative scatter of the frames' levels"),
+            "LEDRMS": (
+                float(np.nanstd(lamp_ratios(samples, levels))),
+                "relative scatter of the lamp's light",
+            ),
+            **_excess_cards(stacked),
+            **left_out_cards(usable),
             **(cards or {}),
         },
         left_out(usable),
     )
 
 
-def combine_leds(flats: Collection[CcdMaster], recipe: FlatRecipe, *, cards: Cards | None = None) -> CcdMaster:
-    """Flat of a filter: weighted mean of its LEDs' flats; a LED of weight 0 is left out.
-
-    Each LED's level counts in FLTNORM with the LED's weight.  A pixel that some LEDs do not
-    know is made of the others.
-
-    Parameters
-    ----------
-    flats
-        Flats of one CCD.  One quadrant of each is asked for at a time: open files (`CcdMaster.open`) need the
-        memory of a quadrant.
-
-    Raises
-    ------
-    BadData
-        Flats of several CCDs.
-    MissingProduct
-        No flat, or none with a weight.
-    """
-    ccdids = {flat.ccdid for flat in flats}
-    if len(ccdids) > 1:
-        raise BadData(f"LED flats of CCDs {sorted(ccdids)}; a flat is of one CCD")
-    named = dict(recipe.weights)
-    leds = [int(flat.value("LED")) for flat in flats]  # type: ignore[arg-type]
-    chosen = [(flat, led, named.get(led, 1.0)) for flat, led in zip(flats, leds, strict=True)]
-    chosen = [parts for parts in chosen if parts[2] != 0]
-    if not chosen:
-        raise MissingProduct(
-            f"no LED flat with a weight to combine (weights {recipe.weights}); make the LED flats first"
-        )
-    used, weights = [flat for flat, _, _ in chosen], [weight for _, _, weight in chosen]
-    by_led = sorted((led, weight) for _, led, weight in chosen)
-    planes = {qid: _weighted_mean(used, weights, qid) for qid in _QIDS}
-    data = {qid: parts[0] for qid, parts in planes.items()}
-    levels = [float(flat.value("LEDNORM")) for flat in used]  # type: ignore[arg-type]
-    n_frames = [int(flat.value("NFRAMES")) for flat in used]  # type: ignore[arg-type]
-    return CcdMaster(
-        ccdids.pop(),
-        data,
-        {qid: parts[1] for qid, parts in planes.items()},
-        {qid: parts[2] for qid, parts in planes.items()},
-        {
-            **{key: used[-1].cards[key] for key in _CORRECTIONS if key in used[-1].cards},
-            "NFRAMES": (sum(n_frames), "frames combined"),
-            "LEDS": (",".join(str(led) for led, _ in by_led), "flat-field LEDs"),
-            "LEDWEIGH": (",".join(f"{weight:g}" for _, weight in by_led), "their weights"),
-            "FLTNORM": (float(np.average(levels, weights=weights)), "mean of the LEDs' levels [adu]"),
-            "FLTMED": (ccd_median(data), "median of the CCD"),
-            **(cards or {}),
-        },
-    )
-
-
 # --- small parts
 
 
-def _common_led(raws: Sequence[RawCcd]) -> int:
-    leds = {raw.led for raw in raws}
+def usable_biases(samples: Sequence[FrameSample], ccdid: int, recipe: BiasRecipe) -> dict[int, UsableFrames]:
+    """Bias frames that serve, by qid.  BadData if none does."""
+    usable = check_bias_frames(samples, recipe.frames)
+    require_usable(usable, ccdid)
+    return usable
+
+
+def _readouts(samples: Sequence[FrameSample], qid: int) -> list[Readout | None]:
+    return [sample.quadrants[qid].readout for sample in samples]
+
+
+def _of_common_led(raws: Sequence[RawCcd]) -> tuple[list[RawCcd], int, list[str]]:
+    """Flats whose header names their LED, that LED, and names of the others, of which nobody knows what lit them."""
+    leds = {raw.led for raw in raws} - {0}
     if len(leds) > 1:
-        names = ", ".join(f"{raw.path.name}: {raw.led}" for raw in raws)
-        raise BadData(f"frames of {len(leds)} LEDs where one is expected ({names}); see how they were chosen")
-    return leds.pop()
+        listed = ", ".join(f"{raw.path.name}: {raw.led}" for raw in raws)
+        raise BadData(f"frames of {len(leds)} LEDs where one is expected ({listed}); see how they were chosen")
+    unnamed = [raw.path.name for raw in raws if not raw.led]
+    if not leds:
+        raise BadData(f"{', '.join(unnamed)}: no LED number in ILUM_LED, so nothing says what lit them; reject them")
+    return [raw for raw in raws if raw.led], leds.pop(), unnamed
 
 
-def _weighted_mean(flats: Sequence[CcdMaster], weights: Sequence[float], qid: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Data, variance and frames of one quadrant, of those flats that know the pixel."""
-    for i, (flat, weight) in enumerate(zip(flats, weights, strict=True)):
-        data, variance, count = flat.data[qid], flat.variance[qid], flat.count[qid]
-        if i == 0:
-            total = [np.zeros(data.shape, kind) for kind in (np.float32, np.float32, np.uint16, np.float32)]
-        for start in range(0, len(data), _ROWS):
-            rows = slice(start, start + _ROWS)
-            known = np.isfinite(data[rows]) & np.isfinite(variance[rows])
-            w = known * np.float32(weight)
-            total[0][rows] += np.where(known, data[rows], 0) * w
-            total[1][rows] += np.where(known, variance[rows], 0) * w * w
-            total[2][rows] += np.where(known, count[rows], 0).astype(np.uint16)
-            total[3][rows] += w
-        del data, variance, count  # not to be in memory with those of the next
-    mean, variance_of_mean, frames, w = total
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 = NaN: no LED knows the pixel
-        mean /= w
-        variance_of_mean /= w * w
-    return mean, variance_of_mean, frames
+def _excess_cards(stacked: Mapping[int, Stacked]) -> dict[str, tuple[Value, str]]:
+    """Measured over predicted variance of a frame, of the quadrants that are made of any."""
+    return {
+        f"EXCESS{qid}": (round(stack.excess, 4), f"frame's variance over the predicted, q{qid}")
+        for qid, stack in stacked.items()
+        if stack.count.any()
+    }
 
 
 def _about(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ztf_in2p3.identifiers import N_CCD, CcdExposure
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import ProductRef, part_of, period_of
 from ztf_in2p3.recipes import OperatorsWord
@@ -43,6 +44,42 @@ class Ruling:
     def is_about(self, master: ProductRef) -> bool:
         """Whether the ruling is about this master."""
         return master.kind == self.kind and period_of(master) == self.period and self.part in ("", part_of(master))
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A raw exposure that an operator does not want used."""
+
+    exposure: str
+    """Its `filefracday`, 14 digits."""
+    ccdids: tuple[int, ...]
+    """Empty: all."""
+    reason: str
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """From a table of the operator's file.  ValueError if it is not complete."""
+        lacking = sorted({"exposure", "reason"} - set(entry))
+        strange = sorted(set(entry) - {"exposure", "ccds", "reason"})
+        if lacking or strange:
+            raise ValueError(f"rejected {dict(entry)}: lacks {lacking}, unknown {strange}")
+        exposure, ccdids = str(entry["exposure"]), entry.get("ccds", [])
+        if not (len(exposure) == 14 and exposure.isdigit()):
+            raise ValueError(
+                f"rejected {dict(entry)}: exposure {exposure!r}; expected the 14 digits of its file's name"
+            )
+        if not (isinstance(ccdids, list) and all(isinstance(ccd, int) and 1 <= ccd <= N_CCD for ccd in ccdids)):
+            raise ValueError(f"rejected {dict(entry)}: ccds {ccdids!r}; expected a list of numbers from 1 to {N_CCD}")
+        return cls(exposure, tuple(ccdids), str(entry["reason"]))
+
+    def is_about(self, ccd: CcdExposure) -> bool:
+        """Whether a CCD exposure is rejected."""
+        return ccd.exposure.filefracday == self.exposure and (not self.ccdids or ccd.ccdid in self.ccdids)
+
+
+def rejections(text: str) -> tuple[Rejection, ...]:
+    """Raw exposures that the operator's file rejects, ``[[rejected]]`` tables.  ValueError as `rulings`."""
+    return tuple(Rejection.of(entry) for entry in tomllib.loads(text).get("rejected", []))
 
 
 def rulings(text: str) -> tuple[Ruling, ...]:

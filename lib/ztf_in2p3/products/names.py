@@ -62,6 +62,11 @@ def ccdid_of(ref: ProductRef) -> int:
     return int(ref.data_id.split("/")[-1][1:3])
 
 
+def led_of(ref: ProductRef) -> int:
+    """LED of a LED's flat, the third part of its data id: ``l07``."""
+    return int(ref.data_id.split("/")[2][1:])
+
+
 def period_name(period: Period) -> str:
     """As file names have it: one date, or first and last together."""
     return str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"

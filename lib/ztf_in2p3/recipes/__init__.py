@@ -26,7 +26,7 @@ from ztf_in2p3.recipes.detector import (
 from ztf_in2p3.recipes.fit import PhotometricLimits, RobustRecipe, StarflatRecipe, Stop, UbercalRecipe
 from ztf_in2p3.recipes.light_curve import GaiaColours, LightCurveRecipe, PsfCatalogueRecipe, PsfReportRecipe
 from ztf_in2p3.recipes.photometry import CatalogueRecipe, PhotometryRecipe, ReferenceRecipe, ScienceCatalogueRecipe
-from ztf_in2p3.recipes.quality import BadPixelRecipe, OperatorsWord, QualityRecipe
+from ztf_in2p3.recipes.quality import BadPixelRecipe, FrameRecipe, OperatorsWord, QualityRecipe
 from ztf_in2p3.recipes.report import DetectorRecipe, ReportRecipe
 from ztf_in2p3.recipes.scene import PsfRecipe, SceneRecipe
 from ztf_in2p3.recipes.star_table import ImportedColumns, StarTableRecipe
@@ -43,6 +43,7 @@ __all__ = [
     "DetectorRecipe",
     "FlatRecipe",
     "FocalPlaneRecipe",
+    "FrameRecipe",
     "FringeFitRecipe",
     "FringeRecipe",
     "GaiaColours",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ztf_in2p3.recipes.quality import BadPixelRecipe, QualityRecipe
+from ztf_in2p3.recipes.quality import BadPixelRecipe, FrameRecipe, QualityRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class BiasRecipe:
     mean_from: int = 50
     """The median of whole numbers goes in steps of half an ADU, 0.14 ADU rms where the offset is stable: from here on
     they add more than a tenth to its noise (0.27 ADU, for 1.5 ADU of read noise), and the mean is the better of two."""
+    frames: FrameRecipe = FrameRecipe()
+    """What a frame must be like to be stacked; flats too."""
     version: int = 1
 
     def takes_mean(self, n_frames: int) -> bool:
@@ -236,7 +238,7 @@ class FringeRecipe:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecipe:
-    """Good or suspect: a master compared with the one before it."""
+    """Good or suspect: a master by itself, and compared with those before it."""
 
     master: BiasRecipe | FlatRecipe
     quality: QualityRecipe = QualityRecipe()
@@ -246,6 +248,11 @@ class VerdictRecipe:
     def floor(self) -> float:
         """In the unit of the master."""
         return self.quality.flat_floor if isinstance(self.master, FlatRecipe) else self.quality.bias_floor
+
+    @property
+    def frames(self) -> FrameRecipe:
+        """Limits of what the master is made of."""
+        return self.master.led.bias.frames if isinstance(self.master, FlatRecipe) else self.master.frames
 
 
 @dataclass(frozen=True, slots=True)

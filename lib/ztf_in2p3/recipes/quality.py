@@ -1,8 +1,38 @@
-"""What is good enough: limits of master calibrations and of pixels, and an operator's word on a master."""
+"""What is good enough: limits of calibration frames, masters and pixels, and an operator's word on a master."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecipe:
+    """What a bias frame or a flat must be like to be stacked; a frame beyond a limit is left out, with the reason."""
+
+    least_frames: int = 2
+    """Frames that must be left of a quadrant of which some are left out; with fewer the quadrant is refused."""
+    noise_ratio: float = 1.6
+    """Largest noise of a bias frame, and of a master's frames, over what READNOI (and the photons) make."""
+    sibling_noise: float = 1.3
+    """Largest noise of a bias frame over that of the others."""
+    most_saturated: float = 0.02
+    """Largest share of full pixels."""
+    bias_low: float = -20.0
+    bias_high: float = 300.0
+    """ADU of a bias over its overscan: 30 to 130 are usual."""
+    bias_level: float = 2.0
+    """ADU between two levels of bias frames: frames further up hold light."""
+    bias_pattern: float = 2.0
+    """ADU by which the pattern of two bias frames may differ."""
+    flat_least: float = 1000.0
+    """ADU of a flat over the bias: below, the lamp was off."""
+    lamp_ratio: float = 1.5
+    """Largest ratio of a flat's light per second to that of the others."""
+    lamp_scatter: float = 0.1
+    """Largest relative scatter of the flats' levels."""
+    flat_pattern: float = 0.01
+    """Share of the light by which the illumination of two flats may differ."""
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +47,8 @@ class QualityRecipe:
     """ADU, added to the error of a pixel: what the detector itself changes by from one master to the next."""
     flat_floor: float = 0.002
     """The same for flats, relative to the CCD's median."""
+    most_shift: float = 6.0
+    """Floors by which the median of a block, an eighth of a quadrant each way, may move from one master to the next."""
     version: int = 1
 
 

@@ -15,6 +15,16 @@ _SIGMA = 1.4826
 """Standard deviation of a Gaussian, in its median distances."""
 _NEGLIGIBLE = 1e-3
 """ADU.  Rows this close to the fit are never left out, even where the rest is exact."""
+_CEILING = 65535
+"""Largest number of the converter, ADU."""
+_MOST_EXTREME = 0.1
+"""Share of the samples that may stand at an end of the converter."""
+_FAR, _LEAST_NEAR = 6.0, 0.5
+"""Rows further from the fit, in read noises of one sample, are hit by something; so large a share must be nearer."""
+_MOST_NOISE = 2.0
+"""Largest scatter of the samples, over the read noise of the header."""
+_PARTS, _MOST_COURSE = 16, 2.0
+"""Parts of the rows, each with a median that may be so many ADU off the polynomial."""
 
 
 def overscan_level(overscan: NDArray, *, columns: int = 5, degree: int = 3, clip: float = 3.0) -> NDArray[np.float64]:
@@ -83,6 +93,51 @@ def stored_overscan_level(stored: NDArray, qid: int, **how: float) -> NDArray[np
     """
     level = overscan_level(flip_readout(stored, qid), **how)  # type: ignore[arg-type]  # int and float parameters
     return flip_readout(level[:, np.newaxis], qid)[:, 0]
+
+
+def overscan_fault(stored: NDArray, level: NDArray, qid: int, *, columns: int, read_noise: float) -> str:
+    """Why an overscan does not measure the electronic offset; empty if it does.
+
+    Parameters
+    ----------
+    stored : (row, column), ADU
+        As in the file.
+    level : (row,), ADU
+        Its `stored_overscan_level`, from so many `columns`.
+    read_noise
+        Of the amplifier, ADU.
+    """
+    last = flip_readout(stored, qid)[:, -columns:]
+    known = np.isfinite(last)
+    extreme = float(np.mean((last <= 0) | (last >= _CEILING), where=known)) if known.any() else 0.0
+    if extreme > _MOST_EXTREME:
+        return f"{100 * extreme:.3g} % of its samples are 0 or {_CEILING} ADU, the ends of the converter"
+    distance = last - flip_readout(level[:, np.newaxis], qid)
+    row = _profile(distance)
+    near = np.isfinite(row) & (np.abs(row) <= _FAR * max(read_noise, _NEGLIGIBLE))
+    whole = distance[near & known.all(axis=1)]
+    scatter = _clipped_scatter(whole - np.median(whole, axis=0)) if len(whole) else 0.0  # charge decays along columns
+    if scatter > _MOST_NOISE * read_noise or np.mean(near) < _LEAST_NEAR:
+        far = 100 * (1 - float(np.mean(near)))
+        return (
+            f"its samples scatter by {scatter:.3g} ADU about its course, {far:.3g} % of its rows are beyond "
+            f"{_FAR * read_noise:.3g} ADU; READNOI is {read_noise:.3g} ADU"
+        )
+    parts = [part[np.isfinite(part)] for part in np.array_split(row, _PARTS)]
+    course = max((abs(float(np.median(part))) for part in parts if part.size), default=0.0)
+    error = 1.2533 * read_noise / np.sqrt(columns * max(1, len(row) // _PARTS))
+    if course > _MOST_COURSE + 6 * error:
+        return f"its course leaves the polynomial through it by {course:.3g} ADU; {_MOST_COURSE:g} are allowed"
+    return ""
+
+
+def _clipped_scatter(values: NDArray) -> float:
+    """Standard deviation about zero of those within five of the mean absolute distance's."""
+    if not values.size:
+        return 0.0
+    limit = 5 * 1.2533 * max(float(np.mean(np.abs(values))), _NEGLIGIBLE)
+    kept = values[np.abs(values) <= limit]
+    return float(np.sqrt(np.mean(kept.astype(np.float64) ** 2)))
 
 
 def _profile(last: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
-from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.identifiers import N_QUADRANT, Quadrant
 from ztf_in2p3.recipes import SensorRecipe
 from ztf_in2p3.sensor.linearity import LINEAR, Linearity, linearity_of
-from ztf_in2p3.sensor.overscan import stored_overscan_level
+from ztf_in2p3.sensor.overscan import overscan_fault, stored_overscan_level
 from ztf_in2p3.sensor.pocket import Pocket, pocket_of
 
+_QIDS = range(1, N_QUADRANT + 1)
 _MEMORY = 64
 """Columns before the end of a row that decide what its pocket holds there: it forgets a third or more in each."""
 _ROUNDS = 2
@@ -61,14 +62,20 @@ class Readout:
         Raises
         ------
         BadData
-            The overscan cannot be decoded or holds too few data; no linearity is known.
+            The overscan cannot be decoded, holds too few data or is not that of a working amplifier; no linearity is
+            known.
         """
         with _located(raw, qid):
-            offset = _offset(raw.overscan(qid), qid, recipe)
+            overscan, noise = raw.overscan(qid), raw.read_noise(qid) / raw.gain(qid)
+            offset = _offset(overscan, qid, recipe)
+            fault = overscan_fault(overscan, offset, qid, columns=recipe.overscan_columns, read_noise=noise)
+            if not fault and _is_constant(overscan) and not all(_is_constant(raw.overscan(q)) for q in _QIDS):
+                fault = f"it is {overscan.flat[0]:g} ADU everywhere, which those of the other quadrants are not"
+            if fault:
+                raise BadData(f"the overscan does not measure the offset: {fault}")
             rcid = Quadrant(raw.ccdid, qid).rcid
             linearity = linearity_of(rcid, raw.night) if recipe.linearise else LINEAR
-        gain = raw.gain(qid)
-        return cls(qid, offset, linearity, gain, raw.read_noise(qid) / gain)
+        return cls(qid, offset, linearity, raw.gain(qid), noise)
 
     @classmethod
     def of_light(
@@ -185,6 +192,10 @@ def _trail(
     charge, _ = pocket.recover(light, np.zeros(light.shape, bool), backwards=_backwards(qid))
     trailed = pocket.trail(charge, columns).astype(np.float32)
     return trailed[:, ::-1] if _backwards(qid) else trailed
+
+
+def _is_constant(overscan: NDArray[np.float32]) -> bool:
+    return bool((overscan == overscan.flat[0]).all())
 
 
 def _offset(overscan: NDArray[np.float32], qid: int, recipe: SensorRecipe) -> NDArray[np.float32]:

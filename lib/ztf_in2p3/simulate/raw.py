@@ -44,7 +44,7 @@ def read_out_ccd(plan: NightPlan, ccd: CcdExposure) -> dict[int, Readout]:
     return readouts
 
 
-def _cfitsio() -> Any:
+def cfitsio() -> Any:
     """The package fitsio, which nothing else needs: it is GPL, and compiles CFITSIO where it has no wheel."""
     try:
         import fitsio
@@ -60,7 +60,7 @@ def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int,
 
     By CFITSIO, where such files mostly come from: other code than what reads them, and much faster than astropy.
     """
-    fitsio = _cfitsio()
+    fitsio = cfitsio()
     how = {"compress": "RICE", "qlevel": FRACTIONS, "qmethod": fitsio.SUBTRACTIVE_DITHER_1, "dither_seed": 1}
     if plan.effects.digitisation:
         how |= {"qlevel": WHOLE_ADU, "qmethod": None}

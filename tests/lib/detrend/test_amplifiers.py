@@ -121,5 +121,5 @@ def test_a_frame_without_any_amplifier_is_left_out(frames, tmp_path):
 
 def test_a_ccd_whose_amplifiers_all_fail_is_bad_data(frames, tmp_path):
     bias_frames, _ = frames
-    with pytest.raises(BadData, match=r"no amplifier of CCD 3 works: q1: 6 of 6 frames left out"):
+    with pytest.raises(BadData, match=r"no quadrant of CCD 3 can be made: q1: 6 of 6 frames left out"):
         master_bias(spoilt(bias_frames, tmp_path, "constant", range(6), QIDS), TINY, 3, RECIPE.bias)

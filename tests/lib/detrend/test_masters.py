@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from tests.lib.detrend.raw_files import QIDS, Detector
 from ztf_in2p3.camera import TINY, ZTF
+from ztf_in2p3.detrend.compare import compare
 from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
 from ztf_in2p3.detrend.stack import median_variance
 from ztf_in2p3.errors import BadData, MissingProduct
@@ -192,12 +193,38 @@ def test_one_bad_frame_is_named(bias_frames, tmp_path):
         master_bias([*bias_frames, broken], TINY, 3, BiasRecipe())
 
 
-def test_frames_of_several_leds_and_dark_ones_are_refused(flat_frames, bias_frames, bias):
+def test_frames_of_several_leds_and_of_none_are_refused(flat_frames, bias_frames, bias):
     with pytest.raises(BadData, match="2 LEDs"):
         led_flat([flat_frames[2][0], flat_frames[3][0]], bias, TINY, 3, LedFlatRecipe())
-    shifted = replace(bias, data={q: plane + 1 for q, plane in bias.data.items()})
-    with pytest.raises(BadData, match=rf"{bias_frames[0].name}: a flat of .* was the lamp on"):
-        led_flat(bias_frames, shifted, TINY, 3, LedFlatRecipe())
+    with pytest.raises(BadData, match=rf"{bias_frames[0].name}, .*: no LED number in ILUM_LED"):
+        led_flat(bias_frames, bias, TINY, 3, LedFlatRecipe())
+
+
+def test_a_flat_without_led_number_is_left_out_of_those_that_have_it(flat_frames, bias_frames, bias):
+    with_unnamed = led_flat([*flat_frames[2], bias_frames[0]], bias, TINY, 3, LedFlatRecipe())
+    assert_same(with_unnamed, led_flat(flat_frames[2], bias, TINY, 3, LedFlatRecipe()))
+    assert bias_frames[0].name in with_unnamed.value("WHYLEFT1")
+
+
+def test_a_lamp_without_a_quadrant_is_brought_to_the_scale_of_the_others(led_flats, detector):
+    lacking = dict(led_flats[2].data)
+    known = np.concatenate([lacking[qid].ravel() for qid in (1, 2, 3)])
+    norm = float(np.median(known))
+    three = replace(
+        led_flats[2],
+        data={qid: plane / norm if qid < 4 else np.full_like(plane, np.nan) for qid, plane in lacking.items()},
+        cards={**led_flats[2].cards, "LEDNORM": led_flats[2].value("LEDNORM") * norm},
+    )
+    assert abs(norm - 1) > 0.005  # what would be mixed
+    whole = combine_leds(led_flats.values(), FlatRecipe())
+    mixed = combine_leds([three, led_flats[3]], FlatRecipe())
+    # The lamps light the quadrants alike but for their gradients within each; exact if they differed in none.
+    for qid in (1, 2, 3):
+        assert np.median(mixed.data[qid] / whole.data[qid]) == pytest.approx(1, abs=1e-3)
+    assert mixed.value("FLTNORM") == pytest.approx(whole.value("FLTNORM"), rel=1e-3)
+    assert mixed.value("LEDLACK4") == "2"
+    assert "lacks LED 2" in compare(mixed).unfit[4]
+    assert set(compare(mixed).unfit) == {4}
 
 
 def test_nothing_to_combine_says_what_is_missing(bias, led_flats):
