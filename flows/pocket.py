@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.calibration import list_calibrations, make_bias
 from tasks.inputs.selection import by_ccd, frames, grouped
-from tasks.pocket import PLOTS, draw_pockets, fit_pockets, lit_exposures, profile_exposure
+from tasks.pocket import PLOTS, draw_pockets, fit_pockets, illuminated_exposures, profile_exposure
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -43,11 +43,11 @@ def pocket(
         for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
     )
 
-    lit, missing = lit_exposures(store, scope.period, quadrant, **scope.which)
+    illuminated, missing = illuminated_exposures(store, scope.period, quadrant, **scope.which)
 
     profiles = collect(
         launch(profile_exposure, exposure, of_exposure, scope.camera, quadrant.pocket.profiles, store)
-        for exposure, of_exposure in lit.items()
+        for exposure, of_exposure in illuminated.items()
     )
 
     profiles_of = {ccdid: products for (ccdid,), products in grouped(profiles.built, ccdid_of).items()}

@@ -49,7 +49,7 @@ PLOTS: dict[str, Callable[[dict[int, Amplifier], str], Figure]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class LitCcd:
+class IlluminatedCcd:
     """A raw frame with light, and the bias under it."""
 
     ccd: CcdExposure
@@ -57,16 +57,16 @@ class LitCcd:
     bias: Chosen
 
 
-def lit_exposures(
+def illuminated_exposures(
     store: Store, period: Period, recipe: QuadrantRecipe, **which: Collection
-) -> tuple[dict[Exposure, list[LitCcd]], list[SetAside]]:
+) -> tuple[dict[Exposure, list[IlluminatedCcd]], list[SetAside]]:
     """Exposures of the sky and flats of nights that have pockets, spread evenly over them; and what is missing.
 
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`; the former two for flats.
     """
     of_flats = {name: values for name, values in which.items() if name in ("filters", "ccdids")}
     biases, aside = Calibrations(store, recipe), []
-    ready: dict[Exposure, list[LitCcd]] = defaultdict(list)
+    ready: dict[Exposure, list[IlluminatedCcd]] = defaultdict(list)
     for image_type, chosen_by in ((ImageType.OBJECT, which), (ImageType.FLAT, of_flats)):
         raws = frames(store, Kind.RAW, period, image_type, **chosen_by)
         exposures = sorted({exposure_of(raw.ref) for raw in raws})
@@ -75,7 +75,7 @@ def lit_exposures(
         for raw in (raw for raw in raws if exposure_of(raw.ref) in chosen):
             ccd = ccd_of(raw.ref)
             try:
-                ready[ccd.exposure].append(LitCcd(ccd, raw, biases.bias(ccd)))
+                ready[ccd.exposure].append(IlluminatedCcd(ccd, raw, biases.bias(ccd)))
             except MissingProduct as error:
                 aside.append(SetAside.because(str(ccd), error))
     if not ready and not aside:
@@ -89,11 +89,11 @@ def lit_exposures(
 
 @product_task
 def profile_exposure(
-    target: Exposure, ccds: Sequence[LitCcd], camera: Camera, recipe: PocketProfileRecipe, store: Store
+    target: Exposure, ccds: Sequence[IlluminatedCcd], camera: Camera, recipe: PocketProfileRecipe, store: Store
 ) -> Outcome:
     """Mean overscans behind blocks of rows of each CCD of an exposure."""
 
-    def profile(frame: LitCcd) -> Built:
+    def profile(frame: IlluminatedCcd) -> Built:
         def make(path: Path) -> None:
             with (
                 opened(store, [frame.raw, frame.bias.built]) as (raw, bias_path),

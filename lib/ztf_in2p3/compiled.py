@@ -31,7 +31,7 @@ from numba.core.caching import _Cache
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from ztf_in2p3.reach import digest_of_code
+from ztf_in2p3.code_digest import digest_of_code
 
 _config: Any = numba.config
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -19,12 +19,12 @@ from numba.core.registry import CPUDispatcher
 
 import ztf_in2p3
 from ztf_in2p3 import compiled as compilation
+from ztf_in2p3.code_digest import digest_of_code
 from ztf_in2p3.compiled import compiled
-from ztf_in2p3.reach import digest_of_code
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "lib" / "ztf_in2p3"
-ALLOWED = {"ztf_in2p3.compiled", "ztf_in2p3.reach"}
+ALLOWED = {"ztf_in2p3.compiled", "ztf_in2p3.code_digest"}
 HARMLESS = {"types", "intrinsic"}
 """Names of numba that compile nothing by themselves; an intrinsic becomes part of the function that calls it."""
 
@@ -61,7 +61,7 @@ def package(tmp_path):
     """A package of the library's name with its cache, and two modules of which one calls the other."""
     folder = tmp_path / "lib" / "ztf_in2p3"
     folder.mkdir(parents=True)
-    for name in ("compiled.py", "reach.py"):
+    for name in ("compiled.py", "code_digest.py"):
         shutil.copy(LIBRARY / name, folder)
     for name, text in {"__init__": "", "caller": CALLER, "callee": CALLEE}.items():
         (folder / f"{name}.py").write_text(text)

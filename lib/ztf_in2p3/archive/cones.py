@@ -50,8 +50,8 @@ def enclosing_cone(cones: Sequence[Cone]) -> Cone:
     directions = _direction(np.radians(ra), np.radians(dec))
     centre = directions.mean(axis=0)
     centre /= np.linalg.norm(centre)
-    reach = float((_distance(directions, centre) + radius).max())
-    return float(np.degrees(np.arctan2(centre[1], centre[0])) % 360), float(np.degrees(np.arcsin(centre[2]))), reach
+    outermost = float((_distance(directions, centre) + radius).max())
+    return float(np.degrees(np.arctan2(centre[1], centre[0])) % 360), float(np.degrees(np.arcsin(centre[2]))), outermost
 
 
 def _may_touch(grid: HEALPix, pixels: NDArray[np.int64], centre: NDArray, radius_deg: float) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from ztf_in2p3.catalogue.circles import circle_bits, circle_sums
+from ztf_in2p3.catalogue.circular_apertures import circle_bits, circle_sums
 from ztf_in2p3.catalogue.sky_noise import SkyNoise
 
 

@@ -89,10 +89,12 @@ def mask_sources(shape: tuple[int, int], x: NDArray, y: NDArray, flux: NDArray, 
 def _mask_discs(masked, x, y, radius):  # type: ignore[no-untyped-def]
     rows, columns = masked.shape
     for star in range(len(x)):
-        reach = radius[star]
-        for row in range(max(0, np.ceil(y[star] - reach)), min(rows, np.floor(y[star] + reach) + 1)):
+        disc_radius = radius[star]
+        for row in range(max(0, np.ceil(y[star] - disc_radius)), min(rows, np.floor(y[star] + disc_radius) + 1)):
             dy = row - y[star]
-            for column in range(max(0, np.ceil(x[star] - reach)), min(columns, np.floor(x[star] + reach) + 1)):
+            for column in range(
+                max(0, np.ceil(x[star] - disc_radius)), min(columns, np.floor(x[star] + disc_radius) + 1)
+            ):
                 dx = column - x[star]
-                if dx * dx + dy * dy < reach * reach:
+                if dx * dx + dy * dy < disc_radius * disc_radius:
                     masked[row, column] = True

@@ -232,10 +232,10 @@ def _smooth(cells):  # type: ignore[no-untyped-def]
         for i in range(columns):
             high, wide = min(1, j, rows - 1 - j), min(1, i, columns - 1 - i)
             near = cells[j - high : j + high + 1, i - wide : i + wide + 1]
-            reach = 1
+            half_width = 1
             while np.isnan(near).all():
-                near = cells[max(0, j - reach) : j + reach + 1, max(0, i - reach) : i + reach + 1]
-                reach += 1
+                near = cells[max(0, j - half_width) : j + half_width + 1, max(0, i - half_width) : i + half_width + 1]
+                half_width += 1
             smooth[j, i] = np.nanmedian(near)
     return smooth
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.catalogue.background import Background
-from ztf_in2p3.catalogue.circles import covered
+from ztf_in2p3.catalogue.circular_apertures import covered
 from ztf_in2p3.catalogue.mesh import CLIP, Mesh, cell_statistics
 from ztf_in2p3.compiled import compiled
 

@@ -51,12 +51,12 @@ def pixels_of_order(touched: str, order: int) -> set[int]:
 def may_hold(region: tuple[float, ...], order: int, pixel: int) -> bool:
     """Whether a pixel and a region (see `StarTableRecipe`) may have a place in common; no doubt if False."""
     ra, dec = (float(angle.deg) for angle in HEALPix(2**order, order="nested").healpix_to_lonlat(pixel))
-    reach = 60 / 2**order  # degrees from the centre of a pixel to its furthest corner: 48 at order 0, and safely
-    if not region[2] - reach <= dec <= region[3] + reach:
+    radius = 60 / 2**order  # degrees from the centre of a pixel to its furthest corner: 48 at order 0, and safely
+    if not region[2] - radius <= dec <= region[3] + radius:
         return False
-    if abs(dec) + reach >= 89:
+    if abs(dec) + radius >= 89:
         return True
-    wider = reach / np.cos(np.deg2rad(abs(dec) + reach))
+    wider = radius / np.cos(np.deg2rad(abs(dec) + radius))
     width = (region[1] - region[0]) % 360 or 360.0
     return width + 2 * wider >= 360 or (ra - region[0] + wider) % 360 <= width + 2 * wider
 

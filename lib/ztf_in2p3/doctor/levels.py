@@ -24,7 +24,7 @@ ILLUMINATED = 1000.0
 NOISE_TOLERANCE = 0.2
 """Fraction by which a measured read noise may differ from the header's."""
 SATURATED_ADU, MAX_SATURATED = 65_000.0, 0.02
-LEAST_TRAIL = 0.3
+LEAST_TRAILED = 0.3
 """ADU by which one end of the overscan must exceed the other to tell where the deferred charge is."""
 _CLIP, _ROUNDS = 4.0, 5
 
@@ -42,7 +42,7 @@ class QuadrantLevels:
     """Standard deviation of a pixel, from the differences of neighbouring rows."""
     saturated: float
     """Fraction of the pixels."""
-    trail: float
+    trailed: float
     """First column of the overscan read over the last: negative where the order is the other way round."""
 
     @classmethod
@@ -147,10 +147,10 @@ def deferred_charge(levels: FrameLevels) -> Result:
     """Charge left in the register comes first out of it: in the overscan's first column read."""
     words, wrong = [], False
     for quadrant in levels.quadrants:
-        stored = -quadrant.trail if quadrant.qid in (2, 3) else quadrant.trail
-        end = "neither end" if abs(stored) < LEAST_TRAIL else "left" if stored > 0 else "right"
+        stored = -quadrant.trailed if quadrant.qid in (2, 3) else quadrant.trailed
+        end = "neither end" if abs(stored) < LEAST_TRAILED else "left" if stored > 0 else "right"
         words.append(f"q{quadrant.qid} {end}")
-        wrong |= quadrant.trail < LEAST_TRAIL
+        wrong |= quadrant.trailed < LEAST_TRAILED
     expected = "q1 left, q2 right, q3 right, q4 left (as stored)"
     remedy = "the amplifiers are read from other corners than we believe: send us the JSON report before reducing"
     return differs(", ".join(words), expected, remedy) if wrong else ok(", ".join(words), expected)

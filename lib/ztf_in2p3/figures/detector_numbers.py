@@ -125,7 +125,7 @@ def _release(
     light = readout.linear(pixels)
     light -= bias
     charge, _ = readout.pocket.recover(light, np.zeros(light.shape, bool), backwards=readout.qid in (2, 3))
-    trailed = np.asarray(readout.pocket.trail(charge, columns), np.float32)
+    trailed = np.asarray(readout.pocket.trailed_charge(charge, columns), np.float32)
     return trailed[::-1] if readout.qid in (3, 4) else trailed
 
 

@@ -47,9 +47,9 @@ def plot_fringes(
             pattern = np.tensordot(fit_fringes(sky, of, recipe).amplitude, of.patterns, 1)
             before[qid] = without_sky(sky, np.zeros_like(pattern), recipe.sky_degree)
             after[qid] = without_sky(sky, pattern, recipe.sky_degree)
-    reach = max(np.abs(robust_limits(_finite(before))))
+    limit = max(np.abs(robust_limits(_finite(before))))
     for axes, planes, title in ((left, before, "sky before"), (right, after, "after")):
-        drawn = _draw(axes, planes, reach, f"{title}, smooth part removed")
+        drawn = _draw(axes, planes, limit, f"{title}, smooth part removed")
     figure.colorbar(drawn, ax=[left, right], label="ADU; grey: sources", shrink=0.8, aspect=30, pad=0.02)
     first = {qid: fringe_map.patterns[0] for qid, fringe_map in fringes.maps.items()}
     _draw(below, first, 2.0, "first component of the map (rms 1)")
@@ -58,11 +58,11 @@ def plot_fringes(
     return figure
 
 
-def _draw(axes: Axes, planes: Mapping[int, NDArray], reach: float, title: str):  # type: ignore[no-untyped-def]
+def _draw(axes: Axes, planes: Mapping[int, NDArray], limit: float, title: str):  # type: ignore[no-untyped-def]
     empty = np.full_like(next(iter(planes.values()), np.zeros((2, 2))), np.nan)
     image = mosaic_ccd({qid: planes.get(qid, empty) for qid in range(1, N_QUADRANT + 1)})
     axes.set_facecolor(_NO_SKY)
-    drawn = axes.imshow(image, origin="lower", cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
+    drawn = axes.imshow(image, origin="lower", cmap=colour_map(DIVERGING), vmin=-limit, vmax=limit)
     axes.set_title(title)
     axes.set_xticks([])
     axes.set_yticks([])

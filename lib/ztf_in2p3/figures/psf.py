@@ -89,8 +89,8 @@ def plot_widths(stars: pa.Table) -> Figure:
     edges = [np.linspace(0, 1 + axis.max(), cells + 1) for axis in (x, y)]
     total, weights = (np.histogram2d(x, y, edges, weights=values)[0].T for values in (weight * width, weight))
     mean = 1000 * total / np.where(weights > 0, weights, np.nan)
-    reach = max(float(np.nanpercentile(np.abs(mean), 98)), 1e-6)
-    drawn = over.pcolormesh(*edges, mean, cmap=colour_map(DIVERGING), vmin=-reach, vmax=reach)
+    limit = max(float(np.nanpercentile(np.abs(mean), 98)), 1e-6)
+    drawn = over.pcolormesh(*edges, mean, cmap=colour_map(DIVERGING), vmin=-limit, vmax=limit)
     figure.colorbar(drawn, ax=over, label="stars wider than the PSF (thousandths)")
     over.set_facecolor("#dddddd")  # where no star was
     over.set(xlabel="column of the quadrant (pixels)", ylabel="row of the quadrant (pixels)", aspect="equal")

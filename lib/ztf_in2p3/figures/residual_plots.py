@@ -47,8 +47,8 @@ def plot_residuals(table: pa.Table) -> Figure:
     bins = running(table)
     drawn = np.unique(np.linspace(0, len(residual) - 1, MOST_POINTS).astype(int))
     cloud.plot(magnitude[drawn], residual[drawn], ".", color=ACCENT, markersize=2, alpha=0.35)
-    reach = max(5.0, 1.2 * float(np.nanquantile(np.abs(residual), 0.98)))
-    cloud.set_ylim(-reach, reach)
+    limit = max(5.0, 1.2 * float(np.nanquantile(np.abs(residual), 0.98)))
+    cloud.set_ylim(-limit, limit)
     for axes in (cloud, median):
         axes.axhline(0, color=GREY, linewidth=0.8)
     if len(bins.n):
@@ -74,11 +74,11 @@ def _draw_bins(cloud: Axes, median: Axes, spread: Axes, bins: Running) -> None:
     spread.legend(loc="upper left")
     # Linear within 1 mmag and logarithmic beyond: the errors of the faint stars are 1000 times those of the bright.
     median.set_yscale("symlog", linthresh=1, linscale=0.8)
-    reach = 1.5 * max(1.0, float(np.max(np.abs(bins.median) + bins.error)))
-    ticks = [tick for tick in _TICKS if abs(tick) <= reach]
+    limit = 1.5 * max(1.0, float(np.max(np.abs(bins.median) + bins.error)))
+    ticks = [tick for tick in _TICKS if abs(tick) <= limit]
     median.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     median.minorticks_off()
-    median.set_ylim(-reach, reach)
+    median.set_ylim(-limit, limit)
 
 
 def _draw_pulls(axes: Axes, table: pa.Table) -> None:

@@ -103,8 +103,8 @@ def plot_light_curve(table: pa.Table, truth: tuple[NDArray, NDArray] | None = No
         pull = (flux - np.interp(mjd, *truth))[measured] / error[measured]
         left.plot(mjd[measured], pull, "o", color=colour, markersize=4)
         left.axhspan(-1, 1, color="#eeeeee", zorder=0)
-        reach = max(3.0, 1.2 * float(np.abs(pull).max()))
-        left.set(xlabel="MJD (days)", ylabel="(flux - truth) / error", ylim=(-reach, reach))
+        limit = max(3.0, 1.2 * float(np.abs(pull).max()))
+        left.set(xlabel="MJD (days)", ylabel="(flux - truth) / error", ylim=(-limit, limit))
         left.set_title(f"mean {pull.mean():+.2f}, standard deviation {pull.std():.2f}")
     else:
         left.plot(mjd[measured], error[measured], "o", color=colour, markersize=4)

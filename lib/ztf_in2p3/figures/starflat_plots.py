@@ -40,7 +40,7 @@ def plot_residuals_against(residuals: pa.Table, camera: Camera) -> Figure:
         f"time since MJD {start:.0f} (hours)": 24 * (mjd - start),
         "distance from the axis (degrees)": degrees * np.hypot(numbers(residuals, "u"), numbers(residuals, "v")),
     }
-    reach = 4 * float(np.median(np.abs(residual[used]))) if used.any() else 1.0
+    limit = 4 * float(np.median(np.abs(residual[used]))) if used.any() else 1.0
     for axes, (label, value) in zip(plots, against.items(), strict=True):
         axes.set_xlabel(label)
         axes.grid(True)
@@ -52,7 +52,7 @@ def plot_residuals_against(residuals: pa.Table, camera: Camera) -> Figure:
         axes.plot(value[drawn], residual[drawn], ".", color=ACCENT, markersize=2, alpha=0.3)
         axes.axhline(0, color=GREY, linewidth=0.8)
         _means(axes, value[good], residual[good], sigma[good])
-        axes.set_ylim(-reach, reach)
+        axes.set_ylim(-limit, limit)
     if used.any():
         residual_scatter = np.sqrt(freedom(residuals))
         _scatter(

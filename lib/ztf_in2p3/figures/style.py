@@ -117,7 +117,7 @@ def colour_map(name: str) -> Colormap:
     return matplotlib.colormaps[name].resampled(LEVELS)
 
 
-def robust_limits(values: ArrayLike, *, reach: float = 4.0) -> tuple[float, float]:
+def robust_limits(values: ArrayLike, *, n_sigma: float = 4.0) -> tuple[float, float]:
     """Limits of a colour scale: median -+ `reach` robust standard deviations, within what occurs.
 
     (0, 1) if nothing is finite; never of zero width.
@@ -129,8 +129,8 @@ def robust_limits(values: ArrayLike, *, reach: float = 4.0) -> tuple[float, floa
     median = float(np.median(finite))
     sigma = 1.4826 * float(np.median(np.abs(finite - median)))
     if sigma == 0:
-        sigma = float(np.std(finite)) / reach
-    low, high = max(float(finite.min()), median - reach * sigma), min(float(finite.max()), median + reach * sigma)
+        sigma = float(np.std(finite)) / n_sigma
+    low, high = max(float(finite.min()), median - n_sigma * sigma), min(float(finite.max()), median + n_sigma * sigma)
     least = max(1e-6 * abs(median), 1e-9)
     return (low, high) if high - low > least else (median - least, median + least)
 
@@ -138,8 +138,8 @@ def robust_limits(values: ArrayLike, *, reach: float = 4.0) -> tuple[float, floa
 def around(centre: float, values: ArrayLike) -> Normalize:
     """Colour scale as wide on both sides of `centre`, for a diverging map."""
     low, high = robust_limits(values)
-    reach = max(abs(low - centre), abs(high - centre), 1e-3 * abs(centre))
-    return Normalize(centre - reach, centre + reach)
+    half_width = max(abs(low - centre), abs(high - centre), 1e-3 * abs(centre))
+    return Normalize(centre - half_width, centre + half_width)
 
 
 def say_nothing(axes: Axes, text: str) -> None:

@@ -181,7 +181,7 @@ def plot_external(stars: pa.Table, levels: Mapping[int, float], *, title: str) -
             say_nothing(axes, "too few stars\nin both")
         return figure
     drawn = np.flatnonzero(good)[:: max(1, int(good.sum()) // MOST_POINTS)]
-    low, high = robust_limits(difference[good], reach=6)
+    low, high = robust_limits(difference[good], n_sigma=6)
     for name, x in (("magnitude", t["external"]), ("colour", t["colour"])):
         axes = panels[name]
         axes.plot(x[drawn], difference[drawn], ".", color=ACCENT, markersize=2.5, alpha=0.4)

@@ -70,24 +70,24 @@ def _sample(moffat, residual, spacing, half):  # type: ignore[no-untyped-def]
             grid[b, a] = moffat_pixel(moffat, norm, (a - centre) * h, (b - centre) * h)
 
     n_map = residual.shape[0]
-    reach = min(math.ceil((n_map // 2 + 2) * spacing / h), centre - 1)
-    along = np.zeros((n_map, 2 * reach + 1))  # residual, interpolated along x
-    for k in range(2 * reach + 1):
-        g = (k - reach) * h / spacing + n_map // 2
+    half_width = min(math.ceil((n_map // 2 + 2) * spacing / h), centre - 1)
+    along = np.zeros((n_map, 2 * half_width + 1))  # residual, interpolated along x
+    for k in range(2 * half_width + 1):
+        g = (k - half_width) * h / spacing + n_map // 2
         i = math.floor(g)
         w = spline_weights(g - i)
         for a in range(4):
             if 0 <= i - 1 + a < n_map:
                 for row in range(n_map):
                     along[row, k] += w[a] * residual[row, i - 1 + a]
-    for k in range(2 * reach + 1):
-        g = (k - reach) * h / spacing + n_map // 2
+    for k in range(2 * half_width + 1):
+        g = (k - half_width) * h / spacing + n_map // 2
         i = math.floor(g)
         w = spline_weights(g - i)
         for b in range(4):
             if 0 <= i - 1 + b < n_map:
-                for a in range(2 * reach + 1):
-                    grid[centre - reach + k, centre - reach + a] += w[b] * along[i - 1 + b, a]
+                for a in range(2 * half_width + 1):
+                    grid[centre - half_width + k, centre - half_width + a] += w[b] * along[i - 1 + b, a]
     return grid
 
 
@@ -102,7 +102,7 @@ def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore
     CELLS cells from one another, lie side by side.
     """
     grid = _sample(moffat, residual, spacing, half)
-    n, reach = grid.shape[0], len(taps) // 2
+    n, half_taps = grid.shape[0], len(taps) // 2
     xx, xy, yy = spread
     if abs(xx) + abs(xy) + abs(yy) > 1e-9:
         before, c2 = grid.copy(), float(CELLS * CELLS)
@@ -115,9 +115,9 @@ def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore
                 grid[b, a] += 0.5 * c2 * (xx * across + yy * down + 0.5 * xy * corner)
     rows = np.zeros((n, n))
     for b in range(n):
-        for k in range(-reach, reach + 1):
+        for k in range(-half_taps, half_taps + 1):
             if 0 <= b + k < n:
-                w, source, target = taps[reach + k], grid[b + k], rows[b]
+                w, source, target = taps[half_taps + k], grid[b + k], rows[b]
                 for a in range(n):
                     target[a] += w * source[a]
     side = n // CELLS
@@ -125,8 +125,8 @@ def galaxy_table(moffat, residual, spacing, spread, taps, half):  # type: ignore
     line = np.empty(n)
     for b in range(n):
         line[:] = 0.0
-        for k in range(-reach, reach + 1):
-            w, low, high = taps[reach + k], max(0, -k), min(n, n - k)
+        for k in range(-half_taps, half_taps + 1):
+            w, low, high = taps[half_taps + k], max(0, -k), min(n, n - k)
             source, target = rows[b, low + k : high + k], line[low:high]
             for a in range(len(target)):
                 target[a] += w * source[a]

@@ -59,7 +59,7 @@ class Equilibrium:
         _recover(light, left, backwards, self.charge)
         return left, 0
 
-    def trail(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
+    def trailed_charge(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
         """What the overscan shows of the charge left in the pocket: (row, column) in readout order, ADU."""
         levels = np.append(0.0, NODES.astype(np.float64))
         together = levels + np.append(0.0, self.charge)

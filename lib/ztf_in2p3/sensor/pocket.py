@@ -38,7 +38,7 @@ class Pocket(Protocol):
         first.  Returns the charge left behind each row's last pixel, and how many pixels are lost.
         """
 
-    def trail(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
+    def trailed_charge(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
         """What the overscan columns show of that charge: (row, column) in readout order, ADU."""
 
 

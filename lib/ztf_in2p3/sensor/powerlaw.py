@@ -82,7 +82,7 @@ class PowerLaw:
             n_lost += _recover(light[rows], charge[rows], lost[rows], backwards, *constants)
         return charge, n_lost
 
-    def trail(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
+    def trailed_charge(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
         """What the overscan shows of the charge left in the pocket: (row, column) in readout order, ADU."""
         left = np.asarray(charge, np.float64).copy()
         released = np.empty((len(left), columns))

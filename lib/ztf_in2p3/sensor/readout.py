@@ -120,7 +120,7 @@ class Readout:
                 ends = _row_ends(pixels, qid)
                 bias_ends = _row_ends(bias, qid)
                 for _ in range(_ROUNDS):
-                    trailed = _trail(plain.linearity, pocket, ends, offset, bias_ends, qid, overscan.shape[1])
+                    trailed = _trailed_charge(plain.linearity, pocket, ends, offset, bias_ends, qid, overscan.shape[1])
                     offset = _offset(overscan - trailed, qid, recipe)
                 return cls(qid, offset, plain.linearity, plain.gain, plain.read_noise, pocket)
             step = max(1, len(bias) // _BANDS)
@@ -129,7 +129,9 @@ class Readout:
             rows = np.concatenate([np.arange(len(bias))[band] for band in bands])
             bias_ends = _row_ends(bias, qid)[rows]
             for _ in range(_ROUNDS):
-                trailed = _trail(plain.linearity, pocket, ends, offset[rows], bias_ends, qid, overscan.shape[1])
+                trailed = _trailed_charge(
+                    plain.linearity, pocket, ends, offset[rows], bias_ends, qid, overscan.shape[1]
+                )
                 sampled = np.full_like(overscan, np.nan)
                 sampled[rows] = trailed
                 offset = plain.offset - _offset(sampled, qid, recipe)
@@ -177,7 +179,7 @@ def _row_ends(pixels: NDArray[np.float32], qid: int) -> NDArray[np.float32]:
     return pixels[:, :_MEMORY] if _backwards(qid) else pixels[:, -_MEMORY:]
 
 
-def _trail(
+def _trailed_charge(
     linearity: Linearity,
     pocket: Pocket,
     ends: NDArray[np.float32],
@@ -190,7 +192,7 @@ def _trail(
     light = linearity.over_offset(np.array(ends, order="C"), offset)
     light -= bias
     charge, _ = pocket.recover(light, np.zeros(light.shape, bool), backwards=_backwards(qid))
-    trailed = pocket.trail(charge, columns).astype(np.float32)
+    trailed = pocket.trailed_charge(charge, columns).astype(np.float32)
     return trailed[:, ::-1] if _backwards(qid) else trailed
 
 

@@ -146,8 +146,8 @@ def placed_stars(plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant) -> Pla
     margin = stamp_radius(frame.seeing)
     wcs = quadrant_wcs(plan, frame, quadrant)
     ra0, dec0 = (float(w) for w in wcs.all_pix2world(*centre_pixel(camera), 0))
-    reach = (np.hypot(rows, columns) / 2 + 2 * margin) * camera.pixel_scale / 3600
-    stars = plan.sky.around(ra0, dec0, reach)
+    radius = (np.hypot(rows, columns) / 2 + 2 * margin) * camera.pixel_scale / 3600
+    stars = plan.sky.around(ra0, dec0, radius)
     ra, dec = stars.positions(frame.mjd)
     x, y = wcs.all_world2pix(ra, dec, 0) if len(stars) else (ra, dec)
     near = (np.abs(x - (columns - 1) / 2) < columns / 2 + margin) & (np.abs(y - (rows - 1) / 2) < rows / 2 + margin)

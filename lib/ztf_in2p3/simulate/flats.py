@@ -110,8 +110,8 @@ def star_scale(
     u, v = plan.camera.focal_plane(quadrant, x, y)
     flats = lamps(plan, filter)
     medians = levels.led_medians[quadrant.ccdid]
-    lit = np.mean([flats[led].level_adu * lamp(plan, led, u, v) / medians[led] for led in flats], axis=0)
-    return levels.factor(quadrant.ccdid) / lit
+    lamps_light = np.mean([flats[led].level_adu * lamp(plan, led, u, v) / medians[led] for led in flats], axis=0)
+    return levels.factor(quadrant.ccdid) / lamps_light
 
 
 def _median(flat: NDArray) -> float:

@@ -96,11 +96,11 @@ def dithered_sequence(
     """Exposures of one night around one position, from small steps to `spread` of the camera's width."""
     rng = np.random.default_rng(seed)
     width = 8 * camera.shape[1] + 3 * camera.gap[1]
-    reach = width * spread * rng.uniform(0.02, 1, n_exposure)
+    distance = width * spread * rng.uniform(0.02, 1, n_exposure)
     angle = rng.uniform(0, 2 * np.pi, n_exposure)
     part = np.linspace(0, 1, n_exposure)
     return Pointings(
-        centre=np.column_stack([reach * np.cos(angle), reach * np.sin(angle)]),
+        centre=np.column_stack([distance * np.cos(angle), distance * np.sin(angle)]),
         mjd=mjd + 0.1 * part,
         zenith=20 + 30 * part,
         parallactic=-60 + 100 * part,

@@ -111,10 +111,10 @@ def dithered_night(
         zenith, where the air is the same over the whole camera; further west its thickness changes with time.
     """
     draw = generator(calibration.seed, "dither", night.toordinal())
-    reach = spread * field_radius(calibration.camera) * calibration.camera.pixel_scale / 3600
+    max_offset = spread * field_radius(calibration.camera) * calibration.camera.pixel_scale / 3600
     start, step = 0.25, hours / 24 / max(n_exposure - 1, 1)
     ra = np.round(sidereal_time(mjd_of(_name(night, start + hours / 48))) - hour_angle)
-    turn, distance = draw.uniform(0, 2 * np.pi), reach * (np.arange(n_exposure) + 0.5) / n_exposure
+    turn, distance = draw.uniform(0, 2 * np.pi), max_offset * (np.arange(n_exposure) + 0.5) / n_exposure
     angle = turn + GOLDEN_ANGLE * np.arange(n_exposure)
     east, north = distance * np.cos(angle) / np.cos(np.deg2rad(dec)), distance * np.sin(angle)
     pointings = [

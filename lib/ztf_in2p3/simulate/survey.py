@@ -167,10 +167,10 @@ def _levels(missing: Iterable[tuple[NightPlan, CcdExposure]]) -> dict[date, dict
     for plan, ccd in missing:
         of_night, filter = levels.setdefault(plan.night, {}), ccd.exposure.filter
         if ccd.exposure.image_type is ImageType.OBJECT and filter not in of_night:
-            lit = plan.lamp_night(filter)
-            if (lit.night, filter) not in known:
-                known[lit.night, filter] = flat_levels(lit, filter)
-            of_night[filter] = known[lit.night, filter]
+            lamp_plan = plan.lamp_night(filter)
+            if (lamp_plan.night, filter) not in known:
+                known[lamp_plan.night, filter] = flat_levels(lamp_plan, filter)
+            of_night[filter] = known[lamp_plan.night, filter]
     return levels
 
 

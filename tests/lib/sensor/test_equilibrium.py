@@ -35,7 +35,7 @@ def test_any_row_comes_back_with_its_overscan(rows):
     light, left = recovered(observed)
     # The table is straight between nodes 1/64 of an octave apart: 1e-5 of 300 ADU, and float32 of 60 000.
     np.testing.assert_allclose(light, rows, atol=0.02)
-    np.testing.assert_allclose(POCKET.trail(left, COLUMNS), behind, atol=0.01)
+    np.testing.assert_allclose(POCKET.trailed_charge(left, COLUMNS), behind, atol=0.01)
 
 
 @settings(max_examples=40, deadline=None)

@@ -38,7 +38,7 @@ def test_sky_stars_and_edges_come_back_on_every_amplifier(rcid):
 
     np.testing.assert_allclose(light, true, atol=EXACT)
     assert not lost.any()
-    np.testing.assert_allclose(power_law_of(quadrant).trail(charge, 30), overscan, atol=EXACT)
+    np.testing.assert_allclose(power_law_of(quadrant).trailed_charge(charge, 30), overscan, atol=EXACT)
 
 
 @settings(max_examples=100, deadline=None)

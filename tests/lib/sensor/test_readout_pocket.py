@@ -106,7 +106,7 @@ def errors(request, measured):
                 if model:
                     ends = flip_readout(frame.stored - offset[:, None] - BIAS, qid)[:, -64:].astype(np.float32)
                     left, _ = readout.pocket.recover(ends, np.zeros(ends.shape, bool), backwards=False)
-                    behind = behind - readout.pocket.trail(left, OVERSCAN)
+                    behind = behind - readout.pocket.trailed_charge(left, OVERSCAN)
                 columns = flip_readout(light - true, qid).mean(axis=0)
                 found[bool(model), level, qid] = columns, behind.mean(axis=0)
     return found

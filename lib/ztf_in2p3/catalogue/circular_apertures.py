@@ -91,7 +91,7 @@ def _from_neighbours(data, variance, bad, row, column):  # type: ignore[no-untyp
 
 
 @compiled
-def _reach(centre, radius, pixels):  # type: ignore[no-untyped-def]
+def _touched_pixels(centre, radius, pixels):  # type: ignore[no-untyped-def]
     """First pixel along an axis that a circle may touch, and the one after the last."""
     return max(0, math.ceil(centre - radius - 0.5)), min(pixels, math.floor(centre + radius + 0.5) + 1)
 
@@ -101,8 +101,8 @@ def circle_bits(mask, x, y, radius):  # type: ignore[no-untyped-def]
     """Bits of all pixels (row, column) that a circle around each star (star,) touches, or-ed."""
     bits = np.zeros(len(x), np.uint16)
     for star in range(len(x)):
-        first, end = _reach(x[star], radius, mask.shape[1])
-        for row in range(*_reach(y[star], radius, len(mask))):
+        first, end = _touched_pixels(x[star], radius, mask.shape[1])
+        for row in range(*_touched_pixels(y[star], radius, len(mask))):
             gap = max(abs(row - y[star]) - 0.5, 0.0)
             wide = radius * radius - gap * gap  # from the star to the nearest point of each pixel's square
             for column in range(first, end):
@@ -134,12 +134,12 @@ def circle_sums(data, variance, bad, x, y, radii):  # type: ignore[no-untyped-de
     """
     rows, columns = data.shape
     n_radius = len(radii)
-    reach = radii[n_radius - 1]
+    largest_radius = radii[n_radius - 1]
     whole = np.zeros((len(x), n_radius, 5))
     for star in range(len(x)):
         sums, part = whole[star], np.zeros((n_radius, 5))
-        first, end = _reach(x[star], reach, columns)
-        for row in range(*_reach(y[star], reach, rows)):
+        first, end = _touched_pixels(x[star], largest_radius, columns)
+        for row in range(*_touched_pixels(y[star], largest_radius, rows)):
             dy = row - y[star]
             near_y, far_y = max(abs(dy) - 0.5, 0.0), abs(dy) + 0.5
             for column in range(first, end):
