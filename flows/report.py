@@ -32,12 +32,12 @@ def report(
     2. Draw the figures and write the page.
     """
     scope = scope_of(require_one(night), camera, ccds, filters, fields, exposures)
-    products = store_at(store, scope.camera)
+    product_store = store_at(store, scope.camera)
 
-    jobs, night_products = in_store(products, scope.period, recipe, **scope.which)
+    jobs, night_products = in_store(product_store, scope.period, recipe, **scope.which)
 
     if night_products == Outcome():  # then there is no page of it either
         return night_products
     return draw_report(
-        scope.period.first, scope.camera, recipe, products, jobs, night_products, truth, tolerated=max_set_aside
+        scope.period.first, scope.camera, recipe, product_store, jobs, night_products, truth, tolerated=max_set_aside
     )

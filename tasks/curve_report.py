@@ -105,7 +105,7 @@ def show_curve(curve: Built, pictures: Outcome, store: Store) -> None:
 
 
 def scene_pixels(path: Path) -> ScenePixels:
-    """From the file of `ztf_in2p3.scene.curve_table.scene_planes`."""
+    """Pixels from the file of `ztf_in2p3.scene.curve_table.scene_planes`."""
     with fits.open(path, memmap=False) as hdus:
         planes = {name: np.asarray(hdus[name].data) for name in ("DATA", "MODEL", "REJECTED")}
         galaxy, step, scale = None, 1.0, 1.0

@@ -12,12 +12,12 @@ from ztf_in2p3.simulate.exposures import NightPlan
 from ztf_in2p3.simulate.sky import COLOUR_TERMS
 
 FIRST = date(2019, 5, 2)
-"""After the month of the survey: a period of that must not hold frames of these nights."""
+"""First night, after the month of the survey: a period of that must not hold frames of these nights."""
 FILTERS = (Filter.ZG, Filter.ZR)
 N_QUIET, N_ACTIVE = 8, 12
 """Exposures in each filter before it explodes, and after."""
 TOLERANCE_DAYS = 150
-"""Between these nights and that of the masters."""
+"""Days between these nights and that of the masters."""
 
 
 def supernova_nights(plan: NightPlan) -> tuple[list[NightPlan], int]:

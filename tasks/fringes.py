@@ -115,6 +115,6 @@ def skies_of(
 
 
 def _sky_of(job: CcdJob, camera: Camera, recipe: FringeRecipe, store: Store) -> Mapping[int, Cells]:
-    """By qid.  The images are gone when the next exposure is detrended."""
+    """Cells of a CCD exposure by qid.  The images are gone when the next exposure is detrended."""
     images = detrend(job, camera, recipe.exposures, store)
     return {qid: sky_cells(image, recipe.exposures.fringe_fit.cell) for qid, (image, _) in images.items()}

@@ -43,7 +43,7 @@ Images = dict[int, tuple[Image, fits.Header]]
 """Image and header by qid."""
 
 PROPER_MOTION_ARCSEC = 120.0
-"""Beyond which no star can come into the picture: the fastest known, 10.4" a year, over a decade."""
+"""Distance beyond which no star can come into the picture: the fastest known, 10.4" a year, over a decade."""
 
 VERSIONS = {package: version(package) for package in ("ztf-in2p3", "sep")}
 
@@ -114,7 +114,7 @@ def catalogue_science(
 
 
 def with_failed_quadrants(outcome: Outcome) -> Outcome:
-    """The same, with a line for each quadrant that a catalogue lacks, also where the catalogue was made long ago."""
+    """The outcome with a line for each quadrant that a catalogue lacks, also where the catalogue was made long ago."""
     lines = [
         SetAside(f"{ccd_of(built.ref)}_q{qid}", f"BadData: {reason}")
         for built in outcome.built

@@ -116,7 +116,7 @@ def starflats(filter: Filter, recipe: StarTableRecipe, store: Store) -> list[Bui
 
 
 def nearest(maps: Sequence[Built], night: date) -> Built | None:
-    """In time; the earlier of two as near."""
+    """The starflat nearest in time; the earlier of two as near."""
     return min(maps, key=lambda one: period_of(one.ref).distance(night), default=None)
 
 

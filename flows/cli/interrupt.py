@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "its terminal is gone"}
 UNWIND_SECONDS = 10.0
-"""For telling the server; then the process just ends.  Products are whole or absent, so nothing is lost."""
+"""Time for telling the server; then the process just ends.  Products are whole or absent, so nothing is lost."""
 
 
 class Stopped(BaseException):
@@ -29,7 +29,7 @@ class Stopped(BaseException):
 
 @contextmanager
 def stopping(name: str) -> Iterator[None]:
-    """Within, each of the signals raises `Stopped` in the main thread; what is logged after it is not shown."""
+    """Context in which the signals raise `Stopped` in the main thread; what is logged after it is not shown."""
 
     def stop(sign: int, frame: object) -> None:
         for other in SIGNALS:

@@ -23,7 +23,7 @@ SERVED_PORT = 4200
 """Port of `serve`, unless it is told another."""
 
 START_SECONDS = 300.0
-"""On an idle machine it needs ten; on one with ten times more to do than it can, minutes."""
+"""Longest start: on an idle machine it needs ten; on one with ten times more to do than it can, minutes."""
 
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 """No telemetry."""

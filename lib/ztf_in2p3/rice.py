@@ -40,7 +40,7 @@ _AHEAD = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiceImage:
-    """Where the tiles of an image lie in its file, and what their numbers mean."""
+    """Places where the tiles of an image lie in its file, and what their numbers mean."""
 
     shape: tuple[int, int]
     _fields: np.dtype

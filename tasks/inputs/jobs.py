@@ -148,7 +148,7 @@ def science_jobs(
 def with_stars(
     ready: dict[Exposure, list[Job]], partitions: StarPartitions | None
 ) -> tuple[dict[Exposure, list[Job]], list[SetAside]]:
-    """The same jobs, each with the reference stars around it, if there are any to look for."""
+    """Jobs, each with the reference stars around it, if there are any to look for."""
     if partitions is None:
         return ready, []
     complete: dict[Exposure, list[Job]] = defaultdict(list)

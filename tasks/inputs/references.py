@@ -15,11 +15,11 @@ from ztf_in2p3.recipes import PhotometryRecipe, ReferenceRecipe, digest
 from ztf_in2p3.store import Store
 
 MARGIN_ARCSEC = 180.0
-"""For proper motion and the distortion of the field."""
+"""Margin for proper motion and the distortion of the field."""
 
 
 def circles(headers: Iterable[Built], photometry: PhotometryRecipe) -> list[Cone]:
-    """For each exposure the circle on the sky whose stars its images need."""
+    """Circles: for each exposure the one on the sky whose stars its images need."""
     of_exposure: dict[Exposure, list[Built]] = defaultdict(list)
     for header in headers:
         if header.about.get("wcs", True):
@@ -68,5 +68,5 @@ class StarPartitions:
 def star_partitions(
     store: Store, recipe: ReferenceRecipe | None, photometry: PhotometryRecipe
 ) -> StarPartitions | None:
-    """None where sources are detected rather than known."""
+    """Partitions of the reference stars; None where sources are detected rather than known."""
     return None if recipe is None else StarPartitions(store, recipe, photometry)

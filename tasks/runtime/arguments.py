@@ -171,7 +171,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "table": _table,
     "targets": _targets,
 }
-"""By the name of the parameter; each returns the value as the flow takes it, or raises `ValueError`."""
+"""Checks by the name of the parameter; each returns the value as the flow takes it, or raises `ValueError`."""
 
 
 def _check_target_names(arguments: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Scope:
     fields: Collection[int] | None = None
     """Numbers of the fields of the survey's grid; None: all."""
     exposures: ExposureList | None = None
-    """None: all."""
+    """Exposures that are wanted; None: all."""
 
     @property
     def which(self) -> dict[str, Collection]:

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tasks.runtime.policies import Launched
 
 PAUSE_SECONDS = 2.0
-"""Between updates of the artifact: each is a request to the server."""
+"""Pause between updates of the artifact: each is a request to the server."""
 LINE_SECONDS = 30.0
-"""Between lines of the log, for those who see no bar."""
+"""Pause between lines of the log, for those who see no bar."""
 
 
 class Arrivals:
@@ -32,7 +32,7 @@ class Arrivals:
         self._shown = self._logged = self._began
 
     def came(self, n_byte: int) -> None:
-        """Some of a file; negative for what has to come again."""
+        """Count bytes of a file; negative for what has to come again."""
         with self._lock:
             self._bytes += n_byte
             self._draw()
@@ -50,7 +50,7 @@ class Arrivals:
         return f"{self._what}: {self._n} of {self._n_files} in {seconds:.0f} s{size}{left}"
 
     def reached(self, n_files: int) -> None:
-        """So many files are there, in all."""
+        """Count files that are there, in all."""
         with self._lock:
             self._n = n_files
             self._tell()

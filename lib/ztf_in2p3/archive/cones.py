@@ -10,7 +10,7 @@ from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 
 Cone = tuple[float, float, float]
-"""On the sky: right ascension, declination, radius, in degrees."""
+"""A cone on the sky: right ascension, declination, radius, in degrees."""
 
 _EDGE_STEPS = 16
 """Points along each edge of a pixel at which its distance from a cone is measured."""

@@ -36,7 +36,7 @@ class ArchiveFile:
     kind: Kind
     ccd: CcdExposure
     qid: int | None = None
-    """None for a raw file, which holds all four quadrants."""
+    """Number of the quadrant; None for a raw file, which holds all four quadrants."""
 
     def __post_init__(self) -> None:
         if self.kind is Kind.RAW:
@@ -57,7 +57,7 @@ class ArchiveFile:
 
     @property
     def ref(self) -> ProductRef:
-        """Its address in the store."""
+        """Address of the file in the store."""
         if self.qid is None:
             return raw_ref(self.ccd)
         return {Kind.HEADER: header_ref, Kind.SCIENCE: science_ref, Kind.MASK: mask_ref}[self.kind](self.ccd, self.qid)

@@ -125,7 +125,7 @@ class LocalTree:
             return FileState.of(self._source(file).stat())
 
     def path_of(self, file: ArchiveFile) -> Path:
-        """Where a file lies, under whichever of its names.  NotInArchive if it is not there."""
+        """Path of a file, under whichever of its names.  NotInArchive if it is not there."""
         return self._source(file)
 
     def _source(self, file: ArchiveFile) -> Path:

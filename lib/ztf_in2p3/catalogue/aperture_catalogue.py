@@ -258,7 +258,7 @@ def _flux_like(stars: Stars, flux: NDArray, neighbours: Stars) -> NDArray[np.flo
 
 
 def _common_columns(ccd: CcdExposure, qid: int, header: fits.Header, n_star: int) -> dict[str, object]:
-    """The same for all stars of a quadrant."""
+    """Columns that are alike for all stars of a quadrant."""
     exposure = ccd.exposure
     same = {
         "exposure": np.int64(exposure.filefracday),

@@ -63,7 +63,7 @@ COLUMN_MAPS = {
     "psfcat": PSFCAT,
     "dataframe": PLAIN,
 }
-"""By the names under which an operator asks for them; the one by place joins the stars of different fields."""
+"""Maps of columns by the names that an operator types; the one by place joins the stars of different fields."""
 
 ALIASES = {
     "star_id": ("star_id", "starid", "source_id", "gaia_id", "gaiaid", "oid", "objid", "objectid"),

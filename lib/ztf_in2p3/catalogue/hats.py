@@ -32,7 +32,7 @@ ROWS = 1_000_000
 ROWS_IN_MEMORY = 4_000_000
 """Largest number of rows sorted at once; more go to disk first, by pixel."""
 _ORDERS_AT_ONCE = 3
-"""By which tables that are longer than memory are divided: into 64 files open at the same time."""
+"""Orders by which tables that are longer than memory are divided: into 64 files open at the same time."""
 
 Part = tuple[int, pa.Table]
 """Order, and all rows of some pixels of it."""

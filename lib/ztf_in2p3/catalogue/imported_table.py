@@ -154,7 +154,7 @@ def _require_filter(files: Sequence[ImportedFile], wanted: Wanted) -> None:
 
 
 class _Reader:
-    """From the rows of files to our columns."""
+    """Reader of the rows of files in our columns."""
 
     def __init__(self, columns: ImportedColumns, camera: Camera, recipe: StarTableRecipe, wanted: Wanted) -> None:
         self.columns, self.camera, self.recipe, self.wanted = columns, camera, recipe, wanted

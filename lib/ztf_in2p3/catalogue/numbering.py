@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from ztf_in2p3.tables.files import NULL_TEXTS
 
 NONE, DAMAGED = -1, -2
-"""In the place of a number: there was no identifier; or a floating-point number, which cannot hold a long one."""
+"""Values in the place of a number: no identifier; or a floating-point number, which cannot hold a long one."""
 _EXACT = 2**53
 """Whole numbers beyond this are rounded by floating-point numbers."""
 _LARGEST = 2**63 - 1

@@ -26,7 +26,7 @@ _LEADING_ORDER, _LEADING_BIT = 12, 35
 """Leading bits of source_id: pixel of order 12 times 2^35 (Gaia DR3 documentation, gaia_source)."""
 
 Correction = Callable[[pa.Table], NDArray[np.float64]]
-"""From a catalogue (rcid, x, y, colour) to magnitudes to subtract; NaN where unknown."""
+"""Function from a catalogue (rcid, x, y, colour) to magnitudes to subtract; NaN where unknown."""
 
 UNKNOWN_BITS = 0x7FFFFFFF
 """Stands for an INFOBITS that nobody could read: every bit that could speak against a quadrant."""
@@ -186,7 +186,7 @@ def passing(columns: Mapping[str, NDArray], tests: Mapping[str, NDArray[np.bool_
 
 
 def sort_measurements(table: pa.Table) -> pa.Table:
-    """By `SORTED_BY`; raises BadData if a star is there twice on one quadrant of an exposure."""
+    """Sort measurements by `SORTED_BY`; raises BadData if a star is there twice on one quadrant of an exposure."""
     table = table.sort_by([(name, "ascending") for name in SORTED_BY])
     _require_once(table)
     return table

@@ -41,7 +41,7 @@ class UsableFrames:
     """Frames of a CCD that serve for the master of one quadrant."""
 
     indices: tuple[int, ...]
-    """Where they stand among all frames."""
+    """Indices of the frames among all frames."""
     faults: tuple[str, ...]
     """Name and fault of each frame that is left out."""
     refused: str = ""
@@ -50,7 +50,7 @@ class UsableFrames:
     """All frames."""
 
     def without(self, names: Sequence[str], fault: str) -> UsableFrames:
-        """The same series with further frames that are left out."""
+        """The series with further frames that are left out."""
         if not names:
             return self
         faults = (*self.faults, *(f"{name} {fault}" for name in names))
@@ -84,7 +84,7 @@ def left_out(usable: Mapping[int, UsableFrames]) -> dict[str, Value]:
 
 
 def left_out_cards(usable: Mapping[int, UsableFrames]) -> dict[str, tuple[Value, str]]:
-    """The same for a master's header: how many frames of a quadrant are left out, and why; none where all serve."""
+    """Cards of a master's header: how many frames of a quadrant are left out, and why; none where all serve."""
     return {
         keyword: card
         for qid, frames in usable.items()

@@ -30,7 +30,7 @@ _ROWS = 128
 _QIDS = range(1, N_QUADRANT + 1)
 
 Masks = Mapping[int, NDArray[np.uint16]]
-"""By qid; (row, column) as stored, `ztf_in2p3.image.MaskBit`."""
+"""Masks by qid; (row, column) as stored, `ztf_in2p3.image.MaskBit`."""
 
 
 def bad_pixels(

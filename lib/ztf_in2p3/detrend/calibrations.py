@@ -39,7 +39,7 @@ class Entry:
 
     @classmethod
     def of(cls, manifest: Manifest, verdict: Built | None) -> Self:
-        """From what is noted about the product, and about the verdict on it."""
+        """Entry from what is noted about the product, and about the verdict on it."""
         ref, about = manifest.ref, manifest.about
         words = part_of(ref).split("/")
         ccds = [int(word[1:]) for word in words if word[0] == "c" and word[1:].isdigit()]

@@ -30,7 +30,7 @@ _FACTS = ("LEDRMS", *(f"{name}{qid}" for name in ("EXCESS", "LEDLACK") for qid i
 """Cards that tell how good a master is."""
 
 Planes = Mapping[int, Any]
-"""By qid; (row, column) as stored, float32 arrays or packed ones that give them row by row."""
+"""Planes by qid; (row, column) as stored, float32 arrays or packed ones that give them row by row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +104,7 @@ class CcdMaster:
             )
 
     def packed(self) -> Self:
-        """The same in half the memory, for detrending: `ztf_in2p3.detrend.packed`.  Counts are left behind."""
+        """The master in half the memory, for detrending: `ztf_in2p3.detrend.packed`.  Counts are left behind."""
         data, variance = {}, {}
         for qid in sorted(self.data):
             exact = self.variance[qid]

@@ -59,7 +59,7 @@ def mark_radiation_hits(image: Image) -> int:
 
 
 def _of_stars(hits: NDArray[np.bool_], data: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Those of connected hits whose brightest pixel has only bright neighbours: cores of bright stars."""
+    """Hits, of connected ones, whose brightest pixel has only bright neighbours: cores of bright stars."""
     groups, n = label(hits, np.ones((3, 3)))
     wrong = np.zeros(n + 1, bool)
     for number, (row, column) in enumerate(maximum_position(data, groups, np.arange(1, n + 1)), start=1):

@@ -33,7 +33,7 @@ class FlatLevel:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From the header of a flat's file; its pixels stay where they are."""
+        """Level from the header of a flat's file; its pixels stay where they are."""
         cards = read_cards(path)
         return cls._of_cards(int(card_value(cards, "CCDID", path)), cards, path)  # type: ignore[arg-type]
 

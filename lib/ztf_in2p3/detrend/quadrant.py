@@ -186,11 +186,11 @@ def _detrend_quadrant(
     name, camera = f"{raw.path.name}, quadrant {qid}", raw.camera
     factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
     mask = _start_mask(known, camera, name)
-    pixels, dark, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
-    _require_signal(pixels, dark, response, name)
-    readout = Readout.of_light(raw, qid, recipe.sensor, dark, pixels=pixels, pockets=pockets)
+    pixels, bias_plane, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
+    _require_signal(pixels, bias_plane, response, name)
+    readout = Readout.of_light(raw, qid, recipe.sensor, bias_plane, pixels=pixels, pockets=pockets)
     variances = bias.variance[qid], flat.variance[qid]
-    image = _detrend(pixels, readout, dark, response, variances, factor, mask, camera)
+    image = _detrend(pixels, readout, bias_plane, response, variances, factor, mask, camera)
     _require_sky(image, name)
     fringe_cards = _remove_fringes(image, fringes, qid, recipe, raw.path)
     if recipe.cosmic_rays:

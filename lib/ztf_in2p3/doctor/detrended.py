@@ -46,11 +46,11 @@ def flat_level(bias: RawFile, flat: RawFile) -> float:
 
 def detrend(science: RawFile, bias: RawFile, flat: RawFile, qid: int, level: float) -> Detrended:
     """A quadrant of a science frame; `level` as of `flat_level`."""
-    dark = over_offset(bias, qid)
-    response = (over_offset(flat, qid) - dark) / np.float32(level)
+    bias_level = over_offset(bias, qid)
+    response = (over_offset(flat, qid) - bias_level) / np.float32(level)
     raw = science.pixels(qid)
     light = raw - stored_overscan_level(science.pixels(N_QUADRANT + qid), qid)[:, np.newaxis].astype(np.float32)
-    light -= dark
+    light -= bias_level
     alive = response > LEAST_RESPONSE
     data = np.where(alive, light / np.where(alive, response, 1), np.nan).astype(np.float32)
     return Detrended(qid, data, response, raw >= 65_000)

@@ -101,7 +101,7 @@ class Check(Generic[T]):
     """Names of earlier checks of the same group, without which this one means nothing."""
     expected: str = ""
     remedy: str = ""
-    """For the finding if the check breaks."""
+    """Remedy for the finding if the check breaks."""
 
 
 class Examination:

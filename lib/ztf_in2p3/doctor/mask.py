@@ -44,7 +44,7 @@ class Planes:
     """What a detrended quadrant tells of its pixels; (row, column)."""
 
     full: NDArray[np.bool_]
-    """At the ceiling of the converter."""
+    """Pixels at the ceiling of the converter."""
     dark: NDArray[np.bool_]
     """Pixels of hardly any response (row, column)."""
 

@@ -47,7 +47,7 @@ class Redaction:
         return text
 
     def everywhere(self, value: Any) -> Any:
-        """The same of all texts of nested lists and mappings."""
+        """Redacted copy of all texts of nested lists and mappings."""
         if isinstance(value, str):
             return self(value)
         if isinstance(value, Mapping):

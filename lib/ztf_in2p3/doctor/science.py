@@ -64,7 +64,7 @@ def identity(science: ScienceHeaders) -> Result:
 
 
 def date(science: ScienceHeaders) -> Result:
-    """The same OBSMJD as in the raw file, within a second."""
+    """OBSMJD of the science headers against that of the raw file, within a second."""
     raw = required_number(science.primary, "OBSMJD", "raw file")
     dates = [required_number(header, "OBSMJD", f"science header of q{qid}") for qid, header in science.headers.items()]
     apart = max(abs(date - raw) for date in dates) * 86400

@@ -81,7 +81,7 @@ class WebSource:
         return Table.parse(kind, text.decode("utf-8", "replace"))
 
     def listed(self, night: Period) -> Listing[CcdExposure]:
-        """As the reduction itself reads the table."""
+        """CCD exposures of a night, as the reduction itself reads the table."""
         return _all_kinds(self._irsa, night)
 
     def fetch(self, file: ArchiveFile, folder: Path) -> Path:
@@ -138,7 +138,7 @@ def _all_kinds(archive: Irsa | LocalTree, night: Period) -> Listing[CcdExposure]
 
 
 def _blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes, a FITS block at a time."""
+    """Bytes of a stream, a FITS block at a time."""
     for chunk in chunks:
         for start in range(0, len(chunk), BLOCK):
             yield chunk[start : start + BLOCK]

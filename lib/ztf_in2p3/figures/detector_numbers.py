@@ -136,7 +136,7 @@ def block_scatter(last: NDArray) -> float:
 
 
 def _first_columns(image: Image, qid: int) -> dict[str, float]:
-    """In the order of readout: columns' medians, which stars do not move much, over the line through the next ones."""
+    """Medians of the columns read first, which stars do not move much, over the line through the next ones."""
     columns = np.arange(_FIRST + _NEXT)
     data = flip_readout(np.where(is_bad(image.mask), np.nan, image.data), qid)[:, : len(columns)]
     level = np.nanmedian(data, axis=0)

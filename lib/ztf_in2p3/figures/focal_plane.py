@@ -23,9 +23,9 @@ FEWER = 4
 """Cells that make one, each way, in a picture of several CCDs: what the page shows without wasting bytes."""
 
 Planes = Mapping[int, NDArray]
-"""By qid; (row, column) as stored."""
+"""Planes by qid; (row, column) as stored."""
 Images = dict[int, NDArray[np.float32]]
-"""By CCD; (row, column), rows to the north and columns to the east, NaN in quadrants that are missing."""
+"""Images by CCD; (row, column), rows to the north and columns to the east, NaN in quadrants that are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Panel:
     """One focal plane of a picture."""
 
     values: Mapping[int, NDArray | float]
-    """By CCD: images of `shrink_ccds`.  Or by rcid: a number, or a few, (row, column) as stored."""
+    """Values by CCD: images of `shrink_ccds`.  Or by rcid: a number, or a few, (row, column) as stored."""
     title: str
     label: str
     """Label of the colour bar, with the unit.  Panels of one label share their colours."""

@@ -52,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """To another page of the store, relative to this one."""
+    """Link to another page of the store, relative to this one."""
 
     text: str
     address: str

@@ -77,7 +77,7 @@ def plot_pocket(amplifiers: Mapping[int, Amplifier], title: str) -> Figure:
 
 @styled
 def plot_pocket_residuals(amplifiers: Mapping[int, Amplifier], title: str) -> Figure:
-    """The same ratio against temperature, and the mean residual of each overscan column."""
+    """Ratio of release to model against temperature, and the mean residual of each overscan column."""
     figure = new_figure(5.0)
     panels = figure.subplots(2, len(amplifiers), sharey="row", squeeze=False)
     for (qid, amplifier), upper, lower in zip(sorted(amplifiers.items()), *panels, strict=True):

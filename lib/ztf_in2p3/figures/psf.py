@@ -33,7 +33,7 @@ def shape_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
 
 
 def star_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
-    """The same."""
+    """Picture of the stars that the PSFs were measured with."""
     magnitude, width, error = _widths(stars)
     try:
         slope, slope_error = width_slope(magnitude, width, error)

@@ -68,7 +68,7 @@ class Check:
     limit: str
     """Empty: only shown."""
     ok: bool | None
-    """None: nothing to compare, or nothing to compare with."""
+    """Whether the check is passed; None: nothing to compare, or nothing to compare with."""
 
     @property
     def word(self) -> str:

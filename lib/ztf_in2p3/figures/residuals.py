@@ -21,7 +21,7 @@ OUTLIER = 5.0
 BRIGHT_MMAG = 10.0
 """Stars with a smaller error are called bright, the others faint."""
 LEAST_STARS = 30
-"""In a bin of magnitude."""
+"""Fewest stars in a bin of magnitude."""
 
 RESIDUALS = (
     Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),

@@ -49,7 +49,7 @@ class ScenePixels:
     galaxy: NDArray[np.float64] | None
     """(y, x): north up, east to the right, before any PSF."""
     step_arcsec: float
-    """Between the galaxy's nodes."""
+    """Distance of the galaxy's nodes, arcsec."""
     pixel_arcsec: float
 
 

@@ -76,7 +76,7 @@ def _means(axes: Axes, value: NDArray, residual: NDArray, sigma: NDArray) -> Non
 
 
 def _scatter(axes: Axes, value: NDArray, residual: NDArray, sigma: NDArray) -> None:
-    """In the same bins, and beside it the one expected."""
+    """Scatter in the same bins, and beside it the expected one."""
     at, n = _bins(value)
     count = np.maximum(np.bincount(at, minlength=n), 1)
     place = np.bincount(at, value, n) / count

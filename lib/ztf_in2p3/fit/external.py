@@ -59,7 +59,7 @@ class External:
         return magnitudes
 
     def anchors(self) -> Anchors:
-        """The same as something for a fit to hold on to; `BadData` if it does not tell identifiers and errors."""
+        """The catalogue as anchors of a fit; `BadData` if it does not tell identifiers and errors."""
         if self.identifier is None or self._sigma is None:
             raise BadData("an external catalogue that holds star magnitudes needs the columns star_id, mag and mag_e")
         return Anchors(self._ids, self._mag[self._order], self._sigma[self._order])

@@ -103,7 +103,7 @@ def apply_many(rows, anchor, units, width, p, out):  # type: ignore[no-untyped-d
 
 @_jit
 def modelled_row(index, value, p, i):  # type: ignore[no-untyped-def]
-    """As `modelled`, compiled once for any number of families."""
+    """Model of a row as by `modelled`, compiled once for any number of families."""
     n_unit = index.shape[1] - value.shape[1]
     t = 0.0
     for b in range(n_unit):

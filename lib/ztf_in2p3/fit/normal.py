@@ -25,9 +25,9 @@ class Diagonals:
     """Diagonals of the normal equations (parameter,)."""
 
     full: Floats
-    """Before the stars are eliminated."""
+    """Diagonal before the stars are eliminated."""
     reduced: Floats
-    """After."""
+    """Diagonal after the stars are eliminated."""
     count: NDArray[np.int64]
     """Measurements of each parameter."""
 

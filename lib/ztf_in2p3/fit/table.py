@@ -21,7 +21,7 @@ from ztf_in2p3.fit.stars import HELD_OUT
 from ztf_in2p3.fit.terms import Term
 
 Valid = Callable[[Columns], Mapping[str, NDArray[np.bool_]]]
-"""From columns to a mask of good rows for each reason that makes one bad."""
+"""Function from columns to a mask of good rows for each reason that makes one bad."""
 
 BASIC = ("star_id", "exposure", "rcid", "mag", "mag_e")
 """Columns that every model needs."""
@@ -47,7 +47,7 @@ class Reading:
     """How measurements become partitions."""
 
     terms: Sequence[Term]
-    """Those without values first."""
+    """Terms of the model, those without values first."""
     error_floor: float
     """Added in quadrature to mag_e; magnitudes."""
     valid: Valid | None = None
@@ -94,7 +94,7 @@ Build = Callable[[Source, Reading], tuple[Model, Intake]]
 
 
 def on_disk(folder: Path) -> Build:
-    """For measurements that do not fit in memory: a model whose partitions are in a folder of its own."""
+    """A model of measurements that do not fit in memory, whose partitions are in a folder of its own."""
     return functools.partial(build_model, folder=folder)
 
 

@@ -20,7 +20,7 @@ class Term:
 
     family: Family
     index: Callable[[Columns], NDArray]
-    """From columns to the parameter of each row, counted within the family."""
+    """Function from columns to the parameter of each row, counted within the family."""
     value: Callable[[Columns], NDArray] | None = None
     """What it is multiplied with; None: 1."""
     columns: tuple[str, ...] = ()

@@ -63,7 +63,7 @@ class ExampleNight:
 
     @property
     def masks(self) -> Mapping[int, Path]:
-        """Their masks, by quadrant."""
+        """Masks of the science images, by quadrant."""
         return self._science(0, "mskimg")
 
     def image(self, qid: int) -> SkyImage:

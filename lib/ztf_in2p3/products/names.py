@@ -68,5 +68,5 @@ def led_of(ref: ProductRef) -> int:
 
 
 def period_name(period: Period) -> str:
-    """As file names have it: one date, or first and last together."""
+    """Period as file names have it: one date, or first and last together."""
     return str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"

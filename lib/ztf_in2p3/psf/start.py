@@ -12,7 +12,7 @@ BETA = 3.0
 TRIED = np.geomspace(1.1, 9, 25)
 """Pixels, FWHM."""
 TYPICAL = 2.5
-"""Where no star has light."""
+"""Value where no star has light."""
 CORE, AROUND = 1, 4
 """Pixels to each side of a star's own."""
 MOST = 60

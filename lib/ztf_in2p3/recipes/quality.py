@@ -46,7 +46,7 @@ class QualityRecipe:
     bias_floor: float = 0.5
     """ADU, added to the error of a pixel: what the detector itself changes by from one master to the next."""
     flat_floor: float = 0.002
-    """The same for flats, relative to the CCD's median."""
+    """Floor for flats, relative to the CCD's median."""
     most_shift: float = 6.0
     """Floors by which the median of a block, an eighth of a quadrant each way, may move from one master to the next."""
     version: int = 1

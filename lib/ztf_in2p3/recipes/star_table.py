@@ -43,7 +43,7 @@ class ImportedColumns:
     mag: str = "mag"
     """Instrumental magnitude."""
     mag_e: str = "emag"
-    """Its error, magnitudes."""
+    """Error of the magnitude, magnitudes."""
     ra: str = ""
     """Right ascension, degrees."""
     dec: str = ""

@@ -32,7 +32,7 @@ class ImageFile:
 
     path: Path
     mask: Path | None
-    """None: in an extension of the image, or nothing is bad but what is not finite."""
+    """File of the mask; None: it is in an extension of the image, or nothing is bad but what is not finite."""
 
     @property
     def stem(self) -> str:

@@ -98,7 +98,7 @@ class Fringes:
 
     @property
     def cards(self) -> dict[str, tuple[Value, str]]:
-        """For the header of an image without them."""
+        """Cards for the header of an image without them."""
         cards: dict[str, tuple[Value, str]] = {}
         for k, (amplitude, error) in enumerate(zip(self.amplitude, self.error, strict=True), 1):
             cards[f"FRNGA{k}"] = (round(float(amplitude), 4), f"rms of fringe component {k} [adu]")

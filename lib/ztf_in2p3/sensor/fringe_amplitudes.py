@@ -92,5 +92,5 @@ def _spread(level: NDArray) -> float:
 
 
 def _root(variance: float) -> float:
-    """With the sign of the variance, which is that of a difference."""
+    """Square root with the sign of the variance, which is that of a difference."""
     return float(np.copysign(np.sqrt(abs(variance)), variance))

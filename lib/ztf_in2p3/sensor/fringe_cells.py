@@ -73,7 +73,7 @@ def sky_cells(image: Image, size: int) -> Cells:
 
 
 def some_sky_cells(image: Image, size: int) -> Cells:
-    """As `sky_cells`; but of many cells one in four is looked at, in bands over the whole image, the others are NaN.
+    """Cells as `sky_cells`, but of many one in four, in bands over the whole image; the others are NaN.
 
     Twenty thousand tell the amplitude of a pattern to a hundredth of the noise of one.
     """

@@ -37,7 +37,7 @@ class _Skies:
     """Exposures as rows; arrays are (exposure, cell) unless said otherwise."""
 
     level: NDArray[np.float32]
-    """Over the exposure's sky."""
+    """Level over the exposure's sky."""
     known: NDArray[np.bool_]
     noise: NDArray[np.float32]
     """(exposure, 1), of a cell, over its sky."""
@@ -192,7 +192,7 @@ def _cell_equations(
 
 
 def _upright(skies: _Skies, amplitudes: NDArray[np.float32], patterns: NDArray[np.float32]) -> _Components:
-    """The same model in orthogonal patterns of root mean square 1 without smooth sky, the strongest first."""
+    """The model in orthogonal patterns of root mean square 1 without smooth sky, the strongest first."""
     rough = patterns - (patterns @ skies.basis.T) @ skies.basis
     square, turn = np.linalg.eigh((rough @ rough.T).astype(np.float64))
     root = np.sqrt(np.maximum(square, np.finfo(np.float32).tiny))
@@ -204,7 +204,7 @@ def _upright(skies: _Skies, amplitudes: NDArray[np.float32], patterns: NDArray[n
 
 
 def _normalised(exposures: Sequence[Cells], recipe: FringeFitRecipe) -> _Skies:
-    """Over the exposure's own sky, with the noise that its pixels should have."""
+    """Cells over the exposure's own sky, with the noise that its pixels should have."""
     usable = [cells for cells in exposures if cells.tell]
     if not usable:
         raise BadData(f"none of {len(exposures)} exposures has enough sky between its sources to show fringes")

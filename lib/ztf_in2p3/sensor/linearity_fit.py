@@ -96,7 +96,7 @@ class LinearityFit:
     """Responses of the four channels of a CCD."""
 
     responses: tuple[Linearity, ...]
-    """By qid - 1."""
+    """Responses, by qid - 1."""
     covariances: NDArray[np.float64]
     """(quadrant, 2, 2) of a and b."""
     used: tuple[int, ...]

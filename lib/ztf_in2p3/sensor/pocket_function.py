@@ -25,7 +25,7 @@ class PocketFunction:
     """Temperature at which the spline holds, kelvin."""
 
     def charge(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
-        """In the pocket behind pixels observed at that level, ADU; at the reference for a temperature that is NaN."""
+        """Charge in the pocket behind pixels observed at a level, ADU; at the reference if the temperature is NaN."""
         return np.exp(self._basis(level, kelvin) @ self.coefficients)
 
     def relative_error(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
@@ -34,7 +34,7 @@ class PocketFunction:
         return np.sqrt(np.einsum("ij,jk,ik->i", basis, self.covariance, basis))
 
     def pocket(self, kelvin: float) -> Equilibrium:
-        """To undo the effect at a temperature."""
+        """Pocket to undo the effect at a temperature."""
         charge = self.charge(NODES.astype(np.float64), kelvin)
         return Equilibrium(np.maximum.accumulate(charge).astype(np.float32))
 

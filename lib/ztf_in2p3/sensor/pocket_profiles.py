@@ -61,7 +61,7 @@ class Profiles:
         return len(self.level)
 
     def take(self, chosen: NDArray) -> Self:
-        """Some of them, by mask or number."""
+        """Some of the profiles, by mask or number."""
         return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @classmethod

@@ -23,7 +23,7 @@ class Temperatures:
 
     @classmethod
     def read(cls, header: Mapping[str, Any], ccdid: int) -> Self:
-        """From the primary header of a raw file."""
+        """Temperatures from the primary header of a raw file."""
         return cls(_plausible(number(header, f"CCDTMP{ccdid:02d}")), _plausible(number(header, "HEADTEMP")))
 
     def of(self, thermometer: str) -> float:

@@ -129,7 +129,7 @@ class Placed:
     stars: Stars
     ra: NDArray
     dec: NDArray
-    """At the exposure's epoch, degrees."""
+    """Declination at the exposure's epoch, degrees."""
     x: NDArray
     y: NDArray
     """Column and row, counted from 0."""

@@ -31,7 +31,7 @@ DEAD_FRACTION, HOT_FRACTION = 2e-4, 1e-4
 HOT_RATE_E = (20.0, 200.0)
 """Range of what hot pixels make, electrons per second."""
 IDLE_S = 1.0
-"""Between clearing and readout, besides the exposure: so long hot pixels collect charge in every frame."""
+"""Time between clearing and readout, besides the exposure: so long hot pixels collect charge in every frame."""
 NOISY_FRACTION = 2e-4
 NOISY_FACTORS = (3.0, 20.0)
 """Range of the noise of noisy pixels, relative to that of their amplifier."""
@@ -87,7 +87,7 @@ class Effects:
 
 
 USUAL = Effects()
-"""Those that every night has."""
+"""Effects that every night has."""
 
 
 # --- the light on its way to the pixels

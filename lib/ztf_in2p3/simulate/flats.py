@@ -72,7 +72,7 @@ class FlatLevels:
         return float(np.median([self.fltnorm(ccdid) * median for ccdid, median in self.flat_medians.items()]))
 
     def factor(self, ccdid: int) -> float:
-        """By which a CCD divided by its own flat is multiplied to be on the scale of the focal plane."""
+        """Factor by which a CCD divided by its own flat is multiplied to be on the scale of the focal plane."""
         return self.focal_plane / self.fltnorm(ccdid)
 
 

@@ -82,7 +82,7 @@ def follow(
 
 
 def _pointing(calibration: NightPlan, supernova: Supernova, night: date, quadrant: Quadrant) -> Pointing:
-    """That brings the supernova near the middle of the quadrant, when it is highest."""
+    """Pointing that brings the supernova near the middle of the quadrant, when it is highest."""
     camera = calibration.camera
     u, v = (float(w) for w in camera.focal_plane(quadrant, *centre_pixel(camera)))
     xi, eta = (w * camera.pixel_scale * ARCSEC for w in (u, v))

@@ -54,7 +54,7 @@ def fringe_light(seed: int, rcid: int, shape: tuple[int, int], strengths: tuple[
 
 
 def _thickness(shape: tuple[int, int], draw: np.random.Generator) -> NDArray[np.float64]:
-    """Over the mean, in contours of the first group's wavelength: a tilt and undulations; (row, column)."""
+    """Thickness over the mean, in contours of the first group's wavelength: a tilt and undulations; (row, column)."""
     row, column = np.arange(shape[0])[:, None], np.arange(shape[1])
     angle = draw.uniform(0, 2 * np.pi)
     thickness = (np.sin(angle) * row + np.cos(angle) * column) / 160.0

@@ -24,7 +24,7 @@ BULGE, KNOTS = 0.3, 12
 
 @dataclass(frozen=True, slots=True)
 class Supernova:
-    """Where, when, how bright; the same magnitude in all filters, above the atmosphere."""
+    """Place, time and brightness of a supernova; the same magnitude in all filters, above the atmosphere."""
 
     ra: float
     dec: float
@@ -42,7 +42,7 @@ class Supernova:
     garden: float = 190.0
     """Half side of the square without any other stars, arcsec."""
     spacing: float = 27.0
-    """Between the stars of the garden, arcsec."""
+    """Distance between the stars of the garden, arcsec."""
     bright: float = 14.5
     faint: float = 18.5
     """Limits of their magnitudes, in G."""

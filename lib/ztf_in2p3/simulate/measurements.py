@@ -19,7 +19,7 @@ STARS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pointings:
-    """Where the camera looked and when; one row an exposure."""
+    """Directions and times of exposures; one row an exposure."""
 
     centre: NDArray[np.float64]
     """(exposure, 2): sky position of the optical axis, pixels east and north."""

@@ -90,7 +90,7 @@ SCIENCE_COLUMNS = [
     "meta_id",
 ]
 PUBLIC_AFTER = timedelta(days=540)
-"""From an exposure to its public release."""
+"""Time from an exposure to its public release."""
 _ITID = {ImageType.OBJECT: 1, ImageType.BIAS: 2, ImageType.DARK: 3, ImageType.FLAT: 4}
 
 
@@ -166,7 +166,7 @@ def _common(plan: NightPlan, ccd: CcdExposure, frame: Frame) -> dict[str, str | 
 
 
 def write_rows(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
-    """As the archive answers a query with ct=csv."""
+    """Write rows as the archive answers a query with ct=csv."""
 
     def write(part: Path) -> None:
         with part.open("w", newline="") as file:

@@ -52,7 +52,7 @@ class EquilibriumPocket:
     """ADU in the pocket for ADU observed (0 or more): growing, concave, 0 at 0."""
 
     def read(self, true: NDArray, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """As `PowerLawPocket.read`."""
+        """Read a row as `PowerLawPocket.read` does."""
         charge = np.zeros(len(true))
         observed = []
         for n in [*np.maximum(true, 0).T.astype(np.float64), *np.zeros((columns, len(true)))]:

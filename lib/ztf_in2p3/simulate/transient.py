@@ -75,7 +75,7 @@ class TransientPlan:
     gradient: float = 0.03
     """Relative change of the PSF's width from the middle of the quadrant to its edge."""
     curvature: float = 0.0
-    """The same of what grows with the square of the distance from the middle."""
+    """Change of the PSF that grows with the square of the distance from the middle."""
     sky: tuple[float, float] = (200.0, 900.0)
     gain: float = 6.0
     """Electrons per ADU."""

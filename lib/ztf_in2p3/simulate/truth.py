@@ -45,7 +45,7 @@ class Truth:
     """Truth of a survey.  Images are (row, column) as stored; NaN in dead pixels where they are divided by a flat."""
 
     plan: NightPlan
-    """Its first night, whose calibrations are asked for."""
+    """Plan of the first night, whose calibrations are asked for."""
     others: tuple[NightPlan, ...] = ()
     """Further nights, of the same camera, seed and sky."""
 
@@ -193,7 +193,7 @@ def _levels(plan: NightPlan, filter: Filter) -> flats.FlatLevels:
 
 
 def star_table(plan: NightPlan, ccd: CcdExposure, levels: flats.FlatLevels) -> pa.Table:
-    """As `Truth.stars`, with the levels of the flats at hand."""
+    """Table of true stars as `Truth.stars`, with the levels of the flats at hand."""
     frame = plan.frame(ccd.exposure)
     if not isinstance(frame, ObjectFrame):
         raise ValueError(f"{ccd} looked at no sky: it has no stars")

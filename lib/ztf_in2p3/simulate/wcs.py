@@ -101,7 +101,7 @@ def field_position(
 
 
 def axis_position(plan: NightPlan, frame: ObjectFrame) -> tuple[float, float]:
-    """Where the optical axis points, degrees: not quite where the telescope was sent."""
+    """Direction of the optical axis, degrees: not quite where the telescope was sent."""
     anywhere = Quadrant(1, 1)
     ra, dec = field_position(plan, frame, anywhere, *plan.camera.pixel(anywhere, 0.0, 0.0))
     return float(ra), float(dec)
@@ -125,5 +125,5 @@ def deproject(xi: ArrayLike, eta: ArrayLike, ra0: float, dec0: float) -> tuple[N
 
 
 def _written(value: ArrayLike) -> float:
-    """As a card holds it: twelve decimals and an exponent, like the archive's."""
+    """Number as a card holds it: twelve decimals and an exponent, like the archive's."""
     return float(f"{float(np.asarray(value)):.12E}")

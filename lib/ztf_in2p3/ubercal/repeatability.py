@@ -21,7 +21,7 @@ class Repeatability:
     rms: Floats
     """Magnitudes; the star's own mean, taken from the same measurements, is allowed for."""
     expected: Floats
-    """The same from the errors of the measurements alone."""
+    """Scatter expected from the errors of the measurements alone."""
     count: NDArray[np.int64]
     """Measurements, rejected ones not included."""
     rejected: NDArray[np.int64]
@@ -52,7 +52,7 @@ def held_out_repeatability(model: Model, p: Floats, clip: float, *, width: float
 
 
 def _sums(parts: Parts, p: Floats, clip: float, width: float) -> dict[int, Floats]:
-    """By bin of magnitude: squared residuals, variances, measurements, and those with rejected ones."""
+    """Sums by bin of magnitude: squared residuals, variances, measurements, and those with rejected ones."""
     sums: dict[int, Floats] = {}
     known = np.isfinite(p)
     for part in parts:

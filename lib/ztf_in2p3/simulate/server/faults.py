@@ -101,4 +101,4 @@ LOGIN_PAGE = (
     '<input type="password" name="josso_password"/></form></body></html>'
 )
 SIGNED_ON_PAGE = "<html><head><title>IRSA</title></head><body>Welcome to IRSA.</body></html>"
-"""After the login form was sent, whether the password was right or wrong."""
+"""Page after the login form was sent, whether the password was right or wrong."""

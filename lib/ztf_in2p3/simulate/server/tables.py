@@ -113,7 +113,7 @@ class ArchiveTables:
 
 
 def path_of(kind: str, row: Mapping[str, str]) -> str:
-    """Where a row's raw file or science image lies below the tree (IRSA: "Building data product URLs").
+    """Path where a row's raw file or science image lies below the tree (IRSA: "Building data product URLs").
 
     Empty for a row whose numbers are none: no file belongs to it.
     """

@@ -36,7 +36,7 @@ class Files(Protocol):
         """Why the place cannot be created by writing to it; empty if it is there, or can be."""
 
     def stat(self, path: str) -> Stat | None:
-        """None if there is no such file."""
+        """Size and stamp of a file; None if there is no such file."""
 
     def read(self, path: str) -> bytes | None:
         """Content of a small file; None if there is none."""
