@@ -1,4 +1,4 @@
-"""Build hook: a wheel knows the commit it was built from, and brings the default `deployments/` along."""
+"""Build hook: a wheel knows the commit it was built from, and brings the default deployments along."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class StampHook(BuildHookInterface):
         root, sdist = Path(self.root), self.target_name == "sdist"
         if not sdist:
             build_data["force_include"][str(root / "deployments")] = "tasks/deployments"
+            build_data["force_include"][str(root / "prefect.yaml")] = "tasks/deployments/prefect.yaml"
         if (root / "lib" / STAMP).is_file():  # of the source distribution, which has no history of its own
             return
         stamp = Path(tempfile.mkdtemp()) / "_build.py"

@@ -52,11 +52,14 @@ def serve(*, home: Path | None = None, host: str = "127.0.0.1", port: int = SERV
     ):
         from flows.cli.predecessor import create_pool, mark_crashed
         from flows.cli.schedule import Schedules
+        from tasks.runtime.settings import deployments_file
 
         create_pool(POOL)
         for line in mark_crashed(POOL):
             sys.stderr.write(f"serve: {line}\n")
-        prefect("deploy", "--all", "--no-prompt")
+        listed = deployments_file()
+        sys.stderr.write(f"serve: deployments of {listed}; their runs work in {Path.cwd()}\n")
+        prefect("deploy", "--all", "--no-prompt", "--prefect-file", str(listed))
         with _worker() as worker, _stopped_quietly():
             sys.stderr.write(f"\nPrefect is at {api.removesuffix('/api')}; stop with Ctrl-C.\n")
             schedules = Schedules(folder / "server.log")

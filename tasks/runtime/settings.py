@@ -176,6 +176,13 @@ def deployments() -> Path:
     return folder
 
 
+def deployments_file() -> Path:
+    """The file that lists the deployments: ./prefect.yaml, else that of the checkout, else that of the package."""
+    candidates = [Path("prefect.yaml"), ROOT / "prefect.yaml"]
+    packaged = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
+    return next((path.absolute() for path in candidates if path.is_file()), packaged)
+
+
 @functools.cache
 def _log_once(folder: Path) -> None:
     """Say in the log of the process, or of the flow that runs, whose verdicts and targets count."""

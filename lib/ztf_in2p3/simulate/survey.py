@@ -14,6 +14,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from astropy.io.fits.verify import VerifyWarning
 
 from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure, Filter, ImageType, Quadrant
 from ztf_in2p3.simulate import files
@@ -109,6 +111,9 @@ def simulate_survey(
 
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent says what ends
+    warnings.filterwarnings(
+        "ignore", message="Card is too long", category=VerifyWarning
+    )  # of its comment, cut by design
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -145,7 +150,9 @@ def simulate_ccd(plan: NightPlan, ccd: CcdExposure, folder: Path, levels: Mappin
         if not isinstance(frame, ObjectFrame):
             continue
         level = levels[frame.exposure.filter]
-        header = science_header(plan, ccd, qid, level)
+        with warnings.catch_warnings():  # comments of some cards are cut: nothing is lost but words
+            warnings.filterwarnings("ignore", message="Card is too long", category=VerifyWarning)
+            header = science_header(plan, ccd, qid, level)
         if (path := files.science_path(ccd, qid)) in missing:
             image = science_image(plan, ccd, qid, charge, level)
             files.write_whole(folder / path, partial(write_science, header=header, image=image))

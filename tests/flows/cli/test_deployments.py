@@ -17,7 +17,7 @@ DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
 def name_of(deployment: dict) -> str:
-    return deployment["entrypoint"].rpartition(":")[2]
+    return deployment["entrypoint"].rpartition(".")[2]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_the_form_explains_and_bounds_every_field(deployment):
 
 
 def test_the_server_refuses_what_the_form_does_not_allow():
-    schema = load_flow_from_entrypoint("flows/catalogue.py:catalogue").parameters.model_dump()
+    schema = load_flow_from_entrypoint("flows.catalogue.catalogue").parameters.model_dump()
     right = {"period": "20190405", "store": "store", "ccds": [3], "filters": None}
     assert validate(right, schema) == []
     for wrong in (

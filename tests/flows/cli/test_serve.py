@@ -118,7 +118,7 @@ def test_schedules_fire_and_a_server_killed_at_work_costs_one_run(served):
     # All deployments are there, and the night's schedule is planned.
     every = (ROOT / "prefect.yaml").read_text().count("entrypoint:")
     deployments = served.wait_for("deployments/filter", lambda found: len(found) >= every)
-    (nightly,) = [one for one in deployments if one["entrypoint"].endswith(":nightly")]
+    (nightly,) = [one for one in deployments if one["entrypoint"] == "flows.nightly.nightly"]
     of_nightly = {"deployments": {"id": {"any_": [nightly["id"]]}}}
     planned = served.wait_for("flow_runs/filter", bool, **of_nightly)
     assert {(run["state_type"], run["auto_scheduled"], run["expected_start_time"][11:16]) for run in planned} == {
