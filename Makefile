@@ -4,6 +4,7 @@
 # make serve   Prefect's server, a worker and all deployments on loopback, until Ctrl-C
 # make test    every test          make check   style, types, layers          make bench   speed and memory
 # make wheel-check   the package as a user installs it, without this checkout
+# make coverage   what the tests reach, package by package      make docs   the documentation as pages
 # make setup   only the virtual environment, with exactly the versions of constraints.txt
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ export OPENBLAS_NUM_THREADS = 1
 # Images of containers often forbid Python to keep what it compiled: every process would compile Prefect again, for 5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo real serve test check bench wheel-check clean
+.PHONY: setup demo real serve test check bench wheel-check coverage docs clean
 
 setup: $(READY)
 
@@ -65,6 +66,18 @@ wheel-check: $(READY)
 	    "ztf-in2p3$$extras @ file://$$(ls $(CURDIR)/build/wheel/*.whl)" && \
 	  (cd build/wheel/empty && ../venv/bin/python -I $(CURDIR)/tests/installed.py $(CURDIR)/README.md) || exit 1; \
 	done
+
+# Lines and branches that the tests reach, package by package. Not within `make test`, which it slows down.
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m tests.coverage_by_package
+
+# Pages in build/site, without the network.
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --quiet --clean
+	@echo "open file://$(CURDIR)/build/site/index.html"
 
 # Each says at its top what it measures, and how to ask for more.
 bench: $(READY)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, Token
 
 from flows.cli.commands import FLOWS
-from flows.cli.outline import Elsewhere, outline
+from flows.cli.outline import is_elsewhere, outline
 from tasks.runtime.arguments import checked, require_folder
 from tasks.runtime.form import from_outside
 from ztf_in2p3.recipes import recipe_from
@@ -39,7 +39,7 @@ def command(name: str) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         given = typed.bind(*args, **kwargs)
         given.apply_defaults()
-        arguments = checked({word: value for word, value in given.arguments.items() if not is_flows_own(value)})
+        arguments = checked({word: value for word, value in given.arguments.items() if not is_elsewhere(value)})
         if of_flow.after and not from_outside(arguments):
             require_folder(arguments["store"], of_flow.after)
         execute(name, arguments)
@@ -62,11 +62,6 @@ def command(name: str) -> Callable[..., None]:
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__name__, run.__doc__ = name, of_flow.documentation
     return run
-
-
-def is_flows_own(value: object) -> bool:
-    """Whether a default is one that only the flow knows."""
-    return isinstance(value, Elsewhere)
 
 
 def execute(name: str, arguments: dict[str, Any]) -> None:

@@ -36,6 +36,11 @@ class Elsewhere:
         return str | other
 
 
+def is_elsewhere(value: object) -> bool:
+    """Whether a default is one that only the flow knows."""
+    return isinstance(value, Elsewhere)
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """What is known of a flow before it is imported."""

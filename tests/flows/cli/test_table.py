@@ -12,9 +12,9 @@ import pytest
 from cyclopts import App, CycloptsError
 
 from flows.cli.commands import FLOWS, TOOLS
-from flows.cli.flow_command import command, is_flows_own
+from flows.cli.flow_command import command
 from flows.cli.main import MISTYPED, application, main
-from flows.cli.outline import outline
+from flows.cli.outline import is_elsewhere, outline
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -41,7 +41,7 @@ def test_the_outline_of_a_flow_is_what_the_flow_says(name):
         (one.name, one.kind) for one in declared.parameters.values()
     ]
     for mine, its in zip(outlined.signature.parameters.values(), declared.parameters.values(), strict=True):
-        assert is_flows_own(mine.default) or mine.default == its.default
+        assert is_elsewhere(mine.default) or mine.default == its.default
         assert mine.annotation == bare(its.annotation)
 
 
