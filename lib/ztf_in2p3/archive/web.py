@@ -10,7 +10,7 @@ import codecs
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -30,6 +30,9 @@ CHUNK = 1 << 16
 
 LONGEST_PAGE = 1 << 18
 """Bytes of an unexpected page that are looked at."""
+
+FRESH_SECONDS = 60.0
+"""Age of a session that cannot have ended yet."""
 
 QUOTED = 160
 """Characters of an unexpected page that are shown."""
@@ -93,6 +96,9 @@ class Web:
         self._http = HttpClient(self.base, connections=connections, proxies=proxies, ca_bundle=ca_bundle)
         self._logging_in = threading.Lock()
         self._logins = 0
+        self._logged_in_at = 0.0
+        self._answered = 0
+        """The latest login in whose session an answer came: a fresh one that did not serve is not mended by another."""
         self.now: datetime | None = None
         """The archive's clock at its last answer; None if it does not say."""
 
@@ -132,16 +138,25 @@ class Web:
                 raise AccessDenied(
                     f"{self.base}{path}: the archive asks for a login; give user name and password of an IRSA account"
                 ) from None
-            self._log_in(n_login)
-            try:
-                response, answer = self._ask(path, params, chunk)
-            except _LoginWanted:
-                raise AccessDenied(
-                    f"{self.base}{path}: the archive asks for a login although user {self._credentials.user} has just "
-                    "logged in; check the password and whether the account may see these data"
-                ) from None
+            response, answer = self._ask_again(path, params, chunk, n_login)
+        self._answered = self._logins
         with response:
             yield answer
+
+    def _ask_again(
+        self, path: str, params: Mapping[str, str] | None, chunk: int, n_login: int
+    ) -> tuple[requests.Response, Answer]:
+        """Ask in a new session, where that of the login number `n_login` has ended: it served, or is an old one."""
+        old = self._clock() - self._logged_in_at > FRESH_SECONDS
+        if old or self._answered >= n_login or self._logged_in_since(n_login):
+            self._log_in(n_login)
+            with suppress(_LoginWanted):
+                return self._ask(path, params, chunk)
+        user = self._credentials.user if self._credentials else ""
+        raise AccessDenied(
+            f"{self.base}{path}: the archive asks for a login although user {user} has just logged in; check the "
+            "password and whether the account may see these data"
+        )
 
     def log_in(self) -> None:
         """Open a session with the credentials, if there are any and none was opened yet."""
@@ -273,6 +288,7 @@ class Web:
             with response:
                 self._understand_login(response, url, who)
             self._logins += 1
+            self._logged_in_at = self._clock()
 
     def _understand_login(self, response: requests.Response, url: str, who: Credentials) -> None:
         """A session is open if cookies came with the page.  A wrong password need not show here."""
