@@ -31,6 +31,10 @@ class MissingProduct(PipelineError):
     """Something an earlier flow makes is not there: run that flow first."""
 
 
+class NotAllowed(PipelineError, PermissionError):
+    """The store may not be read or written with the rights at hand: no input is to blame."""
+
+
 class MissingExtra(PipelineError):
     """A package of an extra is not installed; the message names the extra."""
 

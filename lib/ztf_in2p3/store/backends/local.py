@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import NotAllowed, TransientError
 from ztf_in2p3.store.backends import Stat
 
 SPOOL = ".spool"
@@ -20,6 +20,9 @@ SPOOL = ".spool"
 
 _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN}
 """What a network file system says when a file was replaced under its reader, or its server is busy."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -208,4 +211,10 @@ def _told() -> Iterator[None]:
     except OSError as error:
         if error.errno in _PASSING:
             raise TransientError(f"{error.filename}: {error.strerror}; the file system may answer later") from error
+        if error.errno in _FULL:
+            raise TransientError(f"{error.filename}: {error.strerror}; make room there, then try again") from error
+        if error.errno in _FORBIDDEN:
+            raise NotAllowed(
+                f"{error.filename}: {error.strerror}; grant yourself the right, or take another store"
+            ) from error
         raise

@@ -29,7 +29,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from ztf_in2p3.errors import BadData, TransientError
+from ztf_in2p3.errors import BadData, NotAllowed, TransientError
 from ztf_in2p3.store.backends import Stat
 
 CLIENT: Mapping[str, Any] = {
@@ -43,6 +43,12 @@ _PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT}
 _PRECONDITION_FAILED = 412
 _DIGEST = "sha256"
 """Name of the metadata that tells our object from one that another writer put in its place."""
+
+
+_HTML, _LONGEST_TAG = (b"<!doctype html", b"<html"), 64
+"""How a page begins, and bytes that are enough to see it."""
+_PAGE = ".html"
+"""End of the names of products that are pages."""
 
 
 @dataclass
@@ -107,11 +113,13 @@ class S3Files:
         """Content of an object; None if there is none."""
         with self._told(path):
             try:
-                return self._s3.cat_file(self._name(path), max_concurrency=1)  # or it asks for the size first
+                content = self._s3.cat_file(self._name(path), max_concurrency=1)  # or it asks for the size first
             except FileNotFoundError as error:
                 if _lacks_bucket(error):
                     raise
                 return None
+        self._require_object(path, content)
+        return content
 
     def write(self, path: str, content: bytes) -> None:
         """Write an object."""
@@ -152,6 +160,8 @@ class S3Files:
             file = folder / path.rsplit("/", 1)[-1]
             with self._told(path):
                 self._s3.get_file(self._name(path), str(file))
+            with file.open("rb") as stream:
+                self._require_object(path, stream.read(_LONGEST_TAG))
             yield file
 
     def list(self, folder: str, prefix: str = "") -> Mapping[str, Stat]:
@@ -182,27 +192,35 @@ class S3Files:
         with self._told(path):
             self._s3.rm_file(self._name(path))
 
+    def _require_object(self, path: str, content: bytes) -> None:
+        """Refuse a page in the place of an object: a proxy, or a server that is down, sends it with status 200."""
+        if not path.endswith(_PAGE) and content[:_LONGEST_TAG].lstrip().lower().startswith(_HTML):
+            raise self._not_of_s3(path)
+
+    def _not_of_s3(self, path: str) -> TransientError:
+        return TransientError(
+            f"{self.uri(path)}: the answer is not S3's, perhaps a page of a proxy or of a server that is down; try "
+            "again, and check AWS_ENDPOINT_URL"
+        )
+
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
         """Sort the many errors of the layers below by what to do about them."""
         try:
             yield
         except NoCredentialsError as error:
-            raise PermissionError(
+            raise NotAllowed(
                 f"{self.uri(path)}: no credentials found; put a profile in ~/.aws or set AWS_ACCESS_KEY_ID "
                 "and AWS_SECRET_ACCESS_KEY"
             ) from error
         except PermissionError as error:
-            raise PermissionError(f"{self.uri(path)}: access denied ({error}); check the credentials") from error
+            raise NotAllowed(f"{self.uri(path)}: access denied ({error}); check the credentials") from error
         except (HTTPClientError, NoConnection, aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise TransientError(f"{self.uri(path)}: no answer ({error})") from error
         except (FlexibleChecksumError, IncompleteReadError) as error:
             raise TransientError(f"{self.uri(path)}: came damaged or not whole ({error}); try again") from error
         except ResponseParserError as error:  # whose message quotes the whole page
-            raise TransientError(
-                f"{self.uri(path)}: the answer is not S3's, perhaps a page of a proxy or of a server that is down; try "
-                "again, and check AWS_ENDPOINT_URL"
-            ) from error
+            raise self._not_of_s3(path) from error
         except BotoCoreError as error:
             raise BadData(f"{self.uri(path)}: {error}; correct ~/.aws/config or the AWS_ variables") from error
         except (OSError, ClientError) as error:
