@@ -60,7 +60,7 @@ def demo(
     simulate(survey_plan.plans, tree, workers)
 
     with IrsaLookalike(Path(tree)) as archive:
-        reduced = nightly(store, night, archive=archive.url, reference=stars, truth=tree, **which)
+        reduced = nightly(night, store, archive=archive.url, reference=stars, truth=tree, **which)
 
     kept = detrend(night, store, **which | {"ccds": ccds[:1]})
 

@@ -6,7 +6,7 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.detector import detector
 from flows.download import download
-from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step
+from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step, without_inputs
 from tasks.report import draw_report, in_store
 from tasks.runtime.form import require_one
 from tasks.runtime.naming import scheduled_night
@@ -21,8 +21,8 @@ from ztf_in2p3.recipes import CatalogueRecipe
 
 @product_flow("nightly", counted=True)
 def nightly(
-    store: str,
     night: str | None = None,
+    store: str = "",
     *,
     archive: str = IRSA_ADDRESS,
     reference: str = GAIA_ADDRESS,
@@ -68,7 +68,7 @@ def nightly(
     earlier = nights_before(scope.period.first, look_back, 0 if night else LOOK_BACK)
     for missed in nights_to_do(earlier, archive_at(archive), products, scope, recipe, truth):
         again = {"look_back": 0, "workers": workers, "max_set_aside": max_set_aside, "truth": truth}
-        step(nightly, store, f"{missed:%Y%m%d}", **outside, **which, **chosen, **again)
+        step(nightly, f"{missed:%Y%m%d}", store, **outside, **which, **chosen, **again)
 
     night = f"{scope.period.first:%Y%m%d}"
     downloaded = download(night, store, **outside, **which, **chosen, **how)
@@ -81,7 +81,7 @@ def nightly(
 
     looked = step(detector, night, store, **which, **chosen, **how)
 
-    done = downloaded + calibrated + measured + Outcome(looked.built)  # what it set aside, the catalogue did
+    done = downloaded + calibrated + measured + without_inputs(looked, detector)
     jobs, _ = in_store(products, scope.period, recipe, **scope.which)
     drawn = draw_report(scope.period.first, scope.camera, recipe, products, jobs, done, truth, tolerated=max_set_aside)
     return done + drawn + require_page(drawn)

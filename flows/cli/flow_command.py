@@ -55,6 +55,9 @@ def command(name: str) -> Callable[..., None]:
         p.replace(annotation=Annotated[p.annotation, from_file]) if p.name == "recipe" else p
         for p in of_flow.signature.parameters.values()
     ]
+    parameters = [
+        p.replace(default=inspect.Parameter.empty) if p.name == "store" else p for p in parameters
+    ]  # `nightly` has a default, since a parameter before it has
     parameters.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
     # Not checked: a night may be left out, although the store that is typed after it may not.
     typed = inspect.Signature(parameters, __validate_parameters__=False)

@@ -94,6 +94,12 @@ def test_every_command_takes_the_period_and_then_the_store(name):
     assert places[: len(first)] == first
 
 
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_takes_the_same_parameters_in_the_same_order_in_python(name):
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    assert list(inspect.signature(flow.fn).parameters) == list(inspect.signature(command(name)).parameters)
+
+
 @pytest.mark.parametrize(
     ("typed", "bound"),
     [
