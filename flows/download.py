@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.archive import NO_FRAMES, asked_of, fetch_all, fetch_stars_around, find_frames, reference_for
+from tasks.archive import asked_of, fetch_all, fetch_stars_around, find_frames, reference_for, why_no_frames
 from tasks.inputs.references import circles
 from tasks.inputs.selection import absent, frames
 from tasks.runtime.outcome import Outcome
@@ -15,7 +15,7 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("download", workers=0)
+@product_flow("download", needs="frames", workers=0)
 def download(
     scope: Scope,
     store: Store,
@@ -27,7 +27,7 @@ def download(
 ) -> Outcome:
     """Bring a period's frames, science headers, masks and reference stars into the store.
 
-    1. Ask the archive which frames there are.
+    1. Ask the archive which frames there are; without any it fails, unless the archive has frames of nights about.
     2. Open the reference catalogue and check it.
     3. Fetch the frames that the store lacks, or of which the archive lists another edition by now, by exposure.
     4. Fetch the reference stars around the exposures.
@@ -47,6 +47,7 @@ def download(
     source = archive_at(archive)
 
     wanted = scope.selected(find_frames(source, scope.period, scope.filters, scope.ccdids))
+    note = "" if wanted else why_no_frames(source, scope.period, scope.ccdids)
 
     catalogue = reference_for(wanted, reference, recipe.reference)
 
@@ -57,4 +58,4 @@ def download(
     places = circles(headers, recipe.photometry)
     missing = absent(scope.exposures, scope.period, wanted, "the archive")
     stars = fetch_stars_around(places, catalogue, recipe.reference, store)
-    return files + stars + Outcome(set_aside=missing, asked=asked_of(wanted), note="" if wanted else NO_FRAMES)
+    return files + stars + Outcome(set_aside=missing, asked=asked_of(wanted), note=note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from prefect.logging import get_run_logger
@@ -21,8 +22,13 @@ from ztf_in2p3.products import Built, Kind, ProductRef, Value, reference_ref
 from ztf_in2p3.recipes import ReferenceRecipe
 from ztf_in2p3.store import Store
 
-NO_FRAMES = "the archive has no such frames"
+NO_FRAMES = (
+    "the archive has no such frames, but has frames of nights about these: the telescope did not open, or they are not "
+    "there yet"
+)
 """What a download says that ended well with nothing."""
+ABOUT = timedelta(days=14)
+"""Before and after a period: an archive that has nothing of so many nights is not one where a telescope was closed."""
 DROPPED = {"repeated": "the star is listed already", "unusable": "no identifier or no place"}
 """Why rows of the reference catalogue are left out, by the name under which they are counted."""
 
@@ -38,6 +44,21 @@ def find_frames(archive: Archive, period: Period, filters: Collection[Filter], c
     for raws in (biases, flats, objects):
         files = files.with_those_of(ArchiveFiles.of_raws(raws))
     return files
+
+
+def why_no_frames(archive: Archive, period: Period, ccdids: Collection[int]) -> str:
+    """Why an archive has nothing of a period, if it has frames of the CCDs of other nights; empty if it has not.
+
+    The bias frames tell: they are taken every day.
+    """
+    about = Period(period.first - ABOUT, period.last + ABOUT)
+    return NO_FRAMES if find_biases(archive, about, ccdids) else ""
+
+
+@query_task
+def find_biases(archive: Archive, period: Period, ccdids: Collection[int]) -> ArchiveFiles:
+    """The bias frames of a period."""
+    return ArchiveFiles.of_raws(archive.raws(period, ImageType.BIAS, ccdids=ccdids))
 
 
 @query_task

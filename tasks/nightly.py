@@ -13,6 +13,7 @@ from tasks.archive import asked_of, find_frames, outdated
 from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.parameters import Scope
+from tasks.runtime.product_flow import VerdictFailed
 from ztf_in2p3.archive import Archive
 from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.errors import PipelineError, TransientError
@@ -92,11 +93,18 @@ def step(flow: Flow, *args: Any, **kwargs: Any) -> Outcome:
         The store or the archive does not answer: the next step would not get further.
     """
     result = flow(*args, **kwargs, return_state=True).result(raise_on_failure=False)
+    if isinstance(result, VerdictFailed):
+        return Outcome(result.outcome.built, [*result.outcome.set_aside, SetAside.because(flow.name, result)])
     if isinstance(result, PipelineError) and not isinstance(result, TransientError):
         return Outcome(set_aside=[SetAside.because(flow.name, result)])
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def without_inputs(outcome: Outcome, flow: Flow) -> Outcome:
+    """Products of a step, and why it failed if it did; not the inputs it skipped, which an earlier step has named."""
+    return Outcome(outcome.built, [aside for aside in outcome.set_aside if aside.what == flow.name])
 
 
 def require_page(drawn: Outcome) -> Outcome:

@@ -45,6 +45,11 @@ class NothingFound(TooMuchSetAside, MissingProduct):
 class VerdictFailed(PipelineError):
     """Everything ran, and the page says that the result is not good."""
 
+    def __init__(self, message: str, outcome: Outcome | None = None) -> None:
+        super().__init__(message)
+        self.outcome = Outcome() if outcome is None else outcome
+        """What was made all the same, the page among it."""
+
 
 def product_flow(
     name: str,
@@ -65,7 +70,8 @@ def product_flow(
     Parameters
     ----------
     needs
-        What it works on, in words: without any product of it the flow fails.  Empty for a flow that may find nothing.
+        What it works on, in words: without any product of it the flow fails, unless its outcome has a note that says
+        why that is right.  Empty for a flow that may find nothing.
     after
         Flows to run first, which make that; the flow then reads a store that must exist, and never creates it.
     counted
@@ -87,6 +93,8 @@ def product_flow(
             workers = given["workers"]
             if workers is not None and workers < 0:
                 raise Mistyped(f"workers: {workers}; a number of processes, 0 for none, nothing for one a core")
+            if given.get("store") == "":
+                raise Mistyped("store: not given; a folder or s3://bucket/prefix")
             arguments = contracted(function, given)  # before anything starts: it says what is mistyped
             began = time.monotonic()
             store = store_at(given["store"]) if "store" in given else None
@@ -103,10 +111,11 @@ def product_flow(
                     show(name, subject_of(given), outcome, store, counted=counted)
                 peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
                 get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
-                if needs and not outcome.built and not (outcome.set_aside and given["max_set_aside"] >= 1):
+                tolerated = outcome.note or (outcome.set_aside and given["max_set_aside"] >= 1)
+                if needs and not outcome.built and not tolerated:
                     raise nothing_found(needs, after, given, outcome)
                 if outcome.failure:
-                    raise VerdictFailed(outcome.failure)
+                    raise VerdictFailed(outcome.failure, outcome)
                 if counted:
                     fail_incomplete(given["max_set_aside"], outcome)
                 if not counted or given.get("exposures"):  # some of the list may be known nowhere
