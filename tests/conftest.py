@@ -29,6 +29,10 @@ OF_THE_NIGHT = {
         "nightly",
         "nothing",
         "parameters",
+        "weather",
+        "mutations",
+        "doctor",
+        "other_masters",
     )
 }
 """Files that look at the reduced night: by one process, so that it is made once."""

@@ -94,7 +94,7 @@ def test_a_hundred_thousand_measurements_lose_the_rows_that_the_plain_rule_rejec
 
     # A row that stands at the clip itself may be on either side: no more than one in a thousand.
     assert len(np.setxor1d(fit.rejected, rejected)) <= 1
-    assert largest_difference(fit, expected) < MILLI
+    assert largest_difference(fit, expected) < 0.4 * MILLI
 
 
 def rejecting(table, steps, **how):
