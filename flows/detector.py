@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.detector import detector_jobs, draw_detector_page, measure_detector
+from tasks.inputs.selection import absent_from_store
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -21,6 +22,8 @@ def detector(
 ) -> Outcome:
     """Look at the detector over a period: what is left of its effects, and what its calibrations say.
 
+    It fails where its page says FAIL.
+
     1. Choose some exposures of each CCD, with the masters that detrend them.
     2. Measure on them what is left of offset and pocket, and the noise of the pixels, CCD by CCD.
     3. Draw the figures and write the page.
@@ -28,6 +31,7 @@ def detector(
     of_page = DetectorRecipe(recipe.quadrant)
 
     ready, without_masters = detector_jobs(store, scope.period, of_page, **scope.which)
+    missing = absent_from_store(store, scope.period, **scope.which)
 
     numbers = collect(
         launch(
@@ -41,7 +45,7 @@ def detector(
         for ccdid, jobs in ready.items()
     )
 
-    aside = Outcome(set_aside=without_masters)
+    aside = Outcome(set_aside=(*missing, *without_masters))
     if not numbers.built:
         return numbers + aside
     return numbers + aside + draw_detector_page(scope.period, scope.camera, of_page, store, numbers.built)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
+from tasks.inputs.selection import absent_from_store
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -43,7 +44,9 @@ def fringes(
     of_maps = recipe.quadrant.fringe_maps
     common = {"camera": scope.camera, "recipe": of_maps, "store": store}
 
-    ready, without_masters = fringed_jobs(store, scope.period, of_maps, **scope.which | {"filters": [Filter.ZI]})
+    which = scope.which | {"filters": [Filter.ZI]}
+    ready, without_masters = fringed_jobs(store, scope.period, of_maps, **which)
+    missing = absent_from_store(store, scope.period, **which)
 
     maps = collect(
         launch(make_fringes, fringe_ref(of_maps, scope.period, Filter.ZI, ccdid), jobs, **common)
@@ -64,4 +67,4 @@ def fringes(
         for ccdid in [ccdid_of(product.ref)]
     )
     products = maps + figures + list_calibrations(scope.period, recipe.quadrant, store)
-    return products + Outcome(set_aside=without_masters)
+    return products + Outcome(set_aside=(*missing, *without_masters))

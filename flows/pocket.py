@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.calibration import list_calibrations, make_bias
-from tasks.inputs.selection import by_ccd, frames, grouped
+from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped
 from tasks.pocket import PLOTS, draw_pockets, fit_pockets, illuminated_exposures, profile_exposure
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
@@ -43,7 +43,8 @@ def pocket(
         for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
     )
 
-    illuminated, missing = illuminated_exposures(store, scope.period, quadrant, **scope.which)
+    illuminated, unusable = illuminated_exposures(store, scope.period, quadrant, **scope.which)
+    missing = absent_from_store(store, scope.period, **scope.which)
 
     profiles = collect(
         launch(profile_exposure, exposure, of_exposure, scope.camera, quadrant.pocket.profiles, store)
@@ -70,4 +71,4 @@ def pocket(
         for name in PLOTS
     )
     products = bias + profiles + pockets + drawn
-    return products + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=missing)
+    return products + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=(*missing, *unusable))

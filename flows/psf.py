@@ -8,7 +8,7 @@ from tasks.psf_report import draw_psfs
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.scene_flow import measure_frames
+from tasks.scene_flow import measure_frames, with_masters
 from ztf_in2p3.recipes import PsfCatalogueRecipe
 from ztf_in2p3.store import Store
 
@@ -29,7 +29,10 @@ def psf(
     1. Find the exposures, and for each the nearest masters in time and the stars around it.
     2. Fit the PSF of each quadrant and measure its stars; the detrended images are not kept.
     3. Draw, filter by filter, how well the PSFs describe the stars.
+
+    Without a recipe it follows the masters of the store, where these are of a single one.
     """
+    recipe = with_masters(store, recipe)
     frames, unready = exposures_of_period(store, scope.period, recipe, **scope.which)
     missing = absent_from_store(store, scope.period, **scope.which)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.inputs.selection import absent_from_store
 from tasks.report import draw_report, in_store
 from tasks.runtime.form import require_one
 from tasks.runtime.outcome import Outcome
@@ -38,6 +39,7 @@ def report(
 
     if night_products == Outcome():  # then there is no page of it either
         return night_products
-    return draw_report(
+    drawn = draw_report(
         scope.period.first, scope.camera, recipe, product_store, jobs, night_products, truth, tolerated=max_set_aside
     )
+    return drawn + Outcome(set_aside=absent_from_store(product_store, scope.period, **scope.which))

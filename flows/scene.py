@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.curve_report import draw_curves
+from tasks.inputs.targets import absent_from_survey
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import chosen
 from tasks.runtime.product_flow import fail_above, product_flow
@@ -50,18 +51,18 @@ def scene(
     """
     file = Path(targets) if targets else deployments() / "targets.toml"
     products, wanted = store_at(store, camera_named(camera)), targets_of(file, names)
-    recipe = recipe_for(images, recipe)
+    recipe = recipe_for(images, recipe, products)
+    selected = chosen(fields, exposures)
 
-    target_exposures, unused, imported = target_exposures_of(
-        products, wanted, recipe, images, reference, **chosen(fields, exposures)
-    )
+    target_exposures, unused, imported = target_exposures_of(products, wanted, recipe, images, reference, **selected)
 
     measured = measure_all(target_exposures, camera_named(camera), recipe.stars, products)
 
     curves = fit_curves(wanted, target_exposures, unused, measured, camera_named(camera), recipe, products)
 
     drawn = draw_curves(curves, measured, recipe, products, truth)
-    done = imported + measured + curves + drawn
+    missing = () if images else absent_from_survey(products, **selected)
+    done = imported + measured + curves + drawn + Outcome(set_aside=missing)
     if done.built:
         fail_above(max_set_aside, curves)  # of the curves alone: a hundred good exposures do not make up for one
     return done

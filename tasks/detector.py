@@ -16,7 +16,7 @@ from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.selection import spread
 from tasks.quality import unfit_quadrants
 from tasks.reduction import detrend
-from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.outcome import Outcome, SetAside, failure_of
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
@@ -181,7 +181,7 @@ def draw_detector_page(
     create_markdown_artifact(
         render_markdown(report), key=f"detector-{camera.name}", description=f"{report.title}: {report.verdict_text}"
     )
-    return drawn + page
+    return drawn + page + Outcome(failure=failure_of(page, store))
 
 
 def detector_report(

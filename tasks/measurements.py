@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
 
 from prefect.logging import get_run_logger
 
 from tasks.imported_table import import_star_table
-from tasks.inputs.selection import frames
+from tasks.inputs.recipes import noted_recipe
+from tasks.inputs.selection import absent, frames
 from tasks.runtime.locations import IN_STORE
 from tasks.runtime.outcome import Outcome, SetAside, total
 from tasks.runtime.parameters import Scope
@@ -20,11 +19,9 @@ from tasks.star_table import catalogues_of, make_star_table
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, ProductRef, exposure_of, filter_of, period_of
-from ztf_in2p3.recipes import CatalogueRecipe, StarTableRecipe, canonical, digest, recipe_from
+from ztf_in2p3.products import Built, Kind, exposure_of, filter_of, period_of
+from ztf_in2p3.recipes import CatalogueRecipe, StarTableRecipe, digest
 from ztf_in2p3.store import Store
-
-R = TypeVar("R")
 
 
 def star_tables(
@@ -80,7 +77,9 @@ def star_tables(
         make_star_table(period, filter, of_group, scope.camera, recipe, store)
         for (period, filter), of_group in groups.items()
     )
-    return outcome, recipe
+    listed = (exposure_of(catalogue.ref) for of_filter in catalogues.values() for catalogue in of_filter)
+    missing = absent(scope.exposures, scope.period, listed, "the store, among its catalogues,")
+    return outcome + Outcome(set_aside=missing), recipe
 
 
 def sequences(catalogues: Mapping[Filter, Sequence[Built]]) -> dict[tuple[Period, Filter], list[Built]]:
@@ -104,16 +103,6 @@ def other_catalogues(store: Store, scope: Scope) -> dict[str, CatalogueRecipe]:
     first = {catalogue.ref.recipe: catalogue.ref for catalogue in catalogues}
     recipes = {name: noted_recipe(store, ref, CatalogueRecipe) for name, ref in sorted(first.items())}
     return {name: recipe for name, recipe in recipes.items() if recipe is not None}
-
-
-def noted_recipe(store: Store, ref: ProductRef, kind: type[R]) -> R | None:
-    """The recipe of a product, from its manifest; None if today's recipes of the kind are others."""
-    text = store.manifest(ref).recipe
-    try:
-        recipe = recipe_from(kind, json.loads(text)[1]) if text else None
-    except (TypeError, ValueError):
-        return None
-    return recipe if recipe is not None and canonical(recipe) == text else None
 
 
 def _imported(scope: Scope, store: Store) -> list[str]:

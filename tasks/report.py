@@ -15,12 +15,12 @@ from prefect.artifacts import create_markdown_artifact
 from tasks import figures
 from tasks.figures import draw_figure
 from tasks.inputs.jobs import CcdJob, asked_in, ccd_jobs
-from tasks.inputs.selection import grouped
-from tasks.runtime.outcome import Outcome, SetAside
+from tasks.inputs.selection import absent_from_store, grouped
+from tasks.runtime.outcome import Outcome, SetAside, failure_of
 from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import MissingProduct
-from ztf_in2p3.figures.page import FAIL, Aside, Link, ProductCount, Report, render_html, render_markdown
+from ztf_in2p3.figures.page import Aside, Link, ProductCount, Report, render_html, render_markdown
 from ztf_in2p3.figures.pictures import Picture
 from ztf_in2p3.figures.quality import MAX_SET_ASIDE, quality_checks, summarise_night
 from ztf_in2p3.figures.residuals import RESIDUALS, residuals
@@ -115,7 +115,8 @@ def in_store(
     ]
     used = {built.ref: built for job in jobs for built in (*job.inputs, *job.stars)}
     products = (*used.values(), *(catalogue for catalogue in catalogues if catalogue))
-    return jobs, Outcome(products, (*aside, *missing), asked_in(store, period, **which))
+    absent = absent_from_store(store, period, **which)
+    return jobs, Outcome(products, (*absent, *aside, *missing), asked_in(store, period, **which))
 
 
 def draw_report(
@@ -164,14 +165,6 @@ def draw_report(
     except MissingProduct as error:  # a figure was damaged since it was drawn: the next run draws it again
         page += Outcome(set_aside=[SetAside.because("the night's report", error)])
     return numbers + drawn + page + Outcome(failure=failure_of(page, store))
-
-
-def failure_of(page: Outcome, store: Store) -> str:
-    """The verdict of a page that says FAIL, and where the page is; empty for a good one, or none."""
-    failed = [built for built in page.of(Kind.REPORT) if built.about.get("verdict") == FAIL]
-    return "; ".join(
-        f"{report.ref.label}: {report.about.get('verdict_text')} See {store.uri(report.ref)}" for report in failed
-    )
 
 
 def show_page(report: Report) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.archive import fetch_stars_around, open_reference
+from tasks.inputs.recipes import recipe_of_masters
 from tasks.inputs.references import circle_around
 from tasks.inputs.targets import (
     Curve,
@@ -35,7 +36,7 @@ from ztf_in2p3.products import (
     psf_ref,
     stamp_ref,
 )
-from ztf_in2p3.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe
+from ztf_in2p3.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe, QuadrantRecipe
 from ztf_in2p3.scene.curve_table import Unused
 from ztf_in2p3.scene.errors import NothingToFit
 from ztf_in2p3.scene.target import Target, read_targets
@@ -52,9 +53,22 @@ def targets_of(path: Path, names: Iterable[str] | None) -> list[Target]:
     return [target for target in targets if names is None or target.name in set(names)]
 
 
-def recipe_for(images: str | None, recipe: LightCurveRecipe) -> LightCurveRecipe:
-    """Images from elsewhere come detrended: by no recipe of ours."""
-    return recipe if images is None else replace(recipe, stars=replace(recipe.stars, quadrant=None))
+def recipe_for(images: str | None, recipe: LightCurveRecipe, store: Store) -> LightCurveRecipe:
+    """The recipe, with that of the store's masters; images from elsewhere come detrended, by no recipe of ours.
+
+    Raises
+    ------
+    MissingProduct
+        As `tasks.inputs.recipes.recipe_of_masters`.
+    """
+    if images is not None:
+        return replace(recipe, stars=replace(recipe.stars, quadrant=None))
+    return replace(recipe, stars=with_masters(store, recipe.stars))
+
+
+def with_masters(store: Store, recipe: PsfCatalogueRecipe) -> PsfCatalogueRecipe:
+    """The same recipe on images detrended with the masters that the store has: `recipe_of_masters`."""
+    return replace(recipe, quadrant=recipe_of_masters(store, recipe.quadrant or QuadrantRecipe()))
 
 
 def target_exposures_of(

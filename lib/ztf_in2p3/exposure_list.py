@@ -39,10 +39,13 @@ class ExposureList(Collection[Entry]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def names(self, period: Period) -> list[str]:
-        """Filefracdays of the exposures listed for a period, each once, in order of time."""
+    def names(self, period: Period | None = None) -> list[str]:
+        """Filefracdays of the exposures listed (for a period, or all), each once, in order of time."""
+        names = sorted({name for name, _ in self._entries})
+        if period is None:
+            return names
         first, last = f"{period.first:%Y%m%d}", f"{period.last:%Y%m%d}"
-        return sorted({name for name, _ in self._entries if first <= name[:8] <= last})
+        return [name for name in names if first <= name[:8] <= last]
 
     @classmethod
     def read(cls, path: Path) -> ExposureList:

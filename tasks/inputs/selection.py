@@ -59,9 +59,9 @@ def lacking(frames_of: Mapping[str, Collection[Built]], period: Period) -> tuple
 
 
 def absent(
-    listed: ExposureList | None, period: Period, exposures: Iterable[Exposure], place: str
+    listed: ExposureList | None, period: Period | None, exposures: Iterable[Exposure], place: str
 ) -> tuple[SetAside, ...]:
-    """Exposures of a list, if there is one, that are not among those found at a place."""
+    """Exposures of a list, if there is one, for a period or all nights, that are not among those found at a place."""
     known = {exposure.filefracday for exposure in exposures}
     error = MissingProduct(
         f"the list has it, but {place} has no such science exposure of these filters, CCDs and fields"

@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.references import StarPartitions
+from tasks.inputs.selection import absent
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.reading import opened
@@ -21,6 +22,7 @@ from ztf_in2p3.astrometry import image_shape
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.stars import unit_vectors, wcs_of
 from ztf_in2p3.errors import BadData, MissingProduct
+from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import CcdExposure, Quadrant
 from ztf_in2p3.image import Image
@@ -121,6 +123,16 @@ def exposures_of_survey(
         )
         candidates.append((target_exposure, tuple(targets_near), "" if job else reason))
     return _chosen(candidates, store, recipe)
+
+
+def absent_from_survey(
+    store: Store, exposures: ExposureList | None = None, fields: Collection[int] | None = None
+) -> tuple[SetAside, ...]:  # fmt: skip
+    """Exposures of a list, if there is one, of which the store has no science header, in those fields."""
+    if exposures is None:
+        return ()
+    headers = [header for header in store.list(Kind.HEADER, NO_RECIPE) if _wanted(header, fields, exposures)]
+    return absent(exposures, None, (exposure_of(header.ref) for header in headers), "the store")
 
 
 def _wanted(header: Built, fields: Collection[int] | None = None, exposures: Collection | None = None) -> bool:

@@ -9,8 +9,10 @@ from typing import Self, TypeVar
 
 from ztf_in2p3.errors import BadData, MissingProduct, PipelineError, TransientError
 from ztf_in2p3.figures.completeness import Completeness
+from ztf_in2p3.figures.page import FAIL
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.products import Built, Kind, ccd_of, is_of_survey
+from ztf_in2p3.store import Store
 
 T = TypeVar("T")
 
@@ -132,6 +134,14 @@ def total(outcomes: Iterable[Outcome]) -> Outcome:
         (ccd for part in parts for ccd in part.asked),
         "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
         "; ".join(dict.fromkeys(part.failure for part in parts if part.failure)),
+    )
+
+
+def failure_of(page: Outcome, store: Store) -> str:
+    """The verdict of a page that says FAIL, and where the page is; empty for a good one, or none."""
+    failed = [built for built in page.of(Kind.REPORT) if built.about.get("verdict") == FAIL]
+    return "; ".join(
+        f"{report.ref.label}: {report.about.get('verdict_text')} See {store.uri(report.ref)}" for report in failed
     )
 
 

@@ -42,7 +42,7 @@ def reduced(survey: Survey, orchestrator: None, tmp_path_factory: pytest.TempPat
     store = tmp_path_factory.mktemp("reduced") / "store"
     with IrsaLookalike(survey.tree) as archive:
         state = nightly(
-            str(store), NIGHT, archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope,
+            NIGHT, str(store), archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope,
             return_state=True,
         )  # fmt: skip
     return Reduced(store, state)

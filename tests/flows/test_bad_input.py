@@ -104,7 +104,7 @@ def test_what_the_archive_has_wrong_does_not_come_in(tree, survey, tmp_path, cal
     names = [damage(tree) for damage in AT_THE_DOOR]
     store, asked = str(tmp_path / "store"), {"archive": str(tree), **survey.stars, **survey.scope}
 
-    outcome = nightly(store, NIGHT, **asked)
+    outcome = nightly(NIGHT, store, **asked)
 
     assert len(outcome.set_aside) == len(names)
     for name, found in zip(names, AT_THE_DOOR.values(), strict=True):
@@ -119,7 +119,7 @@ def test_what_the_archive_has_wrong_does_not_come_in(tree, survey, tmp_path, cal
         assert all(name in path.read_text() for name in names)
 
     calls.so_far()
-    nightly(store, NIGHT, **asked)
+    nightly(NIGHT, store, **asked)
     assert calls.so_far() == {"fetch": len(names)}  # they may have been mended; the page is the same
 
 

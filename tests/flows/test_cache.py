@@ -29,7 +29,7 @@ def again(store: Path, survey: Survey) -> None:
     """The night once more, from an archive with the odd rows that it had the first time."""
     with IrsaLookalike(survey.tree) as archive:
         outcome = nightly(
-            str(store), NIGHT, archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope
+            NIGHT, str(store), archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope
         )
     assert [skipped for skipped in outcome.set_aside if "rows" not in skipped.what] == []
 

@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
-from tasks.runtime.product_flow import TooMuchSetAside
+from tasks.runtime.product_flow import NothingFound, TooMuchSetAside
 from tests.flows.night import NIGHT, PLAN, artifacts, digests, flow_runs, opened, polling, task_runs
 from ztf_in2p3.archive import AccessDenied, NotInArchive
 from ztf_in2p3.errors import BadData
@@ -164,10 +164,10 @@ def test_a_question_that_cannot_be_answered_fails_the_flow_and_says_why(served, 
         download(NIGHT, str(tmp_path), **asked)
 
 
-def test_an_empty_answer_is_a_night_without_frames(served, asked, tmp_path):
+def test_an_archive_that_has_nothing_of_two_weeks_is_no_closed_telescope(served, asked, tmp_path):
     served.inject(Fault.EMPTY, "*/ibe/search/*", times=math.inf)
-    outcome = download(NIGHT, str(tmp_path), **asked)
-    assert (outcome.built, outcome.set_aside) == ((), ())
+    with pytest.raises(NothingFound, match=f"nothing for {NIGHT}, ccds 3, filters zr in .*frames were looked for"):
+        download(NIGHT, str(tmp_path), **asked)
     assert digests(tmp_path) == {}
 
 
@@ -178,7 +178,8 @@ def test_an_account_sees_more_survives_its_sessions_end_and_keeps_its_password(s
     caplog.set_level(logging.DEBUG)
     with IrsaLookalike(survey.tree, quirks=None, private=["*_c03_*"], users={USER: PASSWORD}) as served:
         asked = {"archive": served.url, **survey.stars, **survey.scope, "ccds": [3]}
-        assert download(NIGHT, str(tmp_path / "nobody's"), **asked).built == ()
+        with pytest.raises(NothingFound, match=served.url):
+            download(NIGHT, str(tmp_path / "nobody's"), **asked)
 
         monkeypatch.setenv("IRSA_USER", USER)
         monkeypatch.setenv("IRSA_PASSWORD", PASSWORD)

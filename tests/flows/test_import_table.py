@@ -11,7 +11,7 @@ import pytest
 from flows.import_table import import_table
 from flows.starflat import starflat
 from flows.ubercal import ubercal
-from tasks.measurements import noted_recipe
+from tasks.inputs.recipes import noted_recipe
 from tasks.runtime.product_flow import TooMuchSetAside
 from tasks.star_table import partitions_of
 from tests.flows.night import opened

@@ -69,7 +69,7 @@ def test_the_orchestrator_shows_readable_runs(reduced):
 def test_what_was_found_again_is_shown_as_cached(store, survey):
     with IrsaLookalike(survey.tree) as archive:
         state = nightly(
-            str(store), NIGHT, archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope,
+            NIGHT, str(store), archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope,
             return_state=True,
         )  # fmt: skip
     shown = task_runs(state, n=30)

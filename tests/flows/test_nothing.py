@@ -82,12 +82,30 @@ def test_a_bucket_that_does_not_exist_is_said(survey, monkeypatch):
 
 def test_a_night_on_which_the_telescope_did_not_open_is_complete(served, survey, tmp_path):
     asked = {"archive": served.url, **survey.stars, **survey.scope}
-    state = nightly(str(tmp_path), "20190406", **asked, return_state=True)
+    state = nightly("20190406", str(tmp_path), **asked, return_state=True)
     assert state.is_completed()
     assert "the telescope did not open" in state.message
     assert state.result().set_aside == ()
     assert "the telescope did not open" in artifacts(state)["nightly-summary"].data
-    assert download("20190406", str(tmp_path), **asked).built == ()
+    state = download("20190406", str(tmp_path), **asked, return_state=True)
+    assert state.is_completed()
+    assert "has frames of nights about these: the telescope did not open" in state.message
+
+
+def test_ccds_of_which_the_archive_has_nothing_are_no_closed_telescope(survey, tmp_path):
+    with pytest.raises(NothingFound, match=f"{NIGHT}, ccds 1, .*archive .*{survey.tree}"):
+        download(NIGHT, str(tmp_path), archive=str(survey.tree), **survey.stars, **survey.scope | {"ccds": [1]})
+
+
+@pytest.mark.parametrize("name", [*(name for name in READING if name not in ("calibrate", "linearity")), "scene"])
+def test_exposures_of_a_list_that_are_nowhere_are_named(name, reduced, tmp_path):
+    chosen = tmp_path / "list.txt"
+    chosen.write_text("20190405999999\n")
+    arguments = (str(reduced.store), targets(tmp_path)) if name == "scene" else (NIGHT, str(reduced.store))
+    state = call(name, *arguments, exposures=str(chosen), return_state=True)
+    assert not state.is_completed()
+    (line,) = [line for line in artifacts(state)[f"{name}-summary"].data.splitlines() if "20190405999999" in line]
+    assert "the list has it, but the store" in line
 
 
 @pytest.fixture
@@ -101,7 +119,7 @@ def test_a_night_without_flats_is_red_and_says_what_is_lacking(tree, survey, tmp
         for ccdid in CCDS:
             (tree / raw_path(CcdExposure(frame.exposure, ccdid))).unlink()
     asked = {"archive": str(tree), **survey.stars, **survey.scope}
-    state = nightly(str(tmp_path / "store"), NIGHT, **asked, return_state=True)
+    state = nightly(NIGHT, str(tmp_path / "store"), **asked, return_state=True)
     assert state.is_failed()
     assert "CCD exposures without catalogue" in state.message
     page = artifacts(state)["nightly-summary"].data

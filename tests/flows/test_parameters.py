@@ -96,7 +96,7 @@ def test_what_is_wrong_is_named_with_what_would_be_right(survey, tmp_path, chang
 @pytest.mark.parametrize("night", ["20190405_20190407", "yesterday"])
 def test_a_night_is_one_night(survey, tmp_path, night):
     with pytest.raises(ValueError, match=night):
-        nightly(str(tmp_path), night, archive=str(survey.tree), **survey.stars, **survey.scope)
+        nightly(night, str(tmp_path), archive=str(survey.tree), **survey.stars, **survey.scope)
     assert digests(tmp_path) == {}
 
 

@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 
 from flows.calibrate import calibrate
+from flows.detector import detector
 from flows.detrend import detrend
 from flows.download import download
 from tasks.inputs.calibrations import Calibrations
@@ -77,6 +78,16 @@ def test_the_first_masters_are_good_and_those_of_another_detector_suspect(calibr
     shown = artifacts(states[AFTER])["calibrate-summary"].data
     assert "bias c03" in shown
     assert "moved by more than 6 sigma" in shown
+
+
+def test_a_detector_page_that_says_fail_makes_its_flow_red(calibrated):
+    store, _ = calibrated
+    state = detector(AFTER, str(store), **SCOPE, return_state=True)
+    assert state.is_failed()
+    assert "VerdictFailed" in state.message
+    assert "Suspect masters" in state.message
+    (page,) = state.result(raise_on_failure=False).outcome.of(Kind.REPORT)
+    assert opened(store).uri(page.ref) in state.message
 
 
 def test_the_good_one_is_chosen_until_an_operator_decides(calibrated, say):

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from tasks.measurements import noted_recipe, other_catalogues, sequences, with_catalogue
+from tasks.inputs.recipes import noted_recipe
+from tasks.measurements import other_catalogues, sequences, with_catalogue
 from tasks.runtime.parameters import scope_of
 from tests.tasks.shelf import NIGHT, Shelf, exposure
 from ztf_in2p3.identifiers import CcdExposure, Filter
