@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ztf_in2p3.fit.error_model import ErrorModel
 from ztf_in2p3.fit.model import Floats, Model, Parts, changing
 from ztf_in2p3.fit.solver import Search
 
@@ -37,6 +38,16 @@ class FitState:
     """Times that parameters which had lost most of their measurements began anew."""
     search: Search | None = None
     """The solution under way."""
+    revisions: int = 0
+    """Times that errors and priors were looked at, and changed if need be."""
+    errors: ErrorModel | None = None
+    """What the claimed errors were changed by."""
+    prior_weight: Floats | None = None
+    """(parameter,): priors, where they were changed."""
+
+
+SIMPLE = ("p", "rough", "rounds", "earlier_rounds", "constant", "clip", "restarts", "revisions")
+"""Fields of a state that are one array or number."""
 
 
 class Checkpoint:
@@ -64,10 +75,14 @@ class Checkpoint:
             shutil.rmtree(self._rows, ignore_errors=True)  # of a run that died before it told of them
             self._rows.mkdir()
             list(model.each(_save_rows, self._rows))
-        arrays: dict[str, Any] = {name: getattr(state, name) for name in FitState.__slots__ if name != "search"}
+        arrays: dict[str, Any] = {name: getattr(state, name) for name in SIMPLE}
         arrays |= {"key": self.key, "number": self._number}
         if state.search:
             arrays |= {f"search_{name}": getattr(state.search, name) for name in Search.__slots__}
+        if state.errors:
+            arrays |= {f"errors_{name}": getattr(state.errors, name) for name in ErrorModel.__slots__}
+        if state.prior_weight is not None:
+            arrays["prior_weight"] = state.prior_weight
         fresh = self.folder / f"new_{STATE}"
         with fresh.open("wb") as file:
             np.savez(file, **arrays)
@@ -90,6 +105,10 @@ class Checkpoint:
         if "search_p" in record:
             search = Search(**{name: record[f"search_{name}"] for name in Search.__slots__})
             search = replace(search, iteration=int(search.iteration), earlier=list(search.earlier))
+        errors = None
+        if "errors_polynomial" in record:
+            errors = ErrorModel(**{name: record[f"errors_{name}"] for name in ErrorModel.__slots__})
+            errors = replace(errors, middle=float(errors.middle), half=float(errors.half))
         return FitState(
             record["p"],
             bool(record["rough"]),
@@ -99,6 +118,9 @@ class Checkpoint:
             float(record["clip"]),
             int(record["restarts"]),
             search,
+            int(record["revisions"]),
+            errors,
+            record.get("prior_weight"),
         )
 
     def _read(self) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,11 @@ class ChunkStore:
             content = np.fromfile(self._path(number), np.uint8, size)
             yield Partition(**{name: _view(content, array) for name, array in layout.items()})
 
-    def keep(self, number: int, part: Partition) -> None:
-        """Write down which rows of a partition are kept now."""
+    def keep(self, number: int, part: Partition, names: Sequence[str]) -> None:
+        """Write down what a partition now has in arrays of these names."""
         layout, _ = self._layouts[number]
         with self._path(number).open("r+b") as file:
-            for name in ("kept", "set_aside"):
+            for name in names:
                 file.seek(layout[name].offset)
                 file.write(getattr(part, name).tobytes())
 

@@ -195,7 +195,8 @@ def _star_modes(model: Model, diag: Diagonals, label: NDArray[np.int32]) -> list
         for members in _parts(known, label[known]):
             if not (model.prior_weight[members].any() or (family.name, int(label[members[0]])) in held):
                 name = f"mean {family.name} against star magnitudes"
-                modes.append(_Mode(name, family.name, members, np.ones(len(members)), np.ones(len(members), bool)))
+                zeroed = model.steady[members] if model.steady[members].any() else np.ones(len(members), bool)
+                modes.append(_Mode(name, family.name, members, np.ones(len(members)), zeroed))
     return modes
 
 

@@ -89,9 +89,9 @@ class Partition:
     y: NDArray[np.float32]
     """Measured magnitude over the star's reference, so that float32 keeps a ten-thousandth of a millimagnitude."""
     weight: NDArray[np.float32]
-    """Inverse variance, mag^-2."""
+    """Inverse variance, mag^-2; changes where the claimed errors turn out wrong."""
     kept: NDArray[np.uint8]
-    """0 where the row is rejected; the only array that changes."""
+    """0 where the row is rejected; changes."""
     star_id: NDArray
     reference: Floats
     """(star,): magnitude subtracted from y."""
@@ -137,8 +137,8 @@ class Parts(Protocol):
     def __iter__(self) -> Iterator[Partition]:
         """Star by star, a part at a time, always in the same order."""
 
-    def keep(self, number: int, part: Partition) -> None:
-        """Remember what a partition, counted from 0, now says of `kept` and `set_aside`."""
+    def keep(self, number: int, part: Partition, names: Sequence[str]) -> None:
+        """Remember what a partition, counted from 0, now has in arrays of these names."""
 
 
 class InMemory:
@@ -160,15 +160,15 @@ class InMemory:
     def __iter__(self) -> Iterator[Partition]:
         yield from self._partitions
 
-    def keep(self, number: int, part: Partition) -> None:
+    def keep(self, number: int, part: Partition, names: Sequence[str]) -> None:
         """Partitions are changed in place."""
 
 
-def changing(parts: Parts) -> Iterator[Partition]:
-    """Partitions whose `kept` and `set_aside` may be changed until the next is asked for."""
+def changing(parts: Parts, *names: str) -> Iterator[Partition]:
+    """Partitions whose `kept` and `set_aside`, or arrays of other names, may be changed until the next is asked for."""
     for number, part in enumerate(parts):
         yield part
-        parts.keep(number, part)
+        parts.keep(number, part, names or ("kept", "set_aside"))
 
 
 class Model:
@@ -184,6 +184,8 @@ class Model:
         self.units = (0,) * valued.count(False)
         self.width = (0,) * valued.count(True)
         self.prior_weight, self.prior_mean = self._priors()
+        self.steady = np.ones(self.n_param, bool)
+        """(parameter,): False for those that a gauge of zero mean leaves out."""
 
     def each(self, visit: Callable[..., T], *args: Any) -> Iterator[T]:
         """What `visit(parts, *args)` returns in each place that holds partitions, in their order."""

@@ -31,6 +31,7 @@ def parameter_table(fit: Fit, summary: Mapping[str, str | int | float | bool]) -
             "sigma": family.sigma,
             "count": family.count,
             "component": family.component,
+            "flag": family.flag,
             "unit": np.full(len(labels), family.unit, object),
         }
         for key, column in values.items():
@@ -50,6 +51,12 @@ def parameter_table(fit: Fit, summary: Mapping[str, str | int | float | bool]) -
             for d in fit.degeneracies
         ],
         "correlations": {name: [list(pair) for pair in pairs] for name, pairs in fit.correlations.items()},
+        "errors": {
+            "polynomial": fit.errors.polynomial.tolist(),
+            "middle": fit.errors.middle,
+            "half": fit.errors.half,
+            "exposure": {str(k): v for k, v in enumerate(fit.errors.exposure.tolist()) if v},
+        },
         "left_out": dict(fit.intake.dropped) if fit.intake else {},
         "fit": dict(summary),
     }

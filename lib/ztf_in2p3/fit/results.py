@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ztf_in2p3.fit.error_model import ErrorModel, Exposures
 from ztf_in2p3.fit.gauge import Degeneracy, Gauge
 from ztf_in2p3.fit.model import Floats, Model
 from ztf_in2p3.fit.stars import FitQuality, FittedStars, join, rejected_parts, star_parts
@@ -28,6 +29,8 @@ class Parameters:
     """Measurements used."""
     component: NDArray[np.int32]
     """Part of the sky or focal plane that stars connect; -1 where nothing determines the parameter."""
+    flag: NDArray[np.int8]
+    """Bits of `ztf_in2p3.fit.trust`: why not to trust it; 0: nothing is wrong."""
     gauge: str
     unit: str = "mag"
 
@@ -89,6 +92,11 @@ class Fit:
     """Standard deviations of the sums of parameters that were asked for; NaN where a term is unknown."""
     sum_component: NDArray[np.int32] = field(repr=False)
     """(sum,): part within which they can be compared; -1 where a term is unknown."""
+    draws: NDArray[np.float32] = field(repr=False)
+    """(parameter, draw): vectors whose covariance is that of the parameters; none where no errors were asked for."""
+    errors: ErrorModel
+    """What the claimed errors were changed by."""
+    exposures: Exposures = field(repr=False)
     intake: Intake | None = None
     star_family: int = 0
     """Number of the family whose parts of the sky are those of the stars."""
@@ -119,7 +127,7 @@ class Fit:
 
     def star_parts(self) -> Iterator[FittedStars]:
         """All stars, a partition at a time."""
-        return star_parts(self.model, self.vector, self.label, self.star_family)
+        return star_parts(self.model, self.vector, self.label, self.star_family, self.draws)
 
     def rejected_parts(self) -> Iterator[NDArray[np.int64]]:
         """Rows of the input whose measurement was rejected, a partition at a time."""

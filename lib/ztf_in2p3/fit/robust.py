@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from ztf_in2p3.fit import error_model, normal, rejection, solver, uncertainty
 from ztf_in2p3.fit import gauge as gauges
-from ztf_in2p3.fit import normal, rejection, solver, uncertainty
 from ztf_in2p3.fit import stars as star_results
 from ztf_in2p3.fit.checkpoint import Checkpoint, FitState
 from ztf_in2p3.fit.gauge import Degeneracy, Removed
 from ztf_in2p3.fit.model import Floats, Model
 from ztf_in2p3.fit.results import Fit, Intake, Parameters
+from ztf_in2p3.fit.trust import trust
 from ztf_in2p3.recipes import RobustRecipe, Stop
 
 ROUGH = Stop(residual=1e-4, change=np.inf)
@@ -23,6 +25,9 @@ ROUGH = Stop(residual=1e-4, change=np.inf)
 
 INVISIBLE = Stop(residual=1e-6, change=np.inf)
 """Right to a ten-millionth of the parameters, and so of what is moved along such a direction."""
+
+REVISIONS = 3
+"""Times that errors and priors are looked at: once, and again after each change."""
 
 RESTARTS = 2
 """Times that parameters which lost most of their measurements begin anew from the median of all."""
@@ -34,6 +39,16 @@ CORRELATED = 2
 """Families of at most this many parameters get their covariances with all others."""
 
 
+class Revise(Protocol):
+    """Looks at a solution for what is to be changed of the model."""
+
+    def __call__(self, model: Model, p: Floats) -> tuple[Floats | None, Floats | None]:
+        """Other prior weights (parameter,), and what is added to the logarithm of the variance in each exposure."""
+
+    def set_priors(self, model: Model, prior_weight: Floats) -> None:
+        """Give a model other priors, and leave out of its gauge what they make uncertain."""
+
+
 def fit(
     model: Model,
     recipe: RobustRecipe = RobustRecipe(),
@@ -43,11 +58,14 @@ def fit(
     intake: Intake | None = None,
     checkpoint: Checkpoint | None = None,
     sums: sparse.csr_array | None = None,
+    revise: Revise | None = None,
 ) -> Fit:
-    """Parameters, stars and rejected rows of a model.  The model's `kept` and `set_aside` are changed.
+    """Parameters, stars and rejected rows of a model.  What may change of the model is changed.
 
     Parameters
     ----------
+    revise
+        Looks at a solution for what priors and exposures' errors should be instead.
     sums
         (sum, parameter): sums of parameters whose errors are wanted.
     checkpoint
@@ -55,12 +73,26 @@ def fit(
 
     Raises `ValueError` for an unknown method; what the data cannot determine comes back as NaN.
     """
-    diag = normal.diagonals(model)
-    unseen = gauges.exact_gauge(model, diag, gauges.labelled(model, diag)).direction
-    precondition = solver.preconditioner(model, diag, unseen, recipe.method)
+    exposures = error_model.Exposures.of_model(model)
+    precondition = _preconditioner(model, recipe)
     state = checkpoint.load(model) if checkpoint else None
     state = state or FitState(np.zeros(model.n_param), rough=bool(np.isfinite(recipe.clip)))
+    if state.errors:
+        error_model.apply(model, state.errors, exposures)
+    if state.prior_weight is not None:
+        assert revise, "only what revises a fit changes its priors"
+        revise.set_priors(model, state.prior_weight)
+    if state.errors or state.prior_weight is not None:
+        precondition = _preconditioner(model, recipe)
     state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
+    while np.isfinite(recipe.clip) and not state.constant and state.revisions < REVISIONS:
+        state, changed = _revised(model, recipe, state, exposures, revise)
+        if not changed:
+            break
+        if checkpoint:
+            checkpoint.save(model, state, rows_changed=False)
+        precondition = _preconditioner(model, recipe)
+        state, solution = _settle(model, recipe, precondition, state, progress, checkpoint)
     if not state.constant and np.isfinite(recipe.variable):
         n = star_results.set_variables_aside(model, state.p, recipe.variable)
         state = replace(_again(state, recipe), constant=True)
@@ -84,19 +116,21 @@ def fit(
     fixed, fixed_names = gauges.fixed_parameters(model, diag)
     gauge = gauges.take_out(exact, model, diag, removed, respond)
     p = np.where(diag.determined, gauge.project(p), 0.0)
-    sigma, correlations = np.full(model.n_param, np.nan), {}
+    sigma, draws, correlations = np.full(model.n_param, np.nan), np.zeros((model.n_param, 0), np.float32), {}
+    flag, hidden = trust(model, diag, state.clip, recipe)
     sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
     sum_sigma = np.full(sums.shape[0], np.nan)
     unknown = sums @ (~(diag.determined | fixed)).astype(float) > 0
     component = np.full(sums.shape[0], -1, np.int32)
     component[~unknown] = gauges.comparable_parts(sums[~unknown], exact, fixed, label)
     if recipe.draws:
-        sigma, sum_sigma = uncertainty.sigmas(model, diag, gauge, precondition, draws=recipe.draws, sums=sums)
-        sum_sigma = np.where(unknown, np.nan, sum_sigma)
+        sigma, sum_sigma, draws = uncertainty.sigmas(model, diag, gauge, precondition, draws=recipe.draws, sums=sums)
         correlations = _correlations(model, diag, gauge, precondition, recipe.stop, sigma)
+        sigma = np.hypot(sigma, np.sqrt(hidden))
+        sum_sigma = np.where(unknown, np.nan, np.hypot(sum_sigma, np.sqrt(sums @ hidden)))
     free = int((diag.determined & (model.prior_weight == 0)).sum()) - gauge.direction.shape[1]
     return Fit(
-        parameters=_parameters(model, p, sigma, diag, label, gauge.degeneracies),
+        parameters=_parameters(model, p, sigma, diag, label, flag, gauge.degeneracies),
         degeneracies=gauge.degeneracies + fixed_names,
         correlations=correlations,
         quality=star_results.quality(model, p, free),
@@ -111,7 +145,42 @@ def fit(
         fixed=fixed,
         sum_sigma=sum_sigma,
         sum_component=component,
+        draws=draws,
+        errors=state.errors or error_model.ErrorModel.unchanged(exposures.n),
+        exposures=exposures,
     )
+
+
+def _preconditioner(model: Model, recipe: RobustRecipe) -> solver.Preconditioner:
+    diag = normal.diagonals(model)
+    unseen = gauges.exact_gauge(model, diag, gauges.labelled(model, diag)).direction
+    return solver.preconditioner(model, diag, unseen, recipe.method)
+
+
+def _revised(
+    model: Model,
+    recipe: RobustRecipe,
+    state: FitState,
+    exposures: error_model.Exposures,
+    revise: Revise | None,
+) -> tuple[FitState, bool]:
+    """Priors and errors as the residuals show that they should be, and whether any was changed."""
+    diag = normal.diagonals(model)
+    known = state.errors or error_model.ErrorModel.unchanged(exposures.n)
+    change = error_model.ErrorModel.unchanged(exposures.n)
+    prior_weight, exposure = revise(model, state.p) if revise else (None, None)
+    if revise and prior_weight is not None:
+        revise.set_priors(model, prior_weight)
+        state = replace(state, prior_weight=prior_weight)
+    if recipe.error_degree is not None:
+        change = error_model.estimate(model, state.p, diag, exposures, recipe.error_degree, known)
+    if exposure is not None:
+        change = replace(change, exposure=change.exposure + exposure)
+    if not change.is_unchanged:
+        error_model.apply(model, change, exposures)
+        state = replace(state, errors=error_model.combined(known, change))
+    state = replace(_again(state, recipe), revisions=state.revisions + 1)
+    return state, prior_weight is not None or not change.is_unchanged
 
 
 def _again(state: FitState, recipe: RobustRecipe) -> FitState:
@@ -210,6 +279,7 @@ def _parameters(
     sigma: Floats,
     diag: normal.Diagonals,
     label: NDArray[np.int32],
+    flag: NDArray[np.int8],
     degeneracies: Sequence[Degeneracy],
 ) -> dict[str, Parameters]:
     result = {}
@@ -228,6 +298,7 @@ def _parameters(
             sigma[span],
             diag.count[span],
             label[span],
+            flag[span],
             "; ".join(treated) or unmoved,
             family.unit,
         )

@@ -187,13 +187,15 @@ class Overview:
     """Mean colour of the measurements, magnitudes; 0 without colours."""
     nights: Floats
     """Modified Julian dates: a night at Palomar never crosses midnight UT."""
+    airmass: Floats
+    """Mean over the measurements of each exposure, (exposure,); NaN where the source does not tell."""
 
 
 def overview(source: Source, n_quadrant: int) -> Overview:
-    """One pass over the columns exposure, rcid, mjd and colour, as far as there are any."""
+    """One pass over the columns exposure, rcid, mjd, colour and airmass, as far as there are any."""
     if source.n_row == 0:
         raise BadData("the table of measurements is empty; look at what its cuts took away")
-    names = [name for name in ("exposure", "rcid", "mjd", "colour") if name in source.column_names]
+    names = [name for name in ("exposure", "rcid", "mjd", "colour", "airmass") if name in source.column_names]
     exposures = _Exposures(n_quadrant)
     total, n, nights = 0.0, 0, np.zeros(0)
     for batch in source.batches(names):
@@ -209,11 +211,14 @@ def overview(source: Source, n_quadrant: int) -> Overview:
         at = exposures.number(as_array(batch["exposure"]))
         if "mjd" in names:
             np.fmin.at(exposures.mjd, at, as_array(batch["mjd"]).astype(float))
+        if "airmass" in names:
+            exposures.add_airmass(at, as_array(batch["airmass"]).astype(float))
         if "rcid" in names:
             rcid = as_array(batch["rcid"])
             on = (rcid >= 0) & (rcid < n_quadrant)
             exposures.quadrants[at[on], rcid[on]] = True
-    return Overview(exposures.exposures, exposures.mjd, exposures.quadrants, total / n if n else 0.0, nights)
+    centre = total / n if n else 0.0
+    return Overview(exposures.exposures, exposures.mjd, exposures.quadrants, centre, nights, exposures.airmass)
 
 
 class _Exposures:
@@ -222,6 +227,7 @@ class _Exposures:
     def __init__(self, n_quadrant: int) -> None:
         self.exposures: NDArray = np.zeros(0, np.int64)
         self.mjd, self.quadrants = np.zeros(0), np.zeros((0, n_quadrant), bool)
+        self._airmass = np.zeros((0, 2))
 
     def number(self, exposure: NDArray) -> NDArray[np.int64]:
         """(row,): which exposure it is, new ones among them."""
@@ -229,9 +235,21 @@ class _Exposures:
         if len(known) != len(self.exposures):
             mjd, quadrants = np.full(len(known), np.nan), np.zeros((len(known), self.quadrants.shape[1]), bool)
             before = np.searchsorted(known, self.exposures)
-            mjd[before], quadrants[before] = self.mjd, self.quadrants
+            airmass = np.zeros((len(known), 2))
+            mjd[before], quadrants[before], airmass[before] = self.mjd, self.quadrants, self._airmass
+            self._airmass = airmass
             self.exposures, self.mjd, self.quadrants = known, mjd, quadrants
         return np.searchsorted(known, exposure)
+
+    def add_airmass(self, exposure: NDArray[np.int64], airmass: Floats) -> None:
+        good = np.isfinite(airmass)
+        for column, weight in enumerate((airmass[good], None)):
+            self._airmass[:, column] += np.bincount(exposure[good], weight, len(self._airmass))
+
+    @property
+    def airmass(self) -> Floats:
+        total, n = self._airmass.T
+        return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
 def _with(known: NDArray, values: NDArray) -> NDArray:

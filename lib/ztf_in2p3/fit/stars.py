@@ -21,11 +21,13 @@ class FittedStars:
     star_id: NDArray
     mag: Floats
     sigma: Floats
-    """From the star's own measurements, the other parameters taken as known."""
+    """From the star's own measurements and the covariance of the other parameters, in the gauge of the fit."""
     count: NDArray[np.int32]
     """Measurements used."""
     rejected: NDArray[np.int32]
     chi2: Floats
+    contested: NDArray[np.bool_]
+    """As many measurements are rejected as are used, or more: which of them are wrong the star does not tell."""
     variable: NDArray[np.bool_]
     """Scatters too much to be constant; left out of the fit as a whole."""
     held_out: NDArray[np.bool_]
@@ -41,10 +43,11 @@ class FittedStars:
 STAR_COLUMNS = (
     Column("star_id", pa.int64(), "", "identifier in the reference catalogue"),
     Column("mag", pa.float64(), "mag", "mean magnitude, in the gauge of the fit"),
-    Column("sigma", pa.float64(), "mag", "its standard deviation from the star's own measurements"),
+    Column("sigma", pa.float64(), "mag", "its standard deviation, in the gauge of the fit"),
     Column("count", pa.int32(), "", "measurements used"),
     Column("rejected", pa.int32(), "", "measurements rejected"),
     Column("chi2", pa.float64(), "", "of the measurements used"),
+    Column("contested", pa.bool_(), "", "as many measurements rejected as used, or more: which are wrong is not known"),
     Column("variable", pa.bool_(), "", "scatters too much to be constant"),
     Column("held_out", pa.bool_(), "", "took no part in the fit, to measure its repeatability"),
     Column("component", pa.int32(), "", "connected part of the sky"),
@@ -139,25 +142,33 @@ def residuals(part: Partition, p: Floats) -> NDArray[np.float32]:
     return out
 
 
-def star_parts(model: Model, p: Floats, label: NDArray[np.int32], family: int = 0) -> Iterator[FittedStars]:
+def star_parts(
+    model: Model, p: Floats, label: NDArray[np.int32], family: int = 0, draws: NDArray | None = None
+) -> Iterator[FittedStars]:
     """All stars, a partition at a time; means of those set aside are over all of their measurements.
 
     Parameters
     ----------
     label
         (parameter,): connected part; a star is in that of its measurements' parameter of the numbered family.
+    draws
+        (parameter, draw): of the parameters' covariance, for what they add to the stars' errors; None: nothing.
     """
-    for stars in model.each(_stars, p, label, family):
+    for stars in model.each(_stars, p, label, family, draws):
         yield from stars
 
 
-def _stars(parts: Parts, p: Floats, label: NDArray[np.int32], family: int) -> Iterator[FittedStars]:
+def _stars(
+    parts: Parts, p: Floats, label: NDArray[np.int32], family: int, draws: NDArray | None
+) -> Iterator[FittedStars]:
     for part in parts:
         aside = part.set_aside > 0
         part = replace(part, kept=part.kept | np.repeat(aside, np.diff(part.first)))
         mean, total, chi2, used = _means(part, p)
         with np.errstate(divide="ignore"):
-            sigma = np.where(total > 0, 1 / np.sqrt(total), np.nan)
+            contested = (np.diff(part.first) - used >= used) & (used > 0)
+            added = _added(part, draws, total) + _hidden(part, p, mean, total, contested)
+            sigma = np.where(total > 0, np.sqrt(1 / total + added), np.nan)
         yield FittedStars(
             star_id=part.star_id,
             mag=part.reference + mean,
@@ -165,10 +176,34 @@ def _stars(parts: Parts, p: Floats, label: NDArray[np.int32], family: int) -> It
             count=used,
             rejected=(np.diff(part.first) - used).astype(np.int32),
             chi2=chi2,
+            contested=contested,
             variable=part.set_aside == VARIABLE,
             held_out=part.set_aside == HELD_OUT,
             component=label[part.index[part.first[:-1], family]],
         )
+
+
+def _added(part: Partition, draws: NDArray | None, total: Floats) -> Floats:
+    """(star,): variance that the other parameters add to the stars' means."""
+    if draws is None or draws.shape[1] == 0:
+        return np.zeros(part.n_star)
+    n_unit = part.index.shape[1] - part.value.shape[1]
+    shift = draws[part.index[:, 0]].astype(float) if n_unit else np.zeros((len(part.y), draws.shape[1]))
+    for column in range(min(1, n_unit), part.index.shape[1]):
+        value = part.value[:, column - n_unit, np.newaxis] if column >= n_unit else 1.0
+        shift += value * draws[part.index[:, column]]
+    shift *= (part.weight * part.kept)[:, np.newaxis]
+    means = np.add.reduceat(shift, part.first[:-1]) / np.where(total > 0, total, 1)[:, np.newaxis]
+    return np.asarray(np.mean(means**2, axis=1))
+
+
+def _hidden(part: Partition, p: Floats, mean: Floats, total: Floats, contested: NDArray[np.bool_]) -> Floats:
+    """(star,): variance of contested stars: by one chance in two it is the rejected measurements that are right."""
+    out = np.empty(len(part.y), np.float32)
+    kernels.residuals(part.rows, part.y, p, mean, out)
+    square = np.where(part.kept > 0, 0.0, np.nan_to_num(out.astype(float)) ** 2)
+    rejected = np.maximum(np.add.reduceat((part.kept == 0).astype(float), part.first[:-1]), 1)
+    return np.where(contested, np.add.reduceat(square, part.first[:-1]) / rejected / 2, 0.0)
 
 
 def join(parts: Iterable[FittedStars]) -> FittedStars:

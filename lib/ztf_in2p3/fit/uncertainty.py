@@ -14,6 +14,12 @@ from ztf_in2p3.recipes import Stop
 EXACT = 3000
 """Parameters up to which the whole covariance is computed."""
 
+DRAWN = 100
+"""Vectors drawn from a covariance that is known: variances from them scatter by a seventh."""
+
+SINGULAR = 1e-6
+"""Part of a variance that is added to it, and below which a variance is none, where a covariance is factored."""
+
 COLUMNS = 8
 """Draws solved at once: one pass over the table serves them all."""
 
@@ -30,8 +36,8 @@ def sigmas(
     draws: int,
     seed: int = 0,
     sums: sparse.csr_array | None = None,
-) -> tuple[Floats, Floats]:
-    """Standard deviation of each parameter, NaN where it is not determined; and of each sum of those that are.
+) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    """Standard deviation of each parameter, NaN where it is not determined; of each sum of those that are; and draws.
 
     From the inverse of the matrix where that is small; else from `draws` solutions of pure noise.
 
@@ -39,14 +45,39 @@ def sigmas(
     ----------
     sums
         (sum, parameter)
+
+    Returns
+    -------
+    sigma
+        (parameter,)
+    sum_sigma
+        (sum,)
+    draws
+        (parameter, draw): vectors whose covariance is that of the parameters.
     """
     sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
     if model.n_param <= EXACT and assembly.count_entries(model) <= 10 * solver.ENTRIES:
         whole = covariance(model, diag, gauge)
         single, several = np.diag(whole), np.asarray(sums.multiply(sums @ whole).sum(axis=1)).ravel()
+        vectors = draw_from(whole, seed)
     else:
-        single, several = drawn(model, diag, gauge, precondition, draws, seed, sums)
-    return np.where(diag.determined, np.sqrt(np.maximum(single, 0)), np.nan), np.sqrt(np.maximum(several, 0))
+        single, several, vectors = drawn(model, diag, gauge, precondition, draws, seed, sums)
+    sigma = np.where(diag.determined, np.sqrt(np.maximum(single, 0)), np.nan)
+    return sigma, np.sqrt(np.maximum(several, 0)), vectors
+
+
+def draw_from(covariance: Floats, seed: int) -> NDArray[np.float32]:
+    """(parameter, draw): Gaussian vectors of a covariance, which may be singular."""
+    variance = covariance.diagonal()
+    known = np.flatnonzero(variance > SINGULAR * variance.max(initial=0.0))  # the gauge leaves rounding of others
+    vectors = np.zeros((len(covariance), DRAWN), np.float32)
+    block = covariance[np.ix_(known, known)]
+    scale = np.sqrt(block.diagonal())
+    block /= scale * scale[:, np.newaxis]
+    block[np.diag_indices_from(block)] += SINGULAR
+    root = np.linalg.cholesky(block)
+    vectors[known] = scale[:, np.newaxis] * (root @ np.random.default_rng(seed).normal(size=(len(known), DRAWN)))
+    return vectors
 
 
 def covariance(model: Model, diag: normal.Diagonals, gauge: Gauge) -> Floats:
@@ -74,8 +105,8 @@ def drawn(
     draws: int,
     seed: int,
     sums: sparse.csr_array | None = None,
-) -> tuple[Floats, Floats]:
-    """Variances of parameters, and of sums of them, from solutions of pure noise.
+) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    """Variances of parameters, and of sums of them, from solutions of pure noise; and these.
 
     With x = P S^-1 b and b of covariance S, var(x_i) = var(x_i - b_i / S_ii) + (2 P_ii - 1) / S_ii: only the part
     that a parameter owes to the others is drawn, the rest is known (the Rao-Blackwellised estimator of
@@ -84,14 +115,16 @@ def drawn(
     sums = sparse.csr_array((0, model.n_param)) if sums is None else sums
     diagonal_inverse = np.where(diag.determined, 1 / np.where(diag.determined, diag.reduced, 1), 0)
     single, several, done = np.zeros(model.n_param), np.zeros(sums.shape[0]), 0
+    vectors = np.zeros((model.n_param, draws), np.float32)
     while done < draws:
         columns = min(COLUMNS, draws - done)
         b = normal.noise_right_sides(model, columns, seed + done)
         x = gauge.project(solver.solve(model, b, precondition, stop=DRAW_STOP).p)
         single += np.sum((x - diagonal_inverse[:, None] * b) ** 2, axis=1)
         several += np.sum((sums @ x) ** 2, axis=1)
+        vectors[:, done : done + columns] = x
         done += columns
-    return single / draws + (2 * gauge.retained() - 1) * diagonal_inverse, several / draws
+    return single / draws + (2 * gauge.retained() - 1) * diagonal_inverse, several / draws, vectors
 
 
 def covariance_with(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +73,7 @@ class DistributedParts:
             (parts,) = _ask([holder], "visit", _copies)
             yield from parts
 
-    def keep(self, number: int, part: Partition) -> None:
+    def keep(self, number: int, part: Partition, names: Sequence[str]) -> None:
         """Never called: partitions on workers are changed there."""
         raise TypeError("partitions on workers are changed there: give what changes them to `Model.each`")
 

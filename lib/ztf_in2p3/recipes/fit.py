@@ -38,7 +38,18 @@ class RobustRecipe:
     method: str = "auto"
     """Method of solution: direct, iterative, auto."""
     stop: Stop = field(default_factory=Stop)
-    version: int = 2
+    error_degree: int | None = 3
+    """Degree of the polynomial in magnitude by which errors that are far from the residuals are changed, together with
+    a factor for each exposure; None: they stay as they are.  Nothing is changed where nothing is rejected."""
+    least_measurements: int = 3
+    """A parameter with fewer is flagged."""
+    least_stars: int = 3
+    """The same for stars, of those that compare it with others."""
+    contested: float = 0.25
+    """A parameter that lost a larger part of its measurements is flagged."""
+    outlier_scale: float = 0.5
+    """Largest outlier expected, magnitudes: what one may add to a parameter unseen is in its error."""
+    version: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ class StarflatRecipe:
     airmass_prior: tuple[float, float] | None = None
     """Mean and standard deviation of k, mag per airmass; None: free."""
     robust: RobustRecipe = field(default_factory=RobustRecipe)
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,9 @@ class PhotometricLimits:
     """Per measurement, rejected ones not included, in units of the median exposure's."""
     rejected: float = 0.1
     """Fraction of the measurements."""
+    n_sigma: float = 3.5
+    """Standard deviations of the clear exposures' own distribution, found by leaving out what is beyond, again and
+    again (Burke et al. 2018, AJ 155, 41); infinite: only `extinction` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +117,8 @@ class UbercalRecipe:
     held_out: float = 0.1
     """Fraction of the stars kept out of the fit, to measure the repeatability."""
     photometric: PhotometricLimits = field(default_factory=PhotometricLimits)
+    uneven_exposures: Literal["free", "leave out", "keep"] = "free"
+    """Exposures through uneven clouds, by the limits of `photometric`: their quadrants' residuals are free; or they
+    count next to nothing, and have zero points all the same; or nothing is done."""
     robust: RobustRecipe = field(default_factory=RobustRecipe)
-    version: int = 1
+    version: int = 2

@@ -46,6 +46,8 @@ class StarflatMap:
             )
         order = np.lexsort([table[name].to_numpy() for name in ("column", "row", "rcid")])
         response, colour = (table[name].to_numpy()[order].reshape(shape) for name in ("map", "colour_map"))
+        if "flag" in table.column_names:
+            response = np.where(table["flag"].to_numpy()[order].reshape(shape) > 0, np.nan, response)
         return cls(camera, response, colour, float(metadata[b"colour_centre"]))
 
     def correction(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike, colour: ArrayLike) -> NDArray[np.float64]:
@@ -63,7 +65,7 @@ class StarflatMap:
 
         Returns
         -------
-        NaN where one of the four superpixels around held no star.
+        NaN where the superpixel itself is unknown or not to be trusted; of its neighbours, those are left out.
         """
         colours = np.nan_to_num(np.asarray(colour, float) - self.colour_centre)
         return self._between(self.map, rcid, x, y) + colours * self._between(self.colour, rcid, x, y)
@@ -89,6 +91,15 @@ class StarflatMap:
         )  # counted in superpixels, 0 at the centre of the first
         i, j = (np.clip(np.floor(place), 0, n - 2).astype(int) for place in (row, column))
         s, t = row - i, column - j
-        low = (1 - t) * plane[quadrant, i, j] + t * plane[quadrant, i, j + 1]
-        high = (1 - t) * plane[quadrant, i + 1, j] + t * plane[quadrant, i + 1, j + 1]
-        return np.asarray((1 - s) * low + s * high)
+        own = plane[quadrant, *(np.clip(np.round(place), 0, n - 1).astype(int) for place in (row, column))]
+        total, weight = np.zeros(own.shape), np.zeros(own.shape)
+        for di, dj, part in ((0, 0, (1 - s) * (1 - t)), (0, 1, (1 - s) * t), (1, 0, s * (1 - t)), (1, 1, s * t)):
+            node = plane[quadrant, i + di, j + dj]
+            known = np.isfinite(node)
+            total += np.where(known, part * np.where(known, node, 0.0), 0.0)
+            weight += np.where(known, part, 0.0)
+        # Beyond the outermost centres weights are negative: with a node missing there, the superpixel's own value.
+        whole = np.abs(weight - 1) < 1e-9
+        inside = (s >= 0) & (s <= 1) & (t >= 0) & (t <= 1) & (weight > 0)
+        value = np.where(whole | inside, total / np.where(weight > 0, weight, 1.0), own)
+        return np.where(np.isfinite(own), value, np.nan)

@@ -32,7 +32,9 @@ def summary(starflat: Starflat) -> dict[str, str | int | float | bool]:
         "variable_stars": int(fit.stars.variable.sum()),
         "chi2_per_dof": round(fit.chi2 / max(fit.dof, 1), 4),
         "dof": fit.dof,
+        "errors_changed": not fit.errors.is_unchanged,
         "superpixels": int(known.sum()),
+        "superpixels_flagged": int((fit["map"].flag != 0).sum()),
         "superpixels_without_stars": int((~known).sum()),
         "median_sigma_mmag": round(1e3 * float(np.median(starflat.map_sigma[known])), 4) if known.any() else 0.0,
         "parts": int(fit["map"].component.max()) + 1,
@@ -69,6 +71,7 @@ def map_table(starflat: Starflat, about: Mapping[str, str]) -> pa.Table:
         "map": response,
         "map_e": sigma,
         "count": fit["map"].count,
+        "flag": fit["map"].flag,
         "component": fit["map"].component,
         "colour_map": colour,
         "colour_map_e": colour_sigma,
@@ -116,11 +119,26 @@ def residual_table(starflat: Starflat, table: pa.Table) -> pa.Table:
         **{name: column[name] for name in ("star_id", "exposure", "rcid", "x", "y", "u", "v", "mjd", "colour")},
         "mag": np.where(known, fit.stars.mag[at], np.nan),
         "residual": column["mag"] - model,
-        "sigma": np.hypot(column["mag_e"], starflat.recipe.error_floor),
+        "sigma": np.hypot(column["mag_e"], starflat.recipe.error_floor) * _error_factors(starflat, column),
         "rejected": rejected,
         "left_out": left_out,
     }
     return pa.table(values).cast(schema_of(STARFLAT_RESIDUALS))
+
+
+def _error_factors(starflat: Starflat, column: Mapping[str, NDArray]) -> NDArray[np.float64]:
+    """What the errors of measurements were multiplied with, by the plain means of their stars."""
+    star = np.unique(column["star_id"], return_inverse=True)[1]
+    known = np.isfinite(column["mag"])
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(star[known], column["mag"][known], star.max() + 1) / np.bincount(
+            star[known], minlength=star.max() + 1
+        )
+    fit, exposure = starflat.fit, np.full(len(column["mag"]), -1)
+    if "zero_point" in fit.parameters:
+        at, fitted = _find(np.asarray(fit["zero_point"].labels), column["exposure"])
+        exposure = np.where(fitted, at, -1)
+    return fit.errors.factors(mean[star], exposure)
 
 
 def _gains(starflat: Starflat, night: NDArray, rcid: NDArray) -> NDArray[np.float64]:

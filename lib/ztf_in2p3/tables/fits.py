@@ -14,6 +14,7 @@ PARAMETERS = (
     Column("sigma", pa.float64(), "", "standard deviation in the gauge that the table's metadata tell"),
     Column("count", pa.int64(), "", "measurements used"),
     Column("component", pa.int32(), "", "connected part of the sky or camera; -1 where nothing determines it"),
+    Column("flag", pa.int8(), "", "0: to be trusted; bits: 1 few measurements, 2 few stars, 4 many rejected"),
     Column("unit", pa.string(), "", "of value and sigma"),
 )
 """Parameters of a fit.  Gauges, degeneracies and correlations are in the table's metadata, as JSON."""
@@ -29,6 +30,7 @@ STARFLAT_MAP = (
     Column("map", pa.float64(), "mag", "to be subtracted from measured magnitudes; NaN where no star was"),
     Column("map_e", pa.float64(), "mag", "standard deviation, in the gauge of the metadata"),
     Column("count", pa.int64(), "", "measurements used"),
+    Column("flag", pa.int8(), "", "0: to be trusted; bits: 1 few measurements, 2 few stars, 4 many rejected"),
     Column("component", pa.int32(), "", "connected part of the camera; -1 where no star was"),
     Column("colour_map", pa.float64(), "mag / mag", "change of map with BP - RP, from colour_centre of the metadata"),
     Column("colour_map_e", pa.float64(), "mag / mag", "standard deviation of it"),

@@ -33,7 +33,9 @@ from ztf_in2p3.fit.terms import (
     night_term,
     quadrant_exposure_term,
 )
+from ztf_in2p3.fit.trust import CONTESTED
 from ztf_in2p3.recipes import UbercalRecipe
+from ztf_in2p3.ubercal.clouds import UnevenExposures
 from ztf_in2p3.ubercal.photometricity import Photometricity, exposure_photometricity
 from ztf_in2p3.ubercal.repeatability import Repeatability, held_out_repeatability
 
@@ -52,6 +54,8 @@ class ZeroPoints:
     """Measurements used."""
     component: NDArray[np.int32]
     """Part of the sky that stars connect; -1 where nothing determines the zero point."""
+    flag: NDArray[np.int8]
+    """Bits of `ztf_in2p3.fit.trust`: few measurements, few stars, many rejected; of the terms it is the sum of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +101,15 @@ def fit_ubercal(
     """
     model, intake, known = ubercal_model(table, camera, recipe, anchors=anchors, build=build)
     labels, sums = zero_point_sums(model, recipe, known)
-    result = fit(model, recipe.robust, progress=progress, intake=intake, checkpoint=checkpoint, sums=sums)
+    result = fit(
+        model,
+        recipe.robust,
+        progress=progress,
+        intake=intake,
+        checkpoint=checkpoint,
+        sums=sums,
+        revise=UnevenExposures(recipe, labels, sums),
+    )
     result = _in_parts_of_zero_points(result, recipe)
     zero = _zero_points(result, labels, sums)
     at = np.searchsorted(known.exposures, zero.exposure)
@@ -107,7 +119,15 @@ def fit_ubercal(
         known=known,
         zero_points=zero,
         exposures=exposure_photometricity(
-            model, result, known.exposures, at, zero.rcid, zero.value, zero.component, recipe.photometric
+            model,
+            result,
+            known.exposures,
+            at,
+            zero.rcid,
+            zero.value,
+            zero.component,
+            recipe.photometric,
+            None if recipe.airmass else known.airmass,
         ),
         repeatability=held_out_repeatability(model, result.usable, recipe.robust.clip) if recipe.held_out else None,
     )
@@ -202,4 +222,13 @@ def _zero_points(result: Fit, labels: NDArray, sums: sparse.csr_array) -> ZeroPo
         result.sum_sigma,
         counts[finest],
         result.sum_component,
+        _flags(result, sums, finest),
     )
+
+
+def _flags(result: Fit, sums: sparse.csr_array, finest: NDArray[np.int32]) -> NDArray[np.int8]:
+    """Flags of all terms; few measurements do not harm a term that a prior holds, rejected ones do the finest."""
+    flag = np.concatenate([result[family.name].flag for family in result.model.families])
+    free = np.where(result.model.prior_weight > 0, 0, flag)
+    bits = [np.where(sums @ ((free & bit) > 0).astype(float) > 0, bit, 0) for bit in (1, 2, 4)]
+    return (sum(bits) | (flag[finest] & CONTESTED)).astype(np.int8)

@@ -12,6 +12,18 @@ from ztf_in2p3.fit.results import Fit
 from ztf_in2p3.fit.stars import residuals
 from ztf_in2p3.recipes import PhotometricLimits
 
+MANY = 8
+"""Exposures from which a distribution can be sloped."""
+
+STEADY = 0.004
+"""Scatter of zero points on the best of nights, magnitudes: what is within its multiple is no cloud."""
+
+LEVER = 0.2
+"""Range of airmass over the exposures from which its slope can be sloped from clouds."""
+
+ROUNDS = 50
+"""Of leaving out clouded exposures; it comes to rest in a few."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photometricity:
@@ -21,8 +33,9 @@ class Photometricity:
     count: NDArray[np.int64]
     """Measurements of stars in the fit."""
     extinction: Floats
-    """Zero point over the median exposure's, magnitudes; positive: stars look fainter."""
+    """Zero point over the clear exposures', the airmass allowed for; magnitudes; positive: stars look fainter."""
     uneven: Floats
+    """Scatter over the quadrants, magnitudes."""
     chi2: Floats
     """Per measurement."""
     rejected: Floats
@@ -39,6 +52,7 @@ def exposure_photometricity(
     value: Floats,
     component: NDArray[np.int32],
     limits: PhotometricLimits,
+    airmass: Floats | None = None,
 ) -> Photometricity:
     """Judge exposures by their zero points and by what their measurements left over.
 
@@ -48,6 +62,8 @@ def exposure_photometricity(
         All of the model.
     at, rcid, value, component
         (zero point,): number of its exposure among them, quadrant, magnitudes, connected part of the sky.
+    airmass
+        (exposure,): that the zero points still hold the extinction of; None: they do not.
     """
     n = len(exposures)
     names = [family.name for family in model.families]
@@ -57,17 +73,72 @@ def exposure_photometricity(
     exposure_of = np.zeros(model.n_param, np.int64)
     exposure_of[model.span("zero_point")] = np.searchsorted(exposures, labels)
     count, kept, square = model.total(_sums, fit.vector, column, exposure_of, n)
-    spread = _uneven(at, rcid, value, n)
-    level = group_medians(at, value, n)
+    spread = unevenness(at, rcid, value, n)
+    level = _levels(at, value, component, n)
     part = np.full(n, -1)
     np.maximum.at(part, at, component)
+    clear = np.zeros(n, bool)
     for number in np.unique(part):
-        level[part == number] -= _median(level[part == number])
+        members = part == number
+        level[members], clear[members] = cut_clouds(
+            level[members], None if airmass is None else airmass[members], limits
+        )
     with np.errstate(invalid="ignore"):
         chi2, rejected = square / kept, 1 - kept / count
-        good = (np.abs(level) <= limits.extinction) & (spread <= limits.uneven) & (rejected <= limits.rejected)
+        good = clear & (spread <= limits.uneven) & (rejected <= limits.rejected)
         good &= chi2 <= limits.chi2 * _median(chi2)
     return Photometricity(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
+
+
+def cut_clouds(level: Floats, airmass: Floats | None, limits: PhotometricLimits) -> tuple[Floats, NDArray[np.bool_]]:
+    """Levels over those of the clear exposures, and which exposures are clear.
+
+    What is further from the mean of the clear ones than the recipe's number of their standard deviations is left out,
+    until nothing changes; a slope with airmass is taken out along the way.
+    """
+    known = np.isfinite(level)
+    shape = np.ones((len(level), 1))
+    sloped = airmass is not None and known.sum() >= 2 * MANY and np.isfinite(airmass[known]).all()
+    if airmass is not None and sloped and np.ptp(airmass[known]) > LEVER:
+        shape = np.column_stack([shape[:, 0], airmass - 1])
+    off, clear = level - _median(level), known
+    for scatter_of in (_robust_scatter, _scatter):  # the first finds the clear ones among many clouds, but is uncertain
+        for _ in range(ROUNDS):
+            if clear.sum() > shape.shape[1]:
+                off = level - shape @ _least_absolute(shape[clear], level[clear])
+            off = off - _median(off[clear])
+            limit = limits.n_sigma * max(scatter_of(off[clear]), STEADY) if known.sum() >= MANY else np.inf
+            with np.errstate(invalid="ignore"):
+                inside = known & (np.abs(off) <= min(limits.extinction, limit))
+            if np.array_equal(inside, clear) or not inside.any():
+                break
+            clear = inside
+    return off, clear
+
+
+def _least_absolute(shape: Floats, level: Floats) -> Floats:
+    """Coefficients of the least sum of absolute deviations, by weighting them again and again."""
+    weight = np.ones(len(level))
+    for _ in range(ROUNDS):
+        slope = np.linalg.lstsq(shape * weight[:, np.newaxis], level * weight, rcond=None)[0]
+        weight = 1 / np.sqrt(np.maximum(np.abs(level - shape @ slope), STEADY / 10))
+    return np.asarray(slope)
+
+
+def _robust_scatter(off: Floats) -> float:
+    return 1.4826 * _median(np.abs(off))
+
+
+def _scatter(off: Floats) -> float:
+    return float(np.sqrt(np.mean(off**2)))
+
+
+def _levels(at: NDArray[np.int64], value: Floats, component: NDArray[np.int32], n: int) -> Floats:
+    """Median of each exposure's zero points, once that of each connected part is taken out."""
+    level = value.copy()
+    for number in np.unique(component):
+        level[component == number] -= _median(level[component == number])
+    return group_medians(at, level, n)
 
 
 def _sums(parts: Parts, p: Floats, column: int, exposure: NDArray, n: int) -> Floats:
@@ -82,7 +153,7 @@ def _sums(parts: Parts, p: Floats, column: int, exposure: NDArray, n: int) -> Fl
     return sums
 
 
-def _uneven(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Floats:
+def unevenness(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Floats:
     """Robust scatter over the quadrants of each exposure, its own and the quadrants' medians taken out."""
     left = value - group_medians(exposure, value, n)[exposure]
     left = left - group_medians(rcid, left, int(rcid.max()) + 1)[rcid]

@@ -19,6 +19,7 @@ from ztf_in2p3.fit.model import Floats, Model, Partition
 from ztf_in2p3.fit.sources import Columns, Source
 from ztf_in2p3.fit.stars import STAR_COLUMNS, residuals
 from ztf_in2p3.fit.superpixels import Superpixels
+from ztf_in2p3.fit.trust import MEANING
 from ztf_in2p3.tables import Column, schema_of
 from ztf_in2p3.ubercal.model import Ubercal
 
@@ -30,12 +31,14 @@ ZERO_POINTS = (
     Column("sigma", pa.float64(), "mag", "its standard deviation, in the gauge of the metadata"),
     Column("count", pa.int64(), "", "measurements used"),
     Column("component", pa.int32(), "", "part of the sky that stars connect; -1 if nothing determines the zero point"),
+    Column("flag", pa.int8(), "", f"0: nothing is wrong; bits: {MEANING}"),
     Column("reference", pa.bool_(), "", "the best measured of its component, to quote the others against"),
     Column("photometric", pa.bool_(), "", "the exposure was taken through a clear sky, as its own stars tell"),
     Column("extinction", pa.float64(), "mag", "of the exposure, over the median one; positive: stars look fainter"),
     Column("uneven", pa.float64(), "mag", "scatter of the exposure's zero points over the quadrants"),
     Column("chi2", pa.float64(), "", "of the exposure, per measurement used"),
     Column("rejected", pa.float64(), "", "fraction of the exposure's measurements"),
+    Column("error_factor", pa.float64(), "", "what the errors of the exposure's measurements were multiplied with"),
 )
 """Zero points of a survey, by exposure and quadrant."""
 
@@ -99,12 +102,14 @@ def zero_point_table(solved: Ubercal) -> pa.Table:
         "sigma": zero.sigma,
         "count": zero.count,
         "component": zero.component,
+        "flag": zero.flag,
         "reference": best & (zero.component >= 0),
         "photometric": quality.photometric[at],
         "extinction": quality.extinction[at],
         "uneven": quality.uneven[at],
         "chi2": quality.chi2[at],
         "rejected": quality.rejected[at],
+        "error_factor": np.exp(solved.fit.errors.exposure / 2)[at],
     }
     return pa.table(values).cast(schema_of(ZERO_POINTS))
 
@@ -259,6 +264,7 @@ def summary(solved: Ubercal) -> dict[str, str | int | float | bool]:
     return {
         "zero_points": len(zero.value),
         "undetermined": int((~known).sum()),
+        "flagged": int((zero.flag[known] != 0).sum()),
         "components": len(np.unique(zero.component[known])),
         "exposures": len(solved.exposures.exposure),
         "not_photometric": int((~solved.exposures.photometric).sum()),
@@ -268,6 +274,7 @@ def summary(solved: Ubercal) -> dict[str, str | int | float | bool]:
         "stars": fit.model.n_star,
         "variable_stars": fit.quality.variables,
         "chi2_per_dof": round(fit.chi2 / max(fit.dof, 1), 4),
+        "errors_changed": not fit.errors.is_unchanged,
         "median_sigma_mmag": round(1e3 * float(np.median(sigma)), 4) if len(sigma) else 0.0,
         "converged": fit.converged,
         "iterations": fit.iterations,

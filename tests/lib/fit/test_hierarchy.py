@@ -70,7 +70,7 @@ def test_drawn_errors_of_sums_agree_with_the_inverse_of_the_matrix(surveys):
     diag = normal.diagonals(model)
     unseen = gauge.exact_gauge(model, diag, gauge.labelled(model, diag)).direction
     n = 48
-    _, drawn = uncertainty.drawn(
+    _, drawn, _ = uncertainty.drawn(
         model, diag, result.gauge, solver.preconditioner(model, diag, unseen, "iterative"), n, 1, sums
     )
     ratio = drawn / np.asarray((sums @ covariance @ sums.T).diagonal())

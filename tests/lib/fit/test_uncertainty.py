@@ -60,7 +60,10 @@ def test_pulls_of_every_family_of_a_starflat_are_one(sequences, family):
         at = members[family]
         pulls.append(independent_pulls(off[at], covariance[np.ix_(at, at)]))
         sigma = result[family].sigma[np.isfinite(result[family].value)]
-        np.testing.assert_allclose(sigma, np.sqrt(covariance[at, at]), rtol=1e-4)
+        # What outliers may add unseen is on top: next to nothing where there are many measurements.
+        ratio = sigma / np.sqrt(covariance[at, at])
+        assert ratio.min() > 1 - 1e-4
+        assert np.median(ratio) < 1.02
     assert_unit(np.concatenate(pulls))
 
 
@@ -79,7 +82,7 @@ def test_pulls_of_star_magnitudes_are_one(sequences):
         truly = (stars.star_id - 4_000_000_000) // 7
         true = true_vector(truth)
         moved = true - result.gauge.project(true)
-        mean, clean = [], []
+        mean, clean, own = [], [], []
         for part in model.parts:
             design = np.zeros((len(part.y), model.n_param))
             value = np.column_stack([np.ones((len(part.y), len(model.units))), part.value])
@@ -88,13 +91,19 @@ def test_pulls_of_star_magnitudes_are_one(sequences):
             total = np.add.reduceat(weight, part.first[:-1])
             with np.errstate(invalid="ignore"):
                 mean.append(np.add.reduceat(weight[:, None] * design, part.first[:-1]) / total[:, None])
+                own.append(1 / total)
             # What is off by less than the clip is noise of another kind, for which no error is told.
             hidden = truth.outlier[part.origin_of(np.arange(len(part.y)))] & (part.kept > 0)
             clean.append((total > 0) & ~np.logical_or.reduceat(hidden, part.first[:-1]))
         good = np.concatenate(clean) & ~truth.variable[truly] & ~stars.variable & (stars.component == 0)
         mean = np.concatenate(mean)[good]
         off = stars.mag[good] - truth.star_mag[truly[good]] - mean @ moved
-        pulls.append(independent_pulls(off, np.diag(stars.sigma[good] ** 2) + mean @ covariance @ mean.T))
+        whole = np.diag(np.concatenate(own)[good]) + mean @ covariance @ mean.T
+        pulls.append(independent_pulls(off, whole))
+        # Its error has all of that; the part of the parameters is from a hundred draws, and scatters by a seventh.
+        told = stars.sigma[good & ~stars.contested] / np.sqrt(whole.diagonal()[~stars.contested[good]])
+        assert abs(np.median(told) - 1) < 4 * np.sqrt(2 / 100) / 2
+        assert np.std(told) < 0.1
     assert_unit(np.concatenate(pulls))
 
 
@@ -113,7 +122,7 @@ def test_drawn_errors_agree_with_the_inverse_of_the_matrix():
 
     exact = np.diag(uncertainty.covariance(model, diag, chosen))
     n = 48
-    drawn, _ = uncertainty.drawn(model, diag, chosen, precondition, n, seed=3)
+    drawn, _, _ = uncertainty.drawn(model, diag, chosen, precondition, n, seed=3)
 
     # The plane of a free map is nearly unknown, so nothing of a variance is known without draws:
     # a variance from n draws scatters by sqrt(2 / n), the same for all that follow one plane.
@@ -130,7 +139,7 @@ def test_drawn_errors_are_precise_where_a_parameter_owes_little_to_others():
     diag = normal.diagonals(model)
     unseen = gauge.exact_gauge(model, diag, gauge.labelled(model, diag)).direction
     precondition = solver.preconditioner(model, diag, unseen, "iterative")
-    variance, _ = uncertainty.drawn(model, diag, exact.gauge, precondition, 48, seed=3)
+    variance, _, _ = uncertainty.drawn(model, diag, exact.gauge, precondition, 48, seed=3)
     sigma = np.sqrt(variance[model.span("map")])
     # Plain draws would scatter by 1 / sqrt(2 * 48) = 10 %.
     assert np.std(sigma / exact["map"].sigma) < 0.07
