@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import pytest
 
 from tests.lib.archive.test_faults import NIGHT
 from tests.lib.archive.tiny_tree import SKY
-from tests.lib.detrend.test_mutations import mutated
+from tests.lib.mutations import count, mutated
 from ztf_in2p3.archive import ArchiveFile, Irsa, LocalTree, Patience
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import CcdExposure, ImageType
@@ -20,8 +19,8 @@ from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.server import IrsaLookalike, Quirks
 from ztf_in2p3.simulate.server.quirks import plain
 
-COUNT = int(os.environ.get("ZTF_MUTATIONS", "60"))
-"""Tables and files mutated by each test; set it to 20000 to look longer."""
+COUNT = count(0.1)
+"""Tables and files mutated by each test."""
 ODD_CELLS = ("", "NaN", "null", "OO", "-1", "17", "655.5", "0x", "1e3", "inf", '"', "zy", "b", "\0", "°", "9" * 40)
 
 
