@@ -74,7 +74,7 @@ def with_columns(recipe: StarTableRecipe, table: str, columns: str) -> StarTable
             )
         try:
             return replace(recipe, imported=recipe_from(ImportedColumns, tomllib.loads(path.read_text())))
-        except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"columns: {path}: {error}") from None
     if recipe.imported is not None:
         return recipe

@@ -33,6 +33,7 @@ OF_THE_NIGHT = {
         "mutations",
         "doctor",
         "other_masters",
+        "tree",
     )
 }
 """Files that look at the reduced night: by one process, so that it is made once."""

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
 from tests.lib.sensor.test_pocket_calibration import CCD, PERIOD, seen
 from ztf_in2p3.archive.reference import ReferenceCatalogue
@@ -17,6 +16,7 @@ from ztf_in2p3.catalogue.science_image import read_mask
 from ztf_in2p3.detrend.focal_plane import FlatLevel, common_level, focal_plane
 from ztf_in2p3.detrend.masters import combine_leds, led_flat, master_bias
 from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import Filter, ImageType
 from ztf_in2p3.recipes import CatalogueRecipe, digest
 from ztf_in2p3.sensor.pocket_calibration import measure_pockets
@@ -46,7 +46,7 @@ def numbers_of(tree: Path) -> dict[str, dict[str, object]]:
     led = led_flat(paths[ImageType.FLAT], bias, TINY, 3, of_quadrant.flat.led)
     flat = combine_leds([led], of_quadrant.flat)
     level = common_level(focal_plane([FlatLevel.of(flat)]))
-    headers = {1: fits.getheader(tree / files.science_path(ccd, 1))}
+    headers = {1: read_header(tree / files.science_path(ccd, 1))}
     masks = {1: read_mask(tree / files.mask_path(ccd, 1))}
     (raw,) = paths[ImageType.OBJECT]
     image, header = detrend_ccd(raw, bias, flat, level, headers, masks, TINY, of_quadrant)[1]

@@ -95,5 +95,5 @@ def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:
     path = Path(tokens[0].value)
     try:
         return recipe_from(type_, tomllib.loads(path.read_text()))
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None

@@ -110,6 +110,6 @@ def _entry(name: object, ccd: object = None) -> Entry | None:
         return exposure, None
     try:
         ccdid = int(float(str(number)))
-    except ValueError:
+    except (ValueError, OverflowError):  # of infinity
         return None
     return (exposure, ccdid) if 1 <= ccdid <= N_CCD else None

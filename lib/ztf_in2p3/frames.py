@@ -120,6 +120,11 @@ class RawCcd:
         """Electrons, of a quadrant; the camera's nominal one if the file has none above 0."""
         return self._amplifiers[_index(qid) - 1][1] or self.camera.read_noise
 
+    def is_noise_free(self, qid: int) -> bool:
+        """Whether the file says of a quadrant that it has no read noise (READNOI = 0), as simulated frames can."""
+        header = self._hdus[self._places[_index(qid) - 1]].header
+        return number(header if "READNOI" in header else self.header, "READNOI") == 0
+
     def pixels(
         self, qid: int, rows: slice = slice(None), out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:

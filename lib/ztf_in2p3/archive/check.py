@@ -8,22 +8,19 @@ where no CHECKSUM and DATASUM vouch for header and bytes.
 from __future__ import annotations
 
 import functools
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu.compressed._compression import CfitsioException
 
 from ztf_in2p3.archive.errors import Damaged
 from ztf_in2p3.archive.header import about_image, read_until_end
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.cards import describe, integer, number, text
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import BLOCK, Hdu, decoding, hdu_of, read_hdus, read_pixels
+from ztf_in2p3.hdus import BLOCK, UNDECODABLE, Hdu, decoding, hdu_of, read_hdus, read_pixels
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, Value
 from ztf_in2p3.raw_layout import RawLayout
@@ -32,19 +29,7 @@ from ztf_in2p3.rice import RiceImage
 RAW_HDUS = 9
 """Primary, four quadrants, their four overscans."""
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    CfitsioException,
-    fits.VerifyError,
-)
+_UNREADABLE = (OSError, *UNDECODABLE)
 """What astropy and its decoders have been seen to raise on damaged bytes."""
 
 _SUM_MATCHES, _NO_SUM = 1, 2

@@ -108,7 +108,7 @@ def files_of(root: Path, branch: str, period: Period) -> tuple[dict[ArchiveFile,
                 except ValueError as error:
                     if _looks_like_ours(entry.name, branch):
                         reason = "their names or places are not those of the archive's files"
-                        skipped.append(Skipped(f"files below {root / branch}", reason, 1, (str(error),)))
+                        skipped.append(Skipped(f"files below {root / branch}", reason, 1, (_printable(str(error)),)))
     return files, skipped
 
 
@@ -141,6 +141,11 @@ def _set_aside(path: Path, error: OSError, skipped: list[Skipped]) -> None:
     if error.errno in TEMPORARY:
         raise unreadable(path, error) from error
     skipped.append(Skipped(f"folder {path}", f"it cannot be read ({error.strerror}); ask its owner to let you read it"))
+
+
+def _printable(text: str) -> str:
+    """Text that can be written anywhere: bytes of names that are no UTF-8 stand there as numbers."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _bare(path: str) -> str:

@@ -129,8 +129,13 @@ def _number(text: object) -> float:
     except ValueError:
         try:
             return float(int(str(text).strip(), 0))
-        except ValueError:
+        except (ValueError, OverflowError):
             return float("nan")
+
+
+def _cell_text(cell: object) -> str:
+    text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+    return text.strip().lower()
 
 
 def filters(table: pa.Table) -> NDArray[np.str_]:
@@ -138,7 +143,8 @@ def filters(table: pa.Table) -> NDArray[np.str_]:
     column = table["filter"]
     if pa.types.is_floating(column.type):
         column = column.cast(pa.int64(), safe=False)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        column = column.cast(pa.string())
-    texts = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.string()))).to_pylist()
+    try:
+        texts = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.string()))).to_pylist()
+    except pa.ArrowException:  # bytes that are no text, or cells that hold lists
+        texts = [None if cell is None else _cell_text(cell) for cell in column.to_pylist()]
     return np.array([FILTER_NAMES.get(text, "") if text else "" for text in texts], dtype="U2")

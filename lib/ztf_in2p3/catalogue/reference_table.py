@@ -20,7 +20,7 @@ from ztf_in2p3.archive.reference_stars import EPOCH
 from ztf_in2p3.catalogue.stars import at_epoch
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.tables import REFERENCE, schema_of
-from ztf_in2p3.tables.files import ROWS_AT_ONCE, TableFile, arrow_of
+from ztf_in2p3.tables.files import ROWS_AT_ONCE, TableFile, arrow_of, explained
 
 ORIGINAL_ID = "original_id"
 """Column that keeps a star's identifier in the table it comes from, as text."""
@@ -60,14 +60,11 @@ class StarFile(TableFile):
         if not self._in_parts:
             yield from super().batches(columns)
             return
-        try:
-            with fits.open(self.path, memmap=True) as hdus:
-                hdu = _fits_table(hdus, self.path)
-                for first in range(0, len(hdu.data), ROWS_AT_ONCE):
-                    rows = hdu.data[first : first + ROWS_AT_ONCE]
-                    yield arrow_of(Table({name: _unmasked(rows[name], hdu.columns[name].null) for name in columns}))
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-            raise BadData(f"{self.path} cannot be read as FITS ({error}); export the table again") from error
+        with explained(self.path, self.format), fits.open(self.path, memmap=True) as hdus:
+            hdu = _fits_table(hdus, self.path)
+            for first in range(0, len(hdu.data), ROWS_AT_ONCE):
+                rows = hdu.data[first : first + ROWS_AT_ONCE]
+                yield arrow_of(Table({name: _unmasked(rows[name], hdu.columns[name].null) for name in columns}))
 
     @property
     def _in_parts(self) -> bool:

@@ -98,10 +98,8 @@ def rows_of(plane: NDArray[np.float32], bands: Sequence[slice]) -> NDArray[np.fl
 def _sample_frame(raw: RawCcd, sensor: SensorRecipe, bias: dict[int, NDArray[np.float32]] | None) -> FrameSample:
     bands = band_rows(raw.camera.shape[0])
     pixels = {qid: np.concatenate([raw.pixels(qid, rows) for rows in bands]) for qid in _QIDS}
-    noiseless = all(is_constant(part) for part in pixels.values())
     quadrants = {
-        qid: _sample_quadrant(raw, qid, sensor, pixels[qid], None if bias is None else bias[qid], noiseless=noiseless)
-        for qid in _QIDS
+        qid: _sample_quadrant(raw, qid, sensor, pixels[qid], None if bias is None else bias[qid]) for qid in _QIDS
     }
     exptime = number(raw.header, "EXPTIME")
     return FrameSample(
@@ -120,14 +118,11 @@ def _sample_quadrant(
     sensor: SensorRecipe,
     pixels: NDArray[np.float32],
     bias: NDArray[np.float32] | None,
-    *,
-    noiseless: bool,
 ) -> QuadrantSample:
-    """Sample of one quadrant; `pixels` are changed.  `noiseless`: nothing of the frame has any noise."""
-    # One value everywhere is a dead amplifier, unless nothing at all has noise: then the frame was made without.
+    """Sample of one quadrant; `pixels` are changed."""
     if amplifier_fault(pixels) and (fault := amplifier_fault(raw.pixels(qid))):
-        overscan = raw.overscan(qid)
-        if not noiseless or np.any(overscan != overscan[0]):
+        # One value everywhere is a dead amplifier, unless the frame says that it was made without noise.
+        if not (raw.is_noise_free(qid) and is_constant(pixels)):
             return QuadrantSample(None, fault, NO_SAMPLE, np.nan, np.nan)
     try:
         readout = Readout.of(raw, qid, sensor)

@@ -31,6 +31,8 @@ class Ruling:
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Self:
         """From a table of the operator's file.  ValueError if it is not complete."""
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"verdict {entry!r}: no table; expected [[verdict]] with kind, period, quality, reason")
         known = {"kind", "period", "part", "quality", "reason"}
         lacking = sorted(known - {"part"} - set(entry))
         strange = sorted(set(entry) - known)
@@ -90,7 +92,10 @@ def rulings(text: str) -> tuple[Ruling, ...]:
     ValueError
         What is wrong with it.
     """
-    return tuple(Ruling.of(entry) for entry in tomllib.loads(text).get("verdict", []))
+    entries = tomllib.loads(text).get("verdict", [])
+    if not isinstance(entries, list):
+        raise ValueError(f"verdict = {entries!r}; expected tables [[verdict]]")
+    return tuple(Ruling.of(entry) for entry in entries)
 
 
 def write_verdict(path: Path, quality: str, reason: str = "", unfit: Mapping[int, str] | None = None) -> None:

@@ -68,7 +68,7 @@ class Target:
             period = None if table.get("period") is None else _period(table["period"])
             bands, place = tuple(str(band) for band in table["bands"]), (float(table["ra"]), float(table["dec"]))
             return cls(name, *place, bands, _period(table["shines"]), period)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"target {name}: {error}") from None
 
 
@@ -84,7 +84,7 @@ def read_targets(path: Path) -> list[Target]:
         tables = tomllib.loads(path.read_text()).get("target", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: {error}; expected a TOML file with tables [[target]]") from None
-    if not tables or not isinstance(tables, list):
+    if not tables or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError(f"{path}: no target; expected tables [[target]] with {', '.join(sorted(_KNOWN))}")
     try:
         targets = [Target.parse(table) for table in tables]

@@ -22,6 +22,8 @@ VERSION = 3
 """Version of the simulator: raised by hand when the same plan makes other pixels."""
 FIRST_NIGHT = date(2017, 1, 1)
 """Night number 0 of the archive."""
+ODD_SHARE = 0.05
+"""Of the files of a night, as `NightPlan.odd_share`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,16 @@ class NightPlan:
     effects: Effects = USUAL
     calibration: NightPlan | None = None
     """The night whose flats detrend the exposures, where this one has none of their filter."""
+    odd_share: float = ODD_SHARE
+    """Fraction of the files that each harmless oddity of real headers strikes; see `ztf_in2p3.simulate.oddities`."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed {self.seed}: a number from 0 to 2^32 - 1 is expected")
         if not all(1 <= ccdid <= N_CCD for ccdid in self.ccdids) or len(set(self.ccdids)) != len(self.ccdids):
             raise ValueError(f"ccdids {self.ccdids}: different numbers from 1 to {N_CCD} are expected")
+        if not 0 <= self.odd_share <= 1:
+            raise ValueError(f"odd_share {self.odd_share}: a fraction from 0 to 1 is expected")
         expected: Mapping[type[Frame], ImageType] = {
             BiasFrame: ImageType.BIAS, FlatFrame: ImageType.FLAT, ObjectFrame: ImageType.OBJECT,
         }  # fmt: skip

@@ -82,6 +82,7 @@ def sky_night(
         sky=calibration.sky,
         effects=calibration.effects,
         calibration=calibration,
+        odd_share=calibration.odd_share,
     )
 
 

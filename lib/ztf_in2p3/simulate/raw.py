@@ -70,7 +70,7 @@ def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int,
             for qid, readout in readouts.items():
                 quadrant = Quadrant(ccd.ccdid, qid)
                 stage = amplifier(plan, quadrant)
-                cards = _records(amplifier_cards(quadrant, stage.gain, stage.read_noise))
+                cards = _records(amplifier_cards(quadrant, stage.gain, stage.read_noise * plan.effects.read_noise))
                 pixels, name = readout[part], f"{qid + N_QUADRANT * part}"
                 file.write(pixels, extname=name, header=cards, tile_dims=(1, pixels.shape[1]), **how)
                 _write_datasum(file[-1])

@@ -37,7 +37,7 @@ def science_header(plan: NightPlan, ccd: CcdExposure, qid: int, levels: FlatLeve
     zero_point = frame.zero_point - frame.extinction * (frame.airmass - 1) + 2.5 * np.log10(scale)
     header["MAGZP"] = (round(zero_point, 6), "Magnitude zero point at the centre [mag]")
     header["PCOLOR"] = ("r - i" if frame.exposure.filter is Filter.ZI else "g - r", "Color used with CLRCOEFF")
-    header["CLRCOEFF"] = (0.0, "Linear color coefficient: stars are calibrated in the band itself")
+    header["CLRCOEFF"] = (0.0, "Linear color coeff. (stars of the band itself)")
     header["SATURATE"] = (round(plan.camera.saturation * scale, 3), "Saturation value in final science image [DN]")
     header["SEEING"] = (frame.seeing, "seeing FWHM [pixels]")
     header["MAGLIM"] = (round(limiting_magnitude(plan, frame), 2), "5-sigma mag-limit [mag]")

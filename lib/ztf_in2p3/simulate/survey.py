@@ -32,6 +32,7 @@ from ztf_in2p3.simulate.exposures import NightPlan, ObjectFrame
 from ztf_in2p3.simulate.flats import FlatLevels, flat_levels
 from ztf_in2p3.simulate.metadata import RAW_COLUMNS, SCIENCE_COLUMNS, raw_rows, science_rows, write_rows
 from ztf_in2p3.simulate.nights import plans_to_json
+from ztf_in2p3.simulate.oddities import make_odd, oddities
 from ztf_in2p3.simulate.raw import Readout, write_raw
 from ztf_in2p3.simulate.reference import Cone, write_reference
 from ztf_in2p3.simulate.science import science_header, science_image, science_mask, write_mask, write_science
@@ -142,7 +143,16 @@ def simulate_ccd(plan: NightPlan, ccd: CcdExposure, folder: Path, levels: Mappin
     """
     missing = {path for path in ccd_files(plan, ccd) if not (folder / path).exists()}
     frame = plan.frame(ccd.exposure)
-    readouts: dict[int, Readout] = {}
+
+    def write_missing(path: str, write: Callable[[Path], object]) -> None:
+        def write_odd(part: Path) -> None:
+            write(part)
+            make_odd(part, odd.get(path, ()), plan, ccd)
+
+        if path in missing:
+            files.write_whole(folder / path, write_odd)
+
+    odd, readouts = oddities(plan), dict[int, Readout]()
     for qid in range(1, N_QUADRANT + 1):
         quadrant = Quadrant(ccd.ccdid, qid)
         charge = collected_charge(plan, frame, quadrant, expected_charge(plan, frame, quadrant))
@@ -155,15 +165,14 @@ def simulate_ccd(plan: NightPlan, ccd: CcdExposure, folder: Path, levels: Mappin
             header = science_header(plan, ccd, qid, level)
         if (path := files.science_path(ccd, qid)) in missing:
             image = science_image(plan, ccd, qid, charge, level)
-            files.write_whole(folder / path, partial(write_science, header=header, image=image))
+            write_missing(path, partial(write_science, header=header, image=image))
         if (path := files.mask_path(ccd, qid)) in missing:
             mask = science_mask(plan, ccd, qid, charge)
-            files.write_whole(folder / path, partial(write_mask, header=header, mask=mask))
+            write_missing(path, partial(write_mask, header=header, mask=mask))
     if isinstance(frame, ObjectFrame) and (path := files.star_truth_path(ccd)) in missing:
         stars = star_table(plan, ccd, levels[frame.exposure.filter])
-        files.write_whole(folder / path, lambda part: pq.write_table(stars, part))
-    if (path := files.raw_path(ccd)) in missing:
-        files.write_whole(folder / path, lambda part: write_raw(part, plan, ccd, readouts))
+        write_missing(path, partial(pq.write_table, stars))
+    write_missing(files.raw_path(ccd), partial(write_raw, plan=plan, ccd=ccd, readouts=readouts))
     return len(missing)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import struct
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,8 +21,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
+from astropy.io.votable.exceptions import VOWarning
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
+from yaml import YAMLError
 
 from ztf_in2p3.errors import BadData
 
@@ -28,7 +32,11 @@ ROWS_AT_ONCE = 1 << 18
 NULL_TEXTS = ["", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "N/A", "NA", "n/a", "<NA>", "--"]
 """Cells of a text table that say that a value is unknown."""
 _FORMATS = "Parquet, FITS, CSV, ECSV or VOTable"
-_DAMAGE = (OSError, EOFError, MemoryError, ValueError, KeyError, IndexError, TypeError, pa.ArrowException, ExpatError)
+_DAMAGE = (
+    OSError, EOFError, MemoryError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+    AssertionError, struct.error, zlib.error, csv.Error, pa.ArrowException, ExpatError, YAMLError, fits.VerifyError,
+    VOWarning,
+)  # fmt: skip
 """What the readers of these formats raise on a file that is cut, altered, or of another format."""
 
 
@@ -54,7 +62,7 @@ class TableFile:
         self.path, self.header, self.malformed = path, dict[str, Any](), 0
         self._table: pa.Table | None = None
         self.format = format_of(path)
-        with _explained(path, self.format):
+        with explained(path, self.format):
             self.columns = self._open()
 
     def _open(self) -> list[str]:
@@ -78,7 +86,7 @@ class TableFile:
 
         Raises `BadData` where the file is damaged further on.
         """
-        with _explained(self.path, self.format):
+        with explained(self.path, self.format):
             match self.format:
                 case "Parquet":
                     with pq.ParquetFile(self.path) as file:
@@ -212,7 +220,7 @@ def _quiet(read: Any, *args: Any, **options: Any) -> Any:
 
 
 @contextmanager
-def _explained(path: Path, format: str) -> Iterator[None]:
+def explained(path: Path, format: str) -> Iterator[None]:
     """What a reader raises on a damaged file, as `BadData`."""
     try:
         yield

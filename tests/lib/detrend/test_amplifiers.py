@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.lib.detrend.conftest import RECIPE
-from tests.lib.detrend.raw_files import QIDS, Detector
+from tests.lib.detrend.raw_files import QIDS, Detector, write_raw
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.detrend.amplifiers import amplifier_fault
 from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks
@@ -123,3 +123,27 @@ def test_a_ccd_whose_amplifiers_all_fail_is_bad_data(frames, tmp_path):
     bias_frames, _ = frames
     with pytest.raises(BadData, match=r"no quadrant of CCD 3 can be made: q1: 6 of 6 frames left out"):
         master_bias(spoilt(bias_frames, tmp_path, "constant", range(6), QIDS), TINY, 3, RECIPE.bias)
+
+
+@pytest.mark.parametrize("read_noise", [9.0, 0.0])
+def test_a_ccd_that_reads_one_number_everywhere_is_dead_unless_its_frames_are_said_to_have_no_noise(
+    tmp_path, read_noise
+):
+    image, overscan = np.full(TINY.shape, 1060.0), np.full((TINY.shape[0], TINY.overscan_columns), 1000.0)
+    frames = [
+        write_raw(
+            tmp_path / f"{number}.fits.fz",
+            dict.fromkeys(QIDS, image),
+            dict.fromkeys(QIDS, overscan),
+            quadrant_keywords={"READNOI": read_noise},
+        )
+        for number in range(3)
+    ]
+    if read_noise:
+        with pytest.raises(BadData, match=r"no quadrant of CCD 3 can be made: .*has 1060 ADU in all pixels"):
+            master_bias(frames, TINY, 3, RECIPE.bias)
+        return
+    master = master_bias(frames, TINY, 3, RECIPE.bias)
+    # 60 ADU over the offset, less what the linearity takes: below 1 %.
+    for qid in QIDS:
+        np.testing.assert_allclose(master.data[qid], 60, rtol=0.01)
