@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from ztf_in2p3.simulate.faults import BAD_VALUES, BLOCK, CARD, bad_card, header_range
+from ztf_in2p3.simulate.faults import BAD_VALUES, BLOCK, CARD, N_HDU, bad_card, header_range
 
 TOTAL = int(os.environ.get("ZTF_MUTATIONS", "600"))
 """Mutations by all tests together, about; set it to 20000 to look longer."""
@@ -17,8 +17,12 @@ def count(share: float) -> int:
     return max(20, round(TOTAL * share))
 
 
-def mutated(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """The file with one card spoilt, or some of its bytes; and the keyword, or "" for bytes."""
+def mutated(content: bytes, rng: np.random.Generator, n_hdu: int = 0) -> tuple[bytes, str]:
+    """The file with one card spoilt, or some of its bytes; and the keyword, or "" for bytes.
+
+    It has `n_hdu` HDUs; if not given, one, or the nine of a raw file.
+    """
+    n_hdu = n_hdu or (N_HDU if content.count(b"XTENSION") > 1 else 1)
     changed, kind = bytearray(content), rng.choice(["value", "removed", "twice", "latin", "bytes", "cut"])
     if kind == "cut":
         return content[: int(rng.integers(0, len(content)))], ""
@@ -26,7 +30,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
         for at in rng.integers(0, len(content), int(rng.integers(1, 4))):
             changed[at] ^= int(rng.integers(1, 256))
         return bytes(changed), ""
-    start, end = header_range(content, int(rng.integers(0, 9)) if content.count(b"XTENSION") > 1 else 0)
+    start, end = header_range(content, int(rng.integers(0, n_hdu)))
     at = start + CARD * int(rng.integers(1, (end - start) // CARD))
     key = bytes(changed[at : at + 8]).decode("ascii").strip()
     value = str(rng.choice(BAD_VALUES))

@@ -161,7 +161,7 @@ def _check_raw(path: Path, file: ArchiveFile, name: str, summed: set[int]) -> di
         "mjd": mjd,
         "exptime": number(primary, "EXPTIME"),
         "led": integer(primary, "ILUM_LED") or 0,
-        "imgtype": kind or None,
+        "imgtype": kind if kind in _IMAGE_TYPES else None,
     }
 
 

@@ -76,6 +76,10 @@ def has_end(block: bytes) -> bool:
 def without_pixels(header: fits.Header) -> fits.Header:
     """The header as one of a primary HDU without data; see the module's description.  A copy."""
     alone = header.copy()
+    if "SIMPLE" not in alone:
+        alone.insert(0, ("SIMPLE", True, "conforms to FITS standard"))
+    if "BITPIX" not in alone:  # of no pixels, so any number is right
+        alone.set("BITPIX", 8, after="SIMPLE")
     if alone.get("NAXIS"):
         for old, new in _RENAMED.items():
             if old in alone:
@@ -84,8 +88,6 @@ def without_pixels(header: fits.Header) -> fits.Header:
         alone.set("NAXIS", 0, "no pixels; the image had ZNAXIS1 x ZNAXIS2", after="BITPIX")
     if "XTENSION" in alone:  # as astropy shows an image that was tile-compressed
         alone.rename_keyword("XTENSION", "ZTENSION")
-    if "SIMPLE" not in alone:
-        alone.insert(0, ("SIMPLE", True, "conforms to FITS standard"))
     return alone
 
 

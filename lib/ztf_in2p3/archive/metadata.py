@@ -186,7 +186,10 @@ def ccd_exposure(row: Row) -> CcdExposure:
 
 def quadrant_exposure(row: Row) -> tuple[CcdExposure, int]:
     """CCD exposure and qid of a row of the science table.  OddRow if the row lists what cannot be."""
-    return ccd_exposure(row), _within(row, "qid", N_QUADRANT)
+    ccd = ccd_exposure(row)
+    if ccd.exposure.image_type is not ImageType.OBJECT:
+        raise OddRow("it is of a frame that looked at no sky, of which there are no science images")
+    return ccd, _within(row, "qid", N_QUADRANT)
 
 
 def is_of(row: Row, filefracday: str) -> bool:

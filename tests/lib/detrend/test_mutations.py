@@ -11,7 +11,7 @@ from tests.lib.detrend.raw_files import QIDS
 from tests.lib.detrend.test_quadrant import exposed, science_header
 from tests.lib.mutations import count, mutated
 from ztf_in2p3.archive.check import check
-from ztf_in2p3.archive.header import about_image
+from ztf_in2p3.archive.header import about_image, without_pixels
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.astrometry import read_wcs
 from ztf_in2p3.camera import TINY
@@ -81,7 +81,7 @@ def test_a_science_header_says_the_same_or_nothing(tmp_path):
         try:
             spoilt = parse_cards(text)
             about = about_image(spoilt)
-            spoilt.tostring()
+            without_pixels(spoilt).tostring()
             if about["wcs"]:
                 np.testing.assert_allclose(read_wcs(spoilt, "header").all_pix2world(10, 20, 0), place, rtol=1e-12)
         except AssertionError:
