@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from flows.calibrate import calibrate
 from flows.download import download
@@ -22,8 +21,10 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.product_flow import TooMuchSetAside
 from tests.flows.followed import HOW, N_ACTIVE, N_QUIET, RECIPE, Followed, curve_of, fluxes, table_of
 from tests.flows.night import Watched, artifacts, kinds, task_runs
+from ztf_in2p3.astrometry import read_wcs, sky_to_pixels
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.image import MaskBit
 from ztf_in2p3.products import Kind
@@ -270,8 +271,8 @@ def test_a_masked_target_is_told(followed, tmp_path):
             shutil.copy(path, tmp_path)
         if plan.night >= followed.plans[N_QUIET].night:
             (mask,) = tmp_path.glob(f"*{plan.night:%Y%m%d}*mskimg.fits")
-            with fits.open(mask, mode="update") as hdus:
-                x, y = WCS(hdus[0].header).all_world2pix(followed.one.ra, followed.one.dec, 0)
+            x, y = sky_to_pixels(read_wcs(read_header(mask), mask.name), followed.one.ra, followed.one.dec)
+            with fits.open(mask, mode="update", output_verify="ignore") as hdus:
                 hdus[0].data[round(float(y)) - 3 : round(float(y)) + 4, round(float(x)) - 3 : round(float(x)) + 4] = (
                     MaskBit.GHOST
                 )

@@ -19,6 +19,8 @@ from ztf_in2p3.simulate.seeds import generator
 
 
 class Oddity(StrEnum):
+    """What is odd about a file."""
+
     NO_VALUE = "a card without value"
     NOT_A_NUMBER = "nan without quotes"
     DECIMAL_COMMA = "a number with a decimal comma"
