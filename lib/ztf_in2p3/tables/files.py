@@ -23,8 +23,8 @@ from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from astropy.io.votable.exceptions import VOWarning
 from astropy.table import Table
+from astropy.table.meta import YamlParseError
 from astropy.utils.exceptions import AstropyWarning
-from yaml import YAMLError
 
 from ztf_in2p3.errors import BadData
 
@@ -34,7 +34,7 @@ NULL_TEXTS = ["", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "
 _FORMATS = "Parquet, FITS, CSV, ECSV or VOTable"
 _DAMAGE = (
     OSError, EOFError, MemoryError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
-    AssertionError, struct.error, zlib.error, csv.Error, pa.ArrowException, ExpatError, YAMLError, fits.VerifyError,
+    AssertionError, struct.error, zlib.error, csv.Error, pa.ArrowException, ExpatError, YamlParseError, fits.VerifyError,
     VOWarning,
 )  # fmt: skip
 """What the readers of these formats raise on a file that is cut, altered, or of another format."""
