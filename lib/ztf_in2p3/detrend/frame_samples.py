@@ -120,10 +120,10 @@ def _sample_quadrant(
     bias: NDArray[np.float32] | None,
 ) -> QuadrantSample:
     """Sample of one quadrant; `pixels` are changed."""
-    if amplifier_fault(pixels) and (fault := amplifier_fault(raw.pixels(qid))):
-        # One value everywhere is a dead amplifier, unless the frame says that it was made without noise.
-        if not (raw.is_noise_free(qid) and is_constant(pixels)):
-            return QuadrantSample(None, fault, NO_SAMPLE, np.nan, np.nan)
+    # One value everywhere is a dead amplifier, unless the frame says that it was made without noise.
+    intended = raw.is_noise_free(qid) and is_constant(pixels)
+    if not intended and amplifier_fault(pixels) and (fault := amplifier_fault(raw.pixels(qid))):
+        return QuadrantSample(None, fault, NO_SAMPLE, np.nan, np.nan)
     try:
         readout = Readout.of(raw, qid, sensor)
     except BadData as error:

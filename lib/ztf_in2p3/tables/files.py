@@ -34,8 +34,8 @@ NULL_TEXTS = ["", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "
 _FORMATS = "Parquet, FITS, CSV, ECSV or VOTable"
 _DAMAGE = (
     OSError, EOFError, MemoryError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
-    AssertionError, struct.error, zlib.error, csv.Error, pa.ArrowException, ExpatError, YamlParseError, fits.VerifyError,
-    VOWarning,
+    AssertionError, struct.error, zlib.error, csv.Error, pa.ArrowException, ExpatError, YamlParseError,
+    fits.VerifyError, VOWarning,
 )  # fmt: skip
 """What the readers of these formats raise on a file that is cut, altered, or of another format."""
 
