@@ -23,6 +23,8 @@ from ztf_in2p3.recipes import FrameRecipe
 _QIDS = range(1, N_QUADRANT + 1)
 _SHARE = 90
 """Per cent of a quadrant's blocks that must be alike: a few may hold a hot column."""
+_ROUNDING_ADU = 12**-0.5
+"""Noise of whole numbers: frames that have less can only be simulated, and differ by what the offset's fit leaves."""
 _NOISES = 6.0
 """Errors of a block's median that are allowed on top of a limit."""
 _LEAST_GROUP = 0.3
@@ -158,7 +160,7 @@ def _check_noise(samples: Sequence[FrameSample], qid: int, recipe: FrameRecipe, 
     left = faults.left(len(samples), qid)
     usual = float(np.median([noise[index] for index in left])) if left else np.nan
     for index in left:
-        if noise[index] > recipe.sibling_noise * usual:
+        if noise[index] > recipe.sibling_noise * max(usual, _ROUNDING_ADU):
             faults.of_light[qid][index] = f"has a noise of {noise[index]:.2f} ADU, the others {usual:.2f}"
 
 
