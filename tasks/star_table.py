@@ -93,7 +93,10 @@ def make_star_table(
     """All partitions of a filter, and their index."""
     maps = starflats(filter, recipe, store)
     if recipe.starflat and not maps:
-        error = MissingProduct(f"no {filter} starflat of recipe {recipe.starflat} in the store; run the flow starflat")
+        error = MissingProduct(
+            f"no good {filter} starflat of recipe {recipe.starflat} in the store; run the flow starflat on dithered "
+            "exposures"
+        )
         return Outcome(set_aside=[SetAside.because(f"star table {filter} {period}", error)])
     common = {"camera": camera, "recipe": recipe, "store": store}
     partitions = collect(
@@ -110,14 +113,19 @@ def make_star_table(
 
 
 def starflats(filter: Filter, recipe: StarTableRecipe, store: Store) -> list[Built]:
-    """Maps that may correct the magnitudes of a filter, in order of time."""
+    """Maps that may correct the magnitudes of a filter, in order of time; those that are no good are left out."""
     maps = store.list(Kind.STARFLAT_MAP, recipe.starflat) if recipe.starflat else []
-    return [product for product in maps if filter_of(product.ref) == filter]
+    return [product for product in maps if filter_of(product.ref) == filter and product.about.get("good", True)]
 
 
 def nearest(maps: Sequence[Built], night: date) -> Built | None:
-    """The starflat nearest in time; the earlier of two as near."""
-    return min(maps, key=lambda one: period_of(one.ref).distance(night), default=None)
+    """The starflat nearest in time; of several as near that of the shortest period, then the earliest."""
+
+    def order(product: Built) -> tuple[int, int]:
+        period = period_of(product.ref)
+        return period.distance(night), (period.last - period.first).days
+
+    return min(maps, key=order, default=None)
 
 
 def listed(period: Period, filter: Filter, outcome: Outcome, recipe: StarTableRecipe, store: Store) -> Outcome:

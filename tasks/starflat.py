@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+from prefect.logging import get_run_logger
 
 from tasks.runtime.outcome import Outcome, attempt
 from tasks.runtime.policies import collect, launch, product_task
@@ -13,6 +14,7 @@ from tasks.runtime.reading import file_as_input, opened
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.fit.external import External
+from ztf_in2p3.fit.sources import TableSource
 from ztf_in2p3.fit.table import Anchors
 from ztf_in2p3.products import (
     Built,
@@ -25,10 +27,14 @@ from ztf_in2p3.products import (
     starflat_residuals_ref,
 )
 from ztf_in2p3.recipes import SequenceRecipe
+from ztf_in2p3.starflat.dithers import NO_SEQUENCE
 from ztf_in2p3.starflat.model import Starflat, fit_starflat
-from ztf_in2p3.starflat.tables import map_table, parameter_table, residual_table, summary
+from ztf_in2p3.starflat.tables import map_quality, map_table, parameter_table, residual_table, summary
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+
+MATCH_ARCSEC = 1.0
+"""Distance within which a star of an external catalogue without identifiers is the same."""
 
 
 @product_task
@@ -44,15 +50,16 @@ def fit_sequence(
     def fit() -> tuple[Starflat, pa.Table]:
         if not fitted:  # once, and only if a product is missing
             table = read_measurements(partitions, store)
-            fitted.append((fit_starflat(table, camera, recipe.fit, anchors=anchors_of(external)), table))
+            fitted.append((fit_starflat(table, camera, recipe.fit, anchors=anchors_of(external, table)), table))
         return fitted[0]
 
     def parameters(spool: Path) -> Mapping[str, Value]:
         write_table(spool, parameter_table(fit()[0]))
         return summary(fit()[0])
 
-    def response(spool: Path) -> None:
+    def response(spool: Path) -> Mapping[str, Value]:
         write_table(spool, map_table(fit()[0], {"filter": str(filter), "night": f"{night:%Y%m%d}"}))
+        return map_quality(fit()[0])
 
     def residuals(spool: Path) -> None:
         write_table(spool, residual_table(*fit()))
@@ -65,9 +72,9 @@ def fit_sequence(
     return attempt(parts, lambda part: store.build(part[0], recipe, inputs, part[1]), name=lambda part: part[0].label)
 
 
-def anchors_of(external: str | None) -> Anchors | None:
+def anchors_of(external: str | None, table: pa.Table) -> Anchors | None:
     """Stars of known magnitude of an external catalogue; None if none is given."""
-    return External(read_table(Path(external)), match_arcsec=0.0).anchors() if external else None
+    return External(read_table(Path(external)), MATCH_ARCSEC).anchors(TableSource(table)) if external else None
 
 
 def read_measurements(partitions: Sequence[Built], store: Store) -> pa.Table:
@@ -85,15 +92,28 @@ def fit_sequences(
             f"the recipe is {'' if recipe.anchored else 'not '}anchored, but the external catalogue is {external}: "
             "set SequenceRecipe.anchored and give a file, or neither"
         )
-    return collect(
-        launch(
-            fit_sequence,
-            starflat_ref(recipe, period_of(index.ref).first, filter_of(index.ref)),
-            index,
-            camera=camera,
-            recipe=recipe,
-            store=store,
-            external=external,
+    return _without_nights_that_are_no_sequence(
+        collect(
+            launch(
+                fit_sequence,
+                starflat_ref(recipe, period_of(index.ref).first, filter_of(index.ref)),
+                index,
+                camera=camera,
+                recipe=recipe,
+                store=store,
+                external=external,
+            )
+            for index in indices
         )
-        for index in indices
     )
+
+
+def _without_nights_that_are_no_sequence(fitted: Outcome) -> Outcome:
+    """Of a period with a sequence, the other nights are named but no failure; without any, that is what is wrong."""
+    others = [aside for aside in fitted.set_aside if NO_SEQUENCE in aside.reason]
+    if not others or not fitted.built:
+        return fitted
+    names = ", ".join(dict.fromkeys(aside.what for aside in others))
+    get_run_logger().warning("%d without a map, because it is no dithered sequence: %s", len(others), names)
+    kept = [aside for aside in fitted.set_aside if aside not in others]
+    return Outcome(fitted.built, kept, fitted.asked, fitted.note or f"{NO_SEQUENCE}: {names}", fitted.failure)

@@ -110,16 +110,17 @@ def solve(
             source,
             camera,
             recipe.fit,
-            anchors=reference.anchors() if reference and recipe.anchored else None,
+            anchors=reference.anchors(source) if reference and recipe.anchored else None,
             progress=tell(name),
             build=build,
             checkpoint=Checkpoint(kept, name) if kept else None,
         )
         write_products(solved, source, reference, camera, recipe, folder)
+        facts = dict(summary(solved))  # asks the workers, so that the state may be needed still
         shutil.rmtree(folder / "spool", ignore_errors=True)
         if kept:
             shutil.rmtree(kept, ignore_errors=True)
-        return dict(summary(solved))
+        return facts
 
 
 @contextmanager
@@ -168,6 +169,11 @@ def fit_surveys(
     external: str | None = None,
 ) -> Outcome:
     """One fit for each star table, given by its index; on a cluster its workers keep the measurements of all."""
+    if recipe.anchored and external is None:
+        raise ValueError(
+            "the recipe is anchored, but no external catalogue is given: give a file with --external, or leave "
+            "SurveyRecipe.anchored out"
+        )
     fit = product_task(fit_survey.computes, in_worker=False) if scheduler() else fit_survey
     return collect(
         launch(

@@ -76,4 +76,17 @@ def test_magnitudes_are_corrected_with_the_map_nearest_in_time_of_their_filter(s
     assert nearest(found, NIGHT) == maps[1, Filter.ZR]  # as near as the other: the earlier
     assert nearest(found, date(2019, 4, 6)) == maps[9, Filter.ZR]
     assert nearest([], NIGHT) is None
+
+
+def test_a_map_that_is_not_good_corrects_nothing(shelf):
+    sequence = SequenceRecipe()
+
+    def make(path):
+        path.write_bytes(b"map")
+        return {"good": False}
+
+    shelf.store.build(starflat_map_ref(sequence, NIGHT, Filter.ZR), sequence, [], make)
+    far = shelf.put(starflat_map_ref(sequence, date(2019, 6, 1), Filter.ZR), sequence)
+    found = starflats(Filter.ZR, replace(RECIPE, starflat=digest(sequence)), shelf.store)
+    assert nearest(found, NIGHT) == far
     assert starflats(Filter.ZR, RECIPE, shelf.store) == []

@@ -53,7 +53,14 @@ def choose(
     """
     if rule not in RULES:
         raise ValueError(f"choice of calibrations {rule!r}; known: {', '.join(RULES)}")
-    by_distance = sorted(candidates, key=lambda candidate: (candidate.period.distance(night), candidate.period))
+    by_distance = sorted(
+        candidates,
+        key=lambda candidate: (
+            candidate.period.distance(night),
+            (candidate.period.last - candidate.period.first).days,  # the shortest knows most of its nights
+            candidate.period,
+        ),
+    )
     near = [
         candidate
         for candidate in by_distance

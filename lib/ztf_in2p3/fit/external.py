@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit.model import Floats
+from ztf_in2p3.fit.sources import Source
 from ztf_in2p3.fit.table import Anchors
 
 IDENTIFIERS = ("star_id", "source_id")
@@ -52,17 +53,47 @@ class External:
         if self.identifier:
             at = np.minimum(np.searchsorted(self._ids, star_id), len(self._ids) - 1)
             return np.where(self._ids[at] == star_id, self._mag[self._order[at]], np.nan)
-        magnitudes = np.full(len(star_id), np.nan)
+        row = self._found(ra, dec)
+        return np.where(row >= 0, self._mag[row], np.nan)
+
+    def anchors(self, source: Source | None = None) -> Anchors:
+        """The catalogue as anchors of a fit.
+
+        Parameters
+        ----------
+        source
+            The measurements, whose stars are found by place if the catalogue does not tell identifiers.
+
+        Raises `BadData` where there are no errors, or neither identifiers nor places.
+        """
+        if self._sigma is None:
+            raise BadData("an external catalogue that holds star magnitudes needs their errors: add a column mag_e")
+        if self.identifier:
+            return Anchors(self._ids, self._mag[self._order], self._sigma[self._order])
+        if source is None or not {"ra", "dec"} <= set(source.column_names):
+            raise BadData(
+                "stars of an external catalogue without star_id or source_id are found by place, and the measurements "
+                "have no ra and dec: add the identifiers to the catalogue"
+            )
+        star_id, at = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for columns, _ in source.stars(["star_id", "ra", "dec"]):
+            stars, first = np.unique(columns["star_id"], return_index=True)
+            row = self._found(columns["ra"][first], columns["dec"][first])
+            known = (row >= 0) & (stars >= 0)
+            star_id.append(stars[known])
+            at.append(row[known])
+        rows = np.concatenate(at)
+        if len(rows) == 0:
+            raise BadData("no star of the external catalogue is where one of the measurements is: compare their places")
+        return Anchors(np.concatenate(star_id), self._mag[rows], self._sigma[rows])
+
+    def _found(self, ra: Floats, dec: Floats) -> NDArray[np.int64]:
+        """(star,): row of the catalogue that is the same star; -1 if there is none."""
+        row = np.full(len(ra), -1)
         known = np.isfinite(ra) & np.isfinite(dec)
         distance, at = self._tree.query(_directions(ra[known], dec[known]), distance_upper_bound=self._chord)
-        magnitudes[known] = np.where(np.isfinite(distance), np.append(self._mag, np.nan)[at], np.nan)
-        return magnitudes
-
-    def anchors(self) -> Anchors:
-        """The catalogue as anchors of a fit; `BadData` if it does not tell identifiers and errors."""
-        if self.identifier is None or self._sigma is None:
-            raise BadData("an external catalogue that holds star magnitudes needs the columns star_id, mag and mag_e")
-        return Anchors(self._ids, self._mag[self._order], self._sigma[self._order])
+        row[known] = np.where(np.isfinite(distance), at, -1)
+        return row
 
 
 def _directions(ra: Floats, dec: Floats) -> NDArray[np.float64]:

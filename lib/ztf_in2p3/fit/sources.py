@@ -23,6 +23,9 @@ from ztf_in2p3.fit.model import Floats
 ROWS = 1 << 15
 """Measurements of a partition, about; what is needed only on the way there is this long."""
 
+SAME_AIRMASS = 1e-5
+"""Scatter of the airmass within exposures below which it is one number an exposure."""
+
 BUFFER = 1 << 18
 """Bytes read at once of a column of a file; else whole row groups are read."""
 
@@ -189,6 +192,8 @@ class Overview:
     """Modified Julian dates: a night at Palomar never crosses midnight UT."""
     airmass: Floats
     """Mean over the measurements of each exposure, (exposure,); NaN where the source does not tell."""
+    one_airmass: bool
+    """All measurements of an exposure have the same airmass."""
 
 
 def overview(source: Source, n_quadrant: int) -> Overview:
@@ -218,7 +223,15 @@ def overview(source: Source, n_quadrant: int) -> Overview:
             on = (rcid >= 0) & (rcid < n_quadrant)
             exposures.quadrants[at[on], rcid[on]] = True
     centre = total / n if n else 0.0
-    return Overview(exposures.exposures, exposures.mjd, exposures.quadrants, centre, nights, exposures.airmass)
+    return Overview(
+        exposures.exposures,
+        exposures.mjd,
+        exposures.quadrants,
+        centre,
+        nights,
+        exposures.airmass,
+        exposures.one_airmass,
+    )
 
 
 class _Exposures:
@@ -227,7 +240,7 @@ class _Exposures:
     def __init__(self, n_quadrant: int) -> None:
         self.exposures: NDArray = np.zeros(0, np.int64)
         self.mjd, self.quadrants = np.zeros(0), np.zeros((0, n_quadrant), bool)
-        self._airmass = np.zeros((0, 2))
+        self._airmass = np.zeros((0, 3))
 
     def number(self, exposure: NDArray) -> NDArray[np.int64]:
         """(row,): which exposure it is, new ones among them."""
@@ -235,21 +248,30 @@ class _Exposures:
         if len(known) != len(self.exposures):
             mjd, quadrants = np.full(len(known), np.nan), np.zeros((len(known), self.quadrants.shape[1]), bool)
             before = np.searchsorted(known, self.exposures)
-            airmass = np.zeros((len(known), 2))
+            airmass = np.zeros((len(known), 3))
             mjd[before], quadrants[before], airmass[before] = self.mjd, self.quadrants, self._airmass
             self._airmass = airmass
             self.exposures, self.mjd, self.quadrants = known, mjd, quadrants
         return np.searchsorted(known, exposure)
 
     def add_airmass(self, exposure: NDArray[np.int64], airmass: Floats) -> None:
+        """Count measurements and their airmass."""
         good = np.isfinite(airmass)
-        for column, weight in enumerate((airmass[good], None)):
+        for column, weight in enumerate((airmass[good], None, airmass[good] ** 2)):
             self._airmass[:, column] += np.bincount(exposure[good], weight, len(self._airmass))
 
     @property
     def airmass(self) -> Floats:
-        total, n = self._airmass.T
+        """Mean of each exposure; NaN where there is none."""
+        total, n, _ = self._airmass.T
         return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
+    @property
+    def one_airmass(self) -> bool:
+        """Whether the airmasses of an exposure differ by no more than their rounding."""
+        total, n, square = self._airmass.T
+        spread = np.sum(square - total**2 / np.maximum(n, 1)) / max(n.sum(), 1.0)
+        return bool(n.sum() > 0 and spread < SAME_AIRMASS**2)
 
 
 def _with(known: NDArray, values: NDArray) -> NDArray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ztf_in2p3.fit.gauge import Degeneracy
 from ztf_in2p3.fit.model import Coarse, Family, Floats
 from ztf_in2p3.fit.superpixels import Superpixels
 
@@ -110,6 +111,17 @@ def colour_term(cells: Superpixels, centre: float) -> Term:
         lambda rows: rows["colour"].astype(float) - centre,
         (*cells.columns, "colour"),
     )
+
+
+ONE_AIRMASS = Degeneracy(
+    "airmass against zero_point: every exposure has one airmass",
+    "airmass",
+    1,
+    True,
+    float("nan"),
+    "no airmass term: zero points hold the extinction; give each measurement its airmass, or a prior",
+)
+"""Why a model has no airmass term although it was asked for."""
 
 
 def airmass_term(nights: Floats, prior: tuple[float, float] | None) -> Term:

@@ -64,6 +64,10 @@ class StarflatRecipe:
     """The same of the colour map."""
     gain: bool = False
     """A gain for each quadrant and night."""
+    least_dither: float = 0.25
+    """Distance that stars move over the camera, in widths of a quadrant, below which exposures are no sequence."""
+    largest_error: float = 0.02
+    """Median error of the superpixels, magnitudes, beyond which a map corrects no measurements."""
     error_floor: float = 0.005
     """Magnitudes, in quadrature."""
     plane: Literal["auto", "remove", "keep"] = "auto"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,11 @@ from ztf_in2p3.fit.model import Floats, Model
 from ztf_in2p3.fit.results import Fit, Intake
 from ztf_in2p3.fit.robust import fit
 from ztf_in2p3.fit.solver import Progress
-from ztf_in2p3.fit.sources import Source, as_source, overview
+from ztf_in2p3.fit.sources import Overview, Source, as_source, overview
 from ztf_in2p3.fit.superpixels import Superpixels, on_camera
 from ztf_in2p3.fit.table import Anchors, Build, Reading, build_model, require
 from ztf_in2p3.fit.terms import (
+    ONE_AIRMASS,
     airmass_term,
     colour_term,
     exposure_term,
@@ -33,6 +34,7 @@ from ztf_in2p3.fit.terms import (
     night_term,
 )
 from ztf_in2p3.recipes import StarflatRecipe
+from ztf_in2p3.starflat.dithers import require_dithers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +102,8 @@ def fit_starflat(
     model, intake, colour_centre = starflat_model(table, camera, recipe, anchors=anchors, build=build)
     removed = planes(camera, recipe) if plane_removed(recipe, anchors) else []
     result = fit(model, recipe.robust, removed=removed, progress=progress, intake=intake, checkpoint=checkpoint)
+    if "airmass" in MODELS[recipe.model] and "airmass" not in result.parameters:
+        result = replace(result, degeneracies=(*result.degeneracies, ONE_AIRMASS))
     return Starflat(result, recipe, camera, colour_centre)
 
 
@@ -114,9 +118,9 @@ def starflat_model(
     """The model of measurements, what became of them, and the mean colour."""
     if recipe.model not in MODELS:
         raise ValueError(f"no starflat model {recipe.model!r}; known: {', '.join(MODELS)}")
-    wanted = MODELS[recipe.model]
-    source = as_source(table, camera)
-    require(source, ["exposure", *(name for term in wanted for name in COLUMNS.get(term, ()))])
+    source, wanted = as_source(table, camera), MODELS[recipe.model]
+    require(source, ["star_id", "exposure", "rcid", *(name for term in wanted for name in COLUMNS.get(term, ()))])
+    require_dithers(source, camera, recipe.least_dither)
     photometric = recipe.photometric_sigma is not None and "zero_point" in wanted
     known = overview(source, len(camera.quadrants))
     nights, colour_centre = known.nights, known.colour_centre if "colour" in wanted else 0.0
@@ -131,11 +135,17 @@ def starflat_model(
         terms.append(gain_term(nights, len(camera.quadrants)))
     if "colour" in wanted:
         terms.append(colour_term(Superpixels(camera, recipe.colour_cells), colour_centre))
-    if "airmass" in wanted:
+    if "airmass" in wanted and not airmass_unseen(recipe, known):
         terms.append(airmass_term(nights, recipe.airmass_prior))
     valid = functools.partial(on_camera, camera)
     model, intake = build(source, Reading(terms, recipe.error_floor, valid, anchors))
     return model, intake, colour_centre
+
+
+def airmass_unseen(recipe: StarflatRecipe, known: Overview) -> bool:
+    """Whether extinction and free zero points are the same: one airmass an exposure, and no prior."""
+    free = recipe.airmass_prior is None and recipe.photometric_sigma is None
+    return "zero_point" in MODELS[recipe.model] and free and known.one_airmass
 
 
 MODELS = {

@@ -13,6 +13,10 @@ from ztf_in2p3.fit.superpixels import Superpixels
 from ztf_in2p3.starflat.model import Starflat
 from ztf_in2p3.tables import STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
 
+MOST_CONNECTED, MOST_FLAGGED = 0.9, 0.5
+"""Parts of the superpixels with stars that must be compared with one another, and that may be flagged, in a map that
+corrects measurements."""
+
 
 def parameter_table(starflat: Starflat) -> pa.Table:
     """Every parameter, see `ztf_in2p3.fit.parameter_table`."""
@@ -41,6 +45,23 @@ def summary(starflat: Starflat) -> dict[str, str | int | float | bool]:
         "converged": fit.converged,
         "iterations": fit.iterations,
         "rounds": fit.rounds,
+    }
+
+
+def map_quality(starflat: Starflat) -> dict[str, str | int | float | bool]:
+    """Whether a map may correct measurements, and by what that was judged."""
+    known = np.isfinite(starflat.map)
+    component = starflat.fit["map"].component
+    largest = np.bincount(component[component >= 0]).max(initial=0) / max(int(known.sum()), 1)
+    error = float(np.median(starflat.map_sigma[known])) if known.any() else float("nan")
+    flagged = float(np.mean(starflat.fit["map"].flag[known.ravel()] != 0)) if known.any() else 1.0
+    good = starflat.fit.converged and largest > MOST_CONNECTED and error <= starflat.recipe.largest_error
+    return {
+        "good": bool(good and flagged < MOST_FLAGGED),
+        "median_sigma_mmag": round(1e3 * error, 4),
+        "connected": round(float(largest), 4),
+        "flagged": round(flagged, 4),
+        "converged": starflat.fit.converged,
     }
 
 

@@ -25,6 +25,7 @@ from ztf_in2p3.fit.sources import Overview, Source, as_source, overview
 from ztf_in2p3.fit.superpixels import Superpixels, on_camera
 from ztf_in2p3.fit.table import Anchors, Build, Reading, build_model, require
 from ztf_in2p3.fit.terms import (
+    ONE_AIRMASS,
     Term,
     airmass_term,
     colour_term,
@@ -111,6 +112,8 @@ def fit_ubercal(
         revise=UnevenExposures(recipe, labels, sums),
     )
     result = _in_parts_of_zero_points(result, recipe)
+    if recipe.airmass and "airmass" not in result.parameters:
+        result = replace(result, degeneracies=(*result.degeneracies, ONE_AIRMASS))
     zero = _zero_points(result, labels, sums)
     at = np.searchsorted(known.exposures, zero.exposure)
     return Ubercal(
@@ -127,7 +130,7 @@ def fit_ubercal(
             zero.value,
             zero.component,
             recipe.photometric,
-            None if recipe.airmass else known.airmass,
+            None if "airmass" in result.parameters else known.airmass,
         ),
         repeatability=held_out_repeatability(model, result.usable, recipe.robust.clip) if recipe.held_out else None,
     )
@@ -178,9 +181,14 @@ def ubercal_terms(source: Source, camera: Camera, recipe: UbercalRecipe) -> tupl
         terms.append(quadrant_exposure_term(known.exposures, known.quadrants, centre))
     if recipe.colour:
         terms.append(colour_term(Superpixels(camera, 1), known.colour_centre))
-    if recipe.airmass:
+    if recipe.airmass and not airmass_unseen(recipe, known):
         terms.append(airmass_term(known.nights, recipe.airmass_prior))
     return terms, known
+
+
+def airmass_unseen(recipe: UbercalRecipe, known: Overview) -> bool:
+    """Whether extinction and free zero points are the same: one airmass an exposure, and no prior."""
+    return recipe.airmass_prior is None and recipe.photometric_sigma is None and known.one_airmass
 
 
 def zero_point_sums(model: Model, recipe: UbercalRecipe, known: Overview) -> tuple[NDArray, sparse.csr_array]:

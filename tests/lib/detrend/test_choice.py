@@ -67,3 +67,8 @@ def test_none_at_all():
 def test_another_rule_is_a_mistake():
     with pytest.raises(ValueError, match="'latest'; known: nearest, older"):
         choose(known("20190404"), NIGHT, tolerance_days=10, rule="latest")
+
+
+def test_of_those_that_contain_the_night_the_shortest_serves():
+    there = known("20190101_20191231", "20190401_20190430", "20190301_20190531")
+    assert choose(there, NIGHT, tolerance_days=0) == there[1]
