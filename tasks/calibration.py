@@ -34,21 +34,21 @@ from ztf_in2p3.store.parquet import write_table
 
 
 @product_task
-def make_bias(target: ProductRef, raws: Sequence[Built], camera: Camera, recipe: BiasRecipe, store: Store) -> Built:
+def make_bias(output: ProductRef, raws: Sequence[Built], camera: Camera, recipe: BiasRecipe, store: Store) -> Built:
     """Combine the bias frames of one CCD."""
 
     def make(path: Path) -> Mapping[str, Value]:
         with opened(store, raws) as paths:
-            master = master_bias(paths, camera, ccdid_of(target), recipe, cards=card(target))
+            master = master_bias(paths, camera, ccdid_of(output), recipe, cards=card(output))
         master.write(path)
         return master.summary
 
-    return store.build(target, recipe, raws, make)
+    return store.build(output, recipe, raws, make)
 
 
 @product_task
 def make_led_flat(
-    target: ProductRef,
+    output: ProductRef,
     raws: Sequence[Built],
     bias: Built,
     pocket: Chosen | None,
@@ -65,17 +65,17 @@ def make_led_flat(
             CcdMaster.open(bias_path, camera) as bias_master,
         ):
             pockets = read_pockets(store, pocket)
-            led_master = led_flat(paths, bias_master, camera, ccdid_of(target), recipe, pockets=pockets, cards=cards)
+            led_master = led_flat(paths, bias_master, camera, ccdid_of(output), recipe, pockets=pockets, cards=cards)
             led_master.write(path)
         return led_master.summary
 
-    cards = card(target) | (pocket.cards("POCK", "pocket calibration", period_of(target).first) if pocket else {})
-    return store.build(target, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
+    cards = card(output) | (pocket.cards("POCK", "pocket calibration", period_of(output).first) if pocket else {})
+    return store.build(output, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
 
 
 @product_task
 def make_flat(
-    target: ProductRef,
+    output: ProductRef,
     leds: Sequence[Built],
     lacking: Mapping[int, Sequence[Built]],
     camera: Camera,
@@ -88,7 +88,7 @@ def make_flat(
         with opened(store, leds) as paths, ExitStack() as stack:
             of_led = [stack.enter_context(CcdMaster.open(led_path, camera)) for led_path in paths]
             used = [led for led in lacking if weight(led)]
-            flat_master = combine_leds(of_led, recipe, cards=card(target), lacking=used)
+            flat_master = combine_leds(of_led, recipe, cards=card(output), lacking=used)
         flat_master.write(path)
         return flat_master.summary
 
@@ -96,11 +96,11 @@ def make_flat(
         return dict(recipe.weights).get(led, 1.0)
 
     unused = [raw for led, raws in sorted(lacking.items()) if weight(led) for raw in raws]
-    return store.build(target, recipe, [*leds, *unused], make)
+    return store.build(output, recipe, [*leds, *unused], make)
 
 
 @product_task
-def make_focal_plane(target: ProductRef, flats: Sequence[Built], recipe: FocalPlaneRecipe, store: Store) -> Built:
+def make_focal_plane(output: ProductRef, flats: Sequence[Built], recipe: FocalPlaneRecipe, store: Store) -> Built:
     """Compare the levels of the CCDs' flats of one filter."""
 
     def make(path: Path) -> Mapping[str, Value]:
@@ -108,12 +108,12 @@ def make_focal_plane(target: ProductRef, flats: Sequence[Built], recipe: FocalPl
             write_table(path, focal_plane(FlatLevel.read(flat_path) for flat_path in paths))
         return {"n_ccd": len(flats)}
 
-    return store.build(target, recipe, flats, make)
+    return store.build(output, recipe, flats, make)
 
 
 @product_task
 def make_bad_pixels(
-    target: ProductRef,
+    output: ProductRef,
     raws: Sequence[Built],
     bias: Built,
     flat: Built,
@@ -131,14 +131,14 @@ def make_bad_pixels(
             CcdMaster.open(flat_path, camera) as flat_master,
         ):
             masks = bad_pixel_masks(paths, bias_master, flat_master, camera, recipe)
-        return write_masks(path, masks, {"CCDID": (ccdid_of(target), "CCD number"), **card(target)})
+        return write_masks(path, masks, {"CCDID": (ccdid_of(output), "CCD number"), **card(output)})
 
-    return store.build(target, recipe, [*raws, bias, flat], make)
+    return store.build(output, recipe, [*raws, bias, flat], make)
 
 
 @product_task
 def write_calibrations(
-    target: ProductRef,
+    output: ProductRef,
     calibrated: Sequence[tuple[Built, Built | None]],
     recipe: CalibrationsRecipe,
     store: Store,
@@ -150,7 +150,7 @@ def write_calibrations(
         write_table(path, calibrations(entries))
 
     used = [product for pair in calibrated for product in pair if product is not None]
-    return store.build(target, recipe, used, make)
+    return store.build(output, recipe, used, make)
 
 
 def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> Outcome:
@@ -173,8 +173,8 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
     ]
     if not calibrated:
         return Outcome()
-    target = calibrations_ref(recipe.calibrations, period)
-    return collect([launch(write_calibrations, target, calibrated, recipe=recipe.calibrations, store=store)])
+    output = calibrations_ref(recipe.calibrations, period)
+    return collect([launch(write_calibrations, output, calibrated, recipe=recipe.calibrations, store=store)])
 
 
 def flats_of_period(made: Sequence[Built], period: Period, recipe: QuadrantRecipe, store: Store) -> list[Built]:
@@ -192,9 +192,9 @@ def flats_of_period(made: Sequence[Built], period: Period, recipe: QuadrantRecip
     return flats
 
 
-def card(target: ProductRef) -> dict[str, tuple[Value, str]]:
+def card(output: ProductRef) -> dict[str, tuple[Value, str]]:
     """What a master says of itself in its header."""
     return {
-        "PERIOD": (str(period_of(target)), "nights it is made of"),
-        "RECIPE": (target.recipe, "digest of the recipe"),
+        "PERIOD": (str(period_of(output)), "nights it is made of"),
+        "RECIPE": (output.recipe, "digest of the recipe"),
     }

@@ -35,7 +35,7 @@ CAPTIONS = {
 
 @product_task
 def draw_curve(
-    target: ProductRef,
+    output: ProductRef,
     curve: tuple[Built, Built, Built],
     psfs: Sequence[Built],
     recipe: LightCurveRecipe,
@@ -43,7 +43,7 @@ def draw_curve(
     truth: str | None,
 ) -> Built:
     """One of the pictures of a light curve, named by the end of the target's data id."""
-    name = target.data_id.rpartition("/")[2]
+    name = output.data_id.rpartition("/")[2]
 
     def make(path: Path) -> Mapping[str, Value]:
         with opened(store, curve) as (light_curve, stars, scene):
@@ -58,8 +58,8 @@ def draw_curve(
         path.write_bytes(png(figure))
         return {"caption": CAPTIONS[name]}
 
-    further_inputs = psfs if name == "stars" else [as_input(target, truth_digest(truth))]
-    return store.build(target, recipe, [*curve, *further_inputs], make)
+    further_inputs = psfs if name == "stars" else [as_input(output, truth_digest(truth))]
+    return store.build(output, recipe, [*curve, *further_inputs], make)
 
 
 def draw_curves(

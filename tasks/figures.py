@@ -32,7 +32,7 @@ Planes = dict[int, object]
 
 @product_task
 def draw_figure(
-    target: ProductRef,
+    output: ProductRef,
     inputs: Sequence[Built],
     draw: Draw,
     camera: Camera,
@@ -42,12 +42,12 @@ def draw_figure(
 ) -> Built:
     """Draw one picture; its words are kept in the manifest, for the page."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         picture = draw(store, inputs, camera, Truth.load(Path(truth)) if truth else None)
-        spool.write_bytes(picture.png)
+        path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
-    return store.build(target, recipe, inputs, make)
+    return store.build(output, recipe, inputs, make)
 
 
 def bias(store: Store, biases: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:

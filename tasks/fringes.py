@@ -45,7 +45,7 @@ def fringed_jobs(
 
 @product_task
 def make_fringes(
-    target: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: FringeRecipe, store: Store
+    output: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: FringeRecipe, store: Store
 ) -> Outcome:
     """Detrend the exposures of one CCD, make its fringe maps, and measure the fringes of each with them."""
     inputs = list(dict.fromkeys(product for job in jobs for product in job.inputs))
@@ -61,10 +61,10 @@ def make_fringes(
     def make(path: Path) -> Mapping[str, Value]:
         look()
         of_exposures = [cells for _, cells in skies]
-        train_ccd(ccdid_of(target), of_exposures, recipe.exposures.fringe_fit, cards=card(target)).write(path)
+        train_ccd(ccdid_of(output), of_exposures, recipe.exposures.fringe_fit, cards=card(output)).write(path)
         return {"n_exposures": len(skies), "n_set_aside": len(aside)}
 
-    fringes = store.build(target, recipe, inputs, make)
+    fringes = store.build(output, recipe, inputs, make)
 
     def measure(path: Path) -> None:
         look()
@@ -72,13 +72,13 @@ def make_fringes(
             maps = CcdFringes.read(maps_path, camera)
         write_table(path, amplitude_table(skies, maps, recipe.exposures.fringe_fit))
 
-    of = fringe_amplitudes_ref(recipe, period_of(target), ccdid_of(target))
+    of = fringe_amplitudes_ref(recipe, period_of(output), ccdid_of(output))
     return Outcome([fringes, store.build(of, recipe, [fringes, *inputs], measure)], aside)
 
 
 @product_task
 def draw_fringes(
-    target: ProductRef,
+    output: ProductRef,
     fringes: Built,
     amplitudes: Built,
     jobs: Sequence[CcdJob],
@@ -97,7 +97,7 @@ def draw_fringes(
         path.write_bytes(png(plot_fringes(ccd, cells, maps, measured, recipe.exposures.fringe_fit)))
 
     inputs = list(dict.fromkeys([fringes, amplitudes, *(product for job in jobs for product in job.inputs)]))
-    return store.build(target, recipe, inputs, make)
+    return store.build(output, recipe, inputs, make)
 
 
 def skies_of(

@@ -21,7 +21,7 @@ from ztf_in2p3.store.parquet import read_table, write_table
 
 @product_task
 def measure_linearity(
-    target: ProductRef,
+    output: ProductRef,
     raws: Sequence[Built],
     bias: Built,
     pocket: Chosen | None,
@@ -31,27 +31,27 @@ def measure_linearity(
 ) -> Built:
     """Measure the levels of the flats of one CCD, fit the responses of its channels, compare with the dated table."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
+    def make(path: Path) -> Mapping[str, Value]:
         with opened(store, [bias]) as (bias_path,):
-            dark = CcdMaster.read(bias_path, camera).data
+            master_bias = CcdMaster.read(bias_path, camera).data
         pockets, levels = read_pockets(store, pocket), []
         for raw in raws:
-            with opened(store, [raw]) as (path,):
-                levels.append(FlatLevel.measure(path, dark, camera, ccdid_of(target), recipe, pockets))
+            with opened(store, [raw]) as (raw_path,):
+                levels.append(FlatLevel.measure(raw_path, master_bias, camera, ccdid_of(output), recipe, pockets))
         fit = fit_linearity(levels, camera, recipe)
-        write_table(spool, linearity_table(fit, ccdid_of(target), period_of(target)))
+        write_table(path, linearity_table(fit, ccdid_of(output), period_of(output)))
         return {"n_frames": len(fit.used), "chi2": fit.chi2}
 
-    return store.build(target, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
+    return store.build(output, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
 
 
 @product_task
-def draw_linearity(target: ProductRef, measured: Built, recipe: LinearityRecipe, store: Store) -> Built:
+def draw_linearity(output: ProductRef, measured: Built, recipe: LinearityRecipe, store: Store) -> Built:
     """Measured responses beside those of the dated table."""
 
-    def make(spool: Path) -> None:
-        with opened(store, [measured]) as (path,):
-            table = read_table(path)
-        save_png(plot_linearity(table, f"Linearity of CCD {ccdid_of(measured.ref)}, {period_of(measured.ref)}"), spool)
+    def make(path: Path) -> None:
+        with opened(store, [measured]) as (table_path,):
+            table = read_table(table_path)
+        save_png(plot_linearity(table, f"Linearity of CCD {ccdid_of(measured.ref)}, {period_of(measured.ref)}"), path)
 
-    return store.build(target, recipe, [measured], make)
+    return store.build(output, recipe, [measured], make)

@@ -32,14 +32,20 @@ from ztf_in2p3.store.parquet import read_table, write_table
 
 
 @product_task
-def measure_stamps(target: TargetExposure, camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
+def measure_stamps(
+    target_exposure: TargetExposure, camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+) -> Outcome:
     """PSF of an exposure, its stars measured with it, and its targets cut out; read only if one of them is missing."""
-    return _measure(_Measurement(target, camera, recipe, store, lambda: target.read(camera, recipe.quadrant, store)))
+    return _measure(
+        _Measurement(
+            target_exposure, camera, recipe, store, lambda: target_exposure.read(camera, recipe.quadrant, store)
+        )
+    )
 
 
 @product_task
 def measure_quadrants(
-    target: CcdExposure,
+    ccd: CcdExposure,
     target_exposures: Sequence[TargetExposure],
     camera: Camera,
     recipe: PsfCatalogueRecipe,

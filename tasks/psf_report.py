@@ -28,7 +28,7 @@ DRAWN = {"shape": psf.shape_picture, "stars": psf.star_picture}
 
 @product_task
 def draw_psf(
-    target: ProductRef, pairs: Sequence[tuple[Built, Built]], name: str, recipe: PsfReportRecipe, store: Store
+    output: ProductRef, pairs: Sequence[tuple[Built, Built]], name: str, recipe: PsfReportRecipe, store: Store
 ) -> Built:
     """One picture of the PSFs of a filter, of each its catalogue beside it."""
     inputs = [product for pair in pairs for product in pair]
@@ -43,7 +43,7 @@ def draw_psf(
         path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
-    return store.build(target, recipe, inputs, make)
+    return store.build(output, recipe, inputs, make)
 
 
 def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:

@@ -28,7 +28,7 @@ N_BEFORE = 3
 
 @product_task
 def judge(
-    target: ProductRef, master: Built, before: Sequence[Built], camera: Camera, recipe: VerdictRecipe, store: Store
+    output: ProductRef, master: Built, before: Sequence[Built], camera: Camera, recipe: VerdictRecipe, store: Store
 ) -> Built:
     """Judge a master by itself, and compare it with those before it, if there are any."""
 
@@ -58,7 +58,7 @@ def judge(
             **{f"unfit_q{qid}": reason for qid, reason in sorted(comparison.unfit.items())},
         }
 
-    return store.build(target, recipe, [master, *before], make)
+    return store.build(output, recipe, [master, *before], make)
 
 
 def _left_out(master: Built, qid: int) -> Value:
@@ -121,8 +121,8 @@ class Verdicts:
         return list(itertools.islice(good, N_BEFORE))
 
     def _word(self, word: OperatorsWord, master: ProductRef) -> Built:
-        def make(spool: Path) -> Mapping[str, Value]:
-            write_verdict(spool, word.quality, word.reason)
+        def make(path: Path) -> Mapping[str, Value]:
+            write_verdict(path, word.quality, word.reason)
             return {"quality": word.quality, "reason": word.reason}
 
         return self._store.build(quality_ref(word, master), word, [], make)

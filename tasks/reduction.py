@@ -50,7 +50,7 @@ VERSIONS = {package: version(package) for package in ("ztf-in2p3", "sep")}
 
 @product_task
 def detrend_exposure(
-    target: Exposure, jobs: Sequence[CcdJob], camera: Camera, recipe: QuadrantRecipe, store: Store
+    exposure: Exposure, jobs: Sequence[CcdJob], camera: Camera, recipe: QuadrantRecipe, store: Store
 ) -> Outcome:
     """Store the detrended quadrants of an exposure."""
 
@@ -58,17 +58,17 @@ def detrend_exposure(
         detrended: Images = {}
         failed: Reasons = {}
 
-        def make(spool: Path, qid: int) -> None:
+        def make(path: Path, qid: int) -> None:
             if not detrended and not failed:  # once a CCD, and only if a quadrant is missing
                 detrended.update(detrend(job, camera, recipe, store, failed))
             if qid not in detrended:
                 raise BadData(failed[qid])
-            write_quadrant(spool, *detrended[qid])
+            write_quadrant(path, *detrended[qid])
 
         return attempt(
             sorted(job.headers),
             lambda qid: store.build(
-                quadrant_ref(recipe, job.ccd, qid), recipe, job.inputs, lambda spool: make(spool, qid)
+                quadrant_ref(recipe, job.ccd, qid), recipe, job.inputs, lambda path: make(path, qid)
             ),
             name=lambda qid: f"{job.ccd}_q{qid}",
         )
@@ -78,15 +78,15 @@ def detrend_exposure(
 
 @product_task
 def catalogue_exposure(
-    target: Exposure, jobs: Sequence[CcdJob], camera: Camera, recipe: CatalogueRecipe, store: Store
+    exposure: Exposure, jobs: Sequence[CcdJob], camera: Camera, recipe: CatalogueRecipe, store: Store
 ) -> Outcome:
     """Detrend an exposure on the fly and measure its stars."""
 
     def measure(job: CcdJob) -> Built:
-        def make(spool: Path) -> Mapping[str, Value]:
+        def make(path: Path) -> Mapping[str, Value]:
             failed: Reasons = {}
             images = detrend(job, camera, recipe.quadrant, store, failed)
-            return write_catalogue(spool, job, images, failed, camera, recipe, store)
+            return write_catalogue(path, job, images, failed, camera, recipe, store)
 
         return store.build(catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
 
@@ -95,18 +95,18 @@ def catalogue_exposure(
 
 @product_task
 def catalogue_science(
-    target: Exposure, jobs: Sequence[ScienceJob], camera: Camera, recipe: ScienceCatalogueRecipe, store: Store
+    exposure: Exposure, jobs: Sequence[ScienceJob], camera: Camera, recipe: ScienceCatalogueRecipe, store: Store
 ) -> Outcome:
     """Measure the stars, or the sources found, on the archive's own science images of an exposure."""
 
     def measure(job: ScienceJob) -> Built:
-        def make(spool: Path) -> Mapping[str, Value]:
+        def make(path: Path) -> Mapping[str, Value]:
             failed: Reasons = {}
             with opened(store, job.images.values()) as images, opened(store, job.masks.values()) as masks:
                 pairs = zip(images, masks, strict=True)
                 by_qid = dict(zip(job.images, pairs, strict=True))
                 read = each_quadrant(by_qid, lambda pair: science_image(*pair), failed)
-            return write_catalogue(spool, job, read, failed, camera, recipe, store)
+            return write_catalogue(path, job, read, failed, camera, recipe, store)
 
         return store.build(catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
 
@@ -193,7 +193,7 @@ def no_quadrant(failed: Reasons) -> str:
 
 
 def write_catalogue(
-    spool: Path,
+    path: Path,
     job: CcdJob | ScienceJob,
     images: Images,
     failed: Reasons,
@@ -217,7 +217,7 @@ def write_catalogue(
         raise BadData(no_quadrant(failed))
     table = join_quadrants(list(tables.values()))
     level = focal_plane_metadata(header for _, header in usable.values())
-    write_table(spool, table, file_metadata(job.ccd, photometry, VERSIONS) | level)
+    write_table(path, table, file_metadata(job.ccd, photometry, VERSIONS) | level)
     return {**summary(table), **level, **{f"failed_q{qid}": reason for qid, reason in sorted(failed.items())}}
 
 

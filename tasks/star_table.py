@@ -44,7 +44,7 @@ NO_CUTS = ("pixel", "kept", "stars", "found", "filter")
 
 @product_task
 def make_partition(
-    target: ProductRef,
+    output: ProductRef,
     catalogues: Sequence[Corrected],
     pixel: int,
     camera: Camera,
@@ -67,17 +67,17 @@ def make_partition(
         write_table(path, table, {"filter": str(exposure_of(catalogues[0][0].ref).filter)})
         return {"pixel": pixel, **counts}
 
-    return store.build(target, recipe, [*(catalogue for catalogue, _ in catalogues), *maps.values()], make)
+    return store.build(output, recipe, [*(catalogue for catalogue, _ in catalogues), *maps.values()], make)
 
 
 @product_task
-def make_index(target: ProductRef, partitions: Sequence[Built], recipe: StarTableRecipe, store: Store) -> Built:
+def make_index(output: ProductRef, partitions: Sequence[Built], recipe: StarTableRecipe, store: Store) -> Built:
     """List the partitions of a star table; the sums of their counts go into the manifest."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        return write_index(spool, partitions)
+    def make(path: Path) -> Mapping[str, Value]:
+        return write_index(path, partitions)
 
-    return store.build(target, recipe, partitions, make)
+    return store.build(output, recipe, partitions, make)
 
 
 def write_index(path: Path, partitions: Sequence[Built]) -> dict[str, Value]:

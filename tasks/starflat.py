@@ -39,10 +39,10 @@ MATCH_ARCSEC = 1.0
 
 @product_task
 def fit_sequence(
-    target: ProductRef, index: Built, camera: Camera, recipe: SequenceRecipe, store: Store, external: str | None
+    output: ProductRef, index: Built, camera: Camera, recipe: SequenceRecipe, store: Store, external: str | None
 ) -> Outcome:
     """Fit the response of the camera to the star table of a night: parameters, map and residuals."""
-    night, filter = period_of(target).first, filter_of(target)
+    night, filter = period_of(output).first, filter_of(output)
     partitions = partitions_of(index, store)
     inputs = [*partitions, *([file_as_input(external)] if external else [])]
     fitted: list[tuple[Starflat, pa.Table]] = []
@@ -53,19 +53,19 @@ def fit_sequence(
             fitted.append((fit_starflat(table, camera, recipe.fit, anchors=anchors_of(external, table)), table))
         return fitted[0]
 
-    def parameters(spool: Path) -> Mapping[str, Value]:
-        write_table(spool, parameter_table(fit()[0]))
+    def parameters(path: Path) -> Mapping[str, Value]:
+        write_table(path, parameter_table(fit()[0]))
         return summary(fit()[0])
 
-    def response(spool: Path) -> Mapping[str, Value]:
-        write_table(spool, map_table(fit()[0], {"filter": str(filter), "night": f"{night:%Y%m%d}"}))
+    def response(path: Path) -> Mapping[str, Value]:
+        write_table(path, map_table(fit()[0], {"filter": str(filter), "night": f"{night:%Y%m%d}"}))
         return map_quality(fit()[0])
 
-    def residuals(spool: Path) -> None:
-        write_table(spool, residual_table(*fit()))
+    def residuals(path: Path) -> None:
+        write_table(path, residual_table(*fit()))
 
     parts: list[tuple[ProductRef, Callable[[Path], Mapping[str, Value] | None]]] = [
-        (target, parameters),
+        (output, parameters),
         (starflat_map_ref(recipe, night, filter), response),
         (starflat_residuals_ref(recipe, night, filter), residuals),
     ]

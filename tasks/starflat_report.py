@@ -42,7 +42,7 @@ NEEDS = {
 
 @product_task
 def draw_starflat(
-    target: ProductRef,
+    output: ProductRef,
     products: Sequence[Built],
     name: str,
     camera: Camera,
@@ -57,7 +57,7 @@ def draw_starflat(
         path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
-    return store.build(target, recipe, products, make)
+    return store.build(output, recipe, products, make)
 
 
 def draw(
@@ -111,8 +111,8 @@ def draw_starflats(
     for (filter,), maps in grouped(fitted.of(Kind.STARFLAT_MAP), filter_of).items():
         if len(maps) > 1:
             period = Period(period_of(maps[0].ref).first, period_of(maps[-1].ref).last)
-            target = starflat_figure_ref(of_report, period, filter, "comparison")
-            under_way[filter, period] = [launch(draw_starflat, target, maps, "comparison", **common)]
+            output = starflat_figure_ref(of_report, period, filter, "comparison")
+            under_way[filter, period] = [launch(draw_starflat, output, maps, "comparison", **common)]
     drawn = Outcome()
     for (filter, period), launched in under_way.items():
         pictures = collect(launched)

@@ -40,7 +40,7 @@ SHOWN = {
 
 @product_task
 def draw_survey(
-    target: ProductRef, product: Built, name: str, camera: Camera, recipe: SurveyRecipe, store: Store
+    output: ProductRef, product: Built, name: str, camera: Camera, recipe: SurveyRecipe, store: Store
 ) -> Built:
     """One of the pictures of a survey."""
 
@@ -48,7 +48,7 @@ def draw_survey(
         path.write_bytes(png(draw(name, product, camera, store)))
         return {"title": name.replace("-", " "), "caption": CAPTIONS[name]}
 
-    return store.build(target, recipe, [product], make)
+    return store.build(output, recipe, [product], make)
 
 
 def draw(name: str, product: Built, camera: Camera, store: Store) -> Figure:

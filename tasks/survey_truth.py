@@ -21,17 +21,17 @@ from ztf_in2p3.store.parquet import read_table
 
 
 @product_task
-def draw_survey_truth(target: ProductRef, zero_points: Built, truth: str, recipe: SurveyRecipe, store: Store) -> Built:
+def draw_survey_truth(output: ProductRef, zero_points: Built, truth: str, recipe: SurveyRecipe, store: Store) -> Built:
     """Fitted zero points beside the injected ones."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        with store.open(zero_points) as path:
-            table = read_table(path)
+    def make(path: Path) -> Mapping[str, Value]:
+        with store.open(zero_points) as table_path:
+            table = read_table(table_path)
         picture = survey_truth_picture(table, Truth.load(Path(truth)), recipe.stars.radius, called(zero_points))
-        spool.write_bytes(picture.png)
+        path.write_bytes(picture.png)
         return {"title": picture.title, "caption": picture.caption}
 
-    return store.build(target, recipe, [zero_points, file_as_input(str(Path(truth) / PLAN))], make)
+    return store.build(output, recipe, [zero_points, file_as_input(str(Path(truth) / PLAN))], make)
 
 
 def compare_surveys(fitted: Outcome, recipe: SurveyRecipe, store: Store, truth: str) -> Outcome:

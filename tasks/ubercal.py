@@ -57,7 +57,7 @@ MADE = (Kind.ZERO_POINTS, Kind.UBERCAL, Kind.MEAN_STARS, Kind.REPEATABILITY, Kin
 
 @product_task
 def fit_survey(
-    target: ProductRef,
+    output: ProductRef,
     index: Built,
     camera: Camera,
     recipe: SurveyRecipe,
@@ -76,18 +76,18 @@ def fit_survey(
                 about.update(solve(inputs, camera, recipe, external, scheduler, store, Path(folder)))
                 files.update({file.name: file for file in Path(folder).iterdir()})
             shutil.copyfile(files[kind], path)
-            return about if kind is target.kind else None
+            return about if kind is output.kind else None
 
         about: dict[str, Value] = {}
         return attempt(
             MADE,
             lambda kind: store.build(
-                survey_ref(kind, recipe, period_of(target), filter_of(target)),
+                survey_ref(kind, recipe, period_of(output), filter_of(output)),
                 recipe,
                 inputs,
                 lambda path: copy_product(kind, path),
             ),
-            name=lambda kind: f"{kind} of {target.label}",
+            name=lambda kind: f"{kind} of {output.label}",
         )
 
 

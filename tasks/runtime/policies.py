@@ -67,13 +67,13 @@ async def is_transient(task: Task, run: object, state: State) -> bool:
 
 def run_name() -> str:
     """The label of a product, ``bias c03 20190401_20190430``, or what is done to an exposure."""
-    target = task_run.parameters["target"]
-    return label_of(target) if isinstance(target, ProductRef) else f"{task_run.task_name} {label_of(target)}"
+    subject = next(iter(task_run.parameters.values()))
+    return label_of(subject) if isinstance(subject, ProductRef) else f"{task_run.task_name} {label_of(subject)}"
 
 
-def label_of(target: object) -> str:
-    """Name of what a task makes, for people."""
-    return getattr(target, "label", None) or str(target)
+def label_of(subject: object) -> str:
+    """Name of the product that a task makes, or of the data that it works on, for people."""
+    return getattr(subject, "label", None) or str(subject)
 
 
 def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worker: bool = True) -> Any:
@@ -87,7 +87,7 @@ def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worke
     Parameters
     ----------
     make
-        Its first parameter is ``target``, which names the run.  Arguments and result are
+        Its first parameter names the run: the product made, or an exposure.  Arguments and result are
         pickled on the way to a worker process: references, never pixels.
     in_worker
         Computed by the running engine's processes, if there are any; False for what waits
@@ -152,14 +152,14 @@ class Launched:
     future: PrefectFuture
 
 
-def launch(make: Task, target: object, *args: Any, **kwargs: Any) -> Launched:
+def launch(make: Task, subject: object, *args: Any, **kwargs: Any) -> Launched:
     """Start a product task.
 
     Its arguments are quoted: the orchestrator would look through every one of the thousands of
     references for futures, which took longer than finding the products.
     """
     quoted = {name: quote(value) for name, value in kwargs.items()}
-    return Launched(label_of(target), make.submit(target, *map(quote, args), **quoted))
+    return Launched(label_of(subject), make.submit(subject, *map(quote, args), **quoted))
 
 
 def tell_where(outcome: Outcome, store: Store) -> None:
