@@ -127,7 +127,7 @@ def exposures_of_survey(
 
 def absent_from_survey(
     store: Store, exposures: ExposureList | None = None, fields: Collection[int] | None = None
-) -> tuple[SetAside, ...]:  # fmt: skip
+) -> tuple[SetAside, ...]:
     """Exposures of a list, if there is one, of which the store has no science header, in those fields."""
     if exposures is None:
         return ()

@@ -57,11 +57,11 @@ class FrameSample:
     """One frame of a CCD."""
 
     name: str
-    """Of its file."""
+    """Name of the frame's file."""
     exptime: float
     """Seconds; NaN where the header has none above 0."""
     power: float | None
-    """Of the lamp; None if the header has none."""
+    """Power of the lamp; None if the header has none."""
     read_noise: dict[int, float]
     """ADU, by qid, as the header says."""
     quadrants: dict[int, QuadrantSample]

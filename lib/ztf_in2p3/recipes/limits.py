@@ -77,7 +77,7 @@ BOUNDS = {
     "sky_order": Bounds(0, 12),
     "step": Bounds(above=0, most=1),
 }  # fmt: skip
-"""Of numbers, and of the members of tuples."""
+"""Bounds of numbers, and of the members of tuples."""
 
 UNBOUNDED = frozenset(
     {

@@ -23,7 +23,7 @@ VERSION = 3
 FIRST_NIGHT = date(2017, 1, 1)
 """Night number 0 of the archive."""
 ODD_SHARE = 0.05
-"""Of the files of a night, as `NightPlan.odd_share`."""
+"""Share of the files of a night that are odd, as `NightPlan.odd_share`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,10 @@ class NightPlan:
         if not 0 <= self.odd_share <= 1:
             raise ValueError(f"odd_share {self.odd_share}: a fraction from 0 to 1 is expected")
         expected: Mapping[type[Frame], ImageType] = {
-            BiasFrame: ImageType.BIAS, FlatFrame: ImageType.FLAT, ObjectFrame: ImageType.OBJECT,
-        }  # fmt: skip
+            BiasFrame: ImageType.BIAS,
+            FlatFrame: ImageType.FLAT,
+            ObjectFrame: ImageType.OBJECT,
+        }
         for frame in self.frames:
             exposure = frame.exposure
             if exposure.night != self.night or exposure.image_type != expected[type(frame)]:
@@ -255,9 +257,19 @@ def real_size_night(
 
 
 def _night(
-    camera: Camera, night: date, seed: int, ccdids: tuple[int, ...], filters: tuple[Filter, ...],
-    n_bias: int, n_led: int, n_flat: int, n_object: int, n_field: int, sky: Sky | None, effects: Effects,
-) -> NightPlan:  # fmt: skip
+    camera: Camera,
+    night: date,
+    seed: int,
+    ccdids: tuple[int, ...],
+    filters: tuple[Filter, ...],
+    n_bias: int,
+    n_led: int,
+    n_flat: int,
+    n_object: int,
+    n_field: int,
+    sky: Sky | None,
+    effects: Effects,
+) -> NightPlan:
     draw = generator(seed, "night", night.toordinal())
     if not 1 <= n_field <= len(_FIELDS):
         raise ValueError(f"{n_field} fields: 1 to {len(_FIELDS)} are known")

@@ -20,7 +20,7 @@ from ztf_in2p3.identifiers import N_QUADRANT
 
 CARD, BLOCK = 80, 2880
 N_HDU = 1 + 2 * N_QUADRANT
-"""Of a raw file."""
+"""HDUs of a raw file."""
 
 Readouts = Mapping[int, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Image and overscan of a quadrant, by qid."""

@@ -23,7 +23,7 @@ Change = Callable[[Plane, Plane, np.random.Generator], None]
 _QIDS = tuple(range(1, N_QUADRANT + 1))
 _CEILING = 65535.0
 _STEPS = 64.0
-"""Of the quantisation per standard deviation of a row: a 220th of the noise is added."""
+"""Steps of the quantisation per standard deviation of a row: a 220th of the noise is added."""
 RIGHT, REFUSED = "right", "refused"
 
 

@@ -42,15 +42,21 @@ _OTHER_CARDS = {
 }
 """Keywords that nothing is measured with, and the cards that take their place."""
 _MORE_CARDS = {
-    Oddity.PLATE_SCALE: ("XPIXELSZ=                 15.0 / pixel size (microns)",
-                         "YPIXELSZ=                 15.0 / pixel size (microns)"),
-    Oddity.EMPTY_DISTORTION: ("CPDIS1  = '        '           / distortion by a table",
-                              "CPDIS2  = '        '           / distortion by a table"),
-}  # fmt: skip
+    Oddity.PLATE_SCALE: (
+        "XPIXELSZ=                 15.0 / pixel size (microns)",
+        "YPIXELSZ=                 15.0 / pixel size (microns)",
+    ),
+    Oddity.EMPTY_DISTORTION: (
+        "CPDIS1  = '        '           / distortion by a table",
+        "CPDIS2  = '        '           / distortion by a table",
+    ),
+}
 _FILTER_NAMES = {
-    "g": ("ZTF g", "g", "ZTF_G", "zg"), "r": ("ZTF r", "R", "ZTF_R-band", "zr"), "i": ("ZTF i", "i", "ZTF_I", "zi"),
+    "g": ("ZTF g", "g", "ZTF_G", "zg"),
+    "r": ("ZTF r", "R", "ZTF_R-band", "zr"),
+    "i": ("ZTF i", "i", "ZTF_I", "zi"),
     "bi": ("OO", "none", "BI", ""),
-}  # fmt: skip
+}
 _PIXEL_HDUS = range(1, 1 + 2 * N_QUADRANT)
 
 

@@ -33,10 +33,25 @@ NULL_TEXTS = ["", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "none", "
 """Cells of a text table that say that a value is unknown."""
 _FORMATS = "Parquet, FITS, CSV, ECSV or VOTable"
 _DAMAGE = (
-    OSError, EOFError, MemoryError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
-    AssertionError, struct.error, zlib.error, csv.Error, pa.ArrowException, ExpatError, YamlParseError,
-    fits.VerifyError, VOWarning,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    MemoryError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+    csv.Error,
+    pa.ArrowException,
+    ExpatError,
+    YamlParseError,
+    fits.VerifyError,
+    VOWarning,
+)
 """What the readers of these formats raise on a file that is cut, altered, or of another format."""
 
 

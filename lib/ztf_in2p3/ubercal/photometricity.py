@@ -22,7 +22,7 @@ LEVER = 0.2
 """Range of airmass over the exposures from which its slope can be sloped from clouds."""
 
 ROUNDS = 50
-"""Of leaving out clouded exposures; it comes to rest in a few."""
+"""Most rounds of leaving out clouded exposures; a few are enough."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

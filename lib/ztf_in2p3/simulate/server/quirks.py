@@ -42,8 +42,13 @@ class Quirk(StrEnum):
 
 
 _STRAYS = (
-    Quirk.STRAY_FILTER, Quirk.EMPTY_FILTER, Quirk.STRAY_FIELD, Quirk.STRAY_DATE, Quirk.CONTRADICTION, Quirk.SHORT_LINE,
-)  # fmt: skip
+    Quirk.STRAY_FILTER,
+    Quirk.EMPTY_FILTER,
+    Quirk.STRAY_FIELD,
+    Quirk.STRAY_DATE,
+    Quirk.CONTRADICTION,
+    Quirk.SHORT_LINE,
+)
 BY_DEFAULT = frozenset(Quirk) - {Quirk.CUT_OFF}
 """A table that is cut off makes a client ask again, which takes its time."""
 
