@@ -3,6 +3,7 @@
 # make real    the aperture catalogue of a real quadrant, and its growth curve beside the archive's
 # make serve   Prefect's server, a worker and all deployments on loopback, until Ctrl-C
 # make test    every test          make check   style, types, layers          make bench   speed and memory
+# make badday  what comes of masters and images when frames are spoilt: fault x product
 # make wheel-check   the package as a user installs it, without this checkout
 # make coverage   what the tests reach, package by package      make docs   the documentation as pages
 # make setup   only the virtual environment, with exactly the versions of constraints.txt
@@ -20,7 +21,7 @@ export OPENBLAS_NUM_THREADS = 1
 # Images of containers often forbid Python to keep what it compiled: every process would compile Prefect again, for 5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo real serve test check bench wheel-check coverage docs clean
+.PHONY: setup demo real serve test check bench badday wheel-check coverage docs clean
 
 setup: $(READY)
 
@@ -84,6 +85,9 @@ bench: $(READY)
 	@for each in $(basename $(notdir $(wildcard benchmarks/*.py))); do \
 	  echo "== $$each"; case $$each in scene) with=quick ;; *) with= ;; esac; \
 	  $(BIN)/python -m benchmarks.$$each $$with || exit 1; done
+
+badday: $(READY)
+	$(BIN)/python -m benchmarks.badday
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .grimp_cache

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from tasks.calibration import list_calibrations, make_bias
-from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped
-from tasks.pocket import PLOTS, draw_pockets, fit_pockets, illuminated_exposures, profile_exposure
+from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped, without_rejected
+from tasks.pocket import (
+    PLOTS,
+    draw_pockets,
+    fit_pockets,
+    illuminated_exposures,
+    power_law_amplifiers,
+    profile_exposure,
+)
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
+from tasks.runtime.settings import operators_rejections
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, bias_ref, ccdid_of, pocket_ref, sensor_figure_ref
 from ztf_in2p3.recipes import CatalogueRecipe
@@ -37,7 +45,9 @@ def pocket(
     quadrant = recipe.quadrant
     fitted = {"recipe": quadrant.pocket, "store": store}
 
-    biases = frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids)
+    biases, rejected = without_rejected(
+        frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids), operators_rejections()
+    )
     bias = collect(
         launch(make_bias, bias_ref(quadrant.bias, scope.period, ccdid), raws, scope.camera, quadrant.bias, store)
         for ccdid, raws in by_ccd(biases, last_of_night=quadrant.bias.last_of_night).items()
@@ -71,4 +81,9 @@ def pocket(
         for name in PLOTS
     )
     products = bias + profiles + pockets + drawn
-    return products + list_calibrations(scope.period, quadrant, store) + Outcome(set_aside=(*missing, *unusable))
+    unmeasured = power_law_amplifiers(pockets.built)
+    return (
+        products
+        + list_calibrations(scope.period, quadrant, store)
+        + Outcome(set_aside=(*missing, *unusable, *rejected, *unmeasured))
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
 from ztf_in2p3.figures.style import save_png
-from ztf_in2p3.identifiers import CcdExposure, Exposure, ImageType
+from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure, Exposure, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import (
     Built,
@@ -35,7 +35,7 @@ from ztf_in2p3.products import (
 )
 from ztf_in2p3.recipes import PocketProfileRecipe, PocketRecipe, QuadrantRecipe
 from ztf_in2p3.sensor.pocket import LAST_NIGHT_WITHOUT
-from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, profiles_of
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, power_law_reasons, profiles_of
 from ztf_in2p3.sensor.pocket_fit import compare
 from ztf_in2p3.sensor.pocket_profiles import ccd_profiles
 from ztf_in2p3.store import Store
@@ -111,10 +111,22 @@ def fit_pockets(target: ProductRef, profiles: Sequence[Built], recipe: PocketRec
     """Fit the pockets of one CCD to its profiles of a period."""
 
     def make(path: Path) -> Mapping[str, Value]:
-        write_table(path, measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe))
-        return {"n_frames": len(profiles)}
+        pockets = measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe)
+        write_table(path, pockets)
+        reasons = {f"power_law_q{qid}": reason for qid, reason in power_law_reasons(pockets).items()}
+        return {"n_frames": len(profiles), **reasons}
 
     return store.build(target, recipe, profiles, make)
+
+
+def power_law_amplifiers(pockets: Iterable[Built]) -> list[SetAside]:
+    """Amplifiers for which the published power law serves, with the reason."""
+    return [
+        SetAside(f"{product.ref.label} q{qid}", f"{reason}; the published power law serves for this amplifier")
+        for product in pockets
+        for qid in range(1, N_QUADRANT + 1)
+        if (reason := product.about.get(f"power_law_q{qid}"))
+    ]
 
 
 @product_task

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from tasks.inputs.calibrations import Calibration, Calibrations
 from tasks.inputs.references import StarPartitions
-from tasks.inputs.selection import frames
+from tasks.inputs.selection import frames, without_rejected
 from tasks.runtime.outcome import SetAside
+from tasks.runtime.settings import operators_rejections
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, CcdExposure, Exposure, ImageType
 from ztf_in2p3.periods import Period
@@ -80,7 +81,9 @@ def ccd_jobs(
     known = by_quadrant(files)
     masks = by_quadrant(frames(store, Kind.MASK, period, **which))
     ready: dict[Exposure, list[CcdJob]] = defaultdict(list)
-    for raw in frames(store, Kind.RAW, period, **which):
+    raws, rejected = without_rejected(frames(store, Kind.RAW, period, **which), operators_rejections())
+    aside += rejected
+    for raw in raws:
         ccd = ccd_of(raw.ref)
         try:
             if ccd not in headers:

@@ -40,6 +40,7 @@ _COUNTED = {
     "NHIRESP": (MaskBit.HIGH_RESPONSE, "of high response"),
     "NNOISY": (MaskBit.NOISY, "noisy or hot"),
     "NRADHIT": (MaskBit.RADIATION_HIT, "hit by radiation"),
+    "NPOCKET": (MaskBit.SWALLOWED, "that the pocket may have captured whole"),
     "NNAN": (MaskBit.NAN, "without data"),
 }
 """Faults counted in the header."""

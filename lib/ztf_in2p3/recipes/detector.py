@@ -61,7 +61,9 @@ class PocketFitRecipe:
     spans: int = 9
     """Spans of the spline in the logarithm of the level."""
     most_chi2: float = 10.0
-    """Per degree of freedom; above it the equilibrium model does not describe the pocket, and none is stored."""
+    """Per degree of freedom; above it the equilibrium model does not describe the pocket, and the power law serves."""
+    least_used: float = 0.8
+    """Share of an amplifier's profiles that the model must describe; with fewer, the power law serves."""
     version: int = 1
 
 

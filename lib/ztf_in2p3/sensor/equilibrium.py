@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.compiled import compiled
+from ztf_in2p3.sensor.powerlaw import DOUBT, MEMORY, MOST_DOUBTFUL
 
 _PER_OCTAVE = 64
 """Nodes of the table in each doubling of the level; straight in between."""
@@ -52,12 +53,35 @@ class Equilibrium:
         return np.interp(np.asarray(observed, np.float64), levels, charges)
 
     def recover(
-        self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool
+        self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool, noise: float = 0.0
     ) -> tuple[NDArray[np.float32], int]:
-        """As `ztf_in2p3.sensor.powerlaw.PowerLaw.recover`; this pocket leaves light in every pixel."""
+        """Put the charge back, as `ztf_in2p3.sensor.powerlaw.PowerLaw.recover` does.
+
+        This pocket leaves light in every pixel, but where less than the noise is left, what it took is not known.
+        """
+        doubtful = self._doubtful(light, DOUBT * noise, backwards=backwards) if noise > 0 else None
         left = np.zeros(len(light), np.float32)
         _recover(light, left, backwards, self.charge)
-        return left, 0
+        if doubtful is None:
+            return left, 0
+        lost |= doubtful
+        return left, int(doubtful.sum())
+
+    def _doubtful(self, light: NDArray[np.float32], doubt: float, *, backwards: bool) -> NDArray[np.bool_] | None:
+        """Where less than `doubt` ADU are left of a pixel of which more may have been taken; None: nowhere."""
+        row, column = np.nonzero(light <= doubt)
+        if not len(row):
+            return None
+        before = column + 1 if backwards else column - 1
+        inside = (before >= 0) & (before < light.shape[1])
+        previous = np.where(inside, light[row, np.clip(before, 0, light.shape[1] - 1)], 0)
+        taken = self.held(np.array([doubt])) - self.held(np.nan_to_num(np.maximum(previous, 0)))
+        mask = np.zeros(light.shape, bool)
+        mask[row[taken > doubt], column[taken > doubt]] = True
+        for first in np.flatnonzero(mask.sum(axis=0) > max(2, MOST_DOUBTFUL * len(light))):
+            mask[:, max(0, first - MEMORY + 1) : first + 1] |= backwards
+            mask[:, first : first + MEMORY] |= not backwards
+        return mask
 
     def trailed_charge(self, charge: NDArray, columns: int) -> NDArray[np.float64]:
         """What the overscan shows of the charge left in the pocket: (row, column) in readout order, ADU."""

@@ -30,12 +30,13 @@ class Pocket(Protocol):
     """What one amplifier's pocket does to the rows that are read through it."""
 
     def recover(
-        self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool
+        self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool, noise: float = 0.0
     ) -> tuple[NDArray[np.float32], int]:
         """Put the charge of rows (row, column), linear ADU over offset and bias, back in place.
 
-        `lost` is set where a pixel cannot be known; `backwards`: the last stored column is read
-        first.  Returns the charge left behind each row's last pixel, and how many pixels are lost.
+        `lost` is set where a pixel cannot be known, be it for the noise of a dark pixel (ADU); `backwards`: the last
+        stored column is read first.  Returns the charge left behind each row's last pixel, and how many pixels are
+        lost.
         """
 
     def trailed_charge(self, charge: NDArray, columns: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from ztf_in2p3.identifiers import N_QUADRANT, Quadrant
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Value
 from ztf_in2p3.recipes import PocketRecipe
-from ztf_in2p3.sensor.equilibrium import Equilibrium
+from ztf_in2p3.sensor.pocket import EQUILIBRIUM, POWER_LAW, Pocket, power_law_of
 from ztf_in2p3.sensor.pocket_fit import PocketFit, fit_equilibrium
 from ztf_in2p3.sensor.pocket_function import PocketFunction
 from ztf_in2p3.sensor.pocket_profiles import Profiles
@@ -32,6 +32,9 @@ _COLUMN = {"ccd": "kelvin", "head": "head_kelvin", "none": "kelvin"}
 def measure_pockets(profiles: pa.Table, ccdid: int, period: Period, recipe: PocketRecipe) -> pa.Table:
     """Fit the function of each amplifier of a CCD; columns `ztf_in2p3.tables.POCKET`.
 
+    An amplifier with too few profiles, or whose profiles the model does not describe, is left to the published power
+    law, with the reason.
+
     Parameters
     ----------
     profiles
@@ -40,25 +43,47 @@ def measure_pockets(profiles: pa.Table, ccdid: int, period: Period, recipe: Pock
     Raises
     ------
     BadData
-        Too few profiles of an amplifier, or the model does not describe them.
+        The model describes no amplifier.
     """
     thermometer = thermometer_of(profiles)
-    rows = []
+    rows, reasons = [], {}
     for qid in range(1, N_QUADRANT + 1):
+        about = {"ccd": ccdid, "qid": qid, "valid_from": period.first, "valid_to": period.last}
         try:
             fit = fit_equilibrium(profiles_of(profiles, qid, thermometer), spans=recipe.fit.spans)
-            if not fit.chi2 <= recipe.fit.most_chi2:
-                raise BadData(
-                    f"the equilibrium model leaves a chi2 of {fit.chi2:.1f} per degree of freedom, more than "
-                    f"{recipe.fit.most_chi2:g}; reject spoilt exposures, or take the power law for this CCD"
-                )
+            _require_fit(fit, recipe)
         except BadData as error:
-            raise BadData(f"{Quadrant(ccdid, qid)}, {period}: {error}") from error
-        rows.append(
-            {"ccd": ccdid, "qid": qid, "valid_from": period.first, "valid_to": period.last, "thermometer": thermometer}
-            | _row(fit)
+            reasons[qid] = str(error)
+            rows.append(about | {"thermometer": thermometer, "model": POWER_LAW, "reason": str(error)})
+        else:
+            rows.append(about | {"thermometer": thermometer, "model": EQUILIBRIUM, "reason": ""} | _row(fit))
+    if len(reasons) == N_QUADRANT:
+        raise BadData(
+            f"CCD {ccdid}, {period}: the equilibrium model serves no amplifier: "
+            + "; ".join(f"{Quadrant(ccdid, qid)}: {reason}" for qid, reason in reasons.items())
+            + "; take the power law for this CCD"
         )
     return pa.Table.from_pylist(rows, schema=schema_of(POCKET))
+
+
+def power_law_reasons(table: pa.Table) -> dict[int, str]:
+    """Why the published power law serves for amplifiers whose pocket could not be measured, by qid."""
+    return {row["qid"]: row["reason"] for row in table.to_pylist() if row["model"] == POWER_LAW}
+
+
+def _require_fit(fit: PocketFit, recipe: PocketRecipe) -> None:
+    """BadData if the model does not describe the profiles, or only what is left of them."""
+    share = float(fit.used.mean())
+    if share < recipe.fit.least_used:
+        raise BadData(
+            f"the equilibrium model describes only {fit.used.sum()} of {len(fit.used)} profiles ({share:.0%}), less "
+            f"than {recipe.fit.least_used:.0%}"
+        )
+    if not fit.chi2 <= recipe.fit.most_chi2:
+        raise BadData(
+            f"the equilibrium model leaves a chi2 of {fit.chi2:.1f} per degree of freedom, more than "
+            f"{recipe.fit.most_chi2:g}"
+        )
 
 
 def thermometer_of(profiles: pa.Table) -> str:
@@ -88,14 +113,17 @@ class CcdPockets:
     thermometer: str
     functions: Mapping[int, PocketFunction]
     """By qid."""
+    power_law: Mapping[int, str] = field(default_factory=dict)
+    """Why the published power law serves for an amplifier, by qid."""
 
     @classmethod
     def of(cls, table: pa.Table) -> Self:
         """From columns of `ztf_in2p3.tables.POCKET`."""
         rows = table.to_pylist()
-        return cls(rows[0]["ccd"], rows[0]["thermometer"], {row["qid"]: _function(row) for row in rows})
+        functions = {row["qid"]: _function(row) for row in rows if row["model"] == EQUILIBRIUM}
+        return cls(rows[0]["ccd"], rows[0]["thermometer"], functions, power_law_reasons(table))
 
-    def __call__(self, raw: RawCcd, qid: int) -> Equilibrium:
+    def __call__(self, raw: RawCcd, qid: int) -> Pocket:
         """Pocket of a quadrant at the temperature of an exposure.
 
         Raises
@@ -103,6 +131,8 @@ class CcdPockets:
         MissingProduct
             The quadrant is not in the table.
         """
+        if raw.ccdid == self.ccdid and qid in self.power_law:
+            return power_law_of(Quadrant(raw.ccdid, qid))
         if raw.ccdid != self.ccdid or qid not in self.functions:
             raise MissingProduct(
                 f"{raw.path}: no pocket of {Quadrant(raw.ccdid, qid)} among those measured of CCD {self.ccdid}, "
@@ -117,10 +147,15 @@ class CcdPockets:
     def cards(self, header: Mapping[str, Any]) -> dict[str, tuple[Value, str]]:
         """For the header of what is corrected; of the raw file's primary header."""
         kelvin = self.kelvin(header)
+        models = " ".join(
+            f"q{qid}:{POWER_LAW if qid in self.power_law else EQUILIBRIUM}"
+            for qid in sorted({*self.functions, *self.power_law})
+        )
+        cards: dict[str, tuple[Value, str]] = {"POCKMODL": (models, "")}
         if np.isfinite(kelvin):
             whose = {"ccd": "the CCD", "head": "the cold head"}[self.thermometer]
-            return {"POCKTEMP": (kelvin, f"temperature of {whose} [K]")}
-        return {"POCKTEMP": ("unknown", "no thermometer; the pocket's reference is taken")}
+            return cards | {"POCKTEMP": (kelvin, f"temperature of {whose} [K]")}
+        return cards | {"POCKTEMP": ("unknown", "no thermometer; the pocket's reference is taken")}
 
 
 def _row(fit: PocketFit) -> dict[str, Any]:

@@ -33,6 +33,12 @@ _EXACT = np.float32(1e-3)
 """ADU.  Newton steps go on until none of the rows is further than this from its root."""
 _EDGE = np.float32(0.02)
 """ADU.  A pixel must show so much more than the release to be known: less is rounding of bright neighbours."""
+DOUBT = 3.0
+"""Standard deviations over the release that a pixel must show to be told from a pixel that was captured whole."""
+MOST_DOUBTFUL = 0.02
+"""Share of the rows with such a pixel, from which on the whole column is lost, and the next ones."""
+MEMORY = 8
+"""Columns after which a pocket has forgotten what it held: a third or more of it goes in each."""
 _STEPS = 12
 """Three are usual; so many are never needed."""
 
@@ -52,7 +58,7 @@ class PowerLaw:
         return float((self.cmax / self.nmax**self.beta) ** (1 / (1 - self.beta)))
 
     def recover(
-        self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool
+        self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool, noise: float = 0.0
     ) -> tuple[NDArray[np.float32], int]:
         """Put the charge back where it came from.
 
@@ -67,16 +73,26 @@ class PowerLaw:
             Set where a pixel was captured whole; left alone elsewhere.
         backwards
             Whether the last stored column is the first read (quadrants 2 and 3).
+        noise
+            Standard deviation of a dark pixel, ADU.  A pixel that shows less than `DOUBT` times that over the
+            release, in front of a pocket that could have captured more, may have been captured whole: it is given
+            the charge of what it shows, which is too much on average, and counts as lost.  Where many rows lose a
+            column, those that show more by chance are no better, nor are the next columns, read behind a pocket of
+            unknown content: all of them count as lost.
 
         Returns
         -------
         charge : (row,), ADU
             Left in the pocket behind the last pixel.
         n_lost
+            0 if no pixel is lost.
         """
         charge = np.zeros(len(light), np.float32)
         n_lost = 0
-        constants = self._constants()
+        doubt = np.float32(max(DOUBT * noise, float(_EDGE)))
+        # A pocket takes n whole where n < factor n^beta.
+        empty = np.float32(doubt ** np.float32(1 - self.beta)) if noise > 0 else np.float32(np.inf)
+        constants = (*self._constants(), doubt, empty)
         for start in range(0, len(light), _LANES):
             rows = slice(start, start + _LANES)
             n_lost += _recover(light[rows], charge[rows], lost[rows], backwards, *constants)
@@ -136,7 +152,7 @@ def _power(x, exponent):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, threshold):  # type: ignore[no-untyped-def]
+def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, threshold, doubt, empty):  # type: ignore[no-untyped-def]
     n_row, n_column = light.shape
     tile = np.zeros((_TILE, _LANES), np.float32)
     true, remaining, factor = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
@@ -144,7 +160,8 @@ def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, threshold)
     captured = np.zeros(_LANES, np.float32)
     for r in range(n_row):  # in slices it would take 2 s more to compile
         q[r] = charge[r]
-    n_lost = 0
+    n_lost, unknown = 0, 0
+    memory, most_doubtful = MEMORY, MOST_DOUBTFUL
     for first in range(0, n_column, _TILE):
         width = min(_TILE, n_column - first)
         at = n_column - first - width if backwards else first
@@ -170,12 +187,22 @@ def _recover(light, charge, lost, backwards, alpha, cmax, beta, gain, threshold)
                 captured[r] = taken
                 q[r] = min(max(q[r] - released[r] + taken, _ZERO), cmax)
                 column[r] = true[r] if known else observed
-                n_here += remaining[r] <= _EDGE
+                n_here += remaining[r] <= doubt
             if n_here:
+                n_doubtful = 0
                 for r in range(n_row):
-                    if remaining[r] <= _EDGE:
+                    doubtful = remaining[r] <= doubt and factor[r] > empty
+                    n_doubtful += doubtful
+                    if remaining[r] <= _EDGE or doubtful:
                         lost[r, at + i] = True
                         n_lost += 1
+                if n_doubtful > max(2, most_doubtful * n_row):
+                    unknown = memory
+            if unknown > 0:
+                unknown -= 1
+                n_lost += 1
+                for r in range(n_row):
+                    lost[r, at + i] = True
         for r in range(n_row):
             for i in range(width):
                 light[r, at + i] = tile[i, r]

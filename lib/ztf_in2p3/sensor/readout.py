@@ -166,8 +166,9 @@ class Readout:
         """
         if self.pocket is None:
             return 0
-        lost = np.zeros(light.shape, bool) if lost is None else lost
-        return self.pocket.recover(light, lost, backwards=_backwards(self.qid))[1]
+        if lost is None:
+            return self.pocket.recover(light, np.zeros(light.shape, bool), backwards=_backwards(self.qid))[1]
+        return self.pocket.recover(light, lost, backwards=_backwards(self.qid), noise=self.read_noise)[1]
 
 
 def _backwards(qid: int) -> bool:

@@ -142,6 +142,9 @@ def spoil_frame(path: Path, fault: FrameFault, seed: int = 1) -> None:
     with fitsio.FITS(path) as file:
         headers = [hdu.read_header() for hdu in file]
         planes = {index: file[index].read().astype(np.float32) for index in range(1, len(headers))}
+    for header in headers:
+        for keyword in ("CHECKSUM", "DATASUM"):  # those of the sound file
+            header.delete(keyword)
     for qid in fault.qids:
         draw = np.random.default_rng([seed, qid, sum(path.name.encode())])
         fault.change(planes[qid], planes[qid + N_QUADRANT], draw)

@@ -35,6 +35,8 @@ POCKET = (
     Column("valid_from", pa.date32(), "", "first night of the exposures it was measured on"),
     Column("valid_to", pa.date32(), "", "last night of them; nights nearest to these are corrected with it"),
     Column("thermometer", pa.string(), "", "whose temperature is meant: ccd, head, or none"),
+    Column("model", pa.string(), "", "that serves: equilibrium, or powerlaw (the published one; next columns null)"),
+    Column("reason", pa.string(), "", "why the power law serves"),
     Column("reference", pa.float64(), "K", "temperature at which the spline holds"),
     Column("knots", pa.list_(pa.float64()), "", "of the cubic spline, in ln(level / ADU)"),
     Column("coefficients", pa.list_(pa.float64()), "", "of the spline of ln(charge / ADU), then its slope per kelvin"),

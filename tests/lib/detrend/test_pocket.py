@@ -12,7 +12,7 @@ from ztf_in2p3.camera import TINY, flip_readout
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.masters import led_flat
 from ztf_in2p3.detrend.quadrant import detrend_ccd
-from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import Quadrant
 from ztf_in2p3.image import MaskBit
@@ -169,8 +169,8 @@ def test_a_night_before_the_pocket_is_left_alone(tmp_path):
     assert not header["POCKCOR"]
 
 
-def test_a_sky_too_dark_for_the_pocket_is_marked(tmp_path):
-    made = detrended(exposed(tmp_path / "raw.fits.fz", sky(5)))
-    for image, _ in made.values():
-        marked = (image.mask & MaskBit.SWALLOWED) != 0
-        assert marked.mean() > 0.3
+def test_a_sky_too_dark_for_the_pocket_is_refused(tmp_path):
+    with pytest.raises(
+        BadData, match=r"none of its .* pixels can be used \(.* that the pocket may have captured whole"
+    ):
+        detrended(exposed(tmp_path / "raw.fits.fz", sky(5)))

@@ -15,7 +15,8 @@ from ztf_in2p3.identifiers import Quadrant
 from ztf_in2p3.periods import Period
 from ztf_in2p3.recipes import PocketRecipe
 from ztf_in2p3.sensor.equilibrium import NODES
-from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, thermometer_of
+from ztf_in2p3.sensor.pocket import power_law_of
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, power_law_reasons, thermometer_of
 from ztf_in2p3.sensor.temperature import Temperatures
 from ztf_in2p3.simulate.pocket import equilibrium_charge, power_law_pocket
 
@@ -103,17 +104,28 @@ def test_a_pocket_of_another_ccd_is_missing(profiles):
         pockets(SimpleNamespace(ccdid=6, header={}, path="raw"), 1)
 
 
-def test_too_few_profiles_name_the_amplifier(profiles):
+def test_an_amplifier_with_too_few_profiles_is_left_to_the_power_law(profiles):
     without = profiles.filter(pc.not_equal(profiles["qid"], 3))
-    with pytest.raises(BadData, match="c05_q3, 20200401_20200430: 0 overscan profiles for 13 parameters"):
-        measure_pockets(without, CCD, PERIOD, PocketRecipe())
+    table = measure_pockets(without, CCD, PERIOD, PocketRecipe())
+    assert power_law_reasons(table) == {3: "0 overscan profiles for 13 parameters of a pocket; take more exposures"}
+    pockets = CcdPockets.of(table)
+    raw = SimpleNamespace(ccdid=CCD, header=header(ccd=172.0), path="raw")
+    assert pockets(raw, 3) == power_law_of(Quadrant(CCD, 3))
+    assert pockets.cards(raw.header)["POCKMODL"][0] == "q1:equilibrium q2:equilibrium q3:powerlaw q4:equilibrium"
 
 
-def test_a_pocket_of_another_kind_is_refused(profiles):
+def test_profiles_that_the_fit_left_out_count(profiles):
+    strict = replace(PocketRecipe(), fit=replace(PocketRecipe().fit, least_used=1.01))
+    with pytest.raises(BadData, match=r"serves no amplifier: c05_q1: .*describes only .* of 96 profiles"):
+        measure_pockets(profiles, CCD, PERIOD, strict)
+
+
+def test_a_pocket_of_another_kind_is_left_to_its_own_model(profiles):
     """The overscan tells the two published models apart: behind the power law a fit of this one is nonsense."""
     parts = [profiles.filter(pc.not_equal(profiles["qid"], 2))]
     found = profiles_of(lambda o, k: equilibrium_charge(o, k, Quadrant(CCD, 2)), 2, n_sky=20, n_flat=4)
     _, behind = power_law_pocket(Quadrant(CCD, 2)).read(np.repeat(found.level[:, None], 60, axis=1), 30)
     parts.append(replace(found, overscan=behind).table(2, 58944.4, 168.0))
-    with pytest.raises(BadData, match=r"c05_q2.*leaves a chi2 of .* take the power law"):
-        measure_pockets(pa.concat_tables(parts), CCD, PERIOD, PocketRecipe())
+    reasons = power_law_reasons(measure_pockets(pa.concat_tables(parts), CCD, PERIOD, PocketRecipe()))
+    assert set(reasons) == {2}
+    assert "leaves a chi2 of" in reasons[2] or "describes only" in reasons[2]
