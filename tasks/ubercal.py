@@ -30,10 +30,11 @@ from ztf_in2p3.fit.sources import ParquetSource
 from ztf_in2p3.fit.table import Build, build_model
 from ztf_in2p3.fit.workers import distributed
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
-from ztf_in2p3.recipes import SurveyRecipe
+from ztf_in2p3.recipes import SurveyRecipe, digest
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_parts, read_table, write_parts, write_table
 from ztf_in2p3.tables import schema_of
+from ztf_in2p3.ubercal.lack_of_fit import lack_of_fit
 from ztf_in2p3.ubercal.model import Ubercal, fit_ubercal
 from ztf_in2p3.ubercal.tables import (
     MEAN_STARS,
@@ -48,6 +49,9 @@ from ztf_in2p3.ubercal.tables import (
 
 IN_MEMORY = 50_000_000
 """Measurements up to which a fit keeps them in memory: 2 GB."""
+
+LEAST_CHI2, MOST_CHI2, MANY = 0.5, 2.0, 100
+"""Chi2 per degree of freedom of a fit that is good, of so many degrees of freedom or more."""
 
 HATS_ORDER = 3
 """HEALPix order of the files of mean stars, where they are not too long: 7 degrees."""
@@ -115,8 +119,9 @@ def solve(
             build=build,
             checkpoint=Checkpoint(kept, name) if kept else None,
         )
-        write_products(solved, source, reference, camera, recipe, folder)
-        facts = dict(summary(solved))  # asks the workers, so that the state may be needed still
+        about = {"period": str(period_of(tables[0].ref)), "filter": str(filter_of(tables[0].ref))}
+        about |= {"recipe": digest(recipe)}
+        facts = write_products(solved, source, reference, camera, recipe, folder, about)
         shutil.rmtree(folder / "spool", ignore_errors=True)
         if kept:
             shutil.rmtree(kept, ignore_errors=True)
@@ -146,18 +151,21 @@ def write_products(
     camera: Camera,
     recipe: SurveyRecipe,
     folder: Path,
-) -> None:
-    """Write all products of a fit into a folder, named by their kinds."""
-    metadata = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name}
+    about: Mapping[str, str],
+) -> dict[str, Value]:
+    """Write all products of a fit into a folder, named by their kinds; returns its summary, which asks the workers."""
+    metadata = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name, **about}
+    facts = summary(solved, lack_of_fit(solved, source))
     write_table(folder / Kind.ZERO_POINTS, zero_point_table(solved), metadata)
-    write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, summary(solved)))
-    write_table(folder / Kind.REPEATABILITY, repeatability_table(solved))
+    write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, facts), about)
+    write_table(folder / Kind.REPEATABILITY, repeatability_table(solved), metadata)
     stars = folder / Kind.MEAN_STARS
-    write_parts(stars, mean_stars(solved, source, external), schema_of(MEAN_STARS))
+    write_parts(stars, mean_stars(solved, source, external), schema_of(MEAN_STARS).with_metadata(metadata))
     levels = external_levels(read_parts(stars)) if external else {}
     over_camera = focal_plane_map(solved, source, mean_stars(solved, source, external), levels, camera, recipe.cells)
-    write_table(folder / Kind.RESIDUAL_MAP, over_camera)
-    write_table(folder / Kind.SKY_MAP, sky_map(read_parts(stars), levels, recipe.sky_order))
+    write_table(folder / Kind.RESIDUAL_MAP, over_camera, metadata)
+    write_table(folder / Kind.SKY_MAP, sky_map(read_parts(stars), levels, recipe.sky_order), metadata)
+    return dict(facts)
 
 
 def fit_surveys(
@@ -175,7 +183,7 @@ def fit_surveys(
             "SurveyRecipe.anchored out"
         )
     fit = product_task(fit_survey.computes, in_worker=False) if scheduler() else fit_survey
-    return collect(
+    fitted = collect(
         launch(
             fit,
             survey_ref(Kind.ZERO_POINTS, recipe, period_of(index.ref), filter_of(index.ref)),
@@ -188,6 +196,19 @@ def fit_surveys(
         )
         for index in indices
     )
+    failures = "; ".join(filter(None, map(failure_of, fitted.of(Kind.ZERO_POINTS))))
+    return Outcome(fitted.built, fitted.set_aside, fitted.asked, fitted.note, failures or fitted.failure)
+
+
+def failure_of(zero_points: Built) -> str:
+    """Why zero points are not good, from the summary of their fit; empty if they are."""
+    about, name = zero_points.about, f"{filter_of(zero_points.ref)} {period_of(zero_points.ref)}"
+    if about.get("converged") is False:
+        return f"zero points {name}: the fit did not converge"
+    chi2, dof = float(about.get("chi2_per_dof", 1.0)), int(about.get("dof", 0))
+    if dof >= MANY and not LEAST_CHI2 < chi2 < MOST_CHI2:
+        return f"zero points {name}: chi2 {chi2} per degree of freedom: errors of the measurements are not understood"
+    return ""
 
 
 @query_task

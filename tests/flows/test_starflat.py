@@ -223,4 +223,4 @@ def test_a_star_table_is_corrected_with_the_map(store, fitted):
 def test_a_starflat_that_is_not_there_is_named(store):
     outcome = stars(NIGHT, store, recipe=replace(RECIPE.stars, starflat="0123456789"), max_set_aside=1.0, **SCOPE)
     (aside,) = outcome.set_aside
-    assert "no zr starflat of recipe 0123456789" in aside.reason
+    assert "no good zr starflat of recipe 0123456789" in aside.reason

@@ -29,12 +29,17 @@ from ztf_in2p3.figures.style import (
 )
 from ztf_in2p3.ubercal.photometricity import group_medians
 
+MOST_PARTS = 6
+"""Unconnected parts of the sky with a colour of their own, the largest."""
+
 MOST_POINTS = 6000
 """Drawn of a cloud, evenly chosen."""
 
 CAPTIONS = {
     "zero-points": "Top: zero point of each exposure, the median of its quadrants, with its error; crosses: not "
-    "photometric. Nights should be level or drift smoothly; single exposures far below were taken through cloud. "
+    "photometric. Nights should be level or drift smoothly; single exposures far above, whose stars look "
+    "fainter, were taken through cloud. Parts of the sky that no star connects have colours of their own, and levels "
+    "that cannot be compared. "
     "Bottom: scatter over the quadrants of an exposure, each quadrant's own level taken out.",
     "repeatability": "Scatter, measurement by measurement, of stars that took no part in the fit, beside what the "
     "errors of the measurements allow. They should agree but for the errors of the zero points; a floor at the bright "
@@ -67,7 +72,17 @@ def plot_zero_points(table: pa.Table, *, title: str) -> Figure:
         say_nothing(spread, "nothing to compare")
         return figure
     mjd, good = t["mjd"][first], t["photometric"][first].astype(bool)
-    for chosen, marker, colour, label in ((good, "o", ACCENT, "photometric"), (~good, "x", ORANGE, "not photometric")):
+    groups = [(good, "o", ACCENT, "photometric"), (~good, "x", ORANGE, "not photometric")]
+    part = t["component"][first]
+    parts, n = np.unique(part[known & (part >= 0)], return_counts=True)
+    if len(parts) > 1:
+        largest = parts[np.argsort(-n, kind="stable")]
+        shown = [
+            (good & (part == number), "o", f"C{k}", f"part {number}") for k, number in enumerate(largest[:MOST_PARTS])
+        ]
+        rest = good & np.isin(part, largest[MOST_PARTS:])
+        groups = [*shown, (rest, ".", GREY, f"{len(parts) - MOST_PARTS} further parts"), groups[1]]
+    for chosen, marker, colour, label in groups:
         these = known & chosen
         if these.any():
             level.errorbar(

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.fit.external import External
-from ztf_in2p3.fit.model import Floats, Model, Partition
+from ztf_in2p3.fit.model import Floats, Partition
 from ztf_in2p3.fit.sources import Columns, Source
 from ztf_in2p3.fit.stars import STAR_COLUMNS, residuals
 from ztf_in2p3.fit.superpixels import Superpixels
 from ztf_in2p3.fit.trust import MEANING
 from ztf_in2p3.tables import Column, schema_of
+from ztf_in2p3.ubercal.beside import beside
+from ztf_in2p3.ubercal.lack_of_fit import LackOfFit
 from ztf_in2p3.ubercal.model import Ubercal
 
 ZERO_POINTS = (
@@ -139,21 +141,6 @@ def mean_stars(solved: Ubercal, source: Source, external: External | None) -> It
         )
 
 
-def beside(model: Model, source: Source, names: list[str]) -> Iterator[tuple[Partition, Columns]]:
-    """Partitions with further columns of the same rows; a part of the source of which nothing served has none."""
-    batches = source.stars(["star_id", *names])
-    for part in model.parts:
-        columns, rows = next(batches)
-        origin = part.origin_of(np.arange(len(part.y)))
-        where = rows if isinstance(rows, np.ndarray) else np.arange(rows.start, rows.stop)
-        while not np.isin(origin[0], where):
-            columns, rows = next(batches)
-            where = rows if isinstance(rows, np.ndarray) else np.arange(rows.start, rows.stop)
-        order = np.argsort(where, kind="stable")
-        at = order[np.searchsorted(where, origin, sorter=order)]
-        yield part, {name: array[at] for name, array in columns.items()}
-
-
 def _position(part: Partition, columns: Columns) -> tuple[Floats, Floats]:
     """Mean of each star's measurements; through RA 0 if need be."""
     star, n_row = part.star_of_rows(), np.diff(part.first)
@@ -256,14 +243,15 @@ def sky_map(stars: Iterable[pa.Table], levels: dict[int, float], order: int) -> 
     return pa.Table.from_pylist(rows, schema=schema_of(SKY).with_metadata({"order": str(order)}))
 
 
-def summary(solved: Ubercal) -> dict[str, str | int | float | bool]:
-    """How well it went, in a few numbers."""
+def summary(solved: Ubercal, lack: LackOfFit | None = None) -> dict[str, str | int | float | bool]:
+    """How well it went, in a few numbers; `lack`: what stands out of the residuals."""
     fit, zero, intake = solved.fit, solved.zero_points, solved.fit.intake
     known = zero.component >= 0
     sigma = zero.sigma[np.isfinite(zero.sigma)]
     return {
         "zero_points": len(zero.value),
         "undetermined": int((~known).sum()),
+        "dof": fit.dof,
         "flagged": int((zero.flag[known] != 0).sum()),
         "components": len(np.unique(zero.component[known])),
         "exposures": len(solved.exposures.exposure),
@@ -279,7 +267,7 @@ def summary(solved: Ubercal) -> dict[str, str | int | float | bool]:
         "converged": fit.converged,
         "iterations": fit.iterations,
         "rounds": fit.rounds,
-    }
+    } | ({} if lack is None else {"lack_of_fit": str(lack), "proposed_epochs": " ".join(map(str, lack.epochs))})
 
 
 def _constant(table: pa.Table) -> NDArray[np.bool_]:
