@@ -54,6 +54,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed_seams.py
 	$(BIN)/python -m pytest tests/test_layers.py tests/test_language.py
 
 # What a user gets: a wheel, installed without this checkout, the library alone and with the application.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tasks.calibration import (
     flats_of_period,
     list_calibrations,
@@ -68,7 +70,7 @@ def calibrate(
         Nights that share the masters: 20190405, or 20190401_20190430.
     """
     quadrant = recipe.quadrant
-    common = {"camera": scope.camera, "store": store}
+    common: dict[str, Any] = {"camera": scope.camera, "store": store}
 
     rejections = operators_rejections()
     biases, rejected_biases = without_rejected(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from flows.catalogue import catalogue
 from flows.detrend import detrend
@@ -52,9 +53,11 @@ def demo(
     tree, store = str(Path(folder) / "survey"), str(Path(folder) / "store")
     survey_plan = demonstration_of(camera)
     night, ccds = f"{survey_plan.night.night:%Y%m%d}", list(survey_plan.night.ccdids)
-    how = {"camera": camera, "workers": workers, "max_set_aside": max_set_aside}
-    bear = {"max_set_aside": 1.0}  # a download skips the odd rows of the archive's tables; the catalogues are counted
-    which = {"ccds": ccds, "filters": survey_plan.filters, "recipe": recipe, **how}
+    how: dict[str, Any] = {"camera": camera, "workers": workers, "max_set_aside": max_set_aside}
+    bear: dict[str, Any] = {
+        "max_set_aside": 1.0
+    }  # a download skips the odd rows of the archive's tables; the catalogues are counted
+    which: dict[str, Any] = {"ccds": ccds, "filters": survey_plan.filters, "recipe": recipe, **how}
     stars = str(Path(tree) / "reference")
 
     simulate(survey_plan.plans, tree, workers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
 from tasks.inputs.selection import absent_from_store
@@ -42,7 +44,7 @@ def fringes(
         Nights whose exposures the maps are made of: 20190405, or 20190401_20190430.
     """
     of_maps = recipe.quadrant.fringe_maps
-    common = {"camera": scope.camera, "recipe": of_maps, "store": store}
+    common: dict[str, Any] = {"camera": scope.camera, "recipe": of_maps, "store": store}
 
     which = scope.which | {"filters": [Filter.ZI]}
     ready, without_masters = fringed_jobs(store, scope.period, of_maps, **which)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.detector import detector
@@ -60,10 +62,10 @@ def nightly(
     """
     scope = scope_of(require_one(night or scheduled_night()), camera, ccds, filters, fields, exposures)
     products = store_at(store, scope.camera)
-    which = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
+    which: dict[str, Any] = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
     outside = {"archive": archive, "reference": reference}
     chosen = {"fields": fields, "exposures": exposures}
-    how = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
+    how: dict[str, Any] = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
 
     earlier = nights_before(scope.period.first, look_back, 0 if night else LOOK_BACK)
     for missed in nights_to_do(earlier, archive_at(archive), products, scope, recipe, truth):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tasks.calibration import list_calibrations, make_bias
 from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped, without_rejected
 from tasks.pocket import (
@@ -43,7 +45,7 @@ def pocket(
     6. List the period's calibrations.
     """
     quadrant = recipe.quadrant
-    fitted = {"recipe": quadrant.pocket, "store": store}
+    fitted: dict[str, Any] = {"recipe": quadrant.pocket, "store": store}
 
     biases, rejected = without_rejected(
         frames(store, Kind.RAW, scope.period, ImageType.BIAS, ccdids=scope.ccdids), operators_rejections()

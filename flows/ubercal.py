@@ -57,6 +57,7 @@ def ubercal(
     fitted = fit_surveys(tables.of(Kind.STAR_INDEX), scope.camera, recipe, store, external=external)
 
     drawn = draw_surveys(fitted, scope.camera, recipe, store, external=external is not None)
-    for stars in fitted.of(Kind.MEAN_STARS) if hats else ():
-        lay_out(stars, hats, store)
+    if hats:
+        for stars in fitted.of(Kind.MEAN_STARS):
+            lay_out(stars, hats, store)
     return tables + fitted + drawn

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -136,7 +137,7 @@ def write_detector_page(
 
 
 def detector_jobs(
-    store: Store, period: Period, recipe: DetectorRecipe, **which: Collection
+    store: Store, period: Period, recipe: DetectorRecipe, **which: Any
 ) -> tuple[dict[int, list[CcdJob]], list[SetAside]]:
     """Some exposures of each CCD; ``which``: filters and ccdids."""
     ready, aside = ccd_jobs(store, period, recipe.quadrant, **which)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +29,7 @@ from ztf_in2p3.store.parquet import read_table
 Draw = Callable[[Store, Sequence[Built], Camera, Truth | None], Picture]
 """One of the functions below, or what functools.partial makes of one; pickled by name."""
 
-Planes = dict[int, object]
+Planes = Mapping[int, Any]
 
 
 @product_task
@@ -52,7 +54,8 @@ def draw_figure(
 
 def bias(store: Store, biases: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
     """Master biases of the camera."""
-    true = truth and ((ccdid_of(built.ref), _quadrants(truth.bias, ccdid_of(built.ref))) for built in biases)
+    ccdids = [ccdid_of(built.ref) for built in biases]
+    true = None if truth is None else ((ccdid, _quadrants(truth.bias, ccdid)) for ccdid in ccdids)
     period = str(period_of(biases[0].ref))
     return pictures.bias_picture(camera, _masters(store, biases, camera), period=period, truth=true)
 
@@ -60,9 +63,11 @@ def bias(store: Store, biases: Sequence[Built], camera: Camera, truth: Truth | N
 def flat(store: Store, flats: Sequence[Built], camera: Camera, truth: Truth | None) -> Picture:
     """Master flats of the camera in one filter."""
     filter, period = filter_of(flats[0].ref), str(period_of(flats[0].ref))
-    true = truth and (
-        (ccdid, _quadrants(lambda ccdid, qid: truth.flat(filter, ccdid, qid), ccdid))
-        for ccdid in (ccdid_of(built.ref) for built in flats)
+    ccdids = [ccdid_of(built.ref) for built in flats]
+    true = (
+        None
+        if truth is None
+        else ((ccdid, _quadrants(functools.partial(truth.flat, filter), ccdid)) for ccdid in ccdids)
     )
     return pictures.flat_picture(camera, _masters(store, flats, camera), filter=str(filter), period=period, truth=true)
 
@@ -84,7 +89,7 @@ def quadrant(
     return pictures.quadrant_picture(
         image,
         stars.filter(pc.equal(stars["qid"], qid)),
-        truth and truth.detrended(job.ccd, qid),
+        None if truth is None else truth.detrended(job.ccd, qid),
         name=f"{job.ccd}_q{qid}",
     )
 
@@ -118,11 +123,13 @@ def growth(store: Store, catalogues: Sequence[Built], camera: Camera, truth: Tru
     """Growth curves of the exposures of a night."""
     curves = exposure_growth(ccd_growth(_table(store, [built])) for built in catalogues)
     exposures = {int(exposure.filefracday): exposure for exposure in (exposure_of(built.ref) for built in catalogues)}
-    true = truth and {
-        curve.exposure: (radii, growth_truth(truth, exposures[curve.exposure], radii))
-        for curve in curves
-        for radii in [curve.curve.diameter / 2]
-    }
+    true = None
+    if truth is not None:
+        true = {
+            curve.exposure: (radii, growth_truth(truth, exposures[curve.exposure], radii))
+            for curve in curves
+            for radii in [curve.curve.diameter / 2]
+        }
     return pictures.growth_picture(curves, camera, true)
 
 
@@ -136,7 +143,7 @@ def _masters(store: Store, masters: Sequence[Built], camera: Camera) -> Iterator
             yield ccdid_of(master.ref), CcdMaster.read(path, camera).data
 
 
-def _quadrants(plane: Callable[[int, int], object], ccdid: int) -> Planes:
+def _quadrants(plane: Callable[[int, int], Any], ccdid: int) -> Planes:
     return {qid: plane(ccdid, qid) for qid in range(1, N_QUADRANT + 1)}
 
 

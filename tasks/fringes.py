@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tasks.calibration import card
 from tasks.inputs.jobs import CcdJob, ccd_jobs
@@ -32,7 +33,7 @@ Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
 
 
 def fringed_jobs(
-    store: Store, period: Period, recipe: FringeRecipe, **which: Collection
+    store: Store, period: Period, recipe: FringeRecipe, **which: Any
 ) -> tuple[dict[int, list[CcdJob]], list[SetAside]]:
     """The exposures of a period that show fringes, CCD by CCD: of many, some spread evenly over the period."""
     ready, aside = ccd_jobs(store, period, recipe.exposures, **which)

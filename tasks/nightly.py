@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, timedelta
 from typing import Any
 
 from prefect import Flow
 from prefect.logging import get_run_logger
+from prefect.states import State
 
 from tasks.archive import asked_of, find_frames, outdated
 from tasks.report import truth_digest
@@ -84,7 +85,7 @@ def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe)
     return "its report says FAIL" if page.about.get("verdict") == FAIL else ""
 
 
-def step(flow: Flow, *args: Any, **kwargs: Any) -> Outcome:
+def step(flow: Flow[..., Outcome], *args: Any, **kwargs: Any) -> Outcome:
     """Run a flow as a step of another, which goes on where it fails for a reason of the data.
 
     Raises
@@ -92,7 +93,8 @@ def step(flow: Flow, *args: Any, **kwargs: Any) -> Outcome:
     TransientError
         The store or the archive does not answer: the next step would not get further.
     """
-    result = flow(*args, **kwargs, return_state=True).result(raise_on_failure=False)
+    run: Callable[..., State[Outcome]] = flow
+    result: Any = run(*args, **kwargs, return_state=True).result(raise_on_failure=False)
     if isinstance(result, VerdictFailed):
         return Outcome(result.outcome.built, [*result.outcome.set_aside, SetAside.because(flow.name, result)])
     if isinstance(result, PipelineError) and not isinstance(result, TransientError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ class IlluminatedCcd:
 
 
 def illuminated_exposures(
-    store: Store, period: Period, recipe: QuadrantRecipe, **which: Collection
+    store: Store, period: Period, recipe: QuadrantRecipe, **which: Any
 ) -> tuple[dict[Exposure, list[IlluminatedCcd]], list[SetAside]]:
     """Exposures of the sky and flats of nights that have pockets, spread evenly over them; and what is missing.
 

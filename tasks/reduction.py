@@ -30,7 +30,13 @@ from ztf_in2p3.hdus import read_header, read_primary
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Exposure
 from ztf_in2p3.image import Image
 from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_ref
-from ztf_in2p3.recipes import CatalogueRecipe, PhotometryRecipe, QuadrantRecipe, ScienceCatalogueRecipe
+from ztf_in2p3.recipes import (
+    CatalogueRecipe,
+    PhotometryRecipe,
+    QuadrantRecipe,
+    ReferenceRecipe,
+    ScienceCatalogueRecipe,
+)
 from ztf_in2p3.sensor.fringe import CcdFringes
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
@@ -203,7 +209,7 @@ def write_catalogue(
 ) -> Mapping[str, Value]:
     """Catalogue of the quadrants of a CCD exposure; returns its summary, with the reasons of those that failed."""
     photometry, reference = recipe.photometry, recipe.reference
-    stars = epoch = None
+    stars, epoch = None, ReferenceRecipe().epoch
     if reference is not None:
         stars, epoch = read_stars(job, images, failed, camera, photometry, store), reference.epoch
     usable = {qid: image for qid, image in images.items() if qid not in failed}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact
@@ -101,9 +102,7 @@ def write_page(
     return store.build(target, recipe, [*drawn, *numbers, *detector, _as_input(target, outcome, tolerated)], make)
 
 
-def in_store(
-    store: Store, period: Period, recipe: CatalogueRecipe, **which: Collection
-) -> tuple[list[CcdJob], Outcome]:
+def in_store(store: Store, period: Period, recipe: CatalogueRecipe, **which: Any) -> tuple[list[CcdJob], Outcome]:
     """CCD exposures of a night with the masters chosen for them; products of the night and what is missing."""
     ready, aside = ccd_jobs(store, period, recipe.quadrant, **which)
     jobs = [job for jobs in ready.values() for job in jobs]
@@ -145,7 +144,7 @@ def draw_report(
     """
     of_report = ReportRecipe(recipe, truth_digest(truth))
     catalogues = sorted(outcome.of(Kind.CATALOGUE), key=lambda built: built.ref)
-    common = {"recipe": of_report, "store": store}
+    common: dict[str, Any] = {"recipe": of_report, "store": store}
     launched = [launch(summarise_quadrants, summary_ref(of_report, night, "quadrants"), catalogues, **common)]
     if truth:
         launched.append(
@@ -159,7 +158,7 @@ def draw_report(
         for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
     )
     page_inputs = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night), tolerated)
-    page = collect([launch(write_page, report_ref(of_report, night), *page_inputs, **common)])
+    page = collect([launch(write_page, report_ref(of_report, night), *page_inputs, of_report, store)])
     try:
         show_page(report_of(*page_inputs, store))
     except MissingProduct as error:  # a figure was damaged since it was drawn: the next run draws it again

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tasks.archive import fetch_stars_around, open_reference
 from tasks.inputs.recipes import recipe_of_masters
@@ -77,7 +78,7 @@ def target_exposures_of(
     recipe: LightCurveRecipe,
     images: str | None,
     reference: str | None,
-    **which: Collection,
+    **which: Any,
 ) -> tuple[list[TargetExposure], dict[Curve, list[Unused]], Outcome]:
     """Exposures of the targets with the stars around them, those that are left out, and what was brought for them."""
     brought = Outcome()
@@ -113,7 +114,7 @@ def measure_frames(
     frames: Mapping[CcdExposure, Sequence[TargetExposure]], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
 ) -> Outcome:
     """PSFs and stars of CCD exposures; the same."""
-    how = {"camera": camera, "recipe": recipe, "store": store}
+    how: dict[str, Any] = {"camera": camera, "recipe": recipe, "store": store}
     return collect(
         shown(
             "psf", [launch(measure_quadrants, ccd, target_exposures, **how) for ccd, target_exposures in frames.items()]
@@ -153,8 +154,10 @@ def fit_curves(
         except (MissingProduct, NothingToFit) as error:
             aside.append(SetAside.because(f"{target.name} {band}", error))
         else:
-            ref, how = light_curve_ref(recipe, target.name, band), (camera, recipe, store)
-            under_way.append(launch(fit_light_curve, ref, target, band, parts, excluded, *(survey or [None]), *how))
+            ref, of_survey = light_curve_ref(recipe, target.name, band), survey[0] if survey else None
+            under_way.append(
+                launch(fit_light_curve, ref, target, band, parts, excluded, of_survey, camera, recipe, store)
+            )
     return collect(under_way) + Outcome(set_aside=aside)
 
 
@@ -180,7 +183,8 @@ def _parts(
             stamp_ref(recipe.stars, target_exposure.image, target.name),
         )
         if all(ref in products for ref in refs):
-            parts.append(Parts(*(products[ref] for ref in refs), _starflat(target_exposure, starflats)))
+            psf, catalogue, stamp = (products[ref] for ref in refs)
+            parts.append(Parts(psf, catalogue, stamp, _starflat(target_exposure, starflats)))
         else:
             _leave_out(
                 left_out, target_exposure, [target], reasons.get(target_exposure.label, "it could not be measured")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -98,7 +99,7 @@ def make_star_table(
             "exposures"
         )
         return Outcome(set_aside=[SetAside.because(f"star table {filter} {period}", error)])
-    common = {"camera": camera, "recipe": recipe, "store": store}
+    common: dict[str, Any] = {"camera": camera, "recipe": recipe, "store": store}
     partitions = collect(
         launch(
             make_partition,
@@ -138,9 +139,7 @@ def listed(period: Period, filter: Filter, outcome: Outcome, recipe: StarTableRe
     return collect([launch(make_index, star_index_ref(recipe, period, filter), partitions, recipe=recipe, store=store)])
 
 
-def catalogues_of(
-    store: Store, period: Period, recipe: StarTableRecipe, **which: Collection
-) -> dict[Filter, list[Built]]:
+def catalogues_of(store: Store, period: Period, recipe: StarTableRecipe, **which: Any) -> dict[Filter, list[Built]]:
     """Catalogues of a period, by apertures or by the PSF, of each filter.
 
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -83,8 +84,8 @@ def draw(
     if truth is None:
         raise ValueError(f"the picture {name!r} needs the truth of a simulated survey")
     filter, radius = filter_of(products[0].ref), recipe.stars.radius
-    pictures = truth_pictures(camera, tables[0], tables[1], Truth.load(Path(truth)), filter, radius, of)
-    return next(picture for picture in pictures if picture.name == name)
+    maps, pulls, _ = truth_pictures(camera, tables[0], tables[1], Truth.load(Path(truth)), filter, radius, of)
+    return next(picture for picture in (maps, pulls) if picture.name == name)
 
 
 def draw_starflats(
@@ -98,7 +99,7 @@ def draw_starflats(
         Folder of a simulated survey to compare with.
     """
     of_report = SequenceReportRecipe(recipe, truth_digest(truth))
-    common = {"camera": camera, "recipe": of_report, "store": store, "truth": truth}
+    common: dict[str, Any] = {"camera": camera, "recipe": of_report, "store": store, "truth": truth}
     kinds = (Kind.STARFLAT, Kind.STARFLAT_MAP, Kind.STARFLAT_RESIDUALS)
     sequences = grouped(fitted.of(*kinds), filter_of, period_of)
     under_way = {

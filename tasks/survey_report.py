@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from prefect.artifacts import create_markdown_artifact
@@ -72,7 +73,7 @@ def draw_surveys(
     fitted: Outcome, camera: Camera, recipe: SurveyRecipe, store: Store, *, external: bool = False
 ) -> Outcome:
     """Draw every fit; an artifact shows each with its numbers.  `external`: there was a catalogue to compare with."""
-    common = {"camera": camera, "recipe": recipe, "store": store}
+    common: dict[str, Any] = {"camera": camera, "recipe": recipe, "store": store}
     fits = grouped(fitted.of(*SHOWN.values()), period_of, filter_of)
     under_way = [
         (

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tasks.runtime.engine import scheduler
 from tasks.runtime.outcome import Outcome, attempt
-from tasks.runtime.policies import collect, launch, product_task, query_task
+from tasks.runtime.policies import collect, computed_by, launch, product_task, query_task
 from tasks.runtime.reading import file_as_input, opened
 from tasks.runtime.settings import scratch
 from tasks.star_table import partitions_of
@@ -182,7 +183,7 @@ def fit_surveys(
             "the recipe is anchored, but no external catalogue is given: give a file with --external, or leave "
             "SurveyRecipe.anchored out"
         )
-    fit = product_task(fit_survey.computes, in_worker=False) if scheduler() else fit_survey
+    fit = product_task(in_worker=False)(computed_by(fit_survey)) if scheduler() else fit_survey
     fitted = collect(
         launch(
             fit,
@@ -202,7 +203,8 @@ def fit_surveys(
 
 def failure_of(zero_points: Built) -> str:
     """Why zero points are not good, from the summary of their fit; empty if they are."""
-    about, name = zero_points.about, f"{filter_of(zero_points.ref)} {period_of(zero_points.ref)}"
+    about: Mapping[str, Any] = zero_points.about
+    name = f"{filter_of(zero_points.ref)} {period_of(zero_points.ref)}"
     if about.get("converged") is False:
         return f"zero points {name}: the fit did not converge"
     chi2, dof = float(about.get("chi2_per_dof", 1.0)), int(about.get("dof", 0))

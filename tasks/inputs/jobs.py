@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tasks.inputs.calibrations import Calibration, Calibrations
 from tasks.inputs.references import StarPartitions
@@ -69,7 +69,7 @@ Job = TypeVar("Job", CcdJob, ScienceJob)
 
 
 def ccd_jobs(
-    store: Store, period: Period, recipe: QuadrantRecipe, **which: Collection
+    store: Store, period: Period, recipe: QuadrantRecipe, **which: Any
 ) -> tuple[dict[Exposure, list[CcdJob]], list[SetAside]]:
     """Exposures of a period that can be detrended, and what cannot, with the reason.
 
@@ -106,7 +106,7 @@ def without_header(ccd: CcdExposure, headers: ByQuadrant) -> list[SetAside]:
     return [SetAside(f"{ccd}_q{qid}", reason) for qid in range(1, N_QUADRANT + 1) if qid not in headers]
 
 
-def asked_in(store: Store, period: Period, **which: Collection) -> set[CcdExposure]:
+def asked_in(store: Store, period: Period, **which: Any) -> set[CcdExposure]:
     """CCD exposures of the sky that should have a catalogue, whatever of their files is in the store.
 
     Every exposure counts of which the store has any file: with each CCD that was asked for by number, else with each of
@@ -128,9 +128,7 @@ def asked_in(store: Store, period: Period, **which: Collection) -> set[CcdExposu
     return expected if listed is None else {ccd for ccd in expected if ccd in listed}
 
 
-def science_jobs(
-    store: Store, period: Period, **which: Collection
-) -> tuple[dict[Exposure, list[ScienceJob]], list[SetAside]]:
+def science_jobs(store: Store, period: Period, **which: Any) -> tuple[dict[Exposure, list[ScienceJob]], list[SetAside]]:
     """The archive's science images of a period, each with its mask."""
     images, aside = placed(frames(store, Kind.SCIENCE, period, **which))
     masks = by_quadrant(frames(store, Kind.MASK, period, **which))
@@ -168,7 +166,8 @@ def with_stars(
 
 def placed(files: Iterable[Built]) -> tuple[dict[CcdExposure, ByQuadrant], list[SetAside]]:
     """Headers or images by CCD exposure and qid, without those that cannot place a star."""
-    seeing, blind = [], []
+    seeing: list[Built] = []
+    blind: list[Built] = []
     for file in files:
         (seeing if file.about.get("wcs", True) else blind).append(file)
     reason = "BadData: its header has no WCS (astrometry failed at the archive), so no star can be placed on it"

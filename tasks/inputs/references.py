@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ def circles(headers: Iterable[Built], photometry: PhotometryRecipe) -> list[Cone
 
 def circle_around(headers: Iterable[Built], photometry: PhotometryRecipe) -> Cone:
     """Circle that holds the images of these headers, and a rim."""
-    cones = [(float(about["ra"]), float(about["dec"]), float(about["radius"])) for about in (h.about for h in headers)]
+    abouts: list[Mapping[str, Any]] = [header.about for header in headers]
+    cones = [(float(about["ra"]), float(about["dec"]), float(about["radius"])) for about in abouts]
     ra, dec, radius = enclosing_cone(cones)
     return ra, dec, radius + (photometry.isolation_arcsec + MARGIN_ARCSEC) / 3600
 
@@ -40,7 +42,7 @@ class StarPartitions:
     def __init__(self, store: Store, recipe: ReferenceRecipe, photometry: PhotometryRecipe) -> None:
         self._photometry = photometry
         self._built = {
-            (int(partition.about["order"]), int(partition.about["pixel"])): partition
+            (int(str(partition.about["order"])), int(str(partition.about["pixel"]))): partition
             for partition in store.list(Kind.REFERENCE, digest(recipe))
         }
         by_order: dict[int, list[int]] = defaultdict(list)

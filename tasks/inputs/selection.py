@@ -71,7 +71,7 @@ def absent(
 
 
 def absent_from_store(
-    store: Store, period: Period, exposures: ExposureList | None = None, **which: Collection
+    store: Store, period: Period, exposures: ExposureList | None = None, **which: Any
 ) -> tuple[SetAside, ...]:
     """Exposures of a list of which the store has no raw frame; ``which`` as for `frames`."""
     if exposures is None:

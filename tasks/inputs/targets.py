@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -94,7 +95,7 @@ class TargetExposure:
 
 
 def exposures_of_survey(
-    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe, **which: Collection
+    store: Store, targets: Sequence[Target], recipe: LightCurveRecipe, **which: Any
 ) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
     """Quadrant exposures of the store that have a target on them; and those that do, but are not used.
 
@@ -141,7 +142,7 @@ def _wanted(header: Built, fields: Collection[int] | None = None, exposures: Col
 
 
 def exposures_of_period(
-    store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Collection
+    store: Store, period: Period, recipe: PsfCatalogueRecipe, **which: Any
 ) -> tuple[dict[CcdExposure, list[TargetExposure]], list[SetAside]]:
     """Every quadrant exposure of a period, with the stars around it and no target; and what cannot be measured.
 
@@ -232,7 +233,7 @@ def near_targets(about: Mapping[str, Value], targets: Sequence[Target]) -> list[
     centre = unit_vectors(np.array(_number(about, "ra")), np.array(_number(about, "dec")))
     places = unit_vectors(np.array([target.ra for target in targets]), np.array([target.dec for target in targets]))
     chord = np.linalg.norm(places - centre, axis=-1)
-    max_chord = 2 * np.sin(np.deg2rad(float(about["radius"])) / 2)
+    max_chord = 2 * np.sin(np.deg2rad(_number(about, "radius")) / 2)
     return [target for target, distance in zip(targets, chord, strict=True) if distance <= max_chord]
 
 
@@ -246,7 +247,7 @@ def _jobs(headers: Collection[Built], store: Store, recipe: QuadrantRecipe) -> t
         return {}, {}
     ccds = {ccd_of(header.ref) for header in headers}
     nights = [ccd.exposure.night for ccd in ccds]
-    which: dict[str, Collection] = {
+    which: dict[str, Any] = {
         "filters": {ccd.exposure.filter for ccd in ccds},
         "ccdids": {ccd.ccdid for ccd in ccds},
     }

@@ -31,10 +31,14 @@ from ztf_in2p3.spawned import spawning
 class Engine(Protocol):
     """A place where functions are computed."""
 
-    scheduler: str | None
-    """Address of that of a cluster."""
-    warning: str | None
-    """What the operator should know about it."""
+    @property
+    def scheduler(self) -> str | None:
+        """Address of that of a cluster."""
+
+    @property
+    def warning(self) -> str | None:
+        """What the operator should know about it."""
+
     peak_bytes: int
     """Largest memory of any worker so far."""
 
@@ -105,7 +109,7 @@ def running(count: int, cluster: str | None = None) -> Iterator[Engine | None]:
     if count == 0 or _engine.get() is not None:
         yield _engine.get()
         return
-    engine = _on_cluster(cluster) if cluster else Workers(count)
+    engine: Engine = _on_cluster(cluster) if cluster else Workers(count)
     token = _engine.set(engine)
     try:
         yield engine

@@ -34,7 +34,7 @@ class Scope:
     """Exposures that are wanted; None: all."""
 
     @property
-    def which(self) -> dict[str, Collection]:
+    def which(self) -> dict[str, Any]:
         """What chooses science exposures, as `tasks.inputs.selection.frames` takes it."""
         chosen = {"filters": self.filters, "ccdids": self.ccdids, "fields": self.fields, "exposures": self.exposures}
         return {name: values for name, values in chosen.items() if values is not None}
@@ -107,7 +107,7 @@ def scope_of(
     ValueError
         Naming the parameter, what was found and what may stand there.
     """
-    chosen_ccds, chosen_filters = ccds and tuple(ccds), filters and tuple(filters)
+    chosen_ccds, chosen_filters = None if ccds is None else tuple(ccds), None if filters is None else tuple(filters)
     require_choice(camera, chosen_ccds, chosen_filters, fields)
     ccdids = tuple(range(1, N_CCD + 1)) if chosen_ccds is None else chosen_ccds
     known_filters = SKY_FILTERS if chosen_filters is None else tuple(Filter(name) for name in chosen_filters)

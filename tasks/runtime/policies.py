@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -25,7 +25,10 @@ from ztf_in2p3.errors import BadData, MissingProduct, TransientError
 from ztf_in2p3.products import Built, ProductRef
 from ztf_in2p3.store import Store
 
-RETRY = {
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RETRY: dict[str, Any] = {
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(backoff_factor=settings.retry_seconds()),
     "retry_jitter_factor": 0.5,
@@ -59,10 +62,16 @@ def shorten(record: logging.LogRecord) -> bool:
 logging.getLogger("prefect.task_runs").addFilter(shorten)
 
 
-async def is_transient(task: Task, run: object, state: State) -> bool:
+async def is_transient(task: Task[..., Any], run: object, state: State) -> bool:
     """Try again what another attempt can cure, and nothing else, nor sooner than the other side asked for."""
     error = await state.aresult(raise_on_failure=False)
     return isinstance(error, TransientError) and (error.retry_after or 0.0) <= LONGEST_PAUSE
+
+
+POLICY: dict[str, Any] = {
+    "cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": is_transient, **RETRY,
+}  # fmt: skip
+"""What all tasks have in common: the store is the only cache."""
 
 
 def run_name() -> str:
@@ -76,7 +85,11 @@ def label_of(subject: object) -> str:
     return getattr(subject, "label", None) or str(subject)
 
 
-def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worker: bool = True) -> Any:
+@overload
+def product_task(make: Callable[P, Built | Outcome]) -> Task[P, Any]: ...
+@overload
+def product_task(make: None = None, *, in_worker: bool = True) -> Callable[[Callable[P, Any]], Task[P, Any]]: ...
+def product_task(make: Callable[..., Any] | None = None, *, in_worker: bool = True) -> Any:
     """A Prefect task that returns products, made now or found in the store.
 
     The store is the only cache: it compares the fingerprint asked for with the one in the
@@ -108,29 +121,19 @@ def product_task(make: Callable[..., Built | Outcome] | None = None, *, in_worke
             raise TransientError(f"two threads parsed at once, which confuses Python before 3.11.8: {error}") from error
         return _state_of(product)
 
-    decorated = task(
-        run,
-        name=make.__name__.replace("_", " "),
-        task_run_name=run_name,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-        retry_condition_fn=is_transient,
-        **RETRY,
-    )
-    decorated.computes = make
+    decorated = task(name=make.__name__.replace("_", " "), task_run_name=run_name, **POLICY)(run)
+    vars(decorated)["computes"] = make  # what `call_by_path` and `computed_by` find
     return decorated
 
 
-def query_task(ask: Callable[..., Any]) -> Task:
+def computed_by(decorated: Task[P, Any]) -> Callable[P, Any]:
+    """The function that a product task was decorated from."""
+    return vars(decorated)["computes"]
+
+
+def query_task(ask: Callable[P, R]) -> Task[P, R]:
     """A Prefect task that only asks: never cached, since the answer may be another tomorrow."""
-    return task(
-        ask,
-        name=ask.__name__.replace("_", " "),
-        cache_policy=NO_CACHE,
-        persist_result=False,
-        retry_condition_fn=is_transient,
-        **RETRY,
-    )
+    return task(name=getattr(ask, "__name__", "query").replace("_", " "), **POLICY)(ask)
 
 
 def _state_of(product: Built | Outcome) -> State:
@@ -152,14 +155,16 @@ class Launched:
     future: PrefectFuture
 
 
-def launch(make: Task, subject: object, *args: Any, **kwargs: Any) -> Launched:
-    """Start a product task.
+def launch(make: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> Launched:
+    """Start a product task; its first argument names the run.
 
     Its arguments are quoted: the orchestrator would look through every one of the thousands of
     references for futures, which took longer than finding the products.
     """
     quoted = {name: quote(value) for name, value in kwargs.items()}
-    return Launched(label_of(subject), make.submit(subject, *map(quote, args), **quoted))
+    subject, *others = args
+    submit: Callable[..., PrefectFuture[Any]] = make.submit
+    return Launched(label_of(subject), submit(subject, *map(quote, others), **quoted))
 
 
 def tell_where(outcome: Outcome, store: Store) -> None:

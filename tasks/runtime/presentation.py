@@ -94,7 +94,7 @@ def picture_lines(outcome: Outcome, store: Store) -> list[str]:
 
 def summary_page(title: str, outcome: Outcome, *, counted: bool = False) -> str:
     """Markdown of what was made, and of what was skipped with its reason; nothing in it can break the page."""
-    counts = [(row["product"], str(row["made"]), str(row["cached"])) for row in outcome.table()]
+    counts = [(str(row["product"]), str(row["made"]), str(row["cached"])) for row in outcome.table()]
     parts = [f"# {plain(title)}", plain(str(outcome)), markdown_table(["product", "made", "cached"], counts)]
     if counted:
         lost = outcome.completeness

@@ -6,7 +6,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, overload
 
 from prefect import Flow, flow
 from prefect.context import FlowRunContext
@@ -20,13 +20,15 @@ from tasks.runtime.foreseen import hide_tracebacks
 from tasks.runtime.form import OUTSIDE, documented, expanded, from_outside
 from tasks.runtime.naming import run_name, subject_of, tag_run
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import contracted
+from tasks.runtime.parameters import Scope, contracted
 from tasks.runtime.presentation import NAMED, each_line_once, show, skipped_lines
 from tasks.runtime.schema import explain
 from tasks.runtime.settings import cluster, cores, store_at
 from ztf_in2p3.errors import MissingProduct, Mistyped, PipelineError
 from ztf_in2p3.recipes import recipe_from
 from ztf_in2p3.store import Store
+
+P = ParamSpec("P")
 
 THREADS = 8
 """Tasks under way at once: enough to keep the workers busy and the archive's few connections used."""
@@ -51,6 +53,15 @@ class VerdictFailed(PipelineError):
         """What was made all the same, the page among it."""
 
 
+class ProductFlow(Protocol):
+    """Decorator of a flow, whose arguments are those of the function, or come of the shared ones."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Scope, Store, P], Outcome]) -> Flow[..., Outcome]: ...
+    @overload
+    def __call__(self, function: Callable[P, Outcome]) -> Flow[P, Outcome]: ...
+
+
 def product_flow(
     name: str,
     *,
@@ -59,7 +70,7 @@ def product_flow(
     counted: bool = False,
     without: Collection[str] = (),
     **defaults: Any,
-) -> Callable[[Callable[..., Outcome]], Flow]:
+) -> ProductFlow:
     """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
 
     The decorated function takes a `Scope` and a `Store`, which stand for the parameters that flows share
@@ -82,7 +93,7 @@ def product_flow(
         Values of shared parameters where this flow has others than most.
     """
 
-    def decorate(function: Callable[..., Outcome]) -> Flow:
+    def decorate(function: Callable[..., Outcome]) -> Any:
         signature = expanded(inspect.signature(function, eval_str=True), without=without, defaults=defaults)
 
         @functools.wraps(function)
@@ -129,7 +140,7 @@ def product_flow(
         if of_recipe := types.get("recipe"):
             types["recipe"] = Annotated[of_recipe, BeforeValidator(functools.partial(as_recipe, of_recipe))]
         run.__doc__ = documented(inspect.getdoc(function) or "", signature.parameters)
-        run.__signature__ = signature.replace(
+        vars(run)["__signature__"] = signature.replace(
             parameters=[
                 parameter.replace(annotation=types[parameter.name]) for parameter in signature.parameters.values()
             ],
@@ -137,9 +148,8 @@ def product_flow(
         )
         run.__annotations__ = types | {"return": State}
         hide_tracebacks()
-        prefect_flow = flow(
-            run, name=name, flow_run_name=run_name, task_runner=TaskThreads(max_workers=THREADS), persist_result=False
-        )
+        threads: Any = TaskThreads(max_workers=THREADS)
+        prefect_flow = flow(name=name, flow_run_name=run_name, task_runner=threads, persist_result=False)(run)
         explain(prefect_flow.parameters, run.__doc__, of_recipe)
         return prefect_flow
 

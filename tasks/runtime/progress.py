@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
@@ -27,7 +29,8 @@ class Arrivals:
         self._lock = threading.Lock()
         self._n_files, self._n, self._bytes = n_files, 0, 0
         self._bar, self._row = bar, bar.add_task(what, total=n_files, size="")
-        self._artifact = create_progress_artifact(0.0, key=f"{what}-progress", description=f"{n_files} files")
+        created: Any = create_progress_artifact(0.0, key=f"{what}-progress", description=f"{n_files} files")
+        self._artifact: UUID = created
         self._what, self._began = what, time.monotonic()
         self._shown = self._logged = self._began
 

@@ -1,0 +1,44 @@
+"""Calls of tasks and flows that are wrong, and that mypy must refuse: ``make check`` runs it over this file.
+
+Each is excused by an ignored error; where there is no error any more, the excuse is unused, which mypy refuses too.
+Nothing here is ever executed.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from flows.catalogue import catalogue
+from flows.report import report
+from tasks.archive import fetch_stars, find_frames
+from tasks.calibration import make_bias
+from tasks.nightly import step
+from tasks.runtime.policies import collect, launch
+from ztf_in2p3.archive import Archive
+from ztf_in2p3.camera import TINY
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Built, bias_ref
+from ztf_in2p3.recipes import BiasRecipe, FlatRecipe
+from ztf_in2p3.store import Store
+
+
+def tasks_are_typed(raws: list[Built], store: Store, archive: Archive) -> None:
+    """A task is started with the arguments of its function, and no others."""
+    recipe, period = BiasRecipe(), Period.of(date(2019, 4, 5))
+    target = bias_ref(recipe, period, 3)
+    collect([launch(make_bias, target, raws, TINY, recipe, store)])
+    launch(make_bias, target, raws, TINY, FlatRecipe(), store)  # type: ignore[arg-type]
+    launch(make_bias, target, raws, "tiny", recipe, store)  # type: ignore[arg-type]
+    launch(make_bias, target, raws, TINY, recipe)  # type: ignore[call-arg]
+    launch(make_bias, target, raws, TINY, recipe, stoer=store)  # type: ignore[call-arg]
+    launch(fetch_stars, target, "5", 3, None, recipe, store)  # type: ignore[arg-type]
+    find_frames(archive, "20190405", (), ())  # type: ignore[call-overload]
+
+
+def flows_are_typed(store: str) -> None:
+    """A flow takes what its function takes, and returns an outcome."""
+    list(report("20190405", store, camera="tiny").built)
+    report("20190405", store, ccds=3)  # type: ignore[call-overload]
+    report("20190405", store, camra="tiny")  # type: ignore[call-overload]
+    list(catalogue("20190405", store).pages)  # type: ignore[attr-defined]
+    step("catalogue", store)  # type: ignore[arg-type]
