@@ -109,7 +109,7 @@ def fit_sequences(
 
 
 def _without_nights_that_are_no_sequence(fitted: Outcome) -> Outcome:
-    """Of a period with a sequence, the other nights are named but no failure; without any, that is what is wrong."""
+    """In a period with a sequence, the other nights are named but no failure; without any, that is what is wrong."""
     others = [aside for aside in fitted.set_aside if NO_SEQUENCE in aside.reason]
     if not others or not fitted.built:
         return fitted
