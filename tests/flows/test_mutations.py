@@ -16,7 +16,8 @@ from tasks.runtime.outcome import Outcome
 from tasks.runtime.product_flow import TooMuchSetAside, VerdictFailed
 from tests.flows.night import NIGHT, PLAN, Reduced, Survey, digests, opened
 from tests.lib.archive.test_mutations import Spoilt
-from tests.lib.detrend.test_mutations import STAND_IN, mutated
+from tests.lib.detrend.test_mutations import STAND_IN
+from tests.lib.mutations import count, mutated
 from ztf_in2p3.archive import ArchiveFile
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.products import Kind, ProductRef
@@ -25,13 +26,11 @@ from ztf_in2p3.simulate.server import IrsaLookalike
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
 
-A_RUN = 8
-"""Files mutated in one run."""
-COUNT = int(os.environ.get("ZTF_MUTATIONS", "16"))
-"""Files mutated in all; set it to 20000 to look longer."""
-SKY = "sky"
-CALIBRATION = "calibration"
-TREES = [(SKY, CALIBRATION)[number % 2] for number in range(-(-COUNT // A_RUN))]
+SKY, CALIBRATION = "sky", "calibration"
+OF_A_RUN = {SKY: 12, CALIBRATION: 4}
+"""Files mutated in one run: of its frames of the sky, or of those of its calibrations."""
+PAIRS = max(1, count(0.02) // sum(OF_A_RUN.values()))
+RUNS = [(number, (SKY, CALIBRATION)[number % 2]) for number in range(2 * PAIRS)]
 CCDID = 6
 """CCD of which frames are mutated."""
 ARCHIVED = (Kind.RAW, Kind.HEADER, Kind.MASK)
@@ -59,7 +58,7 @@ def spoil(tree: Path, what: str, rng: np.random.Generator) -> dict[ArchiveFile, 
     """Mutate some files of a tree of links; the keyword of each, or "" where bytes were changed."""
     candidates = files_of(what)
     keys = {}
-    for path in rng.choice(sorted(candidates), min(A_RUN, len(candidates)), replace=False):
+    for path in rng.choice(sorted(candidates), OF_A_RUN[what], replace=False):
         content = (tree / path).read_bytes()
         text, key = mutated(content, rng)
         (tree / path).unlink()  # the link: the file is the survey's own
@@ -118,7 +117,7 @@ def ended(state) -> Outcome:
     return error.outcome if isinstance(error, VerdictFailed) else Outcome()
 
 
-@pytest.mark.parametrize(("number", "what"), list(enumerate(TREES)))
+@pytest.mark.parametrize(("number", "what"), RUNS)
 def test_a_night_of_which_some_files_are_spoilt_is_otherwise_the_same(
     survey: Survey, reduced: Reduced, store: Path, tmp_path: Path, number: int, what: str
 ):
