@@ -118,10 +118,15 @@ def test_what_differs_is_named_in_table_report_and_exit_code(survey, api, served
     assert [path.name for path in store.iterdir()] == ["bias"]  # what was there stays, nothing else is
 
 
-def test_an_archive_that_is_not_there_is_named_and_the_rest_is_looked_at(survey, api, served_api, tmp_path, capsys):
+def test_an_archive_that_does_not_answer_is_named_and_the_rest_is_looked_at(survey, api, served_api, tmp_path, capsys):
     give_worker(api)
     plan_runs(api, served_api)
-    assert run(survey, str(tmp_path / "nowhere"), tmp_path / "store") == 1
+    assert run(survey, "http://127.0.0.1:9", tmp_path / "store") == 1
     shown = capsys.readouterr().out
-    assert shown.rstrip().splitlines()[-1].strip() == "archive: address"
+    assert shown.rstrip().splitlines()[-1].strip() == "archive: list the night"
     assert "OK      conditional write" in shown
+
+
+def test_a_folder_that_is_not_there_is_a_typing_error(survey, tmp_path, capsys):
+    assert run(survey, str(tmp_path / "nowhere"), tmp_path / "store") == 2
+    assert "nowhere does not exist; expected https://host, or a folder" in capsys.readouterr().err
