@@ -43,8 +43,9 @@ BOUNDS = {
         (
             "clip", "most_chi2", "lamp_scatter", "residual", "change", "variable", "photometric_sigma", "extinction",
             "uneven", "chi2", "residual_sigma", "max_seeing", "radii", "detection_sigma", "sigma", "hot_sigma",
-            "noisy_sigma", "radius", "spacing", "position_error", "match_arcsec", "overscan_clip", "outlier_scale",
-            "n_sigma", "largest_error",
+            "noisy_sigma", "noise_ratio", "sibling_noise", "bias_level", "bias_pattern", "flat_least", "lamp_ratio",
+            "flat_pattern", "most_shift", "radius", "spacing", "position_error", "match_arcsec", "overscan_clip",
+            "outlier_scale", "n_sigma", "largest_error",
         ),
         ABOVE_ZERO,
     ),
@@ -59,14 +60,16 @@ BOUNDS = {
     ),
     **dict.fromkeys(
         (
-            "mean_from", "block_rows", "exposures", "spans", "cell", "components", "least_range", "window",
-            "max_iterations", "steps", "max_rounds", "superpixels", "colour_cells", "max_stars", "most",
+            "mean_from", "least_frames", "block_rows", "exposures", "spans", "cell", "components", "least_range",
+            "window", "max_iterations", "steps", "max_rounds", "superpixels", "colour_cells", "max_stars", "most",
             "background_box", "most_stars", "passes", "min_stars", "rounds", "observations", "imported_rows", "cells",
             "version", "least_measurements", "least_stars",
         ),
         COUNT,
     ),
-    **dict.fromkeys(("rejected", "held_out", "most_moved", "min_coverage", "contested"), FRACTION),
+    **dict.fromkeys(
+        ("rejected", "held_out", "most_saturated", "least_used", "most_moved", "min_coverage", "contested"), FRACTION
+    ),
     "overscan_columns": Bounds(1, 30),
     "overscan_degree": Bounds(0, 10),
     "sky_degree": Bounds(0, 6),
@@ -81,8 +84,8 @@ BOUNDS = {
 
 UNBOUNDED = frozenset(
     {
-        "airmass_prior", "bright", "epochs", "faint", "first_pixel", "range", "region", "weights", "zero_point", "zg",
-        "zi", "zr",
+        "airmass_prior", "bias_high", "bias_low", "bright", "epochs", "faint", "first_pixel", "range",
+        "region", "weights", "zero_point", "zg", "zi", "zr",
     }
 )  # fmt: skip
 """Numbers of any size; recipes that have them check themselves what makes sense together."""

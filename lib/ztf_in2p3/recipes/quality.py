@@ -18,8 +18,9 @@ class FrameRecipe:
     most_saturated: float = 0.02
     """Largest share of full pixels."""
     bias_low: float = -20.0
+    """Lowest level of a bias over its overscan, ADU."""
     bias_high: float = 300.0
-    """ADU of a bias over its overscan: 30 to 130 are usual."""
+    """Highest level of a bias over its overscan, ADU; 30 to 130 are usual."""
     bias_level: float = 2.0
     """ADU between two levels of bias frames: frames further up hold light."""
     bias_pattern: float = 2.0
