@@ -82,4 +82,6 @@ def _add(rows, anchor, set_aside, reduced, clip, scale, last, sums):  # type: ig
                             sums[2, j] += 1
                             last[j] = s
                         pull = min(1.0, w * (1 - share) * abs(v) / reduced[j]) if reduced[j] > 0 else 0.0
+                        # What the measurement's other parameters take of an outlier, this one is spared.
+                        pull *= min(1.0, max(freedom, 0.0) + pull * abs(v))
                         sums[3, j] += pull * pull * reach * reach / 3 * reach / scale

@@ -1,9 +1,11 @@
 """A bad superpixel harms no other."""
 
+import dataclasses
+
 import numpy as np
 
 from ztf_in2p3.camera import TINY
-from ztf_in2p3.recipes import StarflatRecipe
+from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe
 from ztf_in2p3.simulate.measurements import Effects, dithered_sequence, star_measurements
 from ztf_in2p3.starflat.correction import StarflatMap
 from ztf_in2p3.starflat.model import fit_starflat
@@ -48,3 +50,16 @@ def test_superpixels_of_one_or_two_stars_are_flagged_and_not_used():
     used = StarflatMap.of_table(cells, TINY).map.ravel()
     assert np.isnan(used[flag > 0]).all()
     np.testing.assert_array_equal(np.isfinite(used), np.isfinite(cells["map"].to_numpy()) & (flag == 0))
+
+
+def test_a_superpixel_of_one_star_does_not_make_the_exposures_uncertain():
+    effects = Effects(map_cells=2, colour_map=0, airmass=0, outliers=0.01, variables=0)
+    table, _ = star_measurements(TINY, dithered_sequence(6, TINY), 4000, effects, seed=1)
+    table = table.filter(np.isin(table["ccd"].to_numpy(), [5, 6, 7]))
+    recipe = StarflatRecipe(superpixels=2, model="zp", error_floor=0.0003)
+    nothing = dataclasses.replace(recipe, robust=RobustRecipe(outlier_scale=1e-9))
+    told, plain = (fit_starflat(table, TINY, each).fit for each in (recipe, nothing))
+    # An outlier of such a star is taken by its superpixel, whose error says so.
+    assert np.nanmax(told["zero_point"].sigma / plain["zero_point"].sigma) < 1.1
+    few = told["map"].count == 1
+    assert few.any() <= bool((told["map"].sigma[few] > 1.5 * plain["map"].sigma[few]).any())
