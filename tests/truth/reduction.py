@@ -21,6 +21,7 @@ from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.focal_plane import FlatLevel, common_level, focal_plane
 from ztf_in2p3.detrend.masters import combine_leds, led_flat, master_bias
 from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import CcdExposure, Filter
 from ztf_in2p3.image import Image
 from ztf_in2p3.recipes import (
@@ -114,9 +115,7 @@ def reduce_night(tree: Path, plan: NightPlan, filters: Collection[Filter] = ()) 
 def _header(tree: Path, plan: NightPlan, ccd: CcdExposure, qid: int) -> fits.Header:
     path = tree / files.science_path(ccd, qid)
     return (
-        fits.getheader(path)
-        if path.exists()
-        else science_header(plan, ccd, qid, Truth(plan).levels(ccd.exposure.filter))
+        read_header(path) if path.exists() else science_header(plan, ccd, qid, Truth(plan).levels(ccd.exposure.filter))
     )
 
 

@@ -53,7 +53,7 @@ class StarFile(TableFile):
         if not self._in_parts:
             return super()._open()
         with fits.open(self.path, memmap=True) as hdus:
-            return [column.name for column in _fits_table(hdus, self.path).columns]
+            return [column.name for column in _fits_table(hdus, self.path).columns if column.name]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Rows with these columns, a part of the file at a time."""

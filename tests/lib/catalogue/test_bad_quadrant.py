@@ -19,11 +19,13 @@ from ztf_in2p3.detrend.quadrant import detrend_ccd
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import CcdExposure
-from ztf_in2p3.recipes import CatalogueRecipe
+from ztf_in2p3.recipes import CatalogueRecipe, PsfCatalogueRecipe, PsfRecipe
 from ztf_in2p3.simulate.faults import spoil_amplifier
 from ztf_in2p3.tables import REFERENCE
 
 RECIPE = CatalogueRecipe()
+SMALL = PsfCatalogueRecipe(psf=PsfRecipe(margin=2), side=15, max_stars=20)
+"""Few stars on small stamps."""
 LEVEL_ADU = 20_000.0
 BROKEN = 2
 FAULTS = {
@@ -67,7 +69,8 @@ class Measured:
             for qid, (image, header) in self.images.items()
         }
         self.psfs = {
-            qid: ztf.fit_psf(ztf.SkyImage(image, header, f"q{qid}")) for qid, (image, header) in self.images.items()
+            qid: ztf.fit_psf(ztf.SkyImage(image, header, f"q{qid}"), recipe=SMALL)
+            for qid, (image, header) in self.images.items()
         }
 
 
