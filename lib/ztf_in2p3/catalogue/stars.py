@@ -34,8 +34,8 @@ class Stars:
     bp_mag: NDArray[np.float32]
     rp_mag: NDArray[np.float32]
 
-    def take(self, chosen: NDArray[np.bool_]) -> Self:
-        """The stars for which a mask (star,) is true."""
+    def take(self, chosen: NDArray) -> Self:
+        """Some of the stars, by a mask or indices (star,)."""
         return type(self)(*(getattr(self, column.name)[chosen] for column in fields(self)))
 
 

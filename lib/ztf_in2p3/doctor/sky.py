@@ -98,7 +98,7 @@ class Match:
         years = 2000 + (required_number(header, "OBSMJD", f"science header of q{qid}") - 51544.5) / 365.25 - 2016
         stars = reference_stars(table, wcs_of(header, f"q{qid}"), shape, years=years, isolation_arcsec=8.0)
         stars = stars.take(np.isfinite(stars.g_mag) & (stars.g_mag > 12.5))
-        stars = stars.take(np.argsort(stars.g_mag)[:_BRIGHTEST])  # type: ignore[arg-type]
+        stars = stars.take(np.argsort(stars.g_mag)[:_BRIGHTEST])
         return cls._laid(qid, stars, sources, header, filter_, shape)
 
     @classmethod

@@ -6,13 +6,16 @@ width, the same everywhere (`psf.residual_map`).  One weight for all pixels of t
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ztf_in2p3.psf.equations import StarEquations
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.model import PsfModel
-from ztf_in2p3.psf.residual_map import empty_map, improve_map
-from ztf_in2p3.psf.star_columns import star_columns
+from ztf_in2p3.psf.residual_map import empty_map, following, improve_map, with_ripple
+from ztf_in2p3.psf.size import flux_floor
 from ztf_in2p3.psf.stars import StarFluxes, StarStamps, measure_stars
 from ztf_in2p3.psf.start import BETA, start_width
 from ztf_in2p3.recipes import PsfRecipe
@@ -21,17 +24,34 @@ STANDARD = PsfRecipe()
 TERMS = (1, 3, 6)
 """Terms of a polynomial in x and y of order 0, 1, 2."""
 STARS_PER_ORDER = 15
-"""Stars without which a quadrant's PSF is constant; twice as many for squares."""
+"""Stars without which a quadrant's PSF is constant."""
+MANY = 150
+"""Stars that make the profile follow squares of x and y, and the residual map x and y: with fewer both cost more than
+they give."""
+ENOUGH = 30
+"""Stars that will do where others are near full well."""
+REGIONS, PER_RANK = 6, 2
+"""Parts of the field along each axis, and stars that are taken from each part before any has more."""
+TRIED = 4
+"""Stars that are looked at for each that the PSF may be fitted to."""
+FAINT = 5.0
+"""Standard deviations of its flux below which a star does not find its own place."""
+N_PIXEL = 20.0
+"""Pixels whose sky disturbs a star's flux: about 4 pi sigma^2 for a FWHM of 3 pixels."""
 
 
-def fit_psf(stamps: StarStamps, recipe: PsfRecipe = STANDARD) -> tuple[PsfModel, NDArray[np.bool_], StarFluxes]:
+def fit_psf(
+    stamps: StarStamps, recipe: PsfRecipe = STANDARD, alone: NDArray[np.bool_] | None = None
+) -> tuple[PsfModel, NDArray[np.bool_], StarFluxes]:
     """The PSF, which stars it comes from, and the photometry of all of them with it.
 
     Parameters
     ----------
     stamps
         `recipe.margin` pixels wider at each edge than those in which sources will be measured: the wings beyond a
-        stamp lend it the light of a galaxy.
+        stamp lend it the light of a galaxy.  Of very many the first are tried: bright ones.
+    alone : (star,)
+        Stars without a neighbour, which may show the PSF; all, if not given.
 
     Returns
     -------
@@ -45,29 +65,88 @@ def fit_psf(stamps: StarStamps, recipe: PsfRecipe = STANDARD) -> tuple[PsfModel,
     NoStars
         Fewer than `min_stars` stars are left after rejection.
     """
-    model = _start(stamps)
-    inner = stamps.inner(recipe.margin)
+    candidates = np.arange(len(stamps)) if alone is None else np.flatnonzero(alone)
+    candidates = candidates[: TRIED * recipe.most_stars]
+    model = _start(stamps.only(candidates))
     # No pixels are rejected until the map is there: against a profile alone, bright stars would have none left.
-    first = measure_stars(inner, model.at, clip=np.inf)
-    whole = ((~stamps.bad).mean(axis=(1, 2)) > 0.9) & (first.flux > 5 * first.error)
-    chosen = np.flatnonzero(whole)
-    chosen = np.sort(chosen[np.argsort(-first.flux[chosen], kind="stable")][: recipe.most_stars])
+    first = measure_stars(stamps.inner(recipe.margin).only(candidates), model.at, clip=np.inf, soft=recipe.soft)
+    chosen = candidates[choose_stars(stamps.only(candidates), first, recipe)]
     model, agreeing = _fit(model, stamps.only(chosen), recipe)
     used = np.zeros(len(stamps), bool)
     used[chosen[agreeing]] = True
-    return model, used, measure_stars(inner, model.at, model_error=recipe.model_error)
+    fluxes = measure_all(stamps.inner(recipe.margin), model, recipe)
+    return replace(model, flux_floor=flux_floor(model, fluxes, used, recipe.soft)), used, fluxes
+
+
+def measure_all(stamps: StarStamps, model: PsfModel, recipe: PsfRecipe) -> StarFluxes:
+    """Photometry of stars down to any flux: too faint ones are measured where the others say that they are.
+
+    A faint star that finds its own place finds the highest peak of the noise near it.
+    """
+    fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, soft=recipe.soft)
+    faint = np.flatnonzero(fluxes.flux < FAINT * fluxes.error)
+    bright = fluxes.flux > 2 * FAINT * fluxes.error
+    if not len(faint) or not bright.any():
+        return fluxes
+    off = np.median((fluxes.place - stamps.expected)[bright], axis=0)
+    at = replace(stamps.only(faint), expected=stamps.expected[faint] + off)
+    there = measure_stars(at, model.at, fixed=True, model_error=recipe.model_error, soft=recipe.soft)
+    values = {}
+    for column in fields(StarFluxes):
+        values[column.name] = getattr(fluxes, column.name).copy()
+        values[column.name][faint] = getattr(there, column.name)
+    return StarFluxes(**values)
+
+
+def choose_stars(stamps: StarStamps, fluxes: StarFluxes, recipe: PsfRecipe) -> NDArray[np.int64]:
+    """Stars to which the PSF is fitted, rising: whole, with light, far from full well, the brightest of each region.
+
+    Near full well detectors are not linear and bright stars are wider than faint ones (brighter-fatter): a PSF from
+    them would be that of no transient.  Where too few stars are fainter, brighter ones serve.
+    """
+    whole = ((~stamps.bad).mean(axis=(1, 2)) > 0.9) & (fluxes.flux > 5 * fluxes.error)
+    peak, linear = stamps.peak, whole
+    for limit in (recipe.max_peak, 1.5 * recipe.max_peak, 2.5 * recipe.max_peak, np.inf):
+        linear = whole & (peak <= limit)
+        if linear.sum() >= min(ENOUGH, whole.sum()):
+            break
+    stars = np.flatnonzero(linear)
+    brightness, region = fluxes.flux[stars], _regions(stamps.expected[stars])
+    order = np.lexsort([-brightness, region])
+    rank = np.empty(len(stars), np.int64)
+    first = np.searchsorted(region[order], region[order])
+    rank[order] = np.arange(len(stars)) - first
+    return np.sort(stars[np.lexsort([-brightness, rank // PER_RANK])[: recipe.most_stars]])
+
+
+def _regions(place: NDArray) -> NDArray[np.int64]:
+    """(star,): number of the part of the field, of `REGIONS` along each axis."""
+    low, high = (place.min(axis=0), place.max(axis=0)) if len(place) else (0.0, 1.0)
+    cell = np.clip((place - low) / np.maximum(high - low, 1) * REGIONS, 0, REGIONS - 1).astype(np.int64)
+    return np.asarray(cell @ np.array([1, REGIONS]))
+
+
+def star_weights(stamps: StarStamps, fluxes: StarFluxes, recipe: PsfRecipe) -> NDArray[np.float64]:
+    """(star,): weight of a star's pixels: 1 / (sky + photons + model) of its flux, of a star without photons 1.
+
+    By its photons alone a star of the brightest would count for a hundred others, and what is its own (its neighbours,
+    its share of the sky's turbulence) for as many.
+    """
+    flux = np.maximum(fluxes.flux, 0)
+    sky = N_PIXEL * stamps.variance
+    return np.asarray(sky / (sky + flux / stamps.gain + (recipe.star_error * flux) ** 2), np.float64)
 
 
 def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfModel, NDArray[np.bool_]]:
     """The PSF, and the stars that agree with it."""
     used = np.ones(len(stamps), bool)
     _need(used, stamps, recipe)
-    fluxes = measure_stars(stamps, model.at, clip=np.inf)
+    fluxes = measure_stars(stamps, model.at, clip=np.inf, soft=recipe.soft)
     used &= _like_the_others(stamps, fluxes, recipe, 0.3)
     for attempt in range(8):
         _need(used, stamps, recipe)
-        model, step = _improve_moffat(model, stamps, fluxes, used, _free(used, recipe))
-        fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True)
+        model, step = _improve_moffat(model, _equations(stamps, fluxes, used, recipe), _free(used, recipe))
+        fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True, soft=recipe.soft)
         if 0 < attempt < 4:  # until double stars and galaxies that were let in at the start are out
             used = _like_the_others(stamps, fluxes, recipe, 0.1)
         if step < 1e-3 and attempt > 3:
@@ -76,14 +155,21 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     for attempt in range(recipe.passes):
         _need(used, stamps, recipe)
         slopes = _free(used, recipe)
-        slopes[:, 0] = False  # the map knows better
-        model = improve_map(model, stamps, fluxes, used, recipe, slopes, terms)
+        if attempt == recipe.passes - 1:  # what follows x and y is small, and costs six times as much
+            model = following(model, _map_terms(used, recipe))
+        slopes[:, : len(model.residual)] = False  # the map knows better
+        model = improve_map(model, _equations(stamps, fluxes, used, recipe), recipe, slopes, terms)
         if attempt < recipe.passes - 1:  # stars return that were too bright for the profile alone
             fluxes = measure_stars(
-                stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes), quick=True
-            )
+                stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes), quick=True,
+                soft=recipe.soft,
+            )  # fmt: skip
             used = _like_the_others(stamps, fluxes, recipe, recipe.model_error)
-    return model, used
+    return with_ripple(model), used
+
+
+def _equations(stamps: StarStamps, fluxes: StarFluxes, used: NDArray[np.bool_], recipe: PsfRecipe) -> StarEquations:
+    return StarEquations.of(stamps, fluxes, used, star_weights(stamps, fluxes, recipe), recipe.soft)
 
 
 def _need(used: NDArray[np.bool_], stamps: StarStamps, recipe: PsfRecipe) -> None:
@@ -129,27 +215,26 @@ def _like_the_others(
 
 def _free(used: NDArray, recipe: PsfRecipe) -> NDArray[np.bool_]:
     """Shape parameters (4, term) of the profile that are fitted; the wings are the same everywhere."""
-    order = min(recipe.order, int(used.sum()) // STARS_PER_ORDER)
+    n = int(used.sum())
+    order = min(recipe.order, n // STARS_PER_ORDER, 1 if n < MANY else 2)
     free = np.zeros((4, TERMS[-1]), bool)
-    free[:3, : TERMS[min(order, 2)]] = True
+    free[:3, : TERMS[order]] = True
     free[3, 0] = True
     return free
 
 
-def _improve_moffat(
-    model: PsfModel, stamps: StarStamps, fluxes: StarFluxes, used: NDArray, free: NDArray[np.bool_]
-) -> tuple[PsfModel, float]:
+def _map_terms(used: NDArray, recipe: PsfRecipe) -> int:
+    """Terms of the residual map: with many stars it follows x and y."""
+    return TERMS[recipe.map_order] if used.sum() >= MANY else 1
+
+
+def _improve_moffat(model: PsfModel, equations: StarEquations, free: NDArray[np.bool_]) -> tuple[PsfModel, float]:
     """One Gauss-Newton step on what is free of the profile's shape, the stars' own parameters eliminated."""
-    n = int(free.sum())
-    normal, right = np.zeros((n, n)), np.zeros(n)
-    for s in np.flatnonzero(used):
-        star = star_columns(model, stamps, fluxes, int(s), free)
-        normal += star.shape.T @ star.shape
-        right += star.shape.T @ star.residual
+    normal, right = equations.shapes(model, free)
     step = np.zeros(free.shape)
     damped = normal + np.diag(1e-6 * np.diag(normal) + 1e-12 * np.trace(normal))
     step[free] = np.linalg.solve(damped, right)
     largest = float(np.abs(step).max())
     shape = model.shape + step * min(1.0, 0.3 / max(largest, 1e-99))
     shape[3, 0] = np.clip(shape[3, 0], np.log(0.3), np.log(30.0))
-    return PsfModel(shape, model.middle, model.scale, model.residual, model.spacing), largest
+    return replace(model, shape=shape), largest

@@ -106,8 +106,66 @@ def profile(moffat, x, y):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def draw_psf(moffat, residual, spacing, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
+def phase_factor(ripple, x, y):  # type: ignore[no-untyped-def]
+    """The sum over pixels of a PSF at (x, y), relative to its mean over phases, and its derivatives by x and y.
+
+    `ripple` (4,): amplitudes of cos and sin of one cycle a pixel along x, then along y: what is left of a PSF's
+    Fourier transform at the pixels' own frequency, where that of a whole pixel vanishes.
+    """
+    cos_x, sin_x = math.cos(2 * math.pi * x), math.sin(2 * math.pi * x)
+    cos_y, sin_y = math.cos(2 * math.pi * y), math.sin(2 * math.pi * y)
+    value = 1 + ripple[0] * cos_x + ripple[1] * sin_x + ripple[2] * cos_y + ripple[3] * sin_y
+    by_x = 2 * math.pi * (ripple[1] * cos_x - ripple[0] * sin_x)
+    by_y = 2 * math.pi * (ripple[3] * cos_y - ripple[2] * sin_y)
+    return value, by_x, by_y
+
+
+@_jit
+def moffat_of_shape(local, moffat):  # type: ignore[no-untyped-def]
+    """moffat (4,) of local (4,): log width^2, ellipticities e1, e2 (any real numbers), log(beta - 1)."""
+    e = math.hypot(local[1], local[2])
+    s = math.sinh(e) / e if e > 1e-9 else 1.0
+    q = math.exp(-local[0])
+    moffat[0] = q * (math.cosh(e) - s * local[1])
+    moffat[1] = -q * s * local[2]
+    moffat[2] = q * (math.cosh(e) + s * local[1])
+    moffat[3] = 1 + math.exp(local[3])
+
+
+@_jit
+def add_spline(residual, gx, gy):  # type: ignore[no-untyped-def]
+    """Value of the map at (gx, gy), in its own indices; 0 beyond."""
+    n_map, value = residual.shape[0], 0.0
+    if -2 < gx < n_map + 1 and -2 < gy < n_map + 1:
+        i, j = math.floor(gx), math.floor(gy)
+        wx, wy = spline_weights(gx - i), spline_weights(gy - j)
+        for b in range(4):
+            row = j - 1 + b
+            if 0 <= row < n_map:
+                for a in range(4):
+                    column = i - 1 + a
+                    if 0 <= column < n_map:
+                        value += wy[b] * wx[a] * residual[row, column]
+    return value
+
+
+@_jit
+def psf_image(moffat, residual, spacing, x, y, side, out):  # type: ignore[no-untyped-def]
+    """out (side * side,): the PSF of a source at (x, y), nothing divided by its sum over pixels."""
+    norm, middle = moffat_norm(moffat), residual.shape[0] // 2
+    for r in range(side):
+        for c in range(side):
+            u, v = c - x, r - y
+            value = moffat_pixel(moffat, norm, u, v)
+            if residual.shape[0] > 1:
+                value += add_spline(residual, u / spacing + middle, v / spacing + middle)
+            out[r * side + c] = value
+
+
+@_jit
+def draw_psf(moffat, residual, spacing, ripple, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
     """out (3, row * column): the PSF of a source at (x, y), and its derivatives by x and by y of the source."""
+    total, total_x, total_y = phase_factor(ripple, x, y)
     norm = moffat_norm(moffat)
     n_map = residual.shape[0]
     middle = n_map // 2
@@ -131,6 +189,7 @@ def draw_psf(moffat, residual, spacing, x, y, rows, columns, out):  # type: igno
                                 value += wy[b] * wx[a] * m
                                 du -= wy[b] * sx[a] * m / spacing
                                 dv -= sy[b] * wx[a] * m / spacing
+            value /= total
             out[0, r * columns + c] = value
-            out[1, r * columns + c] = du
-            out[2, r * columns + c] = dv
+            out[1, r * columns + c] = (du - value * total_x) / total
+            out[2, r * columns + c] = (dv - value * total_y) / total

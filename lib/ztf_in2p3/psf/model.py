@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztf_in2p3.psf.kernels import draw_psf
+from ztf_in2p3.psf.kernels import draw_psf, moffat_of_shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +20,8 @@ class Psf:
     """(y, x): coefficients, odd in number, the middle one at the centre."""
     spacing: float
     """Pixels between coefficients."""
+    ripple: NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
+    """(4,): how the sum over pixels depends on the phase (`ztf_in2p3.psf.kernels.phase_factor`); divided out."""
 
     def __post_init__(self) -> None:
         qxx, qxy, qyy, beta = self.moffat
@@ -46,12 +48,19 @@ class Psf:
     def widened(self, factor: float) -> Psf:
         """The same shape, `factor` times as wide, and pixels as large as before."""
         moffat = self.moffat / np.array([factor**2] * 3 + [1.0])
-        return Psf(moffat, self.residual / factor**2, self.spacing * factor)
+        return Psf(moffat, self.residual / factor**2, self.spacing * factor, self.ripple)
+
+    @property
+    def peak(self) -> float:
+        """Share of the flux in the pixel on whose centre a star lies."""
+        out = np.empty((3, 1))
+        draw_psf(self.moffat, self.residual, float(self.spacing), np.zeros(4), 0.0, 0.0, 1, 1, out)
+        return float(out[0, 0])
 
     def draw(self, x: float, y: float, shape: tuple[int, int]) -> NDArray[np.float64]:
         """(3, row, column): a source of unit flux at (x, y), and its derivatives by x and y."""
         out = np.empty((3, shape[0] * shape[1]))
-        draw_psf(self.moffat, self.residual, float(self.spacing), float(x), float(y), *shape, out)
+        draw_psf(self.moffat, self.residual, float(self.spacing), self.ripple, float(x), float(y), *shape, out)
         return out.reshape(3, *shape)
 
 
@@ -67,22 +76,39 @@ class PsfModel:
     scale: float
     """Pixels of a unit of the polynomials."""
     residual: NDArray[np.float64]
+    """(y, x), or (map term, y, x): what is added everywhere, then what is added with x, with y."""
     spacing: float
     """Spacing of the residual's coefficients at `middle`, pixels; it grows with the width."""
+    ripple: NDArray[np.float64] = field(default_factory=lambda: np.zeros((1, 4)))
+    """(map term, 4): see `Psf.ripple`."""
+    flux_floor: float = 0.0
+    """Relative; error of any flux measured with it, from what stars' widths scatter beyond their noise."""
+
+    def __post_init__(self) -> None:
+        if self.residual.ndim == 2:
+            object.__setattr__(self, "residual", self.residual[None])
 
     def __repr__(self) -> str:
         return f"PsfModel of FWHM {self.at(self.middle).fwhm:.2f} pixels in the middle"
 
+    @property
+    def phase_error(self) -> float:
+        """Relative standard deviation of the sum over pixels over the phases, before it is divided out."""
+        return float(np.sqrt(np.sum(self.ripple[0] ** 2) / 2))
+
     def at(self, place: NDArray) -> Psf:
         """The PSF at a place of the quadrant (column, row), pixels."""
         width, local = self.local(place)
-        return Psf(moffat_of(local), self.residual / width**2, self.spacing * width)
+        terms = self.terms(place)
+        residual = np.tensordot(terms[: len(self.residual)] / width**2, self.residual, 1)
+        return Psf(moffat_of(local), residual, self.spacing * width, terms[: len(self.ripple)] @ self.ripple)
 
     def widened(self, factor: float) -> PsfModel:
         """See `Psf.widened`."""
         shape = self.shape.copy()
         shape[0, 0] += 2 * np.log(factor)
-        return PsfModel(shape, self.middle, self.scale, self.residual / factor**2, self.spacing * factor)
+        residual, spacing = self.residual / factor**2, self.spacing * factor
+        return replace(self, shape=shape, residual=residual, spacing=spacing)
 
     def local(self, place: NDArray) -> tuple[float, NDArray[np.float64]]:
         """Width at a pixel (x, y) in that at `middle`, and (4,): what `moffat_of` takes."""
@@ -100,8 +126,6 @@ class PsfModel:
 
 def moffat_of(local: NDArray) -> NDArray[np.float64]:
     """(qxx, qxy, qyy, beta) of log width^2, ellipticities e1, e2 (any real numbers), log(beta - 1)."""
-    log_width2, e1, e2, log_beta = local
-    e = np.hypot(e1, e2)
-    s = np.sinh(e) / e if e > 1e-9 else 1.0
-    q = np.exp(-log_width2)
-    return np.array([q * (np.cosh(e) - s * e1), -q * s * e2, q * (np.cosh(e) + s * e1), 1 + np.exp(log_beta)])
+    moffat = np.empty(4)
+    moffat_of_shape(np.ascontiguousarray(local, np.float64), moffat)
+    return moffat

@@ -3,23 +3,22 @@
 A PSF errs by what its parameters take from the noise of its stars, and a flux measured with it falls by the square of
 that: by the number of parameters over the squared signal to noise ratio of all stars together.  So the map has as
 many as the data need: B-splines of one, two and four spacings, further out only the wider ones, each a sum of the
-finest (B-splines refine exactly), which is how the map is kept.
+finest (B-splines refine exactly), which is how the map is kept.  The normal equations are those of the parameters
+from the start: of the finest coefficients they would take gigabytes where the seeing is sharp.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix, hstack, kron
 
+from ztf_in2p3.psf.equations import StarEquations
 from ztf_in2p3.psf.kernels import profile
 from ztf_in2p3.psf.model import PsfModel
-from ztf_in2p3.psf.star_columns import star_columns
-from ztf_in2p3.psf.star_kernels import add_to_map
-from ztf_in2p3.psf.stars import StarFluxes, StarStamps
 from ztf_in2p3.recipes import PsfRecipe
 
 LEVELS = ((1, 1.2), (2, 2.5), (4, np.inf))
@@ -31,6 +30,10 @@ FIRM = 10.0
 SOFT = 0.1
 """Weight of what the stars' phases on the pixels leave open, in the same units: a map that resolves a pixel needs it,
 and a coarser one, whose own errors repeat from pixel to pixel, would be bent by more."""
+PIXELS = 12
+"""Pixels to each side of a star over which its light is summed."""
+LIGHT_RADIUS = 6.0
+"""Pixels; smooth edge of the light of which the PSF keeps the same, wherever a star lies on its pixels."""
 WINDOW = 2.5
 """Pixels; smooth edge of that sum, which a sum over a box would not have."""
 
@@ -41,6 +44,20 @@ class MapTerms:
 
     basis: csr_matrix
     """(coefficient of the map, parameter)."""
+    factors: NDArray[np.float64]
+    """(level,): spacings of its splines, in the finest."""
+    last: NDArray[np.int64]
+    """(level,): nodes to either side of the middle one."""
+    number: NDArray[np.int64]
+    """(level, y, x): parameter of the spline at a node, -1 where there is none."""
+    conditions: tuple[Conditions, Conditions]
+    """Of the map that is the same everywhere, and of one that is added with x or y."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditions:
+    """What the data cannot say of a map."""
+
     rows: NDArray[np.float64]
     """(condition, coefficient)."""
     wanted: NDArray[np.float64]
@@ -52,17 +69,26 @@ class MapTerms:
 def empty_map(model: PsfModel, side: int, recipe: PsfRecipe) -> tuple[PsfModel, MapTerms]:
     """A map over stamps `side` pixels wide, still zero."""
     fwhm = model.at(model.middle).fwhm
-    spacing = recipe.spacing * fwhm
-    half = int(np.ceil(side / 2 / spacing))
-    empty = PsfModel(model.shape, model.middle, model.scale, np.zeros((2 * half + 1, 2 * half + 1)), spacing)
-    return empty, MapTerms(_basis(half, fwhm / spacing), *_conditions(empty))
+    spacing = max(recipe.spacing * fwhm, recipe.min_spacing)
+    inside = side / 2 / spacing
+    half = int(np.ceil(inside)) + 2 * LEVELS[-1][0]
+    empty = PsfModel(model.shape, model.middle, model.scale, np.zeros((1, 2 * half + 1, 2 * half + 1)), spacing)
+    levels = [_level(half, int(inside / factor), factor, radius * fwhm / spacing) for factor, radius in LEVELS]
+    number = np.full((len(levels), *np.max([near.shape for _, near in levels], axis=0)), -1, np.int64)
+    total = 0
+    for k, (_, near) in enumerate(levels):
+        number[k, : len(near), : len(near)] = np.where(near, total + np.cumsum(near).reshape(near.shape) - 1, -1)
+        total += int(near.sum())
+    basis = hstack(
+        [kron(csr_matrix(along), csr_matrix(along), format="csc")[:, near.ravel()] for along, near in levels], "csr"
+    )
+    last = np.array([len(near) // 2 for _, near in levels])
+    return empty, MapTerms(basis, np.array([float(factor) for factor, _ in LEVELS]), last, number, _conditions(empty))
 
 
 def improve_map(
     model: PsfModel,
-    stamps: StarStamps,
-    fluxes: StarFluxes,
-    used: NDArray,
+    stars: StarEquations,
     recipe: PsfRecipe,
     free: NDArray[np.bool_],
     terms: MapTerms,
@@ -71,70 +97,71 @@ def improve_map(
 
     Together, because until the map is there, where stars lie on their pixels passes for a change over the quadrant.
     """
-    n, n_shape = len(model.residual), int(free.sum())
-    fine, fine_right = np.zeros((n * n, n * n)), np.zeros(n * n)
-    mixed, by_shape, right = (np.zeros((n_shape, n * n)), np.zeros((n_shape, n_shape)), np.zeros(n_shape))
-    eliminated = []
-    for s in np.flatnonzero(used):
-        star = star_columns(model, stamps, fluxes, int(s), free)
-        factor = star.psf.spacing / model.spacing  # the local map is the common one over factor^2
-        columns = np.ascontiguousarray(np.column_stack([star.base, star.shape]))
-        cross_terms = np.empty((4 + n_shape, n * n))
-        add_to_map(
-            float(star.psf.spacing),
-            n,
-            star.x,
-            star.y,
-            star.flux / factor**2,
-            star.residual,
-            columns,
-            star.keep,
-            stamps.side,
-            fine,
-            fine_right,
-            cross_terms,
-        )
-        eliminated.append(cross_terms[:4])
-        fine_right -= cross_terms[:4].T @ (star.base.T @ star.residual)
-        mixed += cross_terms[4:]
-        by_shape += star.shape.T @ star.shape
-        right += star.shape.T @ star.residual
-
-    old, firm, typical = (model.residual.ravel(), np.diag(fine).max(), np.diag(fine).mean())
-    rows, gone = terms.rows @ terms.basis, np.concatenate(eliminated) @ terms.basis
-    weight = firm * terms.weight
-    fine[np.diag_indices_from(fine)] /= 2  # a half of it and its mirror image make the whole
-    half = terms.basis.T @ (terms.basis.T @ fine).T
-    by_map = half + half.T + (rows.T * weight) @ rows - gone.T @ gone
-    by_map[np.diag_indices_from(by_map)] += recipe.ridge * typical
-    map_right = terms.basis.T @ fine_right + rows.T @ (weight * (terms.wanted - terms.rows @ old))
-    mixed = mixed @ terms.basis
-    normal = np.block([[by_map, mixed.T], [mixed, by_shape]])
-    change = cho_solve(cho_factor(normal, lower=True, overwrite_a=True), np.concatenate([map_right, right]))
+    n_term, n_map = len(model.residual), terms.basis.shape[1]
+    blocks, right, mixed, by_shape, shape_right, crossed = stars.with_map(model, free, terms)
+    eliminated = crossed.reshape(-1, n_term * n_map)
+    normal = np.zeros((n_term, n_map, n_term, n_map))
+    pairs = [(i, j) for i in range(n_term) for j in range(i + 1)]
+    for (i, j), block in zip(pairs, blocks, strict=True):
+        whole = np.tril(block) + np.tril(block, -1).T
+        normal[i, :, j], normal[j, :, i] = whole, whole
+    diagonal = np.einsum("iaia->ia", normal)
+    # In the units of the finest splines, whatever the coarse ones hold.
+    fine = diagonal[0, : int((terms.number[0] >= 0).sum())]
+    firm, typical = float(fine.max()), float(fine.mean())
+    for i, part in enumerate(model.residual):
+        condition = terms.conditions[min(i, 1)]
+        rows, weight = condition.rows @ terms.basis, firm * condition.weight
+        normal[i, :, i] += (rows.T * weight) @ rows + recipe.ridge * typical * np.eye(n_map)
+        right[i] += rows.T @ (weight * (condition.wanted - condition.rows @ part.ravel()))
+    by_map = normal.reshape(n_term * n_map, -1) - eliminated.T @ eliminated
+    mixed = mixed.reshape(len(mixed), -1)
+    whole = np.block([[by_map, mixed.T], [mixed, by_shape]])
+    solved = cho_factor(whole, lower=True, overwrite_a=True)
+    change = cho_solve(solved, np.concatenate([right.ravel(), shape_right]))
     shape = model.shape.copy()
-    shape[free] += np.clip(change[len(by_map) :], -0.3, 0.3)
-    residual = (old + terms.basis @ change[: len(by_map)]).reshape(n, n)
-    return PsfModel(shape, model.middle, model.scale, residual, model.spacing)
+    shape[free] += np.clip(change[n_term * n_map :], -0.3, 0.3)
+    by_term = terms.basis @ change[: n_term * n_map].reshape(n_term, n_map).T
+    residual = model.residual + by_term.T.reshape(model.residual.shape)
+    return replace(model, shape=shape, residual=residual)
 
 
-def _basis(half: int, fwhm: float) -> csr_matrix:
-    """B-splines of all levels as sums of the finest; `half` and `fwhm` in the finest spacing."""
-    parts = []
-    for factor, radius in LEVELS:
-        taps = np.ones(1)
-        for _ in range(4):  # a cubic B-spline is four boxes
-            taps = np.convolve(taps, np.ones(factor))
-        reach = len(taps) // 2
-        last = (half + reach) // factor
-        centre = np.arange(-last, last + 1) * factor
-        away = np.arange(-half, half + 1)[:, None] - centre + reach
-        along = np.where((away >= 0) & (away < len(taps)), taps[np.clip(away, 0, len(taps) - 1)] / factor**3, 0)
-        near = (np.hypot(centre[:, None], centre) <= radius * fwhm).ravel()
-        parts.append(kron(csr_matrix(along), csr_matrix(along), format="csc")[:, near])
-    return hstack(parts, format="csr")
+def following(model: PsfModel, n_term: int) -> PsfModel:
+    """The same, with so many terms of a map that follows x and y; what is new is zero."""
+    new = np.zeros((n_term - len(model.residual), *model.residual.shape[1:]))
+    return replace(model, residual=np.concatenate([model.residual, new]), ripple=np.zeros((n_term, 4)))
 
 
-def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def with_ripple(model: PsfModel) -> PsfModel:
+    """The same, each term of its map with what the pixels' phases do to its sum (`ztf_in2p3.psf.kernels`)."""
+    n, spacing = model.residual.shape[1], model.spacing
+    pixels, phase = np.arange(-PIXELS, PIXELS + 1), np.arange(PHASES) / PHASES - 0.5
+    sums = np.empty((len(model.residual), PHASES, PHASES))
+    for y, down in enumerate(phase):  # a star at -phase on its pixel
+        for x, across in enumerate(phase):
+            by_y, by_x = _splines(pixels + down, n, spacing), _splines(pixels + across, n, spacing)
+            distance2 = (pixels[:, None] + down) ** 2 + (pixels + across) ** 2
+            window = np.exp(-((distance2 / LIGHT_RADIUS**2) ** 2))
+            sums[:, y, x] = np.tensordot(model.residual, by_y.T @ window @ by_x, 2)
+    cos, sin = np.cos(2 * np.pi * phase), np.sin(2 * np.pi * phase)
+    by_x, by_y = sums.mean(axis=1), sums.mean(axis=2)
+    ripple = 2 / PHASES * np.stack([by_x @ cos, -by_x @ sin, by_y @ cos, -by_y @ sin], axis=1)
+    return replace(model, ripple=ripple)
+
+
+def _level(half: int, last: int, factor: int, radius: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """B-splines of a level along an axis as sums of the finest (coefficient, node); which nodes (y, x) have one."""
+    taps = np.ones(1)
+    for _ in range(4):  # a cubic B-spline is four boxes
+        taps = np.convolve(taps, np.ones(factor))
+    reach = len(taps) // 2
+    centre = np.arange(-last, last + 1) * factor
+    away = np.arange(-half, half + 1)[:, None] - centre + reach
+    along = np.where((away >= 0) & (away < len(taps)), taps[np.clip(away, 0, len(taps) - 1)] / factor**3, 0)
+    return along, np.hypot(centre[:, None], centre) <= radius
+
+
+def _conditions(model: PsfModel) -> tuple[Conditions, Conditions]:
     """What the data cannot say, as products (condition, map) with the map's coefficients, their values and weights.
 
     The map has no part in what looks like another flux, place or sky: its products with the profile, the profile's
@@ -143,7 +170,7 @@ def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float6
     factor in the PSF that repeats from pixel to pixel hides in the fluxes of the stars (compare Anderson & King
     2000, PASP 112, 1360).
     """
-    n, spacing = len(model.residual), model.spacing
+    n, spacing = model.residual.shape[1], model.spacing
     moffat = model.at(model.middle).moffat
     reach = n // 2 + 2
     fine = np.arange(-2 * reach, 2 * reach + 1) * spacing / 2
@@ -165,10 +192,15 @@ def _conditions(model: PsfModel) -> tuple[NDArray[np.float64], NDArray[np.float6
                 sums.append((by_y.T @ factor @ by_x).ravel())
                 wanted.append(-float(np.sum(factor * image)))
     total, value = np.array(sums).reshape(-1, 3, n * n), np.array(wanted).reshape(-1, 3)
-    total, value = ((total - total.mean(axis=0)).reshape(-1, n * n), (value - value.mean(axis=0)).ravel())
+    by_phase, by_value = (part - part.mean(axis=0) for part in (total, value))
     firm = FIRM / np.maximum((still**2).sum(axis=1), 1e-8)
-    weight = np.append(firm, np.full(len(total), SOFT))
-    return np.concatenate([still, total]), np.append(np.zeros(len(still)), value), weight
+    rows = np.concatenate([still, by_phase.reshape(-1, n * n)])
+    value_of_row = np.append(np.zeros(len(still)), by_value)
+    weight = np.append(firm, np.full(by_value.size, SOFT))
+    mean = total.mean(axis=0)
+    steady = np.append(weight, FIRM / np.maximum((mean**2).sum(axis=1), 1e-8))
+    added = Conditions(np.concatenate([rows, mean]), np.zeros(len(steady)), steady)
+    return Conditions(rows, value_of_row, weight), added
 
 
 def _splines(at: NDArray, n: int, spacing: float) -> NDArray[np.float64]:

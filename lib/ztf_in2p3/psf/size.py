@@ -2,8 +2,8 @@
 
 A PSF that is too wide takes the same share of every star and of the transient, and that cancels.  Not so the light of
 a host, seen through PSFs of other widths before and after; nor where the width changes over the quadrant otherwise
-than the PSF's polynomials do.  By how much a star is wider than the PSF is found with one weight for all pixels (see
-`ztf_in2p3.psf.stars`): it does not depend on the star's flux.
+than the PSF's polynomials do.  By how much a star is wider than the PSF is found with pixel weights that do not depend
+on its flux (see `ztf_in2p3.psf.stars`); neither does what is found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.model import Psf, PsfModel
-from ztf_in2p3.psf.stars import WIDER
+from ztf_in2p3.psf.star_kernels import WIDER
+from ztf_in2p3.psf.stars import FLAT, SOFT, StarFluxes
 
 FLOOR = 0.002
 """Relative; added to the errors of the stars' widths, so that no star alone decides."""
@@ -42,7 +43,7 @@ class LocalPsf:
 
 
 def refine_psf(
-    model: PsfModel, at: NDArray, side: int, place: NDArray, width: NDArray, width_error: NDArray
+    model: PsfModel, at: NDArray, side: int, place: NDArray, width: NDArray, width_error: NDArray, soft: float = SOFT
 ) -> LocalPsf:
     """Correct the width of the PSF at a pixel, by a polynomial of second order through the stars' widths.
 
@@ -56,6 +57,8 @@ def refine_psf(
         Pixels.
     width, width_error : (star,)
         What each star is wider than the PSF, to first order (`StarFluxes`).
+    soft
+        Of the pixel weights with which stars and target are measured.
 
     Raises
     ------
@@ -64,11 +67,42 @@ def refine_psf(
     """
     psf, terms, target_terms = model.at(at), model.terms(place)[:, 1:], model.terms(at)[1:]
     field, n_star = _through(terms, width, np.hypot(width_error, FLOOR))
-    width_by, fraction_by = _response(psf, side)
+    width_by, fraction_by = _response(psf, side, soft)
     local = float(np.polyval(width_by, field(target_terms)))
     flux_error = abs(float(fraction_by[-2])) * field.error(target_terms)
     flux_fraction = np.polyval(fraction_by, np.polyval(width_by, field(terms)))
     return LocalPsf(psf.widened(1 + local), local, flux_error, flux_fraction, n_star)
+
+
+def flux_floor(model: PsfModel, stars: StarFluxes, used: NDArray[np.bool_], soft: float) -> float:
+    """Relative error of any single flux: what the width scatters from star to star, times d ln flux / d ln width.
+
+    The turbulence of a short exposure, the phase on the pixels and what the PSF's polynomials lack make stars wider or
+    narrower than the PSF; the noise is taken off.  0 where the noise explains it all.
+    """
+    known = used & np.isfinite(stars.width) & np.isfinite(stars.width_error)
+    if known.sum() < MIN_STARS:
+        return 0.0
+    _, fraction_by = _response(model.at(model.middle), stars.keep.shape[1], soft)
+    return abs(float(fraction_by[-2])) * intrinsic_scatter(stars.width[known], stars.width_error[known])
+
+
+def intrinsic_scatter(value: NDArray, error: NDArray) -> float:
+    """Standard deviation of values beyond their errors, both (n,); outliers do not count (Paule & Mandel 1982)."""
+
+    def excess(scatter: float) -> float:
+        sigma = np.hypot(error, scatter)
+        mean = np.average(value, weights=sigma**-2.0)
+        off = np.abs(value - mean) / sigma
+        return float(np.median(off)) / 0.6745 - 1
+
+    low, high = 0.0, float(np.ptp(value)) + 1e-12
+    if excess(low) <= 0:
+        return 0.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return high
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +157,7 @@ def _through(terms: NDArray, width: NDArray, sigma: NDArray) -> tuple[_Field, in
     return field, int(kept.sum())
 
 
-def _response(psf: Psf, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _response(psf: Psf, side: int, soft: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What a PSF makes of stars of another width, as polynomials of falling powers.
 
     Returns
@@ -141,6 +175,8 @@ def _response(psf: Psf, side: int) -> tuple[NDArray[np.float64], NDArray[np.floa
     columns = np.column_stack([*psf.draw(middle, middle, square).reshape(3, -1), np.ones(side**2)])
     wide = np.array([draw(1 + width) for width in TRIED]).T
     by_width = np.column_stack([columns, (draw(1 + WIDER) - columns[:, 0]) / WIDER])
+    root = (np.maximum(columns[:, :1], 0) / psf.peak + min(soft, FLAT)) ** -0.5
+    columns, wide, by_width = root * columns, root * wide, root * by_width
     flux_fraction = np.linalg.lstsq(columns, wide)[0][0]
     apparent = np.linalg.lstsq(by_width, wide)[0][-1] / flux_fraction
     return np.polyfit(apparent, TRIED, 2), np.polyfit(TRIED, flux_fraction, 2)

@@ -1,22 +1,28 @@
-"""Stars of one exposure, cut out: measured with a PSF, all pixels of the exposure weighing the same.
+"""Stars of one exposure, cut out, and measured with a PSF.
 
-One weight for all: a PSF that is a little wrong then misses the same share of every star, faint or bright, and of
-the transient; with Poisson weights the share would depend on the flux.  The errors do know the star's photons.
+A pixel's weight depends on where it lies in the PSF, not on the star's flux: a PSF that is a little wrong then misses
+the same share of every star, faint or bright, and of the transient; with Poisson weights the share would depend on
+the flux.  The errors do know the star's photons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.psf.model import Psf
-from ztf_in2p3.psf.star_kernels import measure_star, star_derivatives
+from ztf_in2p3.psf.star_kernels import measure_batch
 
-WIDER = 1e-3
-"""Relative; for the derivative of a star's image by its width."""
+SOFT = 0.1
+"""Of the pixel weights 1 / (P / P0 + SOFT): a star 1 % wider than the PSF then has 7.9 mmag more, with flat weights
+10.5; errors are 5 % smaller at magnitudes 15 to 17 of ZTF, 3 % larger at 20."""
+FLAT = 1e6
+"""`SOFT` for which all pixels weigh the same to a millionth."""
+AT_ONCE = 256
+"""Stars whose PSFs are held at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +39,8 @@ class StarStamps:
     variance: float
     """Variance of a pixel of sky, ADU^2, read noise included."""
     gain: float
+    full_well: float = np.inf
+    """Pixel value beyond which the detector is saturated, ADU."""
 
     def __len__(self) -> int:
         return len(self.data)
@@ -44,9 +52,8 @@ class StarStamps:
 
     def only(self, chosen: NDArray) -> StarStamps:
         """Stamps of some of the stars, by a mask or indices (star,)."""
-        return StarStamps(
-            self.data[chosen], self.bad[chosen], self.corner[chosen], self.expected[chosen], self.variance, self.gain
-        )
+        names = ("data", "bad", "corner", "expected")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def inner(self, margin: int) -> StarStamps:
         """The stamps without `margin` pixels at each edge."""
@@ -58,7 +65,15 @@ class StarStamps:
             self.expected,
             self.variance,
             self.gain,
+            self.full_well,
         )
+
+    @property
+    def peak(self) -> NDArray[np.float64]:
+        """(star,): highest good pixel of the middle, in units of full well; 0 where that is unknown."""
+        middle = slice(self.side // 2 - 2, self.side // 2 + 3)
+        pixels = np.where(self.bad, -np.inf, np.nan_to_num(self.data, nan=-np.inf))[:, middle, middle]
+        return np.asarray(pixels.max(axis=(1, 2)) / self.full_well, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +98,9 @@ class StarFluxes:
     width_error: NDArray[np.float64]
     """(star,)."""
 
+    def only(self, chosen: NDArray) -> StarFluxes:
+        return StarFluxes(**{column.name: getattr(self, column.name)[chosen] for column in fields(self)})
+
 
 def measure_stars(
     stamps: StarStamps,
@@ -93,6 +111,7 @@ def measure_stars(
     model_error: float = 0.03,
     start: NDArray | None = None,
     quick: bool = False,
+    soft: float = SOFT,
 ) -> StarFluxes:
     """PSF photometry of the stars of an exposure.
 
@@ -108,39 +127,29 @@ def measure_stars(
         [flux, x, y, sky] in the stamps; those of the expected positions if not given.
     quick
         Two steps from the start will do.
+    soft
+        A pixel weighs 1 / (P / P0 + soft), P0 the peak of the PSF P; infinite: all the same.
     """
+    soft = min(soft, FLAT)
     n, side = len(stamps), stamps.side
     parameters = _first_guess(stamps) if start is None else start.copy()
     good = (np.isfinite(stamps.data) & ~stamps.bad).reshape(n, -1)
     data = np.where(good, stamps.data.reshape(n, -1), 0).astype(float)
     keep, model = good.copy(), np.zeros(data.shape)
     error, chi2, width = np.full((n, 4), np.nan), np.full(n, np.nan), np.full((n, 2), np.nan)
-    for s in range(n):
-        if good[s].mean() < 0.2:
-            parameters[s] = np.nan
-            continue
-        psf = psf_at(stamps.expected[s])
-        how = (psf.moffat, psf.residual, float(psf.spacing))
-        for attempt in range(2 if quick else 4):
-            n_pass = 2 if quick else 5 if attempt == 0 else 3
-            measure_star(*how, data[s], keep[s], parameters[s], n_pass, fixed, side)
-            image = psf.draw(parameters[s, 1], parameters[s, 2], (side, side)).reshape(3, -1)
-            light = parameters[s, 0] * image[0]
-            model[s] = light + parameters[s, 3]
-            variance = stamps.variance + np.maximum(light, 0) / stamps.gain
-            off = np.abs(data[s] - model[s]) / np.sqrt(variance + (model_error * light) ** 2) * good[s]
-            kept = good[s] & ~((off > clip) & (off > 0.5 * off.max()))
-            if np.array_equal(kept, keep[s]):
-                break
-            keep[s] = kept
-        columns = np.empty((side * side, 4))
-        star_derivatives(image, parameters[s, 0], keep[s], columns)
-        columns = columns[:, [0, 3]] if fixed else columns
-        error[s, [0, 3] if fixed else slice(None)] = _errors(columns, variance)
-        residual = np.where(keep[s], data[s] - model[s], 0)
-        chi2[s] = np.mean(residual[keep[s]] ** 2 / variance[keep[s]])
-        wider = psf.widened(1 + WIDER).draw(parameters[s, 1], parameters[s, 2], (side, side))[0].ravel()
-        width[s] = _amplitude(parameters[s, 0] * (wider - image[0]) / WIDER * keep[s], columns, residual, variance)
+    passes = (2, 2, 2) if quick else (4, 5, 3)
+    for first in range(0, n, AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        psfs = [psf_at(place) for place in stamps.expected[part]]
+        moffat, residual, spacing, ripple, peak = (
+            np.array([getattr(psf, name) for psf in psfs], float)
+            for name in ("moffat", "residual", "spacing", "ripple", "peak")
+        )
+        measure_batch(
+            moffat, residual, spacing, ripple, peak, soft, data[part], good[part], parameters[part], fixed, clip,
+            model_error, stamps.variance, stamps.gain, passes[0], passes[1], passes[2], keep[part], model[part],
+            error[part], chi2[part], width[part], side,
+        )  # fmt: skip
     shape = stamps.data.shape
     return StarFluxes(
         parameters[:, 0],
@@ -154,23 +163,6 @@ def measure_stars(
         width[:, 0],
         width[:, 1],
     )
-
-
-def _errors(columns: NDArray, variance: NDArray) -> NDArray[np.float64]:
-    """Errors of parameters fitted with one weight for pixels whose variances (pixel,) differ; columns (pixel, n)."""
-    size = np.sqrt(np.sum(columns**2, axis=0)) + 1e-300
-    scaled = columns / size
-    response = np.linalg.solve(scaled.T @ scaled + 1e-12 * np.eye(len(size)), scaled.T)
-    errors: NDArray[np.float64] = np.sqrt(response**2 @ variance) / size
-    return errors
-
-
-def _amplitude(change: NDArray, columns: NDArray, residual: NDArray, variance: NDArray) -> tuple[float, float]:
-    """Amplitude of a change (pixel,) in the residual of a fit of `columns` (pixel, n), and its error; see `_errors`."""
-    base = np.linalg.qr(columns)[0]
-    change = change - base @ (base.T @ change)
-    response = change / (change @ change + 1e-300)
-    return float(response @ residual), float(np.sqrt(response**2 @ variance))
 
 
 def _first_guess(stamps: StarStamps) -> NDArray[np.float64]:

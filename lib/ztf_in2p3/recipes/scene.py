@@ -9,28 +9,39 @@ from dataclasses import dataclass
 class PsfRecipe:
     """PSF of a quadrant exposure (`ztf_in2p3.psf.fit`)."""
 
-    order: int = 1
+    order: int = 2
     """Degree of the polynomials in x and y that the profile's width and ellipse follow over the quadrant: 0
-    (constant), 1 or 2.  Squares that are not there cost: with 200 stars of 14 to 18 mag, 1 mmag of each
-    exposure's throughput."""
+    (constant), 1 or 2.  Squares need 150 stars: with fewer they cost more than they give, and are left out."""
+    map_order: int = 1
+    """Degree in x and y of the residual map, 0 or 1, where 150 stars show it; otherwise it is the same everywhere."""
     spacing: float = 0.22
     """Between the finest coefficients of the residual map, in FWHM of the profile."""
+    min_spacing: float = 0.4
+    """The least of it, pixels: of a finer map the sum over pixels depends on where a star lies on them (by 9 mmag for
+    a real quadrant of FWHM 0.94 pixel and 0.21 pixel, by 1.8 for 0.4)."""
     ridge: float = 1e-7
     """Added to the diagonal of the map's normal matrix, of its mean."""
     clip: float = 5.0
     """Stars whose residual is off by this many median absolute deviations are left out."""
     model_error: float = 0.03
     """As in `measure_stars`."""
+    soft: float = 0.1
+    """A pixel weighs 1 / (P / P0 + soft), P the PSF there and P0 its peak: the wings, which differ less from star to
+    star, count more than with flat weights, and fluxes stay linear."""
+    star_error: float = 0.005
+    """Fraction of the flux, added to a star's error for its weight in the fit: no few stars decide."""
+    max_peak: float = 0.3
+    """Highest pixel of the stars it is fitted to, in units of full well."""
     margin: int = 4
     """Pixels at each edge of the stamps that serve to know the wings, not to measure stars.  Without them the light
     of a host of 16.5 mag costs a supernova of 19 mag 0.3 mmag."""
-    most_stars: int = 120
-    """The brightest, to which the PSF is fitted: fainter ones know a hundredth of it."""
+    most_stars: int = 400
+    """Stars to which the PSF is fitted, over the whole field."""
     passes: int = 3
     """Passes over the stars for the residual map."""
     min_stars: int = 5
     """Fewest stars that make a PSF."""
-    version: int = 2
+    version: int = 3
 
 
 @dataclass(frozen=True, slots=True)

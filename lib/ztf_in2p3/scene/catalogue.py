@@ -36,6 +36,10 @@ class MeasuredStars:
     radius: NDArray[np.float64]
     growth: NDArray[np.float64]
     """See `ztf_in2p3.psf.goodness.growth_residual`."""
+    blended: NDArray[np.bool_]
+    """(star,): another is too near."""
+    peak: NDArray[np.float64]
+    """(star,): highest pixel in units of full well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,11 @@ def measure_exposure(exposure: ExposureImage, around: Stars, scale: float, recip
     NoStars
         Too few stars.
     """
-    stars = chosen_stars(exposure, around, scale, recipe)
+    stars, alone = chosen_stars(exposure, around, scale, recipe)
     stamps = star_stamps(exposure, stars, recipe.side + 2 * recipe.psf.margin)
-    psf, used, fluxes = fit_psf(stamps, recipe.psf)
-    return MeasuredStars(psf, stars, used, fluxes, *growth_residual(stamps, fluxes, used))
+    psf, used, fluxes = fit_psf(stamps, recipe.psf, alone)
+    growth = growth_residual(stamps.only(used), fluxes.only(used), np.ones(int(used.sum()), bool))
+    return MeasuredStars(psf, stars, used, fluxes, *growth, ~alone, stamps.peak)
 
 
 def psf_table(measured: MeasuredStars, mjd: float) -> pa.Table:
@@ -78,6 +83,9 @@ def psf_table(measured: MeasuredStars, mjd: float) -> pa.Table:
         "scale": psf.scale,
         "residual": psf.residual.ravel(),
         "spacing": psf.spacing,
+        "ripple": psf.ripple.ravel(),
+        "phase_error": psf.phase_error,
+        "flux_floor": psf.flux_floor,
         "mjd": mjd,
         "fwhm": psf.at(psf.middle).fwhm,
         "n_star": int(measured.used.sum()),
@@ -91,13 +99,16 @@ def psf_of(table: pa.Table) -> PsfModel:
     """Inverse of `psf_table`."""
     (row,) = table.to_pylist()
     residual = np.array(row["residual"])
-    side = round(len(residual) ** 0.5)
+    ripple = np.array(row["ripple"]).reshape(-1, 4)
+    side = round((len(residual) / len(ripple)) ** 0.5)
     return PsfModel(
         np.array(row["shape"]).reshape(4, -1),
         np.array(row["middle"]),
         row["scale"],
-        residual.reshape(side, side),
+        residual.reshape(-1, side, side),
         row["spacing"],
+        ripple,
+        row["flux_floor"],
     )
 
 
@@ -158,7 +169,7 @@ def psf_catalogue(
         "background": fluxes.sky[known],
         "background_rms": np.full(n, exposure.variance**0.5),
         "f_psf": fluxes.flux[known],
-        "f_psf_e": fluxes.error[known],
+        "f_psf_e": np.hypot(fluxes.error, measured.psf.flux_floor * fluxes.flux)[known],
         "f_psf_f": fluxes.keep[known].mean(axis=(1, 2)) < COMPLETE,
         "x_psf": fluxes.place[known, 0],
         "y_psf": fluxes.place[known, 1],
@@ -168,6 +179,8 @@ def psf_catalogue(
         "width_e": fluxes.width_error[known],
         "chi2": fluxes.chi2[known],
         "shows_psf": measured.used[known],
+        "blended": measured.blended[known],
+        "peak": measured.peak[known],
         **_survey_columns(origin, stars),
     }
     schema = schema_of(PSF_CATALOGUE)

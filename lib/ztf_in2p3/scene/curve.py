@@ -25,6 +25,8 @@ from ztf_in2p3.scene.target import Target
 from ztf_in2p3.starflat.correction import StarflatMap
 from ztf_in2p3.tables import CURVE_STARS, schema_of
 
+MIN_LINEAR = 20
+"""Stars far from full well without which brighter ones, too, tell a throughput."""
 MMAG = 2500 / np.log(10)
 """Millimagnitudes of a relative change of one."""
 
@@ -198,7 +200,9 @@ def join_stars(
         table = tables[i]
         at = np.searchsorted(star_id, ids[i])
         known = ids[i] >= 0
-        whole = known & (table["f_psf_f"].to_numpy() == 0)
+        whole = known & (table["f_psf_f"].to_numpy() == 0) & ~table["blended"].to_numpy(zero_copy_only=False)
+        linear = whole & (table["peak"].to_numpy() <= recipe.stars.psf.max_peak)
+        whole = linear if linear.sum() >= MIN_LINEAR else whole
         response = exposures[i].response()[0] * psf[i].flux_fraction
         flux[i, at[whole]] = (_floats(table, "f_psf") / response)[whole]
         error[i, at[whole]] = (_floats(table, "f_psf_e") / response)[whole]

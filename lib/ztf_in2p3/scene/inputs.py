@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from ztf_in2p3.astrometry import sky_to_pixels
-from ztf_in2p3.cards import required_number
+from ztf_in2p3.cards import number, required_number
 from ztf_in2p3.catalogue.stars import Stars
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.image import Image, MaskBit, is_bad
@@ -29,6 +29,8 @@ CORE = 2
 """Pixels around a star that must all be good."""
 BOX = 9
 """Pixels over which an image is smoothed to tell stars from sky."""
+PLATEAU = 8
+"""Highest pixels of an image that are within 0.5 % of one another where they are saturated."""
 FEWEST = 500
 """Pairs of pixels to tell the noise by; they tell its variance to a tenth (2.3 / sqrt(n))."""
 
@@ -47,6 +49,8 @@ class ExposureImage:
     """Variance of a pixel with nothing but sky, read noise included: ADU^2; see `sky_variance`."""
     bad: NDArray[np.bool_]
     """(row, column): pixels that are not to be used."""
+    full_well: float = np.inf
+    """ADU; infinite where neither header nor pixels tell."""
 
     @classmethod
     def of(cls, image: Image, header: fits.Header, wcs: WCS, name: str) -> ExposureImage:
@@ -60,10 +64,30 @@ class ExposureImage:
         mjd = required_number(header, "OBSMJD", name, "the date (MJD)")
         gain = required_number(header, "GAIN", name, "the gain (e-/adu)", positive=True)
         bad = is_bad(image.mask) | ~np.isfinite(image.data) | ~np.isfinite(image.variance)
+        full_well = saturation_level(image.data, bad, number(header, "SATURATE"))
+        bad |= image.data >= full_well
         if bad.all():
             raise BadData(f"{name}: none of its {bad.size} pixels is good; look at its mask, or leave it out")
         variance = sky_variance(image.data, bad) or float(np.median(image.variance[~bad]))
-        return cls(image, wcs, mjd, gain, variance, bad)
+        return cls(image, wcs, mjd, gain, variance, bad, full_well)
+
+
+def saturation_level(data: NDArray, bad: NDArray[np.bool_], header_level: float | None) -> float:
+    """Pixel value at which the detector is full: a header's, or that of a plateau of the pixels; else infinite.
+
+    Stars have one brightest pixel, or two.  Where many pixels share the highest value of an image, that is where the
+    detector, its amplifier or its converter end.
+    """
+    good = data[~bad & np.isfinite(data)]
+    if not good.size:
+        return np.inf
+    top = float(np.partition(good, -min(PLATEAU, good.size))[-min(PLATEAU, good.size) :].min())
+    highest, middle = float(good.max()), float(np.median(good))
+    level = highest - 0.005 * (highest - middle)
+    noise = 1.4826 * float(np.median(np.abs(good - middle)))
+    plateau = level if top >= level and highest > middle + 100 * noise else np.inf
+    given = header_level if header_level is not None and header_level > middle else np.inf
+    return min(plateau, given)
 
 
 def sky_variance(data: NDArray[np.float32], bad: NDArray[np.bool_]) -> float | None:
@@ -170,8 +194,10 @@ def matrix_at(wcs: WCS, ra: float, dec: float) -> NDArray[np.float64]:
     return np.array([[x[0] - x[1], x[2] - x[3]], [y[0] - y[1], y[2] - y[3]]]) / (2 * STEP_ARCSEC)
 
 
-def chosen_stars(exposure: ExposureImage, stars: Stars, scale: float, recipe: PsfCatalogueRecipe) -> Stars:
-    """Stars that may show the PSF, the brightest first: alone, whole on the image, on good pixels, not saturated.
+def chosen_stars(
+    exposure: ExposureImage, stars: Stars, scale: float, recipe: PsfCatalogueRecipe
+) -> tuple[Stars, NDArray[np.bool_]]:
+    """Stars to measure, the brightest first: whole on the image, on good pixels, not saturated; and which are alone.
 
     Parameters
     ----------
@@ -189,16 +215,17 @@ def chosen_stars(exposure: ExposureImage, stars: Stars, scale: float, recipe: Ps
     rim = recipe.side / 2 + recipe.psf.margin
     whole = (stars.x > rim) & (stars.x < columns - rim) & (stars.y > rim) & (stars.y < rows - rim)
     isolated = is_isolated(stars, recipe.isolation_arcsec / scale, recipe.isolation_mag)
-    good = np.flatnonzero(whole & isolated & np.isfinite(stars.g_mag))
+    good = np.flatnonzero(whole & np.isfinite(stars.g_mag))
     good = good[np.argsort(stars.g_mag[good], kind="stable")]
     spoilt = exposure.bad | ((exposure.image.mask & np.uint16(MaskBit.SATURATED)) != 0)
-    kept = [s for s in good if not _core(spoilt, stars.x[s], stars.y[s]).any()][: recipe.max_stars]
-    if len(kept) < recipe.psf.min_stars:
+    kept = np.array([s for s in good if not _core(spoilt, stars.x[s], stars.y[s]).any()], np.int64)[: recipe.max_stars]
+    n_alone = int(isolated[kept].sum())
+    if n_alone < recipe.psf.min_stars:
         raise NoStars(
-            f"{len(kept)} of {whole.sum()} reference stars on the image are alone, on good pixels and not saturated; "
+            f"{n_alone} of {whole.sum()} reference stars on the image are alone, on good pixels and not saturated; "
             f"{recipe.psf.min_stars} are needed: leave the image out, or lower isolation_arcsec of PsfCatalogueRecipe"
         )
-    return stars.take(np.array(kept))
+    return stars.take(kept), isolated[kept]
 
 
 def is_isolated(stars: Stars, within: float, fainter: float) -> NDArray[np.bool_]:
@@ -217,7 +244,7 @@ def star_stamps(exposure: ExposureImage, stars: Stars, side: int) -> StarStamps:
     cuts = [cut(exposure, x, y, side) for x, y in zip(stars.x, stars.y, strict=True)]
     data, bad, corner = (np.array(part) for part in zip(*cuts, strict=True))
     expected = np.column_stack([stars.x, stars.y])
-    return StarStamps(data, bad, corner, expected, exposure.variance, exposure.gain)
+    return StarStamps(data, bad, corner, expected, exposure.variance, exposure.gain, exposure.full_well)
 
 
 def _core(bad: NDArray[np.bool_], x: float, y: float) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from ztf_in2p3.tables.stars import _STAR
 PSF_CATALOGUE = (
     *_STAR,
     Column("f_psf", pa.float64(), "adu", "flux by the PSF, over the sky found with it"),
-    Column("f_psf_e", pa.float32(), "adu", "standard deviation of the flux, source photons included"),
+    Column("f_psf_e", pa.float32(), "adu", "standard deviation of the flux: photons, and flux_floor of the PSF"),
     Column("f_psf_f", pa.int16(), "", "0, or 1 where more than 5 % of the pixels were rejected or bad"),
     Column("x_psf", pa.float64(), "pix", "column where the PSF found the star"),
     Column("y_psf", pa.float64(), "pix", "row where the PSF found the star"),
@@ -20,6 +20,8 @@ PSF_CATALOGUE = (
     Column("width_e", pa.float32(), "", "standard deviation of the width"),
     Column("chi2", pa.float32(), "", "of the pixels of the star's stamp, per degree of freedom"),
     Column("shows_psf", pa.bool_(), "", "the star is one of those that the PSF was fitted to"),
+    Column("blended", pa.bool_(), "", "another star is so near and so bright that it has part of the flux"),
+    Column("peak", pa.float32(), "", "highest pixel in units of full well; 0 where that is unknown"),
 )
 """PSF photometry of one quadrant exposure: as the aperture catalogue, its apertures left out."""
 
@@ -27,8 +29,11 @@ PSF = (
     Column("shape", pa.list_(pa.float64()), "", "4 x term: ln width^2, ellipticities, ln(beta - 1); 1 x y x2 xy y2"),
     Column("middle", pa.list_(pa.float64()), "pix", "x, y from where the terms of the shape count"),
     Column("scale", pa.float64(), "pix", "unit of x and y in the terms of the shape"),
-    Column("residual", pa.list_(pa.float64()), "", "coefficients of the cubic B-spline over the Moffat, row after row"),
+    Column("residual", pa.list_(pa.float64()), "", "cubic B-spline over the Moffat: map term (1 x y) x rows x columns"),
     Column("spacing", pa.float64(), "pix", "between the coefficients, at the middle"),
+    Column("ripple", pa.list_(pa.float64()), "", "map term x 4: cos, sin of the phase along x, y in the PSF's sum"),
+    Column("phase_error", pa.float64(), "", "standard deviation of that sum over the phases; alarm at 0.002"),
+    Column("flux_floor", pa.float64(), "", "relative error of any flux, from the scatter of the stars' widths"),
     Column("mjd", pa.float64(), "d", "UTC of the exposure, modified Julian date"),
     Column("fwhm", pa.float64(), "pix", "of the Moffat profile at the middle"),
     Column("n_star", pa.int32(), "", "stars it was fitted to"),

@@ -141,8 +141,9 @@ def test_stars_that_show_a_psf_are_whole_good_and_the_brightest_first():
     one = exposure()
     some = stars([30.0, 10.0, 2.0, 45.0, 50.0], [20.0, 20.0, 20.0, 30.0, 8.0], [13.0, 15.0, 12.0, 14.0, 16.0])
     # The first is on a dead pixel, the third at the edge; two of the other three are asked for.
-    chosen = chosen_stars(one, some, 3.0, recipe)
+    chosen, alone = chosen_stars(one, some, 3.0, recipe)
     assert chosen.star_id.tolist() == [3, 1]
+    assert alone.all()
     with pytest.raises(NoStars, match=r"0 of 4 reference stars on the image are alone.*2 are needed"):
         chosen_stars(one, some, 0.5, recipe)  # 18" are then 36 pixels
 
