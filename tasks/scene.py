@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.runtime.outcome import Outcome
+from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import product_task
 from tasks.runtime.reading import as_input, opened
 from ztf_in2p3.camera import Camera
@@ -78,9 +78,14 @@ def fit_light_curve(
         write_table(spool, table)
         return summary_of(fit.scene, table, fit.stars)
 
+    curve = store.build(target, recipe, inputs, write_curve)
+    aside = []
+    if curve.about.get("fails"):
+        reason = f"BadData: its fit is {curve.about['flags']}: fluxes and errors are not to be used as they are"
+        aside.append(SetAside(f"{of.name} {band}", f"{reason}; look at the flags of its exposures, and leave some out"))
     return Outcome(
         [
-            store.build(target, recipe, inputs, write_curve),
+            curve,
             store.build(curve_stars_ref(recipe, of.name, band), recipe, inputs, lambda to: write_table(to, fit.stars)),
             store.build(
                 scene_ref(recipe, of.name, band),
@@ -88,7 +93,8 @@ def fit_light_curve(
                 inputs,
                 lambda to: write_fits(to, scene_planes(fit.assembled, fit.scene), {"OBJECT": of.name, "FILTER": band}),
             ),
-        ]
+        ],
+        aside,
     )
 
 

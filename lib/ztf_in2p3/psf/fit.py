@@ -16,7 +16,7 @@ from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.model import PsfModel
 from ztf_in2p3.psf.residual_map import empty_map, following, improve_map, with_ripple
 from ztf_in2p3.psf.size import flux_floor
-from ztf_in2p3.psf.stars import StarFluxes, StarStamps, measure_stars
+from ztf_in2p3.psf.stars import FLAT, StarFluxes, StarStamps, measure_stars
 from ztf_in2p3.psf.start import BETA, start_width
 from ztf_in2p3.recipes import PsfRecipe
 
@@ -141,12 +141,13 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     """The PSF, and the stars that agree with it."""
     used = np.ones(len(stamps), bool)
     _need(used, stamps, recipe)
-    fluxes = measure_stars(stamps, model.at, clip=np.inf, soft=recipe.soft)
+    # Flat weights: the wings, where double stars and galaxies differ most, must not decide who is like the others.
+    fluxes = measure_stars(stamps, model.at, clip=np.inf, soft=FLAT)
     used &= _like_the_others(stamps, fluxes, recipe, 0.3)
     for attempt in range(8):
         _need(used, stamps, recipe)
-        model, step = _improve_moffat(model, _equations(stamps, fluxes, used, recipe), _free(used, recipe))
-        fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True, soft=recipe.soft)
+        model, step = _improve_moffat(model, _equations(stamps, fluxes, used, recipe, FLAT), _free(used, recipe))
+        fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True, soft=FLAT)
         if 0 < attempt < 4:  # until double stars and galaxies that were let in at the start are out
             used = _like_the_others(stamps, fluxes, recipe, 0.1)
         if step < 1e-3 and attempt > 3:
@@ -158,7 +159,7 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
         if attempt == recipe.passes - 1:  # what follows x and y is small, and costs six times as much
             model = following(model, _map_terms(used, recipe))
         slopes[:, : len(model.residual)] = False  # the map knows better
-        model = improve_map(model, _equations(stamps, fluxes, used, recipe), recipe, slopes, terms)
+        model = improve_map(model, _equations(stamps, fluxes, used, recipe, recipe.soft), recipe, slopes, terms)
         if attempt < recipe.passes - 1:  # stars return that were too bright for the profile alone
             fluxes = measure_stars(
                 stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes), quick=True,
@@ -168,8 +169,10 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     return with_ripple(model), used
 
 
-def _equations(stamps: StarStamps, fluxes: StarFluxes, used: NDArray[np.bool_], recipe: PsfRecipe) -> StarEquations:
-    return StarEquations.of(stamps, fluxes, used, star_weights(stamps, fluxes, recipe), recipe.soft)
+def _equations(
+    stamps: StarStamps, fluxes: StarFluxes, used: NDArray[np.bool_], recipe: PsfRecipe, soft: float
+) -> StarEquations:
+    return StarEquations.of(stamps, fluxes, used, star_weights(stamps, fluxes, recipe), soft)
 
 
 def _need(used: NDArray[np.bool_], stamps: StarStamps, recipe: PsfRecipe) -> None:

@@ -63,6 +63,8 @@ class SceneRecipe:
     """Smallest fraction of the PSF's squared sum within the good pixels, for the flux of an exposure to be measured."""
     position_error: float = 1.0
     """Pixels; prior of the position along each axis."""
+    soft: float = 0.1
+    """As of `PsfRecipe`: what a PSF lacks cancels between stars and source if both are weighed the same."""
     rounds: int = 12
     """Most passes over all exposures."""
-    version: int = 2
+    version: int = 3

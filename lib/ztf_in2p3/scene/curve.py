@@ -272,6 +272,7 @@ def series_of(
         throughput=ratios.ratio * np.array([exposure.response()[1] for exposure in exposures]),
         throughput_error=np.hypot(ratios.error, [local.flux_error for local in psf]),
         active=np.array([target.may_shine(stamp.mjd) for stamp in stamps]),
+        flux_floor=np.array([exposure.psf.flux_floor for exposure in exposures]),
     )
 
 

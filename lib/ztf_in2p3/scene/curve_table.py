@@ -17,10 +17,14 @@ from ztf_in2p3.recipes import LightCurveRecipe
 from ztf_in2p3.scene.curve import Assembled
 from ztf_in2p3.scene.design import Design, Nodes
 from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, SceneState
-from ztf_in2p3.scene.model import FitFlag, SceneFit, Series
+from ztf_in2p3.scene.model import ExposureFlag, FitFlag, SceneFit, Series
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store.fits import Plane
 from ztf_in2p3.tables import LIGHT_CURVE, schema_of
+
+SHOWN = (ExposureFlag.POOR_FIT, ExposureFlag.MANY_REJECTED, ExposureFlag.TROUBLE, ExposureFlag.DROPPED,
+         ExposureFlag.INFLUENTIAL)  # fmt: skip
+"""Flags whose exposures the summary counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,10 @@ def light_curve_table(
         "chi2": fit.chi2,
         "n_pixel": fit.n_pixel,
         "n_rejected": fit.rejected.sum(axis=(1, 2)),
+        "freedom": fit.freedom,
+        "influence": fit.influence,
         "flags": fit.exposure_flag,
-        "reason": [""] * len(series),
+        "reason": [_reason(flag) for flag in fit.exposure_flag],
     }
     unfitted = [
         *unused,
@@ -83,6 +89,17 @@ def light_curve_table(
         parts.append(pa.table(arrays, schema=schema))
     table = pa.concat_tables(parts).sort_by([("mjd", "ascending"), ("exposure", "ascending")])
     return table.replace_schema_metadata(curve_metadata(assembled, fit, target, recipe))
+
+
+def _reason(flag: int) -> str:
+    """Why an exposure that was read is not in the fit."""
+    if flag & ExposureFlag.DROPPED:
+        return "its pixels contradict those of the other exposures"
+    if flag & ExposureFlag.UNUSABLE:
+        return "it has no good pixels, or numbers that are none"
+    if flag & ExposureFlag.MASKED and flag & ExposureFlag.TROUBLE:
+        return "a trail, a source of this exposure alone or a saturated core hides the target"
+    return ""
 
 
 def _slope(assembled: Assembled, i: int) -> tuple[float, float]:
@@ -137,6 +154,9 @@ def summary_of(fit: SceneFit, table: pa.Table, stars: pa.Table) -> dict[str, Val
         "n_star": stars.num_rows,
         "bright_star_scatter_mmag": round(1000 * float(np.median(brightest)), 3) if len(brightest) else None,
         "position_kept": bool(FitFlag.POSITION_KEPT & fit.flag),
+        "flags": str(fit.flag.name or "") if fit.flag else "",
+        "fails": fit.flag.fails,
+        **{f"n_{flag.name.lower()}": int(np.sum((fit.exposure_flag & flag) != 0)) for flag in SHOWN if flag.name},
     }
 
 

@@ -74,7 +74,7 @@ class Design:
     """Draws the nodes in any exposure of a series; the tables of the PSFs are kept."""
 
     def __init__(self, series: Series, nodes: Nodes, exposures: NDArray[np.int64]) -> None:
-        self.series, self.nodes = series, nodes
+        self.series, self.nodes, self.exposures = series, nodes, exposures
         if len(nodes) and series.side < LANES:
             raise ValueError(f"stamps of {series.side} pixels: a galaxy needs at least {LANES}")
         self._image = np.empty((len(nodes), series.side**2))

@@ -1,18 +1,20 @@
 """One exposure's part in the fit, after its nuisance parameters were eliminated (Schur complement).
 
-Whitened by the exposure's one weight, with A the galaxy nodes, E the position and N = [sky, throughput, shift x,
-shift y, flux] completed by a row for each prior, N = QR leaves for the common parameters the normal equations
-X^T X - (Q^T X)^T (Q^T X), X = [A E]; only A^T A is large, and the same in every pass.
+Whitened by the exposure's variance and by weights of the pixels that depend on where the source is, not on its flux
+(`ztf_in2p3.psf.stars`: stars are measured with the same), with A the galaxy nodes, E the position and
+N = [sky, throughput, shift x, shift y, flux] completed by a row for each prior, N = QR leaves for the common
+parameters the normal equations X^T X - (Q^T X)^T (Q^T X), X = [A E]; only A^T A is large, and the same in every pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
+from ztf_in2p3.psf.stars import FLAT
 from ztf_in2p3.scene.design import Design
 from ztf_in2p3.scene.model import Series
 from ztf_in2p3.scene.pixel_kernels import border_level, keep_pixels, orthonormal
@@ -55,24 +57,39 @@ class Pixels:
     r: NDArray[np.float64]
     """(N_NUISANCE, N_NUISANCE)."""
     scale: float
-    """From galaxy flux to whitened pixels."""
+    """From galaxy flux to pixels whitened by the variance."""
+    root: NDArray[np.float64]
+    """(pixel,): root of the pixels' weights."""
     pull: NDArray[np.float64]
     """(pixel,) residual over the standard deviation of the model, whatever was rejected."""
+    light: NDArray[np.float64]
+    """(pixel,): the model's light over its border, in standard deviations of the model."""
     variance: NDArray[np.float64]
-    """(pixel,) of whitened pixels: 1 and the photons of the model."""
+    """(pixel,) of whitened pixels: (1 and the photons of the model) times the weight."""
 
 
 class ExposureModel:
     """Linearises the exposures of a series around the current model."""
 
-    def __init__(self, series: Series, design: Design) -> None:
-        self.series, self.design = series, design
+    def __init__(self, series: Series, design: Design, soft: float = FLAT) -> None:
+        self.series, self.design, self.soft = series, design, min(soft, FLAT)
         self.years = (series.mjd - np.mean(series.mjd)) / YEAR
         self._to_sky = np.linalg.inv(series.matrix)
         self._data = series.data.reshape(len(series), -1)
         errors = np.column_stack([series.throughput_error, series.shift_error, series.shift_error])
         self._free = errors > 0
         self._prior = 1 / np.where(self._free, errors, 1)
+        self.root = np.ones(self._data.shape)
+        self.centre(np.zeros(2))
+
+    def centre(self, place: NDArray) -> None:
+        """Weigh the pixels as around a source there (sky)."""
+        self.centred = place.copy()
+        square = (self.series.side, self.series.side)
+        for i in self.design.exposures if self.soft < FLAT else ():
+            psf = self.series.psf[i]
+            light = psf.draw(*self.source_place(i, place), square)[0].ravel()
+            self.root[i] = (self.soft / (np.maximum(light, 0) / psf.peak + self.soft)) ** 0.5
 
     def source_place(self, i: int, place: NDArray) -> NDArray[np.float64]:
         """Pixel of the source in exposure i."""
@@ -108,24 +125,28 @@ class ExposureModel:
         residual = whiten * (self._data[i] - expected - sky)
         keep_pixels(residual, start, above, photon, model_error * whiten, clip, keep, pull, variance)
 
+        root = self.root[i]
+        light_sigma = whiten * np.maximum(above, 0) / np.sqrt(variance)
+        variance *= root**2
+        weight = keep * root
         q = np.zeros((N_NUISANCE, len(keep) + N_NUISANCE - 1))
         pixel, prior = q[:, : len(keep)], q[:, len(keep) :]
-        pixel[0] = whiten * keep
-        pixel[1:FLUX] = (scale * self._free[i])[:, None] * light * keep
+        pixel[0] = whiten * weight
+        pixel[1:FLUX] = (scale * self._free[i])[:, None] * light * weight
         prior[[1, 2, 3], [0, 1, 2]] = self._prior[i]
         if series.active[i]:
-            pixel[FLUX] = scale * psf[0] * keep
+            pixel[FLUX] = scale * psf[0] * weight
         else:
             prior[FLUX, 3] = 1
         r = orthonormal(q)
 
         place = np.empty((0, len(keep)))
         if state.free_place:
-            place = scale * state.nuisance[i, FLUX] * (series.matrix[i].T @ psf[1:]) * keep
+            place = scale * state.nuisance[i, FLUX] * (series.matrix[i].T @ psf[1:]) * weight
             if len(state.place) > 2:
                 place = np.concatenate([place, self.years[i] * place])
-        data = np.where(keep, whiten * self._data[i], 0)
-        return Pixels(nodes, keep, data, place, q, r, scale, pull, variance)
+        data = np.where(keep, whiten * root * self._data[i], 0)
+        return Pixels(nodes, keep, data, place, q, r, scale, root, pull, light_sigma, variance)
 
 
 @dataclass(eq=False)
@@ -174,7 +195,7 @@ class NormalEquations:
         right = np.concatenate([top, pixels.data[None], place]).T  # zero where not kept, so the nodes need not be
         product = np.empty((n_node + n_place, N_NUISANCE + 1 + n_place))
         if n_node:
-            np.matmul(pixels.nodes, right, out=product[:n_node])
+            np.matmul(pixels.nodes, pixels.root[:, None] * right, out=product[:n_node])
             product[:n_node] *= pixels.scale
             self._update_gram(i, pixels)
         np.matmul(place, right, out=product[n_node:])
@@ -186,14 +207,25 @@ class NormalEquations:
         row = pixels.q[FLUX] / pixels.r[FLUX, FLUX]
         self.noise[i] = row[:n_pixel] ** 2 @ pixels.variance + row[n_pixel:] @ row[n_pixel:]
 
+    def without(self, i: int, pixels: Pixels) -> NormalEquations:
+        """The same sums, exposure i left out."""
+        gram = self.gram.copy(order="F")
+        columns = pixels.nodes * (self.in_gram[i] * pixels.root)
+        gram = blas.dsyrk(-(pixels.scale**2), columns.T, 1.0, gram, trans=1, lower=1, overwrite_c=1)
+        sums = {name: getattr(self, name).copy() for name in ("cross_terms", "data_nuisance", "data_common", "place")}
+        for values in sums.values():
+            values[i] = 0.0
+        return replace(self, gram=gram, **sums)
+
     def _update_gram(self, i: int, pixels: Pixels) -> None:
         before = self.in_gram[i]
         if not before.any():
-            changed = [(pixels.scale**2, pixels.nodes if pixels.keep.all() else np.where(pixels.keep, pixels.nodes, 0))]
+            changed = [(pixels.scale**2, pixels.nodes * (pixels.keep * pixels.root))]
         else:
             gone, back = before & ~pixels.keep, pixels.keep & ~before
             changed = [
-                (sign * pixels.scale**2, pixels.nodes[:, columns_of]) for sign, columns_of in ((-1, gone), (1, back))
+                (sign * pixels.scale**2, pixels.nodes[:, which] * pixels.root[which])
+                for sign, which in ((-1, gone), (1, back))
             ]
         for factor, columns in changed:
             if columns.shape[1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,24 @@ from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, NormalE
 from ztf_in2p3.scene.errors import DegenerateScene, NothingToFit
 from ztf_in2p3.scene.model import ExposureFlag, FitFlag, SceneFit, Series
 from ztf_in2p3.scene.solve import Noise, SceneSolution, covariance, flux_response, solve
+from ztf_in2p3.scene.trouble import FOUND, plateaux, worst_shape
 
 STANDARD = SceneRecipe()
 LOOSE_MODEL = 0.25
 """Model error while the position is sought: a source beside its place must not be rejected."""
 SETTLED = 0.01
 """Fraction of a flux's error: passes end when no flux moves by more."""
+TROUBLES, BLAMED = 12, 0.7
+"""Most rounds of looking for trouble; those exposures are to blame that are nearly as far off as the worst."""
+DROPS = 2
+"""Rounds of leaving out exposures that contradict the others."""
+FAILING, MOST_LOST = 0.5, 0.4
+"""chi2 per degree of freedom beyond that of the others, and lost pixels, of an exposure that is left out."""
+INFLUENTIAL = 3.0
+TRIED = 40
+"""Quiet exposures that are left out in turn: of more, none decides."""
+OFF_CENTRE = 0.05
+"""Pixels that the source may be from where the pixels' weights expect it."""
 STRIDE = 0.5
 """Pixels; furthest the position moves in a pass, where its derivatives still hold."""
 
@@ -53,41 +65,142 @@ class _Fit:
     recipe: SceneRecipe
     galaxy: bool
     motion: bool
+    used: NDArray[np.int64] = field(init=False)
+    """Exposures in the fit."""
+    active: NDArray[np.int64] = field(init=False)
+    """Those in which the source is measured."""
+    state: SceneState = field(init=False)
 
     def run(self) -> SceneFit:
-        recipe = self.recipe
         self._prepare()
         self._pass(self.used, clip=np.inf)  # no model yet: sky, fluxes and galaxy at the catalogue position
-        solution = self._solve()
+        self._solve()
+        self._without_trouble(np.setdiff1d(self.used, self.active))
+        self._find_place()
+        self._without_trouble(self.used)
+        self._leave_masked_out()
+        solution, noise, settled = self._settle()
+        for _ in range(DROPS):
+            failing = self._failing(noise)
+            if not len(failing):
+                break
+            self._drop(failing)
+            solution, noise, settled = self._settle()
+        return self._result(solution, noise, settled)
+
+    def _find_place(self) -> None:
+        recipe = self.recipe
         self._pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
         solution = self._solve()
-        if self._shines(solution):
-            self.state.free_place = True
-            for _ in range(recipe.rounds):
-                self._pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
-                solution = self._solve()
-                if np.abs(solution.common[len(self.nodes) :]).max() < 0.02:
-                    break
-        moved = np.inf
+        if not self._shines(solution):
+            return
+        self.state.free_place = True
+        for _ in range(recipe.rounds):
+            self._pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
+            solution = self._solve()
+            if np.abs(solution.common[len(self.nodes) :]).max() < 0.02:
+                break
+        if np.abs(self.state.place[:2]).max() > OFF_CENTRE:
+            self.exposure_model.centre(self.state.place[:2])
+            self._start_again()
+
+    def _settle(self) -> tuple[SceneSolution, Noise, bool]:
+        """Passes until no flux moves; the noise that the pixels have, and whether the fit came to rest."""
+        recipe, moved = self.recipe, np.inf
         for left in reversed(range(recipe.rounds)):
             flux, keep = self.state.nuisance[self.active, FLUX].copy(), self.state.keep.copy()
             near = moved < 5 * SETTLED or not left  # the noise costs as much as the rest
-            noise = Noise.of(len(self.series), len(solution.common), keep.shape[1]) if near else None
+            size = len(self.nodes) + (len(self.state.place) if self.state.free_place else 0)
+            noise = Noise.of(len(self.series), size, keep.shape[1]) if near else None
             self._pass(self.used, recipe.clip, recipe.model_error, noise)
             solution = self._solve()
             step = np.abs(self.state.nuisance[self.active, FLUX] - flux) / np.sqrt(self.equations.noise[self.active])
             moved = step.max() if np.array_equal(keep, self.state.keep) else np.inf
             if noise and (moved < SETTLED or not left):
-                return self._result(solution, noise, moved < SETTLED)
+                return solution, noise, bool(moved < SETTLED)
         raise ValueError(f"{recipe.rounds} rounds: expected at least one")
+
+    def _without_trouble(self, exposures: NDArray) -> None:
+        """Leave out what is in the pixels of one exposure alone, beginning with the worst: it pulls at the others."""
+        state, side = self.state, self.series.side
+        for _ in range(TROUBLES):
+            worst = np.zeros(len(self.series))
+            cleared = {}
+            for i in map(int, exposures):
+                pixels = self.exposure_model.linearise(i, state, self.recipe.clip, self.recipe.model_error)
+                self.equations.take(i, pixels)
+                loose = self.recipe.model_error * pixels.light
+                worst[i], cleared[i] = worst_shape(pixels.pull, pixels.keep, loose, side)
+            bad = np.flatnonzero((worst > FOUND) & (worst > BLAMED * worst.max()))
+            for i in bad:
+                state.start[i] &= ~cleared[int(i)]
+                self.flag[i] |= ExposureFlag.TROUBLE
+            self._solve()
+            if not len(bad):
+                return
+
+    def _leave_masked_out(self) -> None:
+        """Exposures in which trouble hides the source have no flux; it may leave too few of a quiet one, too."""
+        side, hidden = self.series.side, []
+        for i in map(int, np.flatnonzero(self.flag & ExposureFlag.TROUBLE)):
+            at = self.exposure_model.source_place(i, self.state.place)
+            psf = self.series.psf[i].draw(at[0], at[1], (side, side))[0].ravel()
+            if i in self.used and (
+                self.state.start[i].mean() < 0.2
+                or (i in self.active and _coverage(psf, self.state.start[i]) < self.recipe.min_coverage)
+            ):
+                hidden.append(i)
+        if hidden:
+            self.flag[hidden] |= ExposureFlag.MASKED
+            self._exclude(np.array(hidden), "are hidden by trails or saturated cores")
+
+    def _failing(self, noise: Noise) -> NDArray[np.int64]:
+        """Exposures whose pixels contradict the others; none if so many do that the model is to blame."""
+        freedom = self._freedom()
+        excess = np.where(np.isfinite(noise.chi2), noise.chi2 / freedom - 1, 0)
+        lost = 1 - self.state.keep.sum(axis=1) / np.maximum(self.given.sum(axis=1), 1)
+        usual = np.median(excess[self.used])
+        failing = (excess > 10 * np.sqrt(2 / freedom)) & (excess > FAILING * (1 + max(usual, 0))) | (lost > MOST_LOST)
+        failing[np.setdiff1d(np.arange(len(failing)), self.used)] = False
+        found = np.flatnonzero(failing)
+        left = np.setdiff1d(self.used, found)
+        quiet_left = len(np.setdiff1d(left, self.active)) or not self.galaxy
+        if len(found) > len(self.used) / 3 or not quiet_left or not len(np.intersect1d(left, self.active)):
+            return found[:0]
+        return found
+
+    def _drop(self, exposures: NDArray) -> None:
+        self.flag[exposures] |= ExposureFlag.DROPPED
+        self._exclude(exposures, "contradict the others")
+
+    def _exclude(self, exposures: NDArray, why: str) -> None:
+        quiet = np.setdiff1d(self.used, self.active)
+        self.used, self.active = np.setdiff1d(self.used, exposures), np.setdiff1d(self.active, exposures)
+        if not len(self.active):
+            raise NothingToFit(f"none of {len(self.series)} exposures can measure the source: the last {why}")
+        if self.galaxy and not len(np.setdiff1d(quiet, exposures)):
+            raise DegenerateScene(
+                f"the exposures without the transient {why}: none is left that knows the galaxy; add exposures"
+            )
+        self.state.nuisance[exposures] = 0
+        self._start_again()
+
+    def _start_again(self) -> None:
+        """Sum everything anew: some exposures are gone, or weigh differently."""
+        self._forget()
+        self._pass(self.used, self.recipe.clip, self.recipe.model_error)
+        self._solve()
 
     def _prepare(self) -> None:
         series, recipe = self.series, self.recipe
         n, side = len(series), series.side
-        finite = np.isfinite(series.data) & ~series.bad
+        full = plateaux(series.data, series.bad, series.variance)
+        finite = np.isfinite(series.data) & ~series.bad & ~full
         start = finite.reshape(n, -1)
         numbers = np.column_stack([series.variance, series.gain, series.throughput])
+        self.given = (np.isfinite(series.data) & ~series.bad).reshape(n, -1)
         self.flag = np.where(series.active, 0, ExposureFlag.QUIET)
+        self.flag[full.any(axis=(1, 2))] |= ExposureFlag.TROUBLE
         usable = (start.mean(axis=1) > 0.2) & (np.isfinite(numbers) & (numbers > 0)).all(axis=1)
         self.flag[~usable] |= ExposureFlag.UNUSABLE
         covered = np.zeros(n)
@@ -112,12 +225,16 @@ class _Fit:
                 "Add exposures from before the transient or long after it, or narrow its window"
             )
         self.nodes = Nodes.covering(series, recipe.step, recipe.margin) if self.galaxy else Nodes(recipe.step, -1)
-        self.exposure_model = ExposureModel(series, Design(series, self.nodes, self.used))
+        self.exposure_model = ExposureModel(series, Design(series, self.nodes, self.used), recipe.soft)
         n_place = 4 if self.motion else 2
         self.state = SceneState(
             np.zeros(len(self.nodes)), np.zeros(n_place), np.zeros((n, N_NUISANCE)), start.copy(), start
         )
-        self.equations = NormalEquations.of(n, len(self.nodes), n_place, side**2)
+        self._forget()
+
+    def _forget(self) -> None:
+        n_place, n_pixel = len(self.state.place), self.series.side**2
+        self.equations = NormalEquations.of(len(self.series), len(self.nodes), n_place, n_pixel)
 
     def _pass(self, exposures: NDArray, clip: float, model_error: float = 0.0, noise: Noise | None = None) -> None:
         for i in map(int, exposures):
@@ -158,11 +275,19 @@ class _Fit:
         cov_place = np.zeros((len(state.place), len(state.place)))
         cov_place[: len(free), : len(free)] = free
         n_pixel = state.keep.sum(axis=1)
-        rejected = state.start & ~state.keep
-        self.flag[self.used] |= np.where(rejected[self.used].mean(axis=1) > 0.05, ExposureFlag.MANY_REJECTED, 0)
-        freedom = np.maximum(n_pixel - 2, 1)
-        off = np.abs(noise.chi2 - freedom) > 5 * np.sqrt(2 * freedom)
-        self.flag |= np.where(off & np.isfinite(noise.chi2), ExposureFlag.POOR_FIT, 0)
+        rejected = self.given & ~state.keep
+        lost = rejected[self.used].sum(axis=1) > 0.05 * self.given[self.used].sum(axis=1)
+        self.flag[self.used] |= np.where(lost, ExposureFlag.MANY_REJECTED, 0)
+        freedom = self._freedom()
+        off = np.isfinite(noise.chi2) & (np.abs(noise.chi2 - freedom) > 5 * np.sqrt(2 * freedom))
+        self.flag |= np.where(off, ExposureFlag.POOR_FIT, 0)
+        # An error holds what the model lacks, as far as the pixels tell; and what stars are wider than one another.
+        spread = np.sqrt(np.where(off, np.maximum(noise.chi2 / freedom, 1), 1))[active]
+        cov *= spread[:, None] * spread
+        if series.flux_floor is not None:
+            cov[range(len(active)), range(len(active))] += (series.flux_floor * state.nuisance[:, FLUX])[active] ** 2
+        influence = self._influence(np.sqrt(np.diag(cov)))
+        self.flag |= np.where(influence > INFLUENTIAL, ExposureFlag.INFLUENTIAL, 0)
         flag = FitFlag(0)
         if not state.free_place:
             flag |= FitFlag.POSITION_KEPT
@@ -170,6 +295,10 @@ class _Fit:
             flag |= FitFlag.POSITION_FAR
         if not settled:
             flag |= FitFlag.UNSETTLED
+        if np.sum(off & (noise.chi2 > freedom)) > len(self.used) / 3:
+            flag |= FitFlag.POOR
+        if np.any(influence > INFLUENTIAL):
+            flag |= FitFlag.INFLUENCED
         flux = np.full(n, np.nan)
         flux[active] = state.nuisance[active, FLUX]
         measured = np.zeros(n, bool)
@@ -190,7 +319,31 @@ class _Fit:
             rejected.reshape(n, side, side),
             self.flag,
             flag,
+            freedom,
+            influence,
         )
+
+    def _freedom(self) -> NDArray[np.float64]:
+        """(exposure,): pixels less the exposure's own parameters and its share of what the galaxy has."""
+        series = self.series
+        own = 1 + series.active + (series.throughput_error > 0) + 2 * (series.shift_error > 0)
+        information = np.zeros(len(series))
+        information[self.used] = series.throughput[self.used] ** 2 / series.variance[self.used]
+        share = information / max(information.sum(), 1e-300)
+        n_node = min(len(self.nodes), 0.9 * self.state.keep[self.used].sum(axis=1).mean())
+        return np.maximum(self.state.keep.sum(axis=1) - own - n_node * share, 1)
+
+    def _influence(self, error: NDArray) -> NDArray[np.float64]:
+        """(exposure,): what each quiet exposure does to the fluxes, by leaving it out; the most telling of many."""
+        found, quiet = np.full(len(self.series), np.nan), np.setdiff1d(self.used, self.active)
+        if not self.galaxy or len(quiet) < 2:
+            return found
+        flux, state = self.state.nuisance[self.active, FLUX].copy(), self.state
+        for i in map(int, quiet[:TRIED]):
+            pixels = self.exposure_model.linearise(i, state, self.recipe.clip, self.recipe.model_error)
+            solution = solve(self.equations.without(i, pixels), state, self.recipe.ridge, self.recipe.position_error)
+            found[i] = np.max(np.abs(solution.nuisance[self.active, FLUX] - flux) / error)
+        return found
 
 
 def _coverage(psf: NDArray, good: NDArray) -> float:

@@ -49,6 +49,8 @@ class Series:
     """(exposure,): relative; 0: exact."""
     active: NDArray[np.bool_]
     """(exposure,): the source may shine.  False: its flux is zero."""
+    flux_floor: NDArray[np.float64] | None = None
+    """(exposure,): relative error of any flux of it, the PSF's (`ztf_in2p3.psf.size.flux_floor`); none if not given."""
 
     def __post_init__(self) -> None:
         n = len(self.data)
@@ -100,6 +102,12 @@ class ExposureFlag(IntFlag):
     """More than 5 % of the pixels were rejected."""
     POOR_FIT = 1 << 4
     """chi2 is 5 standard deviations off its expectation."""
+    TROUBLE = 1 << 5
+    """A trail, a source of this exposure alone or a saturated core was found, and its pixels left out."""
+    DROPPED = 1 << 6
+    """Left out of the fit, since its pixels contradict the others."""
+    INFLUENTIAL = 1 << 7
+    """Without this quiet exposure some flux moves by more than three of its errors."""
 
 
 class FitFlag(IntFlag):
@@ -111,6 +119,15 @@ class FitFlag(IntFlag):
     """The position moved by more than two standard deviations of its prior."""
     UNSETTLED = 1 << 2
     """The last pass still changed fluxes or rejected pixels."""
+    POOR = 1 << 3
+    """More than a third of the exposures fit poorly: the fluxes are not to be trusted beyond their inflated errors."""
+    INFLUENCED = 1 << 4
+    """One quiet exposure decides: see `ExposureFlag.INFLUENTIAL`."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the light curve is not to be used as it is."""
+        return bool(self & (FitFlag.UNSETTLED | FitFlag.POOR))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +159,10 @@ class SceneFit:
     exposure_flag: NDArray[np.int64]
     """`ExposureFlag`s."""
     flag: FitFlag
+    freedom: NDArray[np.float64]
+    """(exposure,): degrees of freedom of chi2, the galaxy's parameters shared out among the exposures."""
+    influence: NDArray[np.float64]
+    """(exposure,): largest change of a flux without this quiet exposure, in its errors; NaN where it was not tried."""
 
     def __repr__(self) -> str:
         return f"SceneFit of {len(self.flux)} exposures, {int(self.measured.sum())} measured, {self.flag!r}"

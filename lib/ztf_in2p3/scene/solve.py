@@ -11,6 +11,9 @@ from scipy.linalg import blas, cho_factor, cho_solve
 from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, NormalEquations, Pixels, SceneState
 from ztf_in2p3.scene.node_kernels import pick_pixels
 
+FEW_PHOTONS = 1e-4
+"""Fraction of a pixel's variance that may be left out where it would cost as much as all the others."""
+
 
 @dataclass(eq=False)
 class SceneSolution:
@@ -67,7 +70,7 @@ class Noise:
     """What the pixels' own variances put into the sums of a pass; `NormalEquations` has them with a variance of 1."""
 
     middle: NDArray[np.float64]
-    """(common, common), lower triangle in Fortran order: sum of X^T W X, W the photons' part of the variance."""
+    """(common, common), lower triangle in Fortran order: sum of X^T W X, W what the variance is beyond 1."""
     cross_terms: NDArray[np.float64]
     """(exposure, N_NUISANCE, common): Q^T W X."""
     nuisance: NDArray[np.float64]
@@ -92,15 +95,17 @@ class Noise:
         pull, photons = pixels.pull[pixels.keep], pixels.variance - 1
         self.chi2[i] = pull @ pull
         self.nuisance[i] = pixels.q * np.append(pixels.variance, np.ones(N_NUISANCE - 1)) @ pixels.q.T
-        bright = np.flatnonzero(pixels.keep & (photons > 0))
         size, n_node = len(self.middle), len(pixels.nodes)
-        if size and len(bright):
-            root = np.sqrt(photons[bright])
-            x = self.scratch[: size * len(bright)].reshape(size, len(bright))
-            pick_pixels(pixels.nodes, bright, pixels.scale * root, x)
-            x[n_node:] = pixels.place[:, bright] * root
-            self.cross_terms[i] = pixels.q[:, bright] * root @ x.T
-            blas.dsyrk(1.0, x.T, 1.0, self.middle, trans=1, lower=1, overwrite_c=1)
+        self.cross_terms[i] = 0.0
+        for sign in (1.0, -1.0):  # pixels noisier than their weight, and less noisy ones
+            chosen = np.flatnonzero(pixels.keep & (sign * photons > FEW_PHOTONS))
+            if size and len(chosen):
+                root = np.sqrt(sign * photons[chosen])
+                x = self.scratch[: size * len(chosen)].reshape(size, len(chosen))
+                pick_pixels(pixels.nodes, chosen, pixels.scale * root * pixels.root[chosen], x)
+                x[n_node:] = pixels.place[:, chosen] * root
+                self.cross_terms[i] += sign * (pixels.q[:, chosen] * root @ x.T)
+                blas.dsyrk(sign, x.T, 1.0, self.middle, trans=1, lower=1, overwrite_c=1)
 
 
 def covariance(

@@ -77,6 +77,8 @@ LIGHT_CURVE = (
     Column("chi2", pa.float64(), "", "of the pixels"),
     Column("n_pixel", pa.int32(), "", "pixels used"),
     Column("n_rejected", pa.int32(), "", "pixels rejected by the fit"),
+    Column("freedom", pa.float64(), "", "degrees of freedom of chi2, less its share of the galaxy's parameters"),
+    Column("influence", pa.float64(), "", "largest change of a flux without this quiet exposure, in its errors"),
     Column("flags", pa.int32(), "", "bits of ztf_in2p3.scene.model.ExposureFlag"),
     Column("reason", pa.string(), "", "why the exposure was not used; empty if it was"),
 )
@@ -84,8 +86,9 @@ LIGHT_CURVE = (
 
 Errors and covariance hold: photons and read noise of the pixels; galaxy, position and sky, fitted with the fluxes; the
 exposure's WCS at the transient; its throughput, by the photons of its stars, each with 2 mmag more that stand for the
-noise of the PSF; how the width of the PSF bends from the stars to the transient.  They do not hold: the zero point,
-common to all fluxes, whose error is in the metadata; a PSF of the transient's light unlike that of the stars'.
+noise of the PSF; how the width of the PSF bends from the stars to the transient, and what single stars are wider or
+narrower than that; pixels that fit poorly.  They do not hold: the zero point, common to all fluxes, whose error is in
+the metadata.
 """
 
 CURVE_STARS = (

@@ -31,6 +31,7 @@ def node_image(series: Series, i: int, u: np.ndarray, step: float, per_step: int
 def dense_solve(
     series: Series, nodes: np.ndarray, step: float, ridge: float, place: np.ndarray, galaxy: np.ndarray,
     flux: np.ndarray, position_error: float, keep: np.ndarray, free_place: bool = True, images: list | None = None,
+    weight: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Flux (active,), its covariance, the galaxy and the change of position, linearised about the model given."""
     n, n_node, n_pixel = len(series), len(nodes), series.side**2
@@ -74,8 +75,11 @@ def dense_solve(
         expected = (expected - np.median(border)).ravel()  # the sky's level and the galaxy's are one
         variance = np.append(1 + np.maximum(expected, 0) * w**2 / series.gain[i], np.ones(4))
         block[:n_pixel][~keep[i].ravel()] = 0
+        root = np.ones(n_pixel) if weight is None else weight[i].ravel() ** 0.5
+        block[:n_pixel] *= root[:, None]
+        variance[:n_pixel] *= root**2
         rows.append(block)
-        data.append(np.append(w * series.data[i].ravel() * keep[i].ravel(), np.zeros(4)))
+        data.append(np.append(w * root * series.data[i].ravel() * keep[i].ravel(), np.zeros(4)))
         noise.append(variance)
     prior = np.zeros((n_place, size))
     prior[:, n_node : n_node + n_place] = np.eye(n_place) / position_error

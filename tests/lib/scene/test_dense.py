@@ -10,7 +10,7 @@ from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.recipes import SceneRecipe
 from ztf_in2p3.scene.design import Design, Nodes
 from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, SceneState
-from ztf_in2p3.scene.fit import fit_scene
+from ztf_in2p3.scene.fit import OFF_CENTRE, fit_scene
 from ztf_in2p3.scene.model import Series
 
 
@@ -48,10 +48,15 @@ def test_elimination_exposure_by_exposure_gives_the_dense_solution(seed):
     design = Design(series, nodes, np.arange(len(series)))
     images = [design.draw(i).copy() for i in range(len(series))]
     flux = np.nan_to_num(fit.flux)
+    exposure_model = ExposureModel(series, design, recipe.soft)
+    if np.abs(fit.position).max() > OFF_CENTRE:
+        exposure_model.centre(fit.position)
+    weight = exposure_model.root**2
+    assert weight.min() < 0.15  # at the source; 1 at the edge
 
     dense_flux, dense_covariance, galaxy, moved = dense_solve(
         series, nodes.u, 1.0, recipe.ridge, fit.position, fit.galaxy.ravel(), flux, recipe.position_error,
-        ~series.bad, images=images,
+        ~series.bad, images=images, weight=weight,
     )  # fmt: skip
 
     # The fit stops when fluxes move by less than 1 % of their error: that, and no more, may be between the two.
