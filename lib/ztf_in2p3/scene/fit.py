@@ -20,12 +20,18 @@ LOOSE_MODEL = 0.25
 """Model error while the position is sought: a source beside its place must not be rejected."""
 SETTLED = 0.01
 """Fraction of a flux's error: passes end when no flux moves by more."""
-TROUBLES, BLAMED = 12, 0.7
-"""Most rounds of looking for trouble; those exposures are to blame that are nearly as far off as the worst."""
+SETTLING, TROUBLES, BLAMED = 6, 12, 0.7
+"""Most rounds of rejecting pixels, and then of looking for trouble; those exposures are to blame that are nearly as
+far off as the worst."""
+ENOUGH_QUIET = 3
+"""Quiet exposures that tell the galaxy by themselves to begin with, and which of them is unlike the others."""
 DROPS = 2
 """Rounds of leaving out exposures that contradict the others."""
 FAILING, MOST_LOST = 0.5, 0.4
 """chi2 per degree of freedom beyond that of the others, and lost pixels, of an exposure that is left out."""
+CLEAR = 0.98
+"""Share of a source's information that trouble must leave: what is under the source passes for its light, and the trail
+that is found beside it is only a part."""
 INFLUENTIAL = 3.0
 TRIED = 40
 """Quiet exposures that are left out in turn: of more, none decides."""
@@ -69,15 +75,22 @@ class _Fit:
     """Exposures in the fit."""
     active: NDArray[np.int64] = field(init=False)
     """Those in which the source is measured."""
+    begun: NDArray[np.int64] = field(init=False)
+    """Those of which there is a model."""
     state: SceneState = field(init=False)
 
     def run(self) -> SceneFit:
         self._prepare()
-        self._pass(self.used, clip=np.inf)  # no model yet: sky, fluxes and galaxy at the catalogue position
+        quiet = np.setdiff1d(self.used, self.active)
+        # No model yet: sky, fluxes and galaxy at the catalogue position; of quiet exposures alone, if there are enough.
+        self.begun = quiet if len(quiet) >= ENOUGH_QUIET else self.used
+        self._pass(self.begun, clip=np.inf)
         self._solve()
-        self._without_trouble(np.setdiff1d(self.used, self.active))
+        while self._drops_in_trouble(np.setdiff1d(self.used, self.active)):
+            pass
         self._find_place()
-        self._without_trouble(self.used)
+        while self._drops_in_trouble(self.used):
+            self._find_place()  # what was dropped may have told it
         self._leave_masked_out()
         solution, noise, settled = self._settle()
         for _ in range(DROPS):
@@ -90,11 +103,15 @@ class _Fit:
 
     def _find_place(self) -> None:
         recipe = self.recipe
+        if not np.isin(self.active, self.begun).all():  # of these there is no sky yet
+            self._pass(self.active, clip=np.inf)
+            self._solve()
+            self.begun = self.used
         self._pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
         solution = self._solve()
-        if not self._shines(solution):
+        self.state.free_place = self.state.free_place or self._shines(solution)
+        if not self.state.free_place:
             return
-        self.state.free_place = True
         for _ in range(recipe.rounds):
             self._pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
             solution = self._solve()
@@ -120,9 +137,18 @@ class _Fit:
                 return solution, noise, bool(moved < SETTLED)
         raise ValueError(f"{recipe.rounds} rounds: expected at least one")
 
-    def _without_trouble(self, exposures: NDArray) -> None:
-        """Leave out what is in the pixels of one exposure alone, beginning with the worst: it pulls at the others."""
+    def _drops_in_trouble(self, exposures: NDArray) -> bool:
+        """Leave out what is in the pixels of one exposure alone, beginning with the worst: it pulls at the others.
+
+        An exposure that loses too much is dropped; then there is more to look for.
+        """
         state, side = self.state, self.series.side
+        for _ in range(SETTLING):  # single pixels first: they have what the galaxy learned of them in all exposures
+            keep = state.keep.copy()
+            self._pass(exposures, self.recipe.clip, self.recipe.model_error)
+            self._solve()
+            if np.array_equal(keep, state.keep):
+                break
         for _ in range(TROUBLES):
             worst = np.zeros(len(self.series))
             cleared = {}
@@ -132,22 +158,26 @@ class _Fit:
                 loose = self.recipe.model_error * pixels.light
                 worst[i], cleared[i] = worst_shape(pixels.pull, pixels.keep, loose, side)
             bad = np.flatnonzero((worst > FOUND) & (worst > BLAMED * worst.max()))
-            for i in bad:
-                state.start[i] &= ~cleared[int(i)]
-                self.flag[i] |= ExposureFlag.TROUBLE
+            for k in bad:
+                state.start[k] &= ~cleared[int(k)]
+                self.flag[k] |= ExposureFlag.TROUBLE
+            lost = bad[state.start[bad].sum(axis=1) < (1 - MOST_LOST) * self.given[bad].sum(axis=1)]
+            if len(lost) and self._can_do_without(lost):
+                self._drop(lost)
+                return True
             self._solve()
             if not len(bad):
-                return
+                break
+        return False
 
     def _leave_masked_out(self) -> None:
-        """Exposures in which trouble hides the source have no flux; it may leave too few of a quiet one, too."""
+        """Exposures in which trouble hides the source have no flux."""
         side, hidden = self.series.side, []
         for i in map(int, np.flatnonzero(self.flag & ExposureFlag.TROUBLE)):
             at = self.exposure_model.source_place(i, self.state.place)
             psf = self.series.psf[i].draw(at[0], at[1], (side, side))[0].ravel()
             if i in self.used and (
-                self.state.start[i].mean() < 0.2
-                or (i in self.active and _coverage(psf, self.state.start[i]) < self.recipe.min_coverage)
+                self.state.start[i].mean() < 0.2 or (i in self.active and _coverage(psf, self.state.start[i]) < CLEAR)
             ):
                 hidden.append(i)
         if hidden:
@@ -163,11 +193,13 @@ class _Fit:
         failing = (excess > 10 * np.sqrt(2 / freedom)) & (excess > FAILING * (1 + max(usual, 0))) | (lost > MOST_LOST)
         failing[np.setdiff1d(np.arange(len(failing)), self.used)] = False
         found = np.flatnonzero(failing)
-        left = np.setdiff1d(self.used, found)
-        quiet_left = len(np.setdiff1d(left, self.active)) or not self.galaxy
-        if len(found) > len(self.used) / 3 or not quiet_left or not len(np.intersect1d(left, self.active)):
-            return found[:0]
-        return found
+        return found if self._can_do_without(found) else found[:0]
+
+    def _can_do_without(self, exposures: NDArray) -> bool:
+        left = np.setdiff1d(self.used, exposures)
+        quiet_left = len(np.setdiff1d(left, self.active)) > 0 or not self.galaxy
+        few = len(exposures) <= max(len(self.used) / 3, 1)
+        return few and quiet_left and len(np.intersect1d(left, self.active)) > 0
 
     def _drop(self, exposures: NDArray) -> None:
         self.flag[exposures] |= ExposureFlag.DROPPED
@@ -188,7 +220,7 @@ class _Fit:
     def _start_again(self) -> None:
         """Sum everything anew: some exposures are gone, or weigh differently."""
         self._forget()
-        self._pass(self.used, self.recipe.clip, self.recipe.model_error)
+        self._pass(np.intersect1d(self.used, self.begun), self.recipe.clip, self.recipe.model_error)
         self._solve()
 
     def _prepare(self) -> None:

@@ -24,6 +24,8 @@ FOUND = 6.5
 TOP, WITHIN = 5, 0.01
 """Highest pixels of a stamp that are within so much of one another where they are saturated; of a star, wherever it
 lies on its pixels, four can be."""
+SAME, EXACTLY = 3, 1e-4
+"""Highest pixels that are the same to within so much, far less than the noise of their photons: a level, too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +107,9 @@ def plateaux(data: NDArray, bad: NDArray[np.bool_], variance: NDArray) -> NDArra
         if len(good) <= 2 * TOP:
             continue
         middle, top = float(np.median(good)), np.sort(good)[-TOP:]
-        if top[-1] - middle > 100 * variance[i] ** 0.5 and top[0] > top[-1] - WITHIN * (top[-1] - middle):
+        height = top[-1] - middle
+        level = top[-TOP] > top[-1] - WITHIN * height or top[-SAME] > top[-1] - EXACTLY * height
+        if height > 100 * variance[i] ** 0.5 and level:
             full = np.nan_to_num(pixels, nan=-np.inf) >= top[-1] - WITHIN * (top[-1] - middle)
             grown = full.copy()
             grown[1:] |= full[:-1]

@@ -122,9 +122,10 @@ def test_a_psf_too_wide_takes_the_same_share_of_every_star(clean):
                          for r, p in zip(series.throughput, series.psf, strict=True)])  # fmt: skip
         star = replace(wide, data=data, active=np.ones(len(wide), bool), origin=np.tile([7.2, 6.9], (len(wide), 1)))
         biases.append(fit_star(star, motion=False).flux / flux)
-    # The same share of every star, 3 % in all; Poisson weights would make it depend on the magnitude.
+    # The same share of every star, 1.7 % in all (by flat weights 3 %); Poisson weights would make it depend on
+    # the magnitude.
     magnitudes = -2.5 * np.log10(np.mean(biases, axis=1))
-    assert abs(magnitudes.mean()) > 0.02
+    assert abs(magnitudes.mean()) > 0.015
     assert np.ptp(magnitudes) * 1000 / 5 < 0.05  # mmag per magnitude
 
 
