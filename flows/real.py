@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from flows.science import science
-from tasks.growth import draw_growth, pairs
+from tasks.growth import draw_growth, draw_psf_halves, pairs
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import scope_of
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import store_at
 from ztf_in2p3.products import Kind
-from ztf_in2p3.recipes import PhotometryRecipe, ScienceCatalogueRecipe
+from ztf_in2p3.recipes import PhotometryRecipe, PsfCatalogueRecipe, ScienceCatalogueRecipe
 
+PSF = PsfCatalogueRecipe(quadrant=None)
 DIAMETERS = (2.0, 3.0, 4.0, 6.0, 10.0, 14.0)
 """Pixels; of the apertures whose corrections the archive publishes."""
 
@@ -29,6 +30,7 @@ def real(
 
     1. Measure the sources of the images.
     2. Draw the growth curve of each image, and beside it what its header says.
+    3. Draw how PSF photometry compares with apertures, the PSF of half of the stars on the other half.
 
     Parameters
     ----------
@@ -47,4 +49,10 @@ def real(
         launch(draw_growth, target, catalogue, image, recipe, products)
         for target, catalogue, image in pairs(catalogues, images, night, recipe)
     )
-    return measured + drawn
+
+    masks = {mask.ref.data_id: mask for mask in measured.of(Kind.MASK)}
+    compared = collect(
+        launch(draw_psf_halves, target, catalogue, image, masks[image.ref.data_id], recipe, PSF, products)
+        for target, catalogue, image in pairs(catalogues, images, night, PSF, "psf")
+    )
+    return measured + drawn + compared

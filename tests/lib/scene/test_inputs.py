@@ -30,6 +30,7 @@ from ztf_in2p3.scene.inputs import (
     how_far_inside,
     is_isolated,
     matrix_at,
+    saturation_level,
     sky_variance,
     stamp_of,
     why_not,
@@ -266,3 +267,26 @@ def test_images_that_cannot_be_used_say_why(tmp_path):
 )
 def test_bands_are_named(cards, band):
     assert band_of(fits.Header(cards)) == band
+
+
+@pytest.mark.parametrize("noise", [0.8, 1.2, 2.5, 30.0])
+@pytest.mark.parametrize("count", [1.0, 0.25])
+def test_the_sky_s_variance_is_right_on_whole_counts(noise, count):
+    """Noise of few counts, where a median of absolute differences is one of few numbers."""
+    rng = np.random.default_rng(6)
+    sky = np.rint(rng.normal(100.3, noise, (300, 300))) * count
+    sky[20:30, 40:50] += 500 * count  # a source
+    # Rounding adds 1/12; 45,000 pairs of dark pixels tell the variance to 1 %: four of those.
+    true = (noise**2 + 1 / 12) * count**2
+    assert sky_variance(sky.astype(np.float32), np.zeros(sky.shape, bool)) == pytest.approx(true, rel=0.04)
+
+
+def test_full_well_is_the_header_s_or_that_of_a_plateau():
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:100, :100]
+    star = 50000 * np.exp(-0.5 * ((x - 50.2) ** 2 + (y - 49.7) ** 2) / 2.0**2)
+    data, bad = 300 + star + rng.normal(0, 8, star.shape), np.zeros(star.shape, bool)
+    assert saturation_level(data, bad, None) == np.inf
+    assert saturation_level(data, bad, 58000.0) == 58000.0
+    # Half a per cent below the clipped level, so that the pixels at it are beyond.
+    assert 0.98 * 30000 < saturation_level(np.minimum(data, 30000), bad, None) <= 30000
