@@ -91,11 +91,10 @@ def intrinsic_scatter(value: NDArray, error: NDArray) -> float:
     """Standard deviation of values beyond their errors, both (n,); outliers do not count (Paule & Mandel 1982)."""
 
     def excess(scatter: float) -> float:
-        sigma = np.hypot(error, scatter)
-        mean = np.average(value, weights=sigma**-2.0)
-        off = np.abs(value - mean) / sigma
+        off = np.abs(value - middle_value) / np.hypot(error, scatter)
         return float(np.median(off)) / 0.6745 - 1
 
+    middle_value = float(np.median(value))
     low, high = 0.0, float(np.ptp(value)) + 1e-12
     if excess(low) <= 0:
         return 0.0

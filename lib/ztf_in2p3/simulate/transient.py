@@ -33,6 +33,9 @@ PSF_COMPONENTS = np.array(
     ]
 )
 
+TRAIL_STEPS = 7
+"""Images of a trailed source."""
+
 HOST_COMPONENTS = np.array(
     [
         # share of the flux, x, y, sigma (pixels), relative to the galaxy's centre
@@ -85,6 +88,14 @@ class TransientPlan:
     """Pixels by which the given WCS is displaced in each exposure (rms)."""
     hot: int = 0
     """Pixels per exposure hit at random within the transient's stamp; the first near its centre."""
+    brighter_fatter: float = 0.0
+    """Relative change of a star's width per ADU of its flux; 1.6e-7 makes a star of 13 mag 3 % wider."""
+    width_scatter: float = 0.0
+    """Relative, from star to star and exposure to exposure (rms), the transient too: turbulence of short exposures."""
+    trail: float = 0.0
+    """Pixels by which all sources move during an exposure, in a direction of its own."""
+    whole_counts: bool = False
+    """Pixels are whole numbers."""
     noise: bool = True
     seed: int = 1
 
@@ -138,12 +149,17 @@ def gaussian_stamps(x: NDArray, y: NDArray, sigma: NDArray, weight: NDArray, sid
     return np.einsum("skr,skc->src", weight[..., None] * down, across)
 
 
-def psf_components(seeing: float, angle: float) -> NDArray[np.float64]:
-    """(component, 4): weight, x, y, sigma of a PSF, elongated along `angle`."""
+def psf_components(seeing: float, angle: float, trail: float = 0.0) -> NDArray[np.float64]:
+    """(component, 4): weight, x, y, sigma of a PSF, elongated along `angle`; trailed by so many pixels across it."""
     weight, along, across, width = PSF_COMPONENTS.T
     unit = seeing / 2.3548
     c, s = np.cos(angle), np.sin(angle)
-    return np.column_stack([weight, unit * (c * along - s * across), unit * (s * along + c * across), unit * width])
+    parts = np.column_stack([weight, unit * (c * along - s * across), unit * (s * along + c * across), unit * width])
+    if not trail:
+        return parts
+    steps = (np.arange(TRAIL_STEPS) + 0.5) / TRAIL_STEPS - 0.5
+    moved = [parts + trail * step * np.array([0, -s, c, 0]) for step in steps]
+    return np.concatenate(moved) / np.array([TRAIL_STEPS, 1, 1, 1])
 
 
 def light_curve(days: NDArray) -> NDArray[np.float64]:
@@ -177,21 +193,26 @@ def simulate_transient(plan: TransientPlan) -> TransientSeries:
     star_flux = 10 ** (0.4 * (ZERO_POINT - _magnitudes(plan, rng.uniform(0, 1, m))))
     years = (mjd - mjd[0]) / 365.25
 
+    scatter = generator(plan.seed, "transient widths").normal(size=(n, m + 1))
     side = plan.side
     data, corner = np.empty((n, side, side)), np.empty((n, 2), int)
     wide = side + 2 * plan.star_margin
     star_data, star_corner = np.empty((n, m, wide, wide)), np.empty((n, m, 2), int)
     for i in range(n):
         at = place[i] + (star_u + years[i] * star_motion) @ matrix[i].T
-        star_corner[i], star_data[i] = _stars(plan, at, seeing[i], angle[i])
+        wider = 1 + plan.brighter_fatter * throughput[i] * star_flux + plan.width_scatter * scatter[i, 1:]
+        star_corner[i], star_data[i] = _stars(plan, at, seeing[i], angle[i], wider)
         star_data[i] = sky[i] + throughput[i] * star_flux[:, None, None] * star_data[i]
-        corner[i], data[i] = _scene(plan, flux[i], place[i], matrix[i], seeing[i], angle[i])
+        seen = seeing[i] * (1 + plan.width_scatter * scatter[i, 0])
+        corner[i], data[i] = _scene(plan, flux[i], place[i], matrix[i], seen, angle[i])
         data[i] = sky[i] + throughput[i] * data[i]
     if plan.noise:
         for pixels in (data, star_data):
             spread = np.sqrt(np.maximum(pixels, 0) / plan.gain + (plan.read_noise / plan.gain) ** 2)
             pixels += spread * rng.standard_normal(pixels.shape)
     _hit(plan, data, active)
+    if plan.whole_counts:
+        data, star_data = np.rint(data), np.rint(star_data)
 
     given = place + rng.normal(0, plan.wcs_error, (n, 2))
     return TransientSeries(
@@ -211,7 +232,7 @@ def simulate_transient(plan: TransientPlan) -> TransientSeries:
         throughput,
         sky,
         seeing,
-        sky / plan.gain + (plan.read_noise / plan.gain) ** 2,
+        sky / plan.gain + (plan.read_noise / plan.gain) ** 2 + plan.whole_counts / 12,
         active,
         flux,
     )
@@ -230,12 +251,12 @@ def _local_seeing(plan: TransientPlan, seeing: float, at: NDArray) -> NDArray[np
     return seeing * (1 + plan.gradient * (x - 0.5 * y) + plan.curvature * (x**2 + y**2))
 
 
-def _stars(plan: TransientPlan, at: NDArray, seeing: float, angle: float) -> tuple[NDArray, NDArray]:
+def _stars(plan: TransientPlan, at: NDArray, seeing: float, angle: float, wider: NDArray) -> tuple[NDArray, NDArray]:
     """Corners (star, 2) and images (star, row, column) of stars of unit flux at pixels `at` (star, 2)."""
     side = plan.side + 2 * plan.star_margin
     corner = np.rint(at).astype(int) - side // 2
-    unit = psf_components(1.0, angle)
-    width = _local_seeing(plan, seeing, at)[:, None]
+    unit = psf_components(1.0, angle, plan.trail / seeing)
+    width = (_local_seeing(plan, seeing, at) * wider)[:, None]
     centre = (at - corner)[:, None, :]
     x, y = centre[..., 0] + width * unit[:, 1], centre[..., 1] + width * unit[:, 2]
     weight = np.broadcast_to(unit[:, 0], x.shape)
@@ -257,7 +278,7 @@ def _scene(
         parts += [host, np.array([[total * plan.nucleus, plan.offset[0] + 0.4, plan.offset[1], 0.0]])]
     sources = np.concatenate(parts)
     centre = place - corner + sources[:, 1:3] @ matrix.T
-    psf = psf_components(float(_local_seeing(plan, seeing, place)), angle)
+    psf = psf_components(float(_local_seeing(plan, seeing, place)), angle, plan.trail)
     size = sources[:, 3] * np.sqrt(np.abs(np.linalg.det(matrix)))  # round: a turn leaves it, a stretch scales it
     x, y = (centre[:, None, k] + psf[:, 1 + k] for k in (0, 1))
     sigma = np.hypot(size[:, None], psf[:, 3])
