@@ -27,8 +27,9 @@ ENOUGH_QUIET = 3
 """Quiet exposures that tell the galaxy by themselves to begin with, and which of them is unlike the others."""
 DROPS = 2
 """Rounds of leaving out exposures that contradict the others."""
-FAILING, MOST_LOST = 0.5, 0.4
-"""chi2 per degree of freedom beyond that of the others, and lost pixels, of an exposure that is left out."""
+FAILING, UNUSUAL, MOST_LOST = 0.5, 4.0, 0.4
+"""chi2 per degree of freedom beyond 1, multiples of what the others have of it, and lost pixels of an exposure that is
+left out."""
 CLEAR = 0.98
 """Share of a source's information that trouble must leave: what is under the source passes for its light, and the trail
 that is found beside it is only a part."""
@@ -190,7 +191,9 @@ class _Fit:
         excess = np.where(np.isfinite(noise.chi2), noise.chi2 / freedom - 1, 0)
         lost = 1 - self.state.keep.sum(axis=1) / np.maximum(self.given.sum(axis=1), 1)
         usual = np.median(excess[self.used])
-        failing = (excess > 10 * np.sqrt(2 / freedom)) & (excess > FAILING * (1 + max(usual, 0))) | (lost > MOST_LOST)
+        failing = (excess > 10 * np.sqrt(2 / freedom)) & (excess > FAILING + UNUSUAL * max(usual, 0)) | (
+            lost > MOST_LOST
+        )
         failing[np.setdiff1d(np.arange(len(failing)), self.used)] = False
         found = np.flatnonzero(failing)
         return found if self._can_do_without(found) else found[:0]
