@@ -20,11 +20,19 @@ class Splines(Protocol):
     """Where the splines of a map lie; see `ztf_in2p3.psf.residual_map.MapTerms`."""
 
     @property
-    def factors(self) -> NDArray[np.float64]: ...
+    def factors(self) -> NDArray[np.float64]:
+        """Spacings of the levels' splines, in the finest."""
+        ...
+
     @property
-    def last(self) -> NDArray[np.int64]: ...
+    def last(self) -> NDArray[np.int64]:
+        """Nodes to either side of the middle one."""
+        ...
+
     @property
-    def number(self) -> NDArray[np.int64]: ...
+    def number(self) -> NDArray[np.int64]:
+        """Parameter of the spline at each node (level, y, x)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +53,7 @@ class StarEquations:
     def of(
         cls, stamps: StarStamps, fluxes: StarFluxes, used: NDArray[np.bool_], importance: NDArray, soft: float
     ) -> StarEquations:
+        """Equations of the stars that are used (star,), each with its importance (star,)."""
         own = np.column_stack([fluxes.flux, fluxes.place - stamps.corner, fluxes.sky])[used]
         keep = fluxes.keep[used].reshape(len(own), -1)
         return cls(stamps.only(used), own, keep, importance[used], min(soft, FLAT))

@@ -99,6 +99,7 @@ class StarFluxes:
     """(star,)."""
 
     def only(self, chosen: NDArray) -> StarFluxes:
+        """Photometry of some of the stars, by a mask or indices (star,)."""
         return StarFluxes(**{column.name: getattr(self, column.name)[chosen] for column in fields(self)})
 
 
