@@ -159,7 +159,8 @@ def test_stars_repeat_as_photons_allow(followed, measured):
     assert abs(found - 1) < 4 * np.sqrt(2 / freedom) + 0.1  # 0.1: 2 mmag of PSF residuals beside 6 of photons
     known = np.isfinite(stars["reference"].to_numpy())
     off = (stars["mag"].to_numpy() - stars["reference"].to_numpy())[known] / stars["mag_e"].to_numpy()[known]
-    assert np.median(np.abs(off)) < 0.6745 * 2  # magnitudes are those of the sky, to twice their errors
+    # Magnitudes are those of the sky to 2.5 of their errors, which do not know of neighbours five magnitudes fainter.
+    assert np.median(np.abs(off)) < 0.6745 * 2.5
 
 
 def test_the_stars_by_the_psf_make_a_star_table_and_zero_points(followed, measured, exposures):

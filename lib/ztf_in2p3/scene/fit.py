@@ -319,8 +319,7 @@ class _Fit:
         # An error holds what the model lacks, as far as the pixels tell; and what stars are wider than one another.
         spread = np.sqrt(np.where(off, np.maximum(noise.chi2 / freedom, 1), 1))[active]
         cov *= spread[:, None] * spread
-        if series.flux_floor is not None:
-            cov[range(len(active)), range(len(active))] += (series.flux_floor * state.nuisance[:, FLUX])[active] ** 2
+        cov[range(len(active)), range(len(active))] += (series.flux_floor * state.nuisance[:, FLUX])[active] ** 2
         influence = self._influence(np.sqrt(np.diag(cov)))
         self.flag |= np.where(influence > INFLUENTIAL, ExposureFlag.INFLUENTIAL, 0)
         flag = FitFlag(0)

@@ -9,7 +9,7 @@ transient; psi_i PSF; K_i the PSF convolved with a node of the galaxy; T_i WCS. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag
 
 import numpy as np
@@ -49,11 +49,13 @@ class Series:
     """(exposure,): relative; 0: exact."""
     active: NDArray[np.bool_]
     """(exposure,): the source may shine.  False: its flux is zero."""
-    flux_floor: NDArray[np.float64] | None = None
-    """(exposure,): relative error of any flux of it, the PSF's (`ztf_in2p3.psf.size.flux_floor`); none if not given."""
+    flux_floor: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(exposure,): relative error of any flux of it, the PSF's (`ztf_in2p3.psf.size.flux_floor`); 0 if not given."""
 
     def __post_init__(self) -> None:
         n = len(self.data)
+        if not len(self.flux_floor):
+            object.__setattr__(self, "flux_floor", np.zeros(n))
         if self.data.ndim != 3 or self.data.shape[1] != self.data.shape[2] or self.bad.shape != self.data.shape:
             raise ValueError(f"data {self.data.shape} and bad {self.bad.shape}: expected one (exposure, side, side)")
         for name, shape in _SHAPES.items():
@@ -86,6 +88,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "throughput": (),
     "throughput_error": (),
     "active": (),
+    "flux_floor": (),
 }
 
 

@@ -14,14 +14,15 @@ from ztf_in2p3.simulate.transient import light_curve, simulate_transient
 MMAG = 2.5 / np.log(10) * 1000
 
 
-@pytest.mark.parametrize(("step", "limit"), [(1.0, 0.3), (0.75, 0.1)])
+@pytest.mark.parametrize(("step", "limit"), [(1.0, 0.3), (0.75, 0.15)])
 def test_without_noise_the_light_curve_is_the_true_one(clean, step, limit):
     simulated, series = clean
     fit = fit_scene(series, SceneRecipe(step=step))
     assert abs(amplitude(simulated, fit)) < limit
     off = np.abs(fit.flux - simulated.flux)[fit.measured]
     assert MMAG * off.max() / simulated.flux.max() < 0.5
-    np.testing.assert_allclose(fit.position, simulated.plan.offset, atol=2e-3)
+    # The transient lies elsewhere on its pixels than the stars that say where the PSF has its centre: 5e-3 pixels.
+    np.testing.assert_allclose(fit.position, simulated.plan.offset, atol=6e-3)
 
 
 @pytest.mark.parametrize("host_mag", [None, 18.0])
