@@ -61,7 +61,8 @@ def draw_psf_halves(
         with np.errstate(invalid="ignore", divide="ignore"):
             mag = required_number(header, "MAGZP", name, "the zero point") - 2.5 * np.log10(light)
         mag[~np.isfinite(mag)] = np.nan
-        stars = of_sources(*(np.asarray(table[c].to_numpy(), np.float64) for c in ("x", "y", "ra", "dec")), mag)
+        x, y, ra, dec = (np.asarray(table[column].to_numpy(), np.float64) for column in ("x", "y", "ra", "dec"))
+        stars = of_sources(x, y, ra, dec, mag)
         scale = float(abs(np.linalg.det(matrix_at(exposure.wcs, stars.ra[0], stars.dec[0]))) ** -0.5)
         halves = compare_halves(exposure, stars, light, HALVES_RADIUS, scale, psf)
         save_png(plot_halves(halves, name), path)

@@ -25,7 +25,7 @@ def five_quiet(clean) -> tuple[np.ndarray, Series]:
     noisy = with_noise(simulated, series, 21)
     kept = np.arange(3, len(series))
     names = ("mjd", "data", "bad", "variance", "gain", "origin", "matrix", "shift_error", "throughput",
-             "throughput_error", "active")  # fmt: skip
+             "throughput_error", "active", "flux_floor")  # fmt: skip
     parts = {name: getattr(noisy, name)[kept] for name in names}
     return simulated.flux[kept], replace(noisy, psf=tuple(noisy.psf[i] for i in kept), **parts)
 
