@@ -177,7 +177,7 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
     return collect([launch(write_calibrations, output, calibrated, recipe=recipe.calibrations, store=store)])
 
 
-def flats_of_period(made: Sequence[Built], period: Period, recipe: QuadrantRecipe, store: Store) -> list[Built]:
+def flats_of_period(products: Sequence[Built], period: Period, recipe: QuadrantRecipe, store: Store) -> list[Built]:
     """Flats of all CCDs that the store has of a period, in the filters of those made just now.
 
     The level of the focal plane is that of all of them, whichever CCDs were asked for; suspect ones only if no flat of
@@ -186,7 +186,7 @@ def flats_of_period(made: Sequence[Built], period: Period, recipe: QuadrantRecip
     verdicts = Verdicts(store, recipe.flat_verdict)
     known = store.list(Kind.FLAT, digest(recipe.flat), prefix=f"{period}/")
     flats = []
-    for filter in {filter_of(flat.ref) for flat in made}:
+    for filter in {filter_of(flat.ref) for flat in products}:
         of_filter = [flat for flat in known if filter_of(flat.ref) == filter]
         flats += [flat for flat in of_filter if verdicts.quality(flat)[0] == GOOD] or of_filter
     return flats

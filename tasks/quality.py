@@ -159,8 +159,8 @@ def left_out_frames(masters: Iterable[Built]) -> list[SetAside]:
                 quadrants[str(reason)].append(qid)
         for reason, qids in quadrants.items():
             where = "" if len(qids) == N_QUADRANT else " " + ", ".join(f"q{qid}" for qid in qids)
-            made = "the master is" if not where else "the quadrant is" if len(qids) == 1 else "the quadrants are"
-            lines.append(SetAside(f"{master.ref.label}{where}", f"{reason}; {made} made of the others"))
+            subject = "the master is" if not where else "the quadrant is" if len(qids) == 1 else "the quadrants are"
+            lines.append(SetAside(f"{master.ref.label}{where}", f"{reason}; {subject} made of the others"))
     return lines
 
 

@@ -109,11 +109,11 @@ def fit_sequences(
 
 
 def _without_nights_that_are_no_sequence(fitted: Outcome) -> Outcome:
-    """In a period with a sequence, the other nights are named but no failure; without any, that is what is wrong."""
-    others = [aside for aside in fitted.set_aside if NO_SEQUENCE in aside.reason]
-    if not others or not fitted.built:
+    """The outcome without nights that are no sequence, if any night is one; they are named but are no failure."""
+    no_sequence = [aside for aside in fitted.set_aside if NO_SEQUENCE in aside.reason]
+    if not no_sequence or not fitted.built:
         return fitted
-    names = ", ".join(dict.fromkeys(aside.what for aside in others))
-    get_run_logger().warning("%d without a map, because it is no dithered sequence: %s", len(others), names)
-    kept = [aside for aside in fitted.set_aside if aside not in others]
+    names = ", ".join(dict.fromkeys(aside.what for aside in no_sequence))
+    get_run_logger().warning("%d without a map, because it is no dithered sequence: %s", len(no_sequence), names)
+    kept = [aside for aside in fitted.set_aside if aside not in no_sequence]
     return Outcome(fitted.built, kept, fitted.asked, fitted.note or f"{NO_SEQUENCE}: {names}", fitted.failure)

@@ -58,7 +58,7 @@ class Archive(Protocol):
     ) -> Listing[tuple[CcdExposure, int]]:
         """Science quadrants of some nights that the archive has."""
 
-    def fetch(self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
+    def fetch(self, file: ArchiveFile, path: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
         """Write a file to a path, checked; returns facts about it for its manifest."""
 
     def state(self, file: ArchiveFile) -> FileState:

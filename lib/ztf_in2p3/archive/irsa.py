@@ -144,8 +144,8 @@ class Irsa:
         quadrants = [(ccd, qid) for ccd, qid in entries if qid is not None]
         return Listing.of(quadrants, skipped, {(ccd, qid): text for (ccd, qid), text in versions.items() if qid})
 
-    def fetch(self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
-        """Download a file to `spool`, whole and checked, or leave nothing there.
+    def fetch(self, file: ArchiveFile, path: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
+        """Download a file to `path`, whole and checked, or leave nothing there.
 
         Parameters
         ----------
@@ -166,8 +166,8 @@ class Irsa:
         BadData
             Damaged in the archive itself, or not what its name says.
         """
-        transfer = functools.cache(lambda path: Transfer(self._web, file, f"{DATA_PATH}/{path}", spool, progress))
-        return self._ask(file, lambda path: transfer(path)())
+        transfer = functools.cache(lambda name: Transfer(self._web, file, f"{DATA_PATH}/{name}", path, progress))
+        return self._ask(file, lambda name: transfer(name)())
 
     def state(self, file: ArchiveFile) -> FileState:
         """Size and date of a file as the archive has it now; its content is not transferred.  Errors as `fetch`."""

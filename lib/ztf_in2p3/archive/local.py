@@ -79,10 +79,10 @@ class LocalTree:
         }
         return Listing.of(sorted(entries), skipped, _versions(entries))
 
-    def fetch(self, file: ArchiveFile, spool: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
-        """Link a file to `spool` once it is checked (or copy it, across file systems).
+    def fetch(self, file: ArchiveFile, path: Path, progress: Callable[[int], None] | None = None) -> dict[str, Value]:
+        """Link a file to `path` once it is checked (or copy it, across file systems).
 
-        A tile-compressed science image or mask stays compressed, whatever the spool is called:
+        A tile-compressed science image or mask stays compressed, whatever the path is called:
         its image is then in HDU 1 (`ztf_in2p3.archive.check.first_image`).
 
         Parameters
@@ -107,16 +107,16 @@ class LocalTree:
             source = self._source(file)
             state = FileState.of(source.stat())
             if file.kind is Kind.HEADER:
-                with whole_or_absent(spool) as part:
+                with whole_or_absent(path) as part:
                     header = _header(source)
                     about = check_header(header, file, str(source))
                     write_header(part, header)
             else:
                 about = check(source, file)
-                with whole_or_absent(spool) as part:
+                with whole_or_absent(path) as part:
                     _place(source, part)
             if progress:
-                progress(spool.stat().st_size)
+                progress(path.stat().st_size)
         return about | state.about
 
     def state(self, file: ArchiveFile) -> FileState:

@@ -100,8 +100,8 @@ class ReferenceCatalogue:
         """(order, pixel) of the partitions that touch a cone (degrees), sorted: `pixels_touching`."""
         return pixels_touching(self.pixels, (ra, dec, radius_deg))
 
-    def fetch(self, order: int, pixel: int, spool: Path) -> dict[str, Value]:
-        """Write the stars of a partition to `spool`, sorted by identifier: `ztf_in2p3.tables.REFERENCE`.
+    def fetch(self, order: int, pixel: int, path: Path) -> dict[str, Value]:
+        """Write the stars of a partition to `path`, sorted by identifier: `ztf_in2p3.tables.REFERENCE`.
 
         Returns
         -------
@@ -132,7 +132,7 @@ class ReferenceCatalogue:
         except pa.ArrowException as error:
             address = storage.address(partition_path(order, pixel, ""))
             raise BadData(f"{address}: values do not fit their columns ({error}); import the table anew") from error
-        with whole_or_absent(spool) as part:
+        with whole_or_absent(path) as part:
             write_table(part, stars)  # from where is not written: equal stars make equal files
         return {"order": order, "pixel": pixel, "stars": stars.num_rows, **dropped}
 

@@ -68,18 +68,18 @@ def combine(
     `indices`: frames that serve, by default all; without any the result holds no data.  `offsets`: readouts of frames
     without light, if they are known already.
     """
-    dark = None if bias is None else bias.data[qid]
+    bias_plane = None if bias is None else bias.data[qid]
     if indices is not None:
-        if not indices or (dark is not None and not np.isfinite(dark).any()):
-            return _nothing(raws, qid, photons=dark is not None, mean=mean)
+        if not indices or (bias_plane is not None and not np.isfinite(bias_plane).any()):
+            return _nothing(raws, qid, photons=bias_plane is not None, mean=mean)
         raws = [raws[index] for index in indices]
         factors = None if factors is None else factors[list(indices)]
         offsets = None if offsets is None else [offsets[index] for index in indices]
     n_row, n_column = raws[0].camera.shape
     readouts = [
         (known or Readout.of(raw, qid, sensor))
-        if dark is None
-        else Readout.of_light(raw, qid, sensor, dark, pockets=pockets)
+        if bias_plane is None
+        else Readout.of_light(raw, qid, sensor, bias_plane, pockets=pockets)
         for raw, known in zip(raws, offsets or [None] * len(raws), strict=True)
     ]
     counted = np.uint8 if len(raws) < 256 else np.uint16
@@ -87,8 +87,8 @@ def combine(
     scatter = []
     for rows, chunk in _chunks(raws, readouts, chunk_bytes):
         for i, readout in enumerate(readouts):
-            if dark is not None:
-                chunk[i] -= dark[rows]
+            if bias_plane is not None:
+                chunk[i] -= bias_plane[rows]
                 readout.recover(chunk[i])
             if factors is not None:
                 chunk[i] *= np.float32(factors[i])

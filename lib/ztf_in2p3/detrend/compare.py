@@ -128,12 +128,12 @@ def _judge(new: CcdMaster, older: Sequence[CcdMaster], qid: int, limits: _Limits
         before = old.data[qid]
         if quadrant_fault(old, qid, before, limits.frames, limits.most_moved):
             continue  # neither sound nor able to tell what is
-        found = _difference(new, old, qid, (after, before), limits)
+        difference = _difference(new, old, qid, (after, before), limits)
         if fault:
-            return replace(found, reason="; ".join(filter(None, (fault, found.reason))))
-        if not found.reason:
-            return found
-        nearest = nearest or found
+            return replace(difference, reason="; ".join(filter(None, (fault, difference.reason))))
+        if not difference.reason:
+            return difference
+        nearest = nearest or difference
     return nearest or alone
 
 

@@ -121,17 +121,17 @@ def led_flat(
     sensor = recipe.bias.sensor
     with open_all(paths, camera, ccdid) as opened:
         raws, led, unnamed = _of_common_led(opened)
-        dark, dark_levels = {}, {}
+        bias_rows, bias_levels = {}, {}
         for qid in _QIDS:
             plane = bias.data[qid]
-            dark[qid] = rows_of(plane, band_rows(len(plane)))
-            dark_levels[qid] = rows_of(plane, level_bands(len(plane)))
+            bias_rows[qid] = rows_of(plane, band_rows(len(plane)))
+            bias_levels[qid] = rows_of(plane, level_bands(len(plane)))
             del plane  # not to be in memory with the next
-        samples = sample_frames(raws, sensor, dark)
+        samples = sample_frames(raws, sensor, bias_rows)
         usable = check_flat_frames(samples, recipe.bias.frames)
         usable = {qid: frames.without(unnamed, "has no LED number") for qid, frames in usable.items()}
         require_usable(usable, ccdid)
-        levels = frame_levels(raws, dark_levels, samples, {qid: frames.indices for qid, frames in usable.items()})
+        levels = frame_levels(raws, bias_levels, samples, {qid: frames.indices for qid, frames in usable.items()})
         factors = np.nanmedian(levels) / levels
         stacked = {
             qid: combine(

@@ -23,13 +23,13 @@ def dither_extent(source: Source, camera: Camera) -> float:
     The largest distance of a star's measurements from the first of them, of the star that moves further than 95 in 100.
     """
     names = [name for name in ("star_id", "rcid", "x", "y") if name in source.column_names]
-    found = [np.zeros(0)]
+    extents = [np.zeros(0)]
     for columns, _ in source.stars(names):
         good = (columns["star_id"] >= 0) & (columns["rcid"] >= 0) & (columns["rcid"] < len(camera.quadrants))
         columns = {name: array[good] for name, array in columns.items()}
         if good.any():
-            found.append(_displacements(camera, columns))
-    moved = np.concatenate(found)
+            extents.append(_displacements(camera, columns))
+    moved = np.concatenate(extents)
     return float(np.quantile(moved, MOST)) / camera.shape[1] if len(moved) else 0.0
 
 
