@@ -123,7 +123,7 @@ def test_an_archive_that_does_not_answer_is_named_and_the_rest_is_looked_at(surv
     plan_runs(api, served_api)
     assert run(survey, "http://127.0.0.1:9", tmp_path / "store") == 1
     shown = capsys.readouterr().out
-    assert shown.rstrip().splitlines()[-1].strip() == "archive: list the night"
+    assert shown.rstrip().splitlines()[-1].strip() == "raw table: fetch"
     assert "OK      conditional write" in shown
 
 
