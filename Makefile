@@ -1,6 +1,7 @@
 # make demo    a simulated night, from raw frames to a report that compares every product with its truth
 #              (CAMERA=ztf: one CCD of real size)
-# make real    the aperture catalogue of a real quadrant, and its growth curve beside the archive's
+# make real    the aperture catalogue of a real quadrant, and its growth curve beside the archive's;
+#              PSF photometry of half of its stars, with the PSF of the other half, against apertures
 # make serve   Prefect's server, a worker and all deployments on loopback, until Ctrl-C
 # make test    every test          make check   style, types, layers          make bench   speed and memory
 # make badday  what comes of masters and images when frames are spoilt: fault x product

@@ -115,7 +115,7 @@ def improve_map(
         normal[i, :, i] += (rows.T * weight) @ rows + recipe.ridge * typical * np.eye(n_map)
         right[i] += rows.T @ (weight * (condition.wanted - condition.rows @ part.ravel()))
     by_map = normal.reshape(n_term * n_map, -1) - eliminated.T @ eliminated
-    mixed = mixed.reshape(len(mixed), -1)
+    mixed = mixed.reshape(len(mixed), n_term * n_map)
     whole = np.block([[by_map, mixed.T], [mixed, by_shape]])
     solved = cho_factor(whole, lower=True, overwrite_a=True)
     change = cho_solve(solved, np.concatenate([right.ravel(), shape_right]))
