@@ -38,9 +38,10 @@ def plot_halves(halves: Halves, title: str = "") -> Figure:
         phase, middle = _by_phase(halves.phase[bright, axis], halves.within[bright])
         panels["phase"].plot(phase, middle, "o-", color=colour, label=name)
     panels["phase"].set(
-        xlabel="place on the pixel", ylabel="aperture - PSF within it (mmag)",
+        xlabel="place on the pixel",
+        ylabel="aperture - PSF within it (mmag)",
         title=f"sum of the PSF over the phases: {1086 * halves.phase_error:.1f} mmag",
-    )  # fmt: skip
+    )
     panels["phase"].legend(fontsize=7)
     _draw_stars(panels["stars"], halves)
     return figure

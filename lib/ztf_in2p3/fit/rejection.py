@@ -109,8 +109,10 @@ def restore(model: Model, p: Floats, parameters: NDArray[np.bool_]) -> Floats:
     """
     places = list(model.each(_restore_in, p, parameters))
     index, residual = (np.concatenate([place[k] for place in places]) for k in (0, 1))
-    order = np.argsort(index, kind="stable")
     fresh = p.copy()
+    if not len(index):
+        return fresh
+    order = np.argsort(index, kind="stable")
     group, start = np.unique(index[order], return_index=True)
     for j, values in zip(group.astype(int), np.split(residual[order], start[1:]), strict=True):
         fresh[j] += np.median(values)

@@ -196,10 +196,15 @@ class Overview:
     """All measurements of an exposure have the same airmass."""
 
 
-def overview(source: Source, n_quadrant: int) -> Overview:
-    """One pass over the columns exposure, rcid, mjd, colour and airmass, as far as there are any."""
+def require_rows(source: Source) -> None:
+    """Raise `BadData` where a table has none."""
     if source.n_row == 0:
         raise BadData("the table of measurements is empty; look at what its cuts took away")
+
+
+def overview(source: Source, n_quadrant: int) -> Overview:
+    """One pass over the columns exposure, rcid, mjd, colour and airmass, as far as there are any."""
+    require_rows(source)
     names = [name for name in ("exposure", "rcid", "mjd", "colour", "airmass") if name in source.column_names]
     exposures = _Exposures(n_quadrant)
     total, n, nights = 0.0, 0, np.zeros(0)

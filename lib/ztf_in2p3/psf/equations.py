@@ -98,7 +98,15 @@ class StarEquations:
             np.array([getattr(psf, name) for psf in psfs], float) for name in ("residual", "spacing", "ripple")
         )
         part = (
-            np.array(locals_), maps, spacing, ripple, self.soft, self.importance[at], self.own[at], data, self.keep[at],
+            np.array(locals_),
+            maps,
+            spacing,
+            ripple,
+            self.soft,
+            self.importance[at],
+            self.own[at],
+            data,
+            self.keep[at],
             stamps.side,
-        )  # fmt: skip
+        )
         return part, by_term, terms, width**-2.0

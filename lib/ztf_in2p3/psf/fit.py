@@ -162,9 +162,13 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
         model = improve_map(model, _equations(stamps, fluxes, used, recipe, recipe.soft), recipe, slopes, terms)
         if attempt < recipe.passes - 1:  # stars return that were too bright for the profile alone
             fluxes = measure_stars(
-                stamps, model.at, model_error=recipe.model_error, start=_own(stamps, fluxes), quick=True,
+                stamps,
+                model.at,
+                model_error=recipe.model_error,
+                start=_own(stamps, fluxes),
+                quick=True,
                 soft=recipe.soft,
-            )  # fmt: skip
+            )
             used = _like_the_others(stamps, fluxes, recipe, recipe.model_error)
     return with_ripple(model), used
 

@@ -49,7 +49,7 @@ def splines_at(u, v, spacing, factors, last, number, index, value):  # type: ign
 @_jit
 def star_design(  # type: ignore[no-untyped-def]
     local, psf_map, spacing, ripple, soft, importance, x, y, flux, sky, data, keep, side, base, shape, rest
-):  # fmt: skip
+):
     """One star under the current model, everything times the root of the pixels' weights, which is returned.
 
     base (4, pixel): orthonormal, what flux, place and sky can do; shape (4, pixel): derivatives by the four local
@@ -102,7 +102,7 @@ def star_design(  # type: ignore[no-untyped-def]
 @_jit
 def add_shapes(  # type: ignore[no-untyped-def]
     local, psf_map, spacing, ripple, soft, importance, own, data, keep, side, free, by_term, normal, right
-):  # fmt: skip
+):
     """Add to normal (free, free) and right (free,) what stars (star, ...) say of the profile's shape.
 
     own (star, 4): flux, x, y, sky; free (free, 2): local parameter and term of each; by_term (star, 4, term):
@@ -113,9 +113,23 @@ def add_shapes(  # type: ignore[no-untyped-def]
     columns = np.empty((n, n_pixel))
     for s in range(len(data)):
         star_design(
-            local[s], psf_map[s], spacing[s], ripple[s], soft, importance[s], own[s, 1], own[s, 2], own[s, 0],
-            own[s, 3], data[s], keep[s], side, base, shape, rest,
-        )  # fmt: skip
+            local[s],
+            psf_map[s],
+            spacing[s],
+            ripple[s],
+            soft,
+            importance[s],
+            own[s, 1],
+            own[s, 2],
+            own[s, 0],
+            own[s, 3],
+            data[s],
+            keep[s],
+            side,
+            base,
+            shape,
+            rest,
+        )
         for f in range(n):
             columns[f] = shape[free[f, 0]] * by_term[s, free[f, 0], free[f, 1]]
         normal += columns @ columns.T
@@ -124,9 +138,30 @@ def add_shapes(  # type: ignore[no-untyped-def]
 
 @_jit
 def add_maps(  # type: ignore[no-untyped-def]
-    local, psf_map, spacing, ripple, soft, importance, own, data, keep, side, free, by_term, terms, size, factors, last,
-    number, normal, right, mixed, by_shape, shape_right, crossed,
-):  # fmt: skip
+    local,
+    psf_map,
+    spacing,
+    ripple,
+    soft,
+    importance,
+    own,
+    data,
+    keep,
+    side,
+    free,
+    by_term,
+    terms,
+    size,
+    factors,
+    last,
+    number,
+    normal,
+    right,
+    mixed,
+    by_shape,
+    shape_right,
+    crossed,
+):
     """The same with the map: normal (pair of map terms, K, K), lower triangles, right (map term, K).
 
     terms (star, map term) at the stars; size (star,): of the local map in the common one; pairs (a, b <= a) in the
@@ -140,9 +175,23 @@ def add_maps(  # type: ignore[no-untyped-def]
     for s in range(len(data)):
         x, y, flux = own[s, 1], own[s, 2], own[s, 0]
         root = star_design(
-            local[s], psf_map[s], spacing[s], ripple[s], soft, importance[s], x, y, flux, own[s, 3],
-            data[s], keep[s], side, base, shape, rest,
-        )  # fmt: skip
+            local[s],
+            psf_map[s],
+            spacing[s],
+            ripple[s],
+            soft,
+            importance[s],
+            x,
+            y,
+            flux,
+            own[s, 3],
+            data[s],
+            keep[s],
+            side,
+            base,
+            shape,
+            rest,
+        )
         block[:] = 0.0
         to_base[:] = 0.0
         to_shape[:] = 0.0

@@ -51,7 +51,7 @@ class MapTerms:
     number: NDArray[np.int64]
     """(level, y, x): parameter of the spline at a node, -1 where there is none."""
     conditions: tuple[Conditions, Conditions]
-    """Of the map that is the same everywhere, and of one that is added with x or y."""
+    """What the data cannot say of the map that is the same everywhere, and of one that is added with x or y."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -93,9 +93,30 @@ def measure_star(moffat, psf_map, spacing, ripple, peak, soft, data, keep, param
 
 @_jit
 def measure_batch(  # type: ignore[no-untyped-def]
-    moffat, psf_map, spacing, ripple, peak, soft, data, good, parameters, fixed, clip, model_error, sky_variance, gain,
-    n_attempt, first_pass, later_pass, keep, model, error, chi2, width, side,
-):  # fmt: skip
+    moffat,
+    psf_map,
+    spacing,
+    ripple,
+    peak,
+    soft,
+    data,
+    good,
+    parameters,
+    fixed,
+    clip,
+    model_error,
+    sky_variance,
+    gain,
+    n_attempt,
+    first_pass,
+    later_pass,
+    keep,
+    model,
+    error,
+    chi2,
+    width,
+    side,
+):
     """Photometry of stars (star, ...), each with its own PSF.
 
     parameters (star, 4), keep and model (star, pixel), error (star, 4), chi2 (star,), width (star, 2) are written.
@@ -115,9 +136,19 @@ def measure_batch(  # type: ignore[no-untyped-def]
         for attempt in range(n_attempt):
             n_pass = first_pass if attempt == 0 else later_pass
             measure_star(
-                moffat[s], psf_map[s], spacing[s], ripple[s], peak[s], soft, data[s], keep[s], parameters[s],
-                n_pass, fixed, side,
-            )  # fmt: skip
+                moffat[s],
+                psf_map[s],
+                spacing[s],
+                ripple[s],
+                peak[s],
+                soft,
+                data[s],
+                keep[s],
+                parameters[s],
+                n_pass,
+                fixed,
+                side,
+            )
             draw_psf(moffat[s], psf_map[s], spacing[s], ripple[s], parameters[s, 1], parameters[s, 2], side, side, psf)
             worst, changed = 0.0, False
             for p in range(n_pixel):
@@ -160,16 +191,44 @@ def measure_batch(  # type: ignore[no-untyped-def]
             error[s, 2] = np.nan
         chi2[s] = total / n_kept if n_kept else np.nan
         _star_width(
-            moffat[s], psf_map[s], spacing[s], psf, columns, weight, scale, inverse, data[s], model[s], variance,
-            keep[s], parameters[s], wide, width[s], side,
-        )  # fmt: skip
+            moffat[s],
+            psf_map[s],
+            spacing[s],
+            psf,
+            columns,
+            weight,
+            scale,
+            inverse,
+            data[s],
+            model[s],
+            variance,
+            keep[s],
+            parameters[s],
+            wide,
+            width[s],
+            side,
+        )
 
 
 @_jit
 def _star_width(  # type: ignore[no-untyped-def]
-    moffat, psf_map, spacing, psf, columns, weight, scale, inverse, data, model, variance, keep, parameters, change,
-    width, side,
-):  # fmt: skip
+    moffat,
+    psf_map,
+    spacing,
+    psf,
+    columns,
+    weight,
+    scale,
+    inverse,
+    data,
+    model,
+    variance,
+    keep,
+    parameters,
+    change,
+    width,
+    side,
+):
     """width (2,): by how much a star is wider than the PSF, relative, to first order, and the error."""
     factor = 1 + WIDER
     wider = moffat.copy()

@@ -17,7 +17,7 @@ from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.psf.star_kernels import measure_batch
 
 SOFT = 0.1
-"""Of the pixel weights 1 / (P / P0 + SOFT): a star 1 % wider than the PSF then has 7.9 mmag more, with flat weights
+"""Softening of the pixel weights 1 / (P / P0 + SOFT): a star 1 % wider than the PSF then has 7.9 mmag more, with flat weights
 10.5; errors are 5 % smaller at magnitudes 15 to 17 of ZTF, 3 % larger at 20."""
 FLAT = 1e6
 """`SOFT` for which all pixels weigh the same to a millionth."""
@@ -147,10 +147,30 @@ def measure_stars(
             for name in ("moffat", "residual", "spacing", "ripple", "peak")
         )
         measure_batch(
-            moffat, residual, spacing, ripple, peak, soft, data[part], good[part], parameters[part], fixed, clip,
-            model_error, stamps.variance, stamps.gain, passes[0], passes[1], passes[2], keep[part], model[part],
-            error[part], chi2[part], width[part], side,
-        )  # fmt: skip
+            moffat,
+            residual,
+            spacing,
+            ripple,
+            peak,
+            soft,
+            data[part],
+            good[part],
+            parameters[part],
+            fixed,
+            clip,
+            model_error,
+            stamps.variance,
+            stamps.gain,
+            passes[0],
+            passes[1],
+            passes[2],
+            keep[part],
+            model[part],
+            error[part],
+            chi2[part],
+            width[part],
+            side,
+        )
     shape = stamps.data.shape
     return StarFluxes(
         parameters[:, 0],

@@ -22,8 +22,13 @@ from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store.fits import Plane
 from ztf_in2p3.tables import LIGHT_CURVE, schema_of
 
-SHOWN = (ExposureFlag.POOR_FIT, ExposureFlag.MANY_REJECTED, ExposureFlag.TROUBLE, ExposureFlag.DROPPED,
-         ExposureFlag.INFLUENTIAL)  # fmt: skip
+SHOWN = (
+    ExposureFlag.POOR_FIT,
+    ExposureFlag.MANY_REJECTED,
+    ExposureFlag.TROUBLE,
+    ExposureFlag.DROPPED,
+    ExposureFlag.INFLUENTIAL,
+)
 """Flags whose exposures the summary counts."""
 
 

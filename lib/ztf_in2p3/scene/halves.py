@@ -103,10 +103,19 @@ def compare_halves(
     linear = order[stamps.peak[index[order]] <= recipe.psf.max_peak][:SHOWN]
     peak = np.nanmax(left[linear, 0], axis=(1, 2))[:, None, None]
     return Halves(
-        mag[order], total[order], own[order], relative[order], width[order], width_error[order],
-        (place - np.rint(place))[order], left[linear, 0] / peak, left[linear, 1] / peak, (counts[0], counts[1]),
-        max(model.phase_error for model in models), max(model.flux_floor for model in models),
-    )  # fmt: skip
+        mag[order],
+        total[order],
+        own[order],
+        relative[order],
+        width[order],
+        width_error[order],
+        (place - np.rint(place))[order],
+        left[linear, 0] / peak,
+        left[linear, 1] / peak,
+        (counts[0], counts[1]),
+        max(model.phase_error for model in models),
+        max(model.flux_floor for model in models),
+    )
 
 
 def _measured(
@@ -123,8 +132,15 @@ def _measured(
     sky = found.sky[:, None, None]
     left = np.where(found.keep, np.stack([inner.data - sky, inner.data - found.model]), np.nan).swapaxes(0, 1)
     return (
-        found.flux, found.error, within, found.width, found.width_error, found.place, found.keep.mean(axis=(1, 2)), left
-    )  # fmt: skip
+        found.flux,
+        found.error,
+        within,
+        found.width,
+        found.width_error,
+        found.place,
+        found.keep.mean(axis=(1, 2)),
+        left,
+    )
 
 
 def circle(x: float, y: float, radius: float, side: int) -> NDArray[np.float64]:

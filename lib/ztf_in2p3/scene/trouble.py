@@ -17,7 +17,7 @@ HALF_WIDTH, CLEARED = 1.3, 3.0
 """Pixels to either side of a strip's axis that are summed, and that are lost if it is found."""
 THIRDS = 3
 AGREEING = 2
-"""Of the thirds of a strip so many must be off on their own: a compact source is no trail."""
+"""Thirds of a strip that must be off on their own: a compact source is no trail."""
 THIRD_SIGMA = 2.5
 FOUND = 6.5
 """Standard deviations; of the 500 shapes of a stamp none in 1e8 is that far off by noise."""

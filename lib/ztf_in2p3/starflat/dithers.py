@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit.model import Floats
-from ztf_in2p3.fit.sources import Source
+from ztf_in2p3.fit.sources import Source, require_rows
 
 NO_SEQUENCE = "no dithered sequence"
 """How the reason begins when exposures are not dithered."""
@@ -35,6 +35,7 @@ def dither_extent(source: Source, camera: Camera) -> float:
 
 def require_dithers(source: Source, camera: Camera, least: float) -> None:
     """Raise `BadData` where stars move less than a fraction of a quadrant: their exposures make no map."""
+    require_rows(source)
     extent = dither_extent(source, camera)
     if extent < least:
         raise BadData(
