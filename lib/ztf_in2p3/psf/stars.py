@@ -17,8 +17,8 @@ from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.psf.star_kernels import measure_batch
 
 SOFT = 0.1
-"""Softening of the pixel weights 1 / (P / P0 + SOFT): a star 1 % wider than the PSF then has 7.9 mmag more, with flat weights
-10.5; errors are 5 % smaller at magnitudes 15 to 17 of ZTF, 3 % larger at 20."""
+"""Softening of the pixel weights 1 / (P / P0 + SOFT): a star 1 % wider than the PSF then has 7.9 mmag more, with flat
+weights 10.5; errors are 5 % smaller at magnitudes 15 to 17 of ZTF, 3 % larger at 20."""
 FLAT = 1e6
 """`SOFT` for which all pixels weigh the same to a millionth."""
 AT_ONCE = 256
