@@ -116,11 +116,10 @@ def estimate(
         What they were changed by already: its scale of magnitudes is kept.
     """
     nothing = replace(known, polynomial=np.zeros(1), exposure=np.zeros(exposures.n))
-    change = _polynomial(
-        model.total(_by_magnitude, p, diag.reduced), degree, nothing, rescale=not known.polynomial.any()
-    )
+    reduced = np.where(diag.determined, diag.reduced, np.inf)  # rounding of nothing has any sign
+    change = _polynomial(model.total(_by_magnitude, p, reduced), degree, nothing, rescale=not known.polynomial.any())
     if exposures.n:
-        level, noise = _levels(model.total(_by_exposure, p, diag.reduced, exposures, change), FEW // 5)
+        level, noise = _levels(model.total(_by_exposure, p, reduced, exposures, change), FEW // 5)
         change = replace(change, exposure=_shrunken(level, noise))
     return change
 

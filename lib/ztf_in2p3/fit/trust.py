@@ -28,7 +28,8 @@ def trust(model: Model, diag: Diagonals, clip: float, recipe: RobustRecipe) -> t
     clip
         Rejection threshold of the last round, standard deviations.
     """
-    sums = model.total(_sums, diag.reduced, clip, recipe.outlier_scale)
+    reduced = np.where(diag.determined, diag.reduced, 0.0)
+    sums = model.total(_sums, reduced, clip, recipe.outlier_scale)
     kept, total, stars, hidden = sums
     flag = FEW_MEASUREMENTS * (kept < recipe.least_measurements)
     flag += FEW_STARS * (stars < recipe.least_stars)

@@ -75,7 +75,11 @@ def draw_from(covariance: Floats, seed: int) -> NDArray[np.float32]:
     scale = np.sqrt(block.diagonal())
     block /= scale * scale[:, np.newaxis]
     block[np.diag_indices_from(block)] += SINGULAR
-    root = np.linalg.cholesky(block)
+    try:
+        root = np.linalg.cholesky(block)
+    except np.linalg.LinAlgError:  # few stars: rounding of what the gauge took out is larger than the rest
+        size, direction = np.linalg.eigh(block)
+        root = direction * np.sqrt(np.maximum(size, 0))
     vectors[known] = scale[:, np.newaxis] * (root @ np.random.default_rng(seed).normal(size=(len(known), DRAWN)))
     return vectors
 

@@ -41,7 +41,8 @@ class UnevenExposures:
         with np.errstate(invalid="ignore", divide="ignore"):
             uneven = unevenness(at, self.labels[:, 1], self.sums @ p, n) > limits.uneven
             uneven |= 1 - kept / total > 2 * limits.rejected
-        prior_weight = self._freed(model, uneven[at])
+        several = np.bincount(at) > 1  # the residual of an only quadrant is the exposure's zero point again
+        prior_weight = self._freed(model, (uneven & several)[at])
         if self.recipe.uneven_exposures == "free" or prior_weight is None:
             return prior_weight, None
         return prior_weight, np.where(uneven, NOTHING, 0.0)

@@ -54,6 +54,31 @@ def test_quadrants_whose_stars_are_on_no_other_have_zero_points_each_in_a_part_o
     assert np.isfinite(solved.repeatability.rms).any()
 
 
+def test_healthy_measurements_of_an_only_quadrant_all_count():
+    """Terms of the model that nothing determines do not change the errors, and so do not cost any row."""
+    draw = np.random.default_rng(5)
+    star, exposure = (index.ravel() for index in np.indices((50, 10)))
+    seen = draw.random(len(star)) < 0.7
+    star, exposure = star[seen], exposure[seen]
+    noise, zero_point = draw.normal(0, 0.003, len(star)), draw.normal(0, 0.05, 10)
+    columns = {
+        "star_id": star,
+        "exposure": exposure + 20190405000000,
+        "rcid": np.full(len(star), 20, np.int8),
+        "x": draw.uniform(5, 230, len(star)),
+        "y": draw.uniform(5, 250, len(star)),
+        "mag": draw.uniform(-12, -10, 50)[star] + zero_point[exposure] + noise,
+        "mag_e": np.full(len(star), 0.003),
+    }
+
+    solved = fit_ubercal(pa.table(columns), TINY, dataclasses.replace(DEFAULT, held_out=0))
+
+    assert solved.fit.quality.rows == len(star)  # 5 sigma: one of a million Gaussian deviates
+    off = solved.zero_points.value - zero_point
+    # Ten zero points but for their mean: chi2 of 9 degrees of freedom, in a thousand draws below 27.9.
+    assert np.sum(((off - off.mean()) / solved.zero_points.sigma) ** 2) < 27.9
+
+
 def test_an_exposure_without_a_star_in_common_has_no_zero_point(undithered):
     _, table, _ = undithered
     table = table.filter(pa.array(table["rcid"].to_numpy() == 20))
