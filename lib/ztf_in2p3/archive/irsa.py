@@ -278,6 +278,9 @@ class Irsa:
                 if ccd.exposure.night in period:
                     text = metadata.version(row, table)
                     versions[ccd, qid] = min(versions.get((ccd, qid), text), text)
+                elif period.distance(ccd.exposure.night) > 1:  # the next night is within the query's margin
+                    reason = "its name is of another night than its date: one of them is wrong"
+                    skipped.append(Skipped(what, reason, 1, (str(ccd),)))
         entries, contradicted = without_contradictions(versions, what)
         return entries, skipped + contradicted, {entry: versions[entry] for entry in entries}
 
