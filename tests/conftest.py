@@ -14,7 +14,12 @@ os.environ.update(
     ZTF_RETRY_SECONDS="0",
 )
 
+import hypothesis
 import pytest
+
+# A machine that does other work beside is no failure of a property.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 OF_THE_NIGHT = {
     f"tests/flows/test_{name}.py"

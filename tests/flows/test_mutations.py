@@ -161,8 +161,9 @@ def test_a_night_of_which_some_files_are_spoilt_is_otherwise_the_same(
         if known is None or row["f_2_f"] != known["f_2_f"] or (star[0], star[1] // 4 + 1) in odd:
             continue
         # Masters of one frame less: a flat of two instead of three frames of 20 kADU moves the mean of the 80 pixels
-        # of an aperture by less than 0.1 %; three tenths of it are allowed, and a tenth of the star's own error.
-        tolerance = 0.003 * abs(known["f_2"]) + 0.1 * known["f_2_e"]
+        # of an aperture by less than 0.1 %; three tenths of it are allowed.  A bias of two instead of three adds
+        # sqrt(80 (1/2 - 1/3)) read noises of 1.5 ADU, 0.07 of the error of a faint star; four times that are allowed.
+        tolerance = 0.003 * abs(known["f_2"]) + 0.3 * known["f_2_e"]
         flux = row["f_2"] / scale.get(star[0], 1.0)
         if not abs(flux - known["f_2"]) <= tolerance or abs(row["x"] - known["x"]) > 0.01:
             wrong.append((star, flux, known["f_2"], known["f_2_e"]))

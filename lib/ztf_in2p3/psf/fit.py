@@ -36,6 +36,8 @@ TRIED = 4
 """Stars that are looked at for each that the PSF may be fitted to."""
 FAINT = 5.0
 """Standard deviations of its flux below which a star does not find its own place."""
+SETTLED = 4
+"""Rounds in which the profile is the same over the field, and stars that are unlike the others leave."""
 N_PIXEL = 20.0
 """Pixels whose sky disturbs a star's flux: about 4 pi sigma^2 for a FWHM of 3 pixels."""
 
@@ -146,11 +148,13 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     used &= _like_the_others(stamps, fluxes, recipe, 0.3)
     for attempt in range(8):
         _need(used, stamps, recipe)
-        model, step = _improve_moffat(model, _equations(stamps, fluxes, used, recipe, FLAT), _free(used, recipe))
+        free = _free(used, recipe)
+        free[:, 1:] &= attempt >= SETTLED  # before, a width that follows the field would follow double stars
+        model, step = _improve_moffat(model, _equations(stamps, fluxes, used, recipe, FLAT), free)
         fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True, soft=FLAT)
-        if 0 < attempt < 4:  # until double stars and galaxies that were let in at the start are out
-            used = _like_the_others(stamps, fluxes, recipe, 0.1)
-        if step < 1e-3 and attempt > 3:
+        if 0 < attempt < SETTLED + 2:  # until double stars and galaxies that were let in at the start are out
+            used = _like_the_others(stamps, fluxes, recipe, 0.05)
+        if step < 1e-3 and attempt >= SETTLED:
             break
     model, terms = empty_map(model, stamps.side, recipe)
     for attempt in range(recipe.passes):
