@@ -83,5 +83,5 @@ def demo(
     at_real_size = camera == ZTF.name
     supernova = str(Path(folder) / "supernova")
     followed = Outcome() if at_real_size else follow_supernova(supernova, store, survey_plan.night, recipe, **how)
-    made = reduced + kept + later + flats + zero_points + compared + followed
-    return made + Outcome(asked=sky_exposures(survey_plan.plans))
+    outcome = reduced + kept + later + flats + zero_points + compared + followed
+    return outcome + Outcome(asked=sky_exposures(survey_plan.plans))

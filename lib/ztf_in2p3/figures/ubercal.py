@@ -80,8 +80,8 @@ def plot_zero_points(table: pa.Table, *, title: str) -> Figure:
         shown = [
             (good & (part == number), "o", f"C{k}", f"part {number}") for k, number in enumerate(largest[:MOST_PARTS])
         ]
-        rest = good & np.isin(part, largest[MOST_PARTS:])
-        groups = [*shown, (rest, ".", GREY, f"{len(parts) - MOST_PARTS} further parts"), groups[1]]
+        remainder = good & np.isin(part, largest[MOST_PARTS:])
+        groups = [*shown, (remainder, ".", GREY, f"{len(parts) - MOST_PARTS} further parts"), groups[1]]
     for chosen, marker, colour, label in groups:
         these = known & chosen
         if these.any():

@@ -54,9 +54,9 @@ class StarEquations:
         cls, stamps: StarStamps, fluxes: StarFluxes, used: NDArray[np.bool_], importance: NDArray, soft: float
     ) -> StarEquations:
         """Equations of the stars that are used (star,), each with its importance (star,)."""
-        own = np.column_stack([fluxes.flux, fluxes.place - stamps.corner, fluxes.sky])[used]
-        keep = fluxes.keep[used].reshape(len(own), -1)
-        return cls(stamps.only(used), own, keep, importance[used], min(soft, FLAT))
+        parameters = np.column_stack([fluxes.flux, fluxes.place - stamps.corner, fluxes.sky])[used]
+        keep = fluxes.keep[used].reshape(len(parameters), -1)
+        return cls(stamps.only(used), parameters, keep, importance[used], min(soft, FLAT))
 
     def shapes(self, model: PsfModel, free: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Normal matrix (free, free) and right side of what is free (4, term) of the profile's shape."""

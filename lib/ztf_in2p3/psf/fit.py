@@ -92,11 +92,11 @@ def measure_all(stamps: StarStamps, model: PsfModel, recipe: PsfRecipe) -> StarF
         return fluxes
     off = np.median((fluxes.place - stamps.expected)[bright], axis=0)
     at = replace(stamps.only(faint), expected=stamps.expected[faint] + off)
-    there = measure_stars(at, model.at, fixed=True, model_error=recipe.model_error, soft=recipe.soft)
+    expected = measure_stars(at, model.at, fixed=True, model_error=recipe.model_error, soft=recipe.soft)
     values = {}
     for column in fields(StarFluxes):
         values[column.name] = getattr(fluxes, column.name).copy()
-        values[column.name][faint] = getattr(there, column.name)
+        values[column.name][faint] = getattr(expected, column.name)
     return StarFluxes(**values)
 
 

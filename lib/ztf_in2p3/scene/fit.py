@@ -195,8 +195,8 @@ class _Fit:
             lost > MOST_LOST
         )
         failing[np.setdiff1d(np.arange(len(failing)), self.used)] = False
-        found = np.flatnonzero(failing)
-        return found if self._can_do_without(found) else found[:0]
+        rows = np.flatnonzero(failing)
+        return rows if self._can_do_without(rows) else rows[:0]
 
     def _can_do_without(self, exposures: NDArray) -> bool:
         left = np.setdiff1d(self.used, exposures)
@@ -360,12 +360,12 @@ class _Fit:
     def _freedom(self) -> NDArray[np.float64]:
         """(exposure,): pixels less the exposure's own parameters and its share of what the galaxy has."""
         series = self.series
-        own = 1 + series.active + (series.throughput_error > 0) + 2 * (series.shift_error > 0)
+        n_parameters = 1 + series.active + (series.throughput_error > 0) + 2 * (series.shift_error > 0)
         information = np.zeros(len(series))
         information[self.used] = series.throughput[self.used] ** 2 / series.variance[self.used]
         share = information / max(information.sum(), 1e-300)
         n_node = min(len(self.nodes), 0.9 * self.state.keep[self.used].sum(axis=1).mean())
-        return np.maximum(self.state.keep.sum(axis=1) - own - n_node * share, 1)
+        return np.maximum(self.state.keep.sum(axis=1) - n_parameters - n_node * share, 1)
 
     def _influence(self, error: NDArray) -> NDArray[np.float64]:
         """(exposure,): what each quiet exposure does to the fluxes, by leaving it out; the most telling of many."""

@@ -54,10 +54,10 @@ class Halves:
         """Median and robust scatter of values (star,) around magnitudes (bin,); NaN where there are fewer than 5."""
         middle, scatter = np.full(len(magnitudes), np.nan), np.full(len(magnitudes), np.nan)
         for k, magnitude in enumerate(magnitudes):
-            some = values[(np.abs(self.mag - magnitude) < BIN_MAG / 2) & np.isfinite(values)]
-            if len(some) >= 5:
-                middle[k] = np.median(some)
-                scatter[k] = 1.4826 * np.median(np.abs(some - middle[k]))
+            near = values[(np.abs(self.mag - magnitude) < BIN_MAG / 2) & np.isfinite(values)]
+            if len(near) >= 5:
+                middle[k] = np.median(near)
+                scatter[k] = 1.4826 * np.median(np.abs(near - middle[k]))
         return middle, scatter
 
 
@@ -122,23 +122,23 @@ def _measured(
     stamps: StarStamps, model: PsfModel, radius: float, recipe: PsfCatalogueRecipe
 ) -> tuple[NDArray[np.float64], ...]:
     inner = stamps.inner(recipe.psf.margin)
-    found = measure_all(inner, model, recipe.psf)
+    fluxes = measure_all(inner, model, recipe.psf)
     square = (inner.side, inner.side)
     within = np.full(len(inner), np.nan)
-    for s in np.flatnonzero(np.isfinite(found.flux)):
-        x, y = found.place[s] - inner.corner[s]
+    for s in np.flatnonzero(np.isfinite(fluxes.flux)):
+        x, y = fluxes.place[s] - inner.corner[s]
         image = model.at(inner.expected[s]).draw(x, y, square)[0]
-        within[s] = found.flux[s] * float(np.sum(circle(x, y, radius, inner.side) * image))
-    sky = found.sky[:, None, None]
-    left = np.where(found.keep, np.stack([inner.data - sky, inner.data - found.model]), np.nan).swapaxes(0, 1)
+        within[s] = fluxes.flux[s] * float(np.sum(circle(x, y, radius, inner.side) * image))
+    sky = fluxes.sky[:, None, None]
+    left = np.where(fluxes.keep, np.stack([inner.data - sky, inner.data - fluxes.model]), np.nan).swapaxes(0, 1)
     return (
-        found.flux,
-        found.error,
+        fluxes.flux,
+        fluxes.error,
         within,
-        found.width,
-        found.width_error,
-        found.place,
-        found.keep.mean(axis=(1, 2)),
+        fluxes.width,
+        fluxes.width_error,
+        fluxes.place,
+        fluxes.keep.mean(axis=(1, 2)),
         left,
     )
 

@@ -101,7 +101,7 @@ def plateaux(data: NDArray, bad: NDArray[np.bool_], variance: NDArray) -> NDArra
     data, bad : (exposure, row, column)
     variance : (exposure,)
     """
-    found = np.zeros(data.shape, bool)
+    marked = np.zeros(data.shape, bool)
     for i, (pixels, spoilt) in enumerate(zip(data, bad, strict=True)):
         good = pixels[~spoilt & np.isfinite(pixels)]
         if len(good) <= 2 * TOP:
@@ -116,5 +116,5 @@ def plateaux(data: NDArray, bad: NDArray[np.bool_], variance: NDArray) -> NDArra
             grown[:-1] |= full[1:]
             grown[:, 1:] |= full[:, :-1]
             grown[:, :-1] |= full[:, 1:]
-            found[i] = grown
-    return found
+            marked[i] = grown
+    return marked
