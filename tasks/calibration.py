@@ -10,7 +10,6 @@ from tasks.inputs.calibrations import Chosen, read_pockets
 from tasks.quality import Verdicts
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, write_masks
 from ztf_in2p3.detrend.calibrations import Entry, calibrations
@@ -31,6 +30,7 @@ from ztf_in2p3.recipes import (
 )
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import write_table
+from ztf_in2p3.store.reading import opened
 
 
 @product_task

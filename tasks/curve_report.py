@@ -15,7 +15,6 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import as_input, opened
 from tasks.scene_flow import figures_of
 from ztf_in2p3.cards import required_number
 from ztf_in2p3.figures.scene import ScenePixels, plot_curve_stars, plot_light_curve, plot_scene
@@ -25,6 +24,7 @@ from ztf_in2p3.recipes import LightCurveRecipe
 from ztf_in2p3.simulate.truth import Truth
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import as_input, opened
 
 CAPTIONS = {
     "curve": "Flux of the transient, with errors; below, how far it is from the truth, if that is known, and chi2.",

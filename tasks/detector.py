@@ -19,7 +19,6 @@ from tasks.quality import unfit_quadrants
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside, failure_of
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.verdicts import GOOD
@@ -46,6 +45,7 @@ from ztf_in2p3.recipes import DetectorRecipe, LinearityRecipe, QuadrantRecipe, d
 from ztf_in2p3.sensor.fringe_amplitudes import FRINGE_AMPLITUDES
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import opened
 from ztf_in2p3.tables import schema_of
 
 PICTURES = ("overscan", "first-columns", "variance", "bias-noise", "bias-history")

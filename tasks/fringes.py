@@ -13,7 +13,6 @@ from tasks.inputs.selection import spread
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.figures.fringes import plot_fringes
@@ -28,6 +27,7 @@ from ztf_in2p3.sensor.fringe_cells import Cells, sky_cells
 from ztf_in2p3.sensor.fringe_train import train_ccd
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import opened
 
 Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.cards import required_number
 from ztf_in2p3.catalogue.science_image import science_image
 from ztf_in2p3.catalogue.stars import wcs_of
@@ -24,6 +23,7 @@ from ztf_in2p3.scene.halves import compare_halves, of_sources
 from ztf_in2p3.scene.inputs import ExposureImage, matrix_at
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import opened
 
 HALVES_RADIUS = 3.0
 """Pixels; of the aperture with which PSF photometry is compared."""

@@ -18,7 +18,6 @@ from pydantic import BeforeValidator
 from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import file_as_input
 from tasks.runtime.settings import scratch
 from tasks.star_table import NO_CUTS, write_index
 from ztf_in2p3.camera import Camera
@@ -31,6 +30,7 @@ from ztf_in2p3.products import Built, Kind, Value, filter_of, star_index_ref, st
 from ztf_in2p3.recipes import ImportedColumns, StarTableRecipe, recipe_from
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import write_table
+from ztf_in2p3.store.reading import file_as_input
 from ztf_in2p3.tables.files import arrow_of
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tasks.inputs.calibrations import Chosen, read_pockets
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.figures.linearity import plot_linearity
@@ -17,6 +16,7 @@ from ztf_in2p3.recipes import LinearityRecipe
 from ztf_in2p3.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import opened
 
 
 @product_task

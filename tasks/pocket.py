@@ -15,7 +15,6 @@ from tasks.inputs.calibrations import Calibrations, Chosen
 from tasks.inputs.selection import frames, spread
 from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.errors import MissingProduct
@@ -41,6 +40,7 @@ from ztf_in2p3.sensor.pocket_fit import compare
 from ztf_in2p3.sensor.pocket_profiles import ccd_profiles
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import opened
 
 PLOTS: dict[str, Callable[[dict[int, Amplifier], str], Figure]] = {
     "pocket": plot_pocket,

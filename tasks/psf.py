@@ -14,7 +14,6 @@ from tasks.inputs.targets import TargetExposure, merge_quadrants
 from tasks.reduction import PROPER_MOTION_ARCSEC, Images, Reasons, detrend
 from tasks.runtime.outcome import Outcome, SetAside, total
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import as_input, opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.star_table import pixels_touched
@@ -29,6 +28,7 @@ from ztf_in2p3.scene.inputs import ExposureImage, matrix_at, stamp_of
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import as_input, opened
 
 
 @product_task

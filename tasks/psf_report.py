@@ -11,7 +11,6 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.inputs.selection import grouped, spread
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import opened
 from tasks.starflat_report import picture_of
 from ztf_in2p3.figures import psf
 from ztf_in2p3.figures.summary_page import render_summary_page
@@ -21,6 +20,7 @@ from ztf_in2p3.products import Built, Kind, ProductRef, Value, exposure_of, psf_
 from ztf_in2p3.recipes import PsfCatalogueRecipe, PsfReportRecipe
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import opened
 
 DRAWN = {"shape": psf.shape_picture, "stars": psf.star_picture}
 """Pictures in the order of the page."""

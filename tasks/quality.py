@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import opened
 from tasks.runtime.settings import operators_rulings
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.ccd_master import CcdMaster
@@ -20,6 +19,7 @@ from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, part_of, period_of, quality_ref
 from ztf_in2p3.recipes import OperatorsWord, VerdictRecipe, digest
 from ztf_in2p3.store import Store
+from ztf_in2p3.store.reading import opened
 
 _QIDS = range(1, N_QUADRANT + 1)
 N_BEFORE = 3

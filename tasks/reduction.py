@@ -14,7 +14,6 @@ from tasks.inputs.calibrations import read_pockets
 from tasks.inputs.jobs import CcdJob, ScienceJob
 from tasks.runtime.outcome import Outcome, SetAside, attempt, total
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.astrometry import read_wcs
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, file_metadata, join_quadrants, summary
@@ -40,6 +39,7 @@ from ztf_in2p3.recipes import (
 from ztf_in2p3.sensor.fringe import CcdFringes
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import opened
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import product_task
-from tasks.runtime.reading import as_input, opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.products import Built, ProductRef, Value, curve_stars_ref, scene_ref
 from ztf_in2p3.recipes import LightCurveRecipe
@@ -25,6 +24,7 @@ from ztf_in2p3.starflat.correction import StarflatMap
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.fits import write_fits
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import as_input, opened
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from prefect.logging import get_run_logger
 
 from tasks.runtime.outcome import Outcome, attempt
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import file_as_input, opened
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.fit.external import External
@@ -32,6 +31,7 @@ from ztf_in2p3.starflat.model import Starflat, fit_starflat
 from ztf_in2p3.starflat.tables import map_quality, map_table, parameter_table, residual_table, summary
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.reading import file_as_input, opened
 
 MATCH_ARCSEC = 1.0
 """Distance within which a star of an external catalogue without identifiers is the same."""

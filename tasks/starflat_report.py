@@ -12,7 +12,6 @@ from tasks.inputs.selection import grouped
 from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task
-from tasks.runtime.reading import opened
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures import starflat
 from ztf_in2p3.figures.pictures import Picture
@@ -25,6 +24,7 @@ from ztf_in2p3.recipes import SequenceRecipe, SequenceReportRecipe
 from ztf_in2p3.simulate.truth import Truth
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import opened
 
 Products = Mapping[Kind, Built]
 """Products of one sequence, by kind."""

@@ -9,7 +9,6 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task, tell_where
-from tasks.runtime.reading import file_as_input
 from tasks.starflat_report import called, picture_of
 from ztf_in2p3.figures.summary_page import render_summary_page
 from ztf_in2p3.figures.survey_truth import survey_truth_picture
@@ -18,6 +17,7 @@ from ztf_in2p3.recipes import SurveyRecipe
 from ztf_in2p3.simulate.truth import PLAN, Truth
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import file_as_input
 
 
 @product_task

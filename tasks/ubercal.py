@@ -17,7 +17,6 @@ from typing import Any
 from tasks.runtime.engine import scheduler
 from tasks.runtime.outcome import Outcome, attempt
 from tasks.runtime.policies import collect, computed_by, launch, product_task, query_task
-from tasks.runtime.reading import file_as_input, opened
 from tasks.runtime.settings import scratch
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
@@ -34,6 +33,7 @@ from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period
 from ztf_in2p3.recipes import SurveyRecipe, digest
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_parts, read_table, write_parts, write_table
+from ztf_in2p3.store.reading import file_as_input, opened
 from ztf_in2p3.tables import schema_of
 from ztf_in2p3.ubercal.lack_of_fit import lack_of_fit
 from ztf_in2p3.ubercal.model import Ubercal, fit_ubercal

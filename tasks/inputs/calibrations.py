@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from tasks.quality import Verdicts
 from tasks.runtime.outcome import SetAside
-from tasks.runtime.reading import opened
 from ztf_in2p3.detrend.choice import Candidate, choose
 from ztf_in2p3.detrend.verdicts import GOOD, Ruling
 from ztf_in2p3.errors import MissingProduct
@@ -22,6 +21,7 @@ from ztf_in2p3.sensor.pocket import EQUILIBRIUM, LAST_NIGHT_WITHOUT
 from ztf_in2p3.sensor.pocket_calibration import CcdPockets
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import opened
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -18,7 +18,6 @@ from tasks.inputs.references import StarPartitions
 from tasks.inputs.selection import absent
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
-from tasks.runtime.reading import opened
 from ztf_in2p3.astrometry import image_shape
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.stars import unit_vectors, wcs_of
@@ -46,6 +45,7 @@ from ztf_in2p3.scene.images import ImageFile, find_images, image_facts, read_ima
 from ztf_in2p3.scene.inputs import how_far_inside, why_not
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store import Store
+from ztf_in2p3.store.reading import opened
 
 Curve = tuple[Target, str]
 """A target in one band."""

@@ -1,4 +1,4 @@
-"""Products as verified local files."""
+"""Products as verified local files, and what has no product as an input of one."""
 
 from __future__ import annotations
 
