@@ -22,13 +22,14 @@ from astropy.io import fits
 
 from ztf_in2p3.camera import ZTF
 from ztf_in2p3.detrend.ccd_master import CcdMaster
-from ztf_in2p3.detrend.cosmics import mark_radiation_hits
 from ztf_in2p3.detrend.quadrant import detrend_quadrants
+from ztf_in2p3.detrend.radiation_hits import mark_radiation_hits
 from ztf_in2p3.frames import RawCcd
-from ztf_in2p3.image import Image
+from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.recipes import QuadrantRecipe
 from ztf_in2p3.sensor.equilibrium import NODES, Equilibrium
 from ztf_in2p3.sensor.readout import Pockets, Readout
+from ztf_in2p3.simulate.psf import draw_stars
 
 RECIPE = QuadrantRecipe()
 QIDS = range(1, 5)
@@ -190,14 +191,18 @@ def detrend_straight(folder: Path) -> Callable[[], dict]:
     return run
 
 
-def cosmic_rays(_folder: Path) -> Callable[[], dict]:
-    """Four quadrants of sky."""
-    data = np.random.default_rng(3).normal(400, 8.3, ZTF.shape).astype(np.float32)
-    variance, mask = np.full(ZTF.shape, 8.3**2, np.float32), np.zeros(ZTF.shape, np.uint16)
+def radiation_hits(_folder: Path) -> Callable[[], dict]:
+    """Four quadrants of sky, 4000 stars on each."""
+    draw = np.random.default_rng(3)
+    x, y = draw.uniform(0, ZTF.shape[1], 4000), draw.uniform(0, ZTF.shape[0], 4000)
+    light = 400 + draw_stars(ZTF.shape, x, y, 100 * (1 - draw.random(4000)) ** (-1 / 0.7), 2.0)
+    variance = light / 6 + np.float32(2.3)
+    data = light + np.sqrt(variance) * draw.standard_normal(ZTF.shape, np.float32)
+    image = Image(data, variance, np.where(data > 58_000, np.uint16(MaskBit.SATURATED), np.uint16(0)))
 
     def run() -> dict:
         for _ in QIDS:
-            mark_radiation_hits(Image(data, variance, mask))
+            mark_radiation_hits(image)
         return {}
 
     return run
@@ -260,7 +265,7 @@ STAGES: list[Stage] = [
     ("  masters read from their files", detrend_from_files, 2, ("detrend_packed", ": the packing")),
     ("raw to four quadrants, equilibrium pocket, packed", detrend_equilibrium, 5),
     ("raw to four quadrants, power-law pocket, packed", detrend_power_law, 5),
-    ("radiation hits of four quadrants", cosmic_rays, 1),
+    ("radiation hits of four quadrants", radiation_hits, 5),
 ]
 
 

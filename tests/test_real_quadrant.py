@@ -10,9 +10,10 @@ from ztf_in2p3.camera import ZTF
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue, summary
 from ztf_in2p3.catalogue.science_image import science_image
 from ztf_in2p3.catalogue.stars import wcs_of
+from ztf_in2p3.detrend.radiation_hits import mark_radiation_hits
 from ztf_in2p3.figures.growth import growth_curve, published_growth_curve
 from ztf_in2p3.identifiers import CcdExposure
-from ztf_in2p3.image import MaskBit
+from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.recipes import PhotometryRecipe
 
 FOLDER = Path(__file__).parent / "data" / "sci" / "2020" / "0924" / "431759"
@@ -85,3 +86,18 @@ def test_saturated_stars_are_flagged_and_sources_lie_on_the_sky_of_the_header(qu
     np.testing.assert_allclose(back, [x, y], atol=1e-5)
     # The archive's own count of sources with a PSF is of the same order (mask bit 11 marks their pixels, several each).
     assert 5000 < table.num_rows < 12000
+
+
+def test_radiation_hits_are_those_that_muons_make_and_no_star(quadrant):
+    image, _ = quadrant
+    unknown = Image(image.data, image.variance, image.mask & ~np.uint16(MaskBit.RADIATION_HIT))
+    mark_radiation_hits(unknown)
+    groups, n = ndimage.label((unknown.mask & np.uint16(MaskBit.RADIATION_HIT)) != 0, np.ones((3, 3)))
+    # 21 square centimetres in half a minute: 10 muons at sea level, half as many again on the mountain, what gamma
+    # rays add, less the fainter half, which is not recognised among stars as narrow as 1.24 pixels.
+    assert 5 <= n <= 30
+    # No star ends within a pixel: the neighbours of a hit's brightest have, in the median, a quarter of its light.
+    sky = np.median(image.data)
+    for row, column in ndimage.maximum_position(image.data, groups, np.arange(1, n + 1)):
+        square = image.data[row - 1 : row + 2, column - 1 : column + 2] - sky
+        assert np.median(square) < 0.25 * square[1, 1]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.amplifiers import CEILING_ADU, amplifier_fault
 from ztf_in2p3.detrend.ccd_master import CcdMaster, corrections
-from ztf_in2p3.detrend.cosmics import mark_radiation_hits
 from ztf_in2p3.detrend.pixels import count_bits, to_image, to_light
+from ztf_in2p3.detrend.radiation_hits import mark_radiation_hits
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.image import Image, MaskBit, is_bad

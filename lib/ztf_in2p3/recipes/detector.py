@@ -158,12 +158,12 @@ class QuadrantRecipe:
     mask_bad_pixels: bool = True
     """Whether pixels that the calibration frames show to be bad are marked, besides those of the archive's mask."""
     bad_pixels: BadPixelRecipe = BadPixelRecipe()
-    cosmic_rays: bool = False
-    """Whether radiation hits are looked for, besides those of the archive's mask; costs several times all the rest."""
+    cosmic_rays: bool = True
+    """Whether radiation hits are looked for, besides those of the archive's mask."""
     fringes: bool = False
     """Whether the fringes of the sky's lines are taken out in zi, which needs maps of a period near enough."""
     fringe_fit: FringeFitRecipe = FringeFitRecipe()
-    version: int = 2
+    version: int = 3
 
     @property
     def flat(self) -> FlatRecipe:

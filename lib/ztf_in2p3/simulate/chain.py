@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera, flip_readout
 from ztf_in2p3.identifiers import Quadrant
-from ztf_in2p3.simulate import detector
+from ztf_in2p3.simulate import detector, hits
 from ztf_in2p3.simulate.airmass import airmass
 from ztf_in2p3.simulate.exposures import BiasFrame, FlatFrame, Frame, NightPlan, ObjectFrame
 from ztf_in2p3.simulate.fringe import fringe_light
@@ -212,11 +212,11 @@ def expected_charge(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArra
 
 
 def cosmic_charge(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float32]:
-    """Charge of cosmic rays in a quadrant exposure (row, column), electrons."""
+    """Charge of radiation hits in a quadrant exposure (row, column), electrons."""
     if not plan.effects.cosmic_rays:
         return np.zeros(plan.camera.shape, np.float32)
     draw = generator(plan.seed, "cosmic rays", *_file(frame, quadrant))
-    return detector.cosmic_rays(plan.camera.shape, frame.exptime, draw)
+    return hits.radiation_charge(plan.camera.shape, frame.exptime, draw)
 
 
 def collected_charge(

@@ -37,11 +37,6 @@ NOISY_FACTORS = (3.0, 20.0)
 """Range of the noise of noisy pixels, relative to that of their amplifier."""
 DARK_RATE_E = 1.0
 """Electrons per second and pixel (DARKCUR of the headers)."""
-COSMIC_RATE = 1.0
-"""Cosmic rays per square centimetre and minute."""
-COSMIC_E = (500.0, 5000.0)
-"""Range of the charge a cosmic ray leaves in each pixel of its track, electrons."""
-_PIXEL_CM = 15e-4
 ADC_MAX = 65535
 
 
@@ -76,6 +71,7 @@ class Effects:
     noisy_pixels: bool = False
     """Some pixels are read with more noise than others."""
     cosmic_rays: bool = False
+    """Radiation leaves points, tracks and worms of charge (`ztf_in2p3.simulate.hits`)."""
     photon_noise: bool = True
     digitisation: bool = True
     """Whole ADU, 0 to 65535."""
@@ -145,19 +141,6 @@ def _some_pixels(shape: tuple[int, int], fraction: float, draw: np.random.Genera
 def photon_noise(expected: NDArray, draw: np.random.Generator) -> NDArray[np.float32]:
     """Electrons counted where so many are expected (Poisson)."""
     return draw.poisson(np.maximum(expected, 0)).astype(np.float32)
-
-
-def cosmic_rays(shape: tuple[int, int], seconds: float, draw: np.random.Generator) -> NDArray[np.float32]:
-    """Electrons left by cosmic rays in straight tracks; (row, column)."""
-    charge = np.zeros(shape, np.float32)
-    for _ in range(draw.poisson(COSMIC_RATE * shape[0] * shape[1] * _PIXEL_CM**2 * seconds / 60)):
-        length, angle = 1 + draw.exponential(4.0), draw.uniform(0, np.pi)
-        step = np.arange(0, length, 0.5)
-        row = np.rint(draw.uniform(0, shape[0]) + step * np.sin(angle)).astype(int)
-        column = np.rint(draw.uniform(0, shape[1]) + step * np.cos(angle)).astype(int)
-        inside = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
-        charge[row[inside], column[inside]] = draw.uniform(*COSMIC_E)
-    return charge
 
 
 def saturate(charge: NDArray, full_well: float) -> NDArray:

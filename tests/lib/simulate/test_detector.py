@@ -137,15 +137,6 @@ def test_few_pixels_are_dead_or_hot():
     assert rate.max() <= 200
 
 
-def test_cosmic_rays_come_at_the_rate_of_sea_level_and_leave_tracks():
-    charge = np.stack([detector.cosmic_rays((600, 600), 60.0, generator(i, "cosmic")) for i in range(60)])
-    expected = 60 * (600 * 15e-4) ** 2 * detector.COSMIC_RATE  # tracks
-    # One charge a track; two tracks of equal charge do not happen, one wholly outside hardly ever.
-    tracks = len(np.unique(charge[charge > 0]))
-    assert tracks == pytest.approx(expected, abs=5 * np.sqrt(expected))
-    assert 3 < (charge > 0).sum() / tracks < 8  # 5 pixels long on average
-
-
 def test_a_perfect_detector_has_no_effect():
     assert not any(getattr(Effects.none(), name) for name in Effects.__dataclass_fields__)
     assert Effects.none(read_noise=True).read_noise
