@@ -26,7 +26,8 @@ class ServeFailed(PipelineError):
 def serve(*, home: Path | None = None, host: str = "127.0.0.1", port: int = SERVED_PORT) -> None:
     """Run Prefect's server, a worker and all deployments, until interrupted.
 
-    Runs that a server before this one left unfinished are marked as crashed, and their places in the queue are free.
+    Runs that a server before this one left unfinished are marked as crashed, or run now if they had not begun; their
+    places in the queue are free.
 
     Parameters
     ----------
@@ -50,12 +51,12 @@ def serve(*, home: Path | None = None, host: str = "127.0.0.1", port: int = SERV
         started(folder, port, host) as (api, running),
         talking_to(api),
     ):
-        from flows.cli.predecessor import create_pool, mark_crashed
+        from flows.cli.predecessor import create_pool, end_orphans
         from flows.cli.schedule import Schedules
         from tasks.runtime.settings import deployments_file
 
         create_pool(POOL)
-        for line in mark_crashed(POOL):
+        for line in end_orphans(POOL):
             sys.stderr.write(f"serve: {line}\n")
         listed = deployments_file()
         sys.stderr.write(f"serve: deployments of {listed}; their runs work in {Path.cwd()}\n")

@@ -161,10 +161,13 @@ def test_schedules_fire_and_a_server_killed_at_work_costs_one_run(served):
     states = {"flow_runs": {"state": {"type": {"any_": ["CRASHED", "RUNNING", "COMPLETED"]}}}}
     runs = served.wait_for("flow_runs/filter", lambda found: {"CRASHED", "COMPLETED"} <= kinds(found), **states)
     crashed = {run["name"]: run["state"]["message"] for run in runs if run["state_type"] == "CRASHED"}
-    assert len(crashed) == 1, crashed
-    ((name, message),) = crashed.items()
-    # A worker that ends a little before its server has the time to report the run itself.
-    assert f"{name} was Running when" in served.printed or "non-zero status code" in message, (message, served.printed)
+    # Once each.  A worker that ends a little before its server has the time to report the run itself, and even to begin
+    # with the next, whose turn it then is.
+    marked = {name: served.printed.count(f"{name} was Running when") for name in crashed}
+    assert all(marked[name] == ("non-zero status code" not in message) for name, message in crashed.items()), (
+        crashed, served.printed,
+    )  # fmt: skip
+    assert served.printed.count("marked Crashed") == sum(marked.values())
 
     # Asked to stop, it stops whole.
     served.process.send_signal(signal.SIGTERM)
