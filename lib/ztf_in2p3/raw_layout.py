@@ -10,14 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from astropy.io import fits
 
 from ztf_in2p3.cards import describe, integer
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import Hdu
 from ztf_in2p3.identifiers import N_QUADRANT
 
 N_HDU = 1 + 2 * N_QUADRANT
 _DO = "fetch it again, or reject the exposure"
+
+
+class Image(Protocol):
+    """An HDU, as far as its place in a raw file needs it."""
+
+    @property
+    def header(self) -> fits.Header:
+        """Cards of the HDU."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns) of its image; () without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +42,7 @@ class RawLayout:
     overscans: tuple[int, ...]
 
     @classmethod
-    def of(cls, hdus: Sequence[Hdu], name: str) -> RawLayout:
+    def of(cls, hdus: Sequence[Image], name: str) -> RawLayout:
         """Layout of the nine HDUs of a raw file.
 
         Parameters
@@ -57,15 +71,13 @@ class RawLayout:
                 f"{name}: images of (rows, columns) {', '.join(str(shapes[index]) for index in sorted(shapes))}, but "
                 f"four quadrants must be alike, their four overscans too, with as many rows; {_DO}"
             )
-        placed = _by_quadrant(hdus, quadrants, name)
-        in_order = placed == tuple(quadrants)
-        return cls(placed, _by_quadrant(hdus, overscans, name, None if in_order else placed))
+        as_specified = [*quadrants, *overscans] == list(range(1, N_HDU))
+        placed = _by_quadrant(hdus, quadrants, name, usual=as_specified)
+        return cls(placed, _by_quadrant(hdus, overscans, name, usual=as_specified and placed == tuple(quadrants)))
 
 
-def _by_quadrant(
-    hdus: Sequence[Hdu], indices: Sequence[int], name: str, moved: tuple[int, ...] | None = None
-) -> tuple[int, ...]:
-    """Indices in the order of the quadrants, as AMP_ID says; where it is unknown, in the order of the file."""
+def _by_quadrant(hdus: Sequence[Image], indices: Sequence[int], name: str, *, usual: bool) -> tuple[int, ...]:
+    """Indices in the order of the quadrants, as AMP_ID says; where it is unknown, in the usual order of a file."""
     amplifiers = [integer(hdus[index].header, "AMP_ID") for index in indices]
     known = [amplifier for amplifier in amplifiers if amplifier is not None]
     if len(set(known)) < len(known) or not set(known) <= set(range(N_QUADRANT)):
@@ -75,7 +87,7 @@ def _by_quadrant(
     if len(missing) == 1:
         amplifiers = [missing[0] if amplifier is None else amplifier for amplifier in amplifiers]
     elif missing:
-        if moved or any(at is not None and at != place for place, at in enumerate(amplifiers)):
+        if not usual or any(at is not None and at != place for place, at in enumerate(amplifiers)):
             lost = next(index for index, at in zip(indices, amplifiers, strict=True) if at is None)
             raise BadData(
                 f"{name}: its HDUs are not in the usual order, and HDU {lost} does not say which quadrant it is of "

@@ -9,6 +9,8 @@ from enum import StrEnum
 import numpy as np
 from astropy.io import fits
 
+from ztf_in2p3.cards import integer, number, text
+from ztf_in2p3.cards import values as card_values
 from ztf_in2p3.doctor.findings import Check, Result, differs, ok
 from ztf_in2p3.doctor.layout import RawFrame
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Filter, ImageType
@@ -76,7 +78,8 @@ SCIENCE = (
     Keyword("CRPIX1", indispensable=True),
     Keyword("CRPIX2", indispensable=True),
 )
-_SAID = "the reader takes the value for unknown; send us the JSON report if all files are so"
+_UNKNOWN = "the reader takes the value for unknown; send us the JSON report if all files are so"
+_IMPLAUSIBLE = "look at the file; send us the JSON report if all files are so"
 
 
 def present(headers: Sequence[tuple[str, fits.Header]], keywords: Sequence[Keyword]) -> Result:
@@ -89,47 +92,52 @@ def present(headers: Sequence[tuple[str, fits.Header]], keywords: Sequence[Keywo
 
 
 def types(headers: Sequence[tuple[str, fits.Header]], keywords: Sequence[Keyword]) -> Result:
-    """Whether the values are numbers and texts where they should be; an empty card is neither right nor wrong."""
+    """Whether the reader finds numbers and texts where they should be; an empty card is neither right nor wrong."""
     wrong: list[str] = []
     kinds: list[str] = []
-    empty: list[str] = []
+    notes: list[str] = []
     for at, header in headers:
         for key in keywords:
             if key.name not in header:
                 continue
-            value = header[key.name]
-            if isinstance(value, fits.card.Undefined) or (isinstance(value, str) and not value.strip()):
-                (wrong if key.indispensable else empty).append(f"{key.name}{at} without value")
+            value = card_values(header, key.name)[0]
+            if value is None or (isinstance(value, str) and not value.strip()):
+                (wrong if key.indispensable else notes).append(f"{key.name}{at} without value")
                 kinds += [f"{key.name} a {key.kind}"] if key.indispensable else []
-            elif not _is_of(value, key.kind):
+            elif _read(header, key) is None:
                 wrong.append(f"{key.name}{at} = {value!r}")
                 kinds.append(f"{key.name} a {key.kind}")
+            elif key.kind is not Kind.TEXT and isinstance(value, str):
+                notes.append(f"{key.name}{at} in quotes, {value!r}")
     if wrong:
-        return differs(_listed(wrong), _listed(sorted(set(kinds))), _SAID)
-    return ok("numbers and texts in their places" + (f"; {_listed(empty)}" if empty else ""))
+        return differs(_listed(wrong), _listed(sorted(set(kinds))), _UNKNOWN)
+    return ok("numbers and texts in their places" + (f"; {_listed(notes)}" if notes else ""))
 
 
 def values(headers: Sequence[tuple[str, fits.Header]], keywords: Sequence[Keyword]) -> Result:
-    """Whether the numbers can be; those of another type are left to `types`."""
+    """Whether the numbers can be; what is no number is left to `types`."""
     wrong, limits = [], []
     for at, header in headers:
         for key in keywords:
-            value = header.get(key.name)
-            if key.kind is Kind.TEXT or not _is_of(value, key.kind) or key.low <= value <= key.high:
+            value = _read(header, key)
+            if value is None or isinstance(value, str) or key.low <= value <= key.high:
                 continue
             wrong.append(f"{key.name}{at} = {value:g}")
             limits.append(f"{key.name} {key.low:g} to {key.high:g}")
     if wrong:
-        return differs(_listed(wrong), _listed(sorted(set(limits))), _SAID)
+        return differs(_listed(wrong), _listed(sorted(set(limits))), _IMPLAUSIBLE)
     return ok("plausible")
 
 
-def _is_of(value: object, kind: Kind) -> bool:
-    if kind is Kind.TEXT:
-        return isinstance(value, str)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        return False
-    return kind is Kind.NUMBER or float(value).is_integer()
+def _read(header: fits.Header, key: Keyword) -> str | float | None:
+    """What the reader of all headers takes the card for; None if it is unknown to it."""
+    match key.kind:
+        case Kind.TEXT:
+            return text(header, key.name)
+        case Kind.WHOLE:
+            return integer(header, key.name)
+        case _:
+            return number(header, key.name)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -145,7 +153,7 @@ def _raw_headers(frame: RawFrame) -> list[tuple[str, fits.Header]]:
 
 
 def _amplifier_headers(frame: RawFrame) -> list[tuple[str, fits.Header]]:
-    return [(f" of HDU {index}", hdu.header) for index, hdu in enumerate(frame.file.hdus[1:5], 1)]
+    return [(f" of HDU {hdu.place}", hdu.header) for hdu in frame.file.hdus[1:5]]
 
 
 def _keywords(frame: RawFrame) -> tuple[Keyword, ...]:
@@ -158,41 +166,46 @@ def identity(frame: RawFrame) -> Result:
     """Image type and CCD as the file's name says."""
     kinds = {ImageType.OBJECT: "object", ImageType.BIAS: "bias", ImageType.FLAT: "flat", ImageType.DARK: "dark"}
     expected = {"IMGTYPE": kinds[frame.ccd.exposure.image_type], "CCD_ID": str(frame.ccd.ccdid)}
+    ccdids = {text(header, "CCD_ID") or expected["CCD_ID"] for _, header in _amplifier_headers(frame)}
     stated = {
-        "IMGTYPE": str(frame.file.primary.get("IMGTYPE", expected["IMGTYPE"])).strip().lower(),
-        "CCD_ID": " and ".join(sorted({str(h.get("CCD_ID", frame.ccd.ccdid)) for _, h in _amplifier_headers(frame)})),
+        "IMGTYPE": (text(frame.file.primary, "IMGTYPE") or expected["IMGTYPE"]).lower(),
+        "CCD_ID": " and ".join(sorted(ccdids)),
     }
-    text = f"{stated['IMGTYPE']}, CCD {stated['CCD_ID']}"
+    observed = f"{stated['IMGTYPE']}, CCD {stated['CCD_ID']}"
     wanted = f"{expected['IMGTYPE']}, CCD {expected['CCD_ID']}"
-    return ok(text, wanted) if stated == expected else differs(text, wanted, "the name and the file disagree: tell us")
+    return (
+        ok(observed, wanted)
+        if stated == expected
+        else differs(observed, wanted, "the name and the file disagree: tell us")
+    )
 
 
 def dates(frame: RawFrame) -> Result:
     """OBSMJD within seconds of the time in the file's name; OBSJD, if there, the same instant."""
     day, header = frame.ccd.exposure.filefracday, frame.file.primary
     named = frame.ccd.exposure.night.toordinal() - 678_576 + int(day[8:]) / 1e6
-    mjd, jd = header.get("OBSMJD"), header.get("OBSJD")
+    mjd, jd = number(header, "OBSMJD"), number(header, "OBSJD")
     expected = f"OBSMJD within {SECONDS_BETWEEN_NAME_AND_DATE:g} s of the name's time; OBSJD = OBSMJD + 2400000.5"
     remedy = "the night of the frame is taken from its name, its time from OBSMJD: send us the JSON report"
-    if not _is_of(mjd, Kind.NUMBER):
+    if mjd is None:
         return ok("no OBSMJD to compare", expected)
     late = (mjd - named) * 86400
-    apart = (jd - 2_400_000.5 - mjd) * 86400 if _is_of(jd, Kind.NUMBER) else 0.0
-    text = f"OBSMJD {late:+.1f} s from the name, OBSJD {apart:+.1f} s from OBSMJD"
+    apart = (jd - 2_400_000.5 - mjd) * 86400 if jd is not None else 0.0
+    observed = f"OBSMJD {late:+.1f} s from the name, OBSJD {apart:+.1f} s from OBSMJD"
     right = abs(late) <= SECONDS_BETWEEN_NAME_AND_DATE and abs(apart) < 1
-    return ok(text, expected) if right else differs(text, expected, remedy)
+    return ok(observed, expected) if right else differs(observed, expected, remedy)
 
 
 def lamp(frame: RawFrame) -> Result:
     """The LED of a flat is one of its filter's; no other frame has one that shines."""
-    value, kind = frame.file.primary.get("ILUM_LED"), frame.ccd.exposure.image_type
+    value, kind = integer(frame.file.primary, "ILUM_LED"), frame.ccd.exposure.image_type
     filter_ = frame.ccd.exposure.filter
     if kind is ImageType.FLAT:
         leds = filter_.leds or tuple(led for band in (Filter.ZG, Filter.ZR, Filter.ZI) for led in band.leds)
         expected = f"ILUM_LED one of {', '.join(map(str, leds))} in {filter_}"
         remedy = "the flats of a filter are combined by LED: say which LEDs shine in it today"
         return ok(f"LED {value}", expected) if value in leds else differs(f"LED {value}", expected, remedy)
-    if value in (None, 0) or not _is_of(value, Kind.WHOLE):
+    if value in (None, 0):
         return ok("no LED", "no LED")
     return differs(f"LED {value}", "no LED", "is this frame illuminated? Send us the JSON report")
 
@@ -201,9 +214,9 @@ CHECKS: tuple[Check[RawFrame], ...] = (
     Check("keywords", lambda frame: present(_raw_headers(frame), _keywords(frame))),
     Check("keyword types", lambda frame: types(_raw_headers(frame), _keywords(frame))),
     Check("keyword values", lambda frame: values(_raw_headers(frame), _keywords(frame))),
-    Check("amplifier keywords", lambda frame: present(_amplifier_headers(frame), AMPLIFIER)),
-    Check("amplifier types", lambda frame: types(_amplifier_headers(frame), AMPLIFIER)),
-    Check("amplifier values", lambda frame: values(_amplifier_headers(frame), AMPLIFIER)),
+    Check("amplifier keywords", lambda frame: present(_amplifier_headers(frame), AMPLIFIER), ("HDU order",)),
+    Check("amplifier types", lambda frame: types(_amplifier_headers(frame), AMPLIFIER), ("HDU order",)),
+    Check("amplifier values", lambda frame: values(_amplifier_headers(frame), AMPLIFIER), ("HDU order",)),
     Check("identity", identity),
     Check("dates", dates),
     Check("lamp", lamp, ("keywords", "keyword types", "keyword values")),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.cards import integer, text
 from ztf_in2p3.doctor.findings import Check, Result, differs, ok
-from ztf_in2p3.doctor.raw_file import RawFile
+from ztf_in2p3.doctor.raw_file import Hdu, RawFile
+from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure
+from ztf_in2p3.raw_layout import RawLayout
 
 N_HDU = 1 + 2 * N_QUADRANT
 TELL_US = "send us the JSON report; until the reader knows this form, these frames cannot be reduced"
@@ -19,8 +24,18 @@ class RawFrame:
     """A raw file and what it should be."""
 
     file: RawFile
+    """With its HDUs in the order of the reader, who goes by AMP_ID; as stored where that cannot tell."""
     ccd: CcdExposure
     camera: Camera
+
+    @classmethod
+    def of(cls, file: RawFile, ccd: CcdExposure, camera: Camera) -> Self:
+        """The frame of a file."""
+        try:
+            places = RawLayout.of(file.hdus, str(file.path))
+        except BadData:  # the checks name what is wrong
+            return cls(file, ccd, camera)
+        return cls(file.arranged((0, *places.quadrants, *places.overscans)), ccd, camera)
 
     def shape(self, index: int) -> tuple[int, int]:
         """(rows, columns) expected of an HDU."""
@@ -35,29 +50,49 @@ def hdus(frame: RawFrame) -> Result:
 
 
 def order(frame: RawFrame) -> Result:
-    """Quadrants before overscans, and names that are numbers in their order."""
+    """Quadrants before overscans, and names that are numbers in their order; or AMP_IDs that say which is which."""
     widths = [
         "overscan" if hdu.shape[-1:] == (frame.camera.overscan_columns,) else "quadrant" for hdu in frame.file.hdus[1:]
     ]
-    names = [hdu.name for hdu in frame.file.hdus[1:]]
-    expected = f"keywords, {N_QUADRANT} quadrants by qid, then their overscans by qid"
+    names = {hdu.place: hdu.name for hdu in frame.file.hdus[1:]}
+    expected = f"keywords, {N_QUADRANT} quadrants by qid, then their overscans by qid; else AMP_ID says which is which"
     if widths != ["quadrant"] * N_QUADRANT + ["overscan"] * N_QUADRANT and set(widths) == {"quadrant", "overscan"}:
         return differs(", ".join(widths), expected, TELL_US)
-    numbers = {name for name in names if name.isdigit()}
-    misplaced = [f"HDU {k} is named {name!r}" for k, name in enumerate(names, 1) if name in numbers and int(name) != k]
-    if misplaced and len(numbers) == len(names):
+    misplaced = [
+        f"HDU {hdu.place} is named {hdu.name!r}"
+        for hdu, number in _numbered(frame)
+        if "AMP_ID" not in hdu.header and hdu.name.isdigit() and int(hdu.name) != number
+    ]
+    if misplaced and len(set(filter(str.isdigit, names.values()))) == len(names):
         return differs(", ".join(misplaced), expected, TELL_US)
-    return ok(f"quadrants, overscans; names {', '.join(name or '-' for name in names)}", expected)
+    places = [str(place) for place in names]
+    if sorted(names) != list(names):
+        where = f"quadrants in HDUs {' '.join(places[:N_QUADRANT])}, overscans in {' '.join(places[N_QUADRANT:])}"
+        return ok(f"as AMP_ID says, {where}", expected)
+    return ok(f"quadrants, overscans; names {', '.join(name or '-' for name in names.values())}", expected)
 
 
 def amplifiers(frame: RawFrame) -> Result:
-    """AMP_ID of the quadrants counts from 0; where the overscans have one, theirs too."""
-    numbers = [hdu.header.get("AMP_ID") for hdu in frame.file.hdus[1:]]
+    """AMP_ID of the quadrants counts from 0; where the overscans have one, theirs too; names say the same."""
     expected = [*range(N_QUADRANT)] * 2
-    text = "AMP_ID " + " ".join("-" if number is None else f"{number}" for number in numbers)
+    numbers = [integer(hdu.header, "AMP_ID") for hdu in frame.file.hdus[1:]]
     same = all(number is None or number == want for number, want in zip(numbers, expected, strict=True))
-    wanted = "0 1 2 3 in HDUs 1 to 4 (AMP_ID = qid - 1), the same in 5 to 8"
-    return ok(text, wanted) if same else differs(text, wanted, TELL_US)
+    odd = [
+        hdu
+        for hdu, number in _numbered(frame)
+        if "AMP_ID" in hdu.header and hdu.name.isdigit() and int(hdu.name) != number
+    ]
+    stored = sorted(frame.file.hdus[1:], key=lambda hdu: hdu.place)
+    observed = "AMP_ID " + " ".join((text(hdu.header, "AMP_ID") or "-") for hdu in stored)
+    if odd:
+        observed += f", but names {' '.join(hdu.name for hdu in stored)}"
+    wanted = "each of 0 1 2 3 in the quadrants (AMP_ID = qid - 1), in the overscans the same; names as they say"
+    return ok(observed, wanted) if same and not odd else differs(observed, wanted, TELL_US)
+
+
+def _numbered(frame: RawFrame) -> Iterator[tuple[Hdu, int]]:
+    """HDUs of quadrants and overscans with their numbers in the usual order."""
+    return zip(frame.file.hdus[1:], range(1, N_HDU), strict=True)
 
 
 def sizes(frame: RawFrame) -> Result:
@@ -65,7 +100,7 @@ def sizes(frame: RawFrame) -> Result:
     right = f"{_size(frame.shape(1))} and {_size(frame.shape(N_HDU - 1))}"
     expected = f"{right} (rows x columns, camera {frame.camera.name})"
     wrong = [
-        f"HDU {index} is {_size(hdu.shape)}"
+        f"HDU {hdu.place} is {_size(hdu.shape)}"
         for index, hdu in enumerate(frame.file.hdus[1:], 1)
         if hdu.shape != frame.shape(index)
     ]
@@ -76,9 +111,8 @@ def sizes(frame: RawFrame) -> Result:
 
 def pixel_type(frame: RawFrame) -> Result:
     """Type of the pixels as they are stored."""
-    bitpixes = [hdu.bitpix for hdu in frame.file.hdus[1:]]
     expected = "BITPIX -32: 32-bit floats"
-    wrong = [f"HDU {k} has BITPIX {bitpix}" for k, bitpix in enumerate(bitpixes, 1) if bitpix != -32]
+    wrong = [f"HDU {hdu.place} has BITPIX {hdu.bitpix}" for hdu in frame.file.hdus[1:] if hdu.bitpix != -32]
     return differs(", ".join(wrong), expected, TELL_US) if wrong else ok("BITPIX -32 throughout", expected)
 
 
@@ -86,12 +120,12 @@ def compression(frame: RawFrame) -> Result:
     """How the images are compressed."""
     expected = "RICE_1, a row a tile"
     wrong, ways = [], set()
-    for index, hdu in enumerate(frame.file.hdus[1:], 1):
+    for hdu in frame.file.hdus[1:]:
         ways.add(str(hdu.header.get("ZQUANTIZ", "NO_DITHER")).strip())
         if not hdu.compression:
-            wrong.append(f"HDU {index} is not compressed")
+            wrong.append(f"HDU {hdu.place} is not compressed")
         elif hdu.compression != "RICE_1" or hdu.tile != (1, *hdu.shape[1:]):
-            wrong.append(f"HDU {index} has {hdu.compression} in tiles of {_size(hdu.tile)}")
+            wrong.append(f"HDU {hdu.place} has {hdu.compression} in tiles of {_size(hdu.tile)}")
     if wrong:
         return differs(", ".join(wrong), expected, "they can be read, four times slower; send us the JSON report")
     return ok(f"RICE_1, a row a tile; {', '.join(sorted(ways))}", expected)
@@ -99,7 +133,7 @@ def compression(frame: RawFrame) -> Result:
 
 def datasum_present(frame: RawFrame) -> Result:
     """Whether each HDU with data has a checksum of them."""
-    without = [str(index) for index, hdu in enumerate(frame.file.hdus[1:], 1) if hdu.datasum is None]
+    without = [str(hdu.place) for hdu in frame.file.hdus[1:] if hdu.datasum is None]
     expected = "DATASUM in each HDU with data"
     if without:
         observed = f"none in HDU {', '.join(without)}"
@@ -109,7 +143,7 @@ def datasum_present(frame: RawFrame) -> Result:
 
 def datasum_right(frame: RawFrame) -> Result:
     """Whether the data fit their checksums."""
-    wrong = [str(index) for index, hdu in enumerate(frame.file.hdus) if hdu.datasum is False]
+    wrong = [str(hdu.place) for hdu in frame.file.hdus if hdu.datasum is False]
     expected = "data that add up to their DATASUM"
     if wrong:
         return differs(f"not in HDU {', '.join(wrong)}", expected, AGAIN)

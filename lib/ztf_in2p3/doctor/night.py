@@ -131,7 +131,7 @@ class NightExamination:
             remedy="fetch it again; look at its first bytes",
         ).value
         if file is not None and ccd is not None:
-            self.frames[group] = layout.RawFrame(file, ccd, self.camera)
+            self.frames[group] = layout.RawFrame.of(file, ccd, self.camera)
         frame = self.frames.get(group)
         exam.run_all(group, (*layout.CHECKS, *keywords.CHECKS), frame, needs=[(group, "open")])
         rows = self.rows
@@ -154,7 +154,7 @@ class NightExamination:
             group,
             "pixels",
             decode,
-            needs=[(group, name) for name in ("HDUs", "HDU order", "sizes")],
+            needs=[(group, name) for name in ("HDUs", "HDU order", "sizes", "AMP_ID")],
             expected="pixels that can be decoded",
             remedy=layout.AGAIN,
         ).value

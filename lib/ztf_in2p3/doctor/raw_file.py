@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ _MAX_AXES = 999
 class Hdu:
     """One HDU, as stored."""
 
+    place: int
+    """Number of HDUs before it in the file."""
     header: fits.Header
     """Cards as stored: those of a compressed image begin with Z."""
     shape: tuple[int, ...]
@@ -47,12 +50,17 @@ class RawFile:
 
     path: Path
     hdus: tuple[Hdu, ...]
+    """In the order of the file, or as `arranged`."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read all headers, and the data once for their sums.  What astropy raises on other files is passed on."""
         with fits.open(path, memmap=False, disable_image_compression=True) as stored:
-            return cls(path, tuple(_hdu(hdu) for hdu in stored))
+            return cls(path, tuple(_hdu(place, hdu) for place, hdu in enumerate(stored)))
+
+    def arranged(self, places: Sequence[int]) -> Self:
+        """The file with its HDUs in another order."""
+        return replace(self, hdus=tuple(self.hdus[place] for place in places))
 
     @property
     def primary(self) -> fits.Header:
@@ -60,16 +68,16 @@ class RawFile:
         return self.hdus[0].header
 
     def pixels(self, index: int) -> NDArray[np.float32]:
-        """Image of an HDU as stored, (row, column)."""
+        """Image of the HDU at `hdus[index]` as stored, (row, column)."""
         rice = self.hdus[index].rice
         if rice is not None:
             with self.path.open("rb") as file:
                 return rice.rows(file.fileno())
         with fits.open(self.path, memmap=False) as hdus:
-            return np.array(hdus[index].data, dtype=np.float32)
+            return np.array(hdus[self.hdus[index].place].data, dtype=np.float32)
 
 
-def _hdu(stored: Any) -> Hdu:
+def _hdu(place: int, stored: Any) -> Hdu:
     header = stored.header
     compressed = bool(header.get("ZIMAGE", False))
     z = "Z" if compressed else ""
@@ -78,6 +86,7 @@ def _hdu(stored: Any) -> Hdu:
     image = compressed or stored.is_image
     tile = tuple(integer(header, f"ZTILE{axis}") or 0 for axis in range(len(axes), 0, -1)) if compressed else ()
     return Hdu(
+        place,
         header.copy(),
         tuple(axes) if image else (),
         integer(header, f"{z}BITPIX") or 0,

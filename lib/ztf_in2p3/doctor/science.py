@@ -56,8 +56,8 @@ def identity(science: ScienceHeaders) -> Result:
     """CCD and amplifier as the file's name says."""
     wrong = []
     for qid, header in sorted(science.headers.items()):
-        stated = header.get("CCD_ID", science.ccd.ccdid), header.get("AMP_ID", qid - 1)
-        if stated != (science.ccd.ccdid, qid - 1):
+        stated = integer(header, "CCD_ID"), integer(header, "AMP_ID")
+        if stated[0] not in (None, science.ccd.ccdid) or stated[1] not in (None, qid - 1):
             wrong.append(f"q{qid} has CCD_ID {stated[0]}, AMP_ID {stated[1]}")
     expected = f"CCD_ID {science.ccd.ccdid}, AMP_ID = qid - 1"
     return differs(", ".join(wrong), expected, _SEND) if wrong else ok(f"CCD_ID {science.ccd.ccdid}, AMP_ID right")

@@ -12,6 +12,7 @@ from typing import Self
 
 from astropy.io import fits
 
+from ztf_in2p3.cards import number
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 
@@ -217,8 +218,8 @@ def beside(row: Mapping[str, str] | None, header: fits.Header) -> Result:
         return failed("no row names the file", expected, "send us the JSON report")
     wrong = []
     for column, key, tolerance in _BESIDE:
-        cell, value = row.get(column, ""), header.get(key)
-        if not re.fullmatch(_NUMBER[0], cell) or isinstance(value, bool) or not isinstance(value, (int, float)):
+        cell, value = row.get(column, ""), number(header, key)
+        if value is None or not re.fullmatch(_NUMBER[0], cell):
             continue
         if abs(float(cell) - value) > tolerance:
             wrong.append(f"{key} {value:.10g} beside {column} {float(cell):.10g}")
@@ -226,7 +227,7 @@ def beside(row: Mapping[str, str] | None, header: fits.Header) -> Result:
         return differs(
             ", ".join(wrong), expected, "table and file speak of different exposures: send us the JSON report"
         )
-    return ok(f"EXPTIME {header.get('EXPTIME')} s, date and field as in the table", expected)
+    return ok(f"EXPTIME {number(header, 'EXPTIME')} s, date and field as in the table", expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +252,15 @@ def choose(listed: Sequence[CcdExposure], ccdid: int | None = None, filter_: str
         remedy = "was the telescope closed? Name another night; if its files need an account, give one"
         return failed("no frames of the night are listed", expected, remedy)
     wanted = [ccd for ccd in listed if ccdid in (None, ccd.ccdid)]
-    for number in sorted({ccd.ccdid for ccd in wanted}):
-        biases = _frames(wanted, number, ImageType.BIAS)
+    for candidate in sorted({ccd.ccdid for ccd in wanted}):
+        biases = _frames(wanted, candidate, ImageType.BIAS)
         for band in (Filter.ZR, Filter.ZG, Filter.ZI):
-            flats, objects = (_frames(wanted, number, kind, band) for kind in (ImageType.FLAT, ImageType.OBJECT))
+            flats, objects = (_frames(wanted, candidate, kind, band) for kind in (ImageType.FLAT, ImageType.OBJECT))
             if biases and flats and objects and filter_ in (None, band.value):
                 chosen = Chosen(biases[0], flats[0], objects[len(objects) // 2])
-                return ok(f"CCD {number}, {band}; {len(listed)} files listed", expected, value=chosen)
+                return ok(f"CCD {candidate}, {band}; {len(listed)} files listed", expected, value=chosen)
     kinds = {kind.name.lower(): sum(c.exposure.image_type is kind for c in wanted) for kind in ImageType}
-    counts = ", ".join(f"{number} {name}" for name, number in kinds.items() if number) or "none of this CCD"
+    counts = ", ".join(f"{count} {name}" for name, count in kinds.items() if count) or "none of this CCD"
     return failed(f"no such set: {counts}", expected, "name another night, --ccd or --filter")
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from tests.lib.doctor.altered import BIAS, FLAT, OBJECT, Altered, examine, finding, named, skipped
+from tests.lib.doctor.altered import BIAS, FLAT, OBJECT, PLAN, Altered, examine, finding, named, skipped
+from ztf_in2p3.camera import TINY
 from ztf_in2p3.doctor import Examination
 from ztf_in2p3.image import MaskBit
 from ztf_in2p3.simulate import files
+from ztf_in2p3.simulate.survey import simulate_night
 
 
 def test_all_is_ok_where_all_is_as_we_believe(night):
@@ -21,15 +25,55 @@ def test_all_is_ok_where_all_is_as_we_believe(night):
     assert all(line.found for line in exam.findings)
 
 
+def test_all_is_ok_where_every_file_is_odd_in_every_harmless_way(tmp_path):
+    """What the reader takes for what it means differs from nothing that we believe."""
+    simulate_night(replace(PLAN, odd_share=1.0), tmp_path)
+    exam = examine(Altered(tmp_path))
+    assert named(exam) == set()
+    assert skipped(exam) == {"archive: log in"}
+    assert "EXPTIME in quotes" in finding(exam, "science frame: keyword types").found
+    assert "as AMP_ID says, quadrants in HDUs" in finding(exam, "science frame: HDU order").found
+
+
 # --- files whose layout is another
 
 
-def swap_hdus(night: Altered) -> None:
-    night.edit(night.raw(FLAT), lambda hdus: hdus.insert(1, hdus.pop(2)))
+def swap_names(hdus: fits.HDUList) -> None:
+    hdus[1].name, hdus[2].name = hdus[2].name, hdus[1].name
 
 
-def overscans_first(night: Altered) -> None:
-    night.edit(night.raw(OBJECT), lambda hdus: hdus.insert(1, hdus.pop(8)))
+def overscans_without_amplifier(hdus: fits.HDUList) -> None:
+    for hdu in hdus[1:]:
+        if hdu.header["ZNAXIS1"] == TINY.overscan_columns:
+            del hdu.header["AMP_ID"]
+
+
+def swap_hdus(hdus: fits.HDUList) -> None:
+    hdus.insert(1, hdus.pop(2))
+
+
+def overscans_first(hdus: fits.HDUList) -> None:
+    hdus.insert(1, hdus.pop(8))
+
+
+def edit(ccd, *changes):
+    """Alteration of the HDUs of a frame."""
+
+    def alter(night: Altered) -> None:
+        for change in changes:
+            night.edit(night.raw(ccd), change)
+
+    return alter
+
+
+def test_amplifiers_that_say_which_is_which_may_stand_in_any_order(night):
+    edit(FLAT, swap_hdus)(night)
+    edit(OBJECT, swap_hdus, overscans_first)(night)
+    exam = examine(night)
+    assert named(exam) == set()
+    assert skipped(exam) == {"archive: log in"}
+    assert "quadrants in HDUs 2 1 3 4, overscans in 5 6 7 8" in finding(exam, "flat frame: HDU order").found
+    assert "quadrants in HDUs 3 2 4 5, overscans in 6 7 8 1" in finding(exam, "science frame: HDU order").found
 
 
 def lose_an_hdu(night: Altered) -> None:
@@ -89,8 +133,8 @@ def swapped_amplifiers(night: Altered) -> None:
 
 
 LAYOUTS = [
-    (swap_hdus, "flat frame: HDU order", "'2'"),
-    (overscans_first, "science frame: HDU order", "overscan, quadrant"),
+    (edit(FLAT, swap_names), "flat frame: AMP_ID", "names 2 1 3 4"),
+    (edit(OBJECT, overscans_first, overscans_without_amplifier), "science frame: HDU order", "overscan, quadrant"),
     (lose_an_hdu, "bias frame: HDUs", "8 HDUs"),
     (lose_a_row, "science frame: sizes", "255 x 240"),
     (whole_numbers, "flat frame: pixel type", "HDU 3 has BITPIX 32"),
@@ -108,7 +152,7 @@ KEYWORDS = [
     (lambda n: n.header(n.raw(OBJECT), FILTERID="r"), "science frame: keyword types", "FILTERID = 'r'"),
     (lambda n: n.header(n.raw(OBJECT), EXPTIME=30000.0), "science frame: keyword values", "EXPTIME = 30000"),
     (lambda n: n.header(n.raw(FLAT), 2, READNOI=None), "flat frame: amplifier keywords", "no READNOI of HDU 2"),
-    (lambda n: n.header(n.raw(FLAT), 3, GAIN="6.1"), "flat frame: amplifier types", "GAIN of HDU 3 = '6.1'"),
+    (lambda n: n.header(n.raw(FLAT), 3, GAIN="six"), "flat frame: amplifier types", "GAIN of HDU 3 = 'six'"),
     (lambda n: n.header(n.raw(FLAT), ILUM_LED=None), "flat frame: keywords", "no ILUM_LED"),
     (lambda n: n.header(n.raw(FLAT), ILUM_LED=3), "flat frame: lamp", "LED 3"),
     (lambda n: n.header(n.raw(OBJECT), ILUM_LED=7), "science frame: lamp", "LED 7"),
