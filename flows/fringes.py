@@ -12,7 +12,7 @@ from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from ztf_in2p3.identifiers import Filter
-from ztf_in2p3.products import Kind, ccdid_of, fringe_ref, sensor_figure_ref
+from ztf_in2p3.products import fringe_ref
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
@@ -55,18 +55,6 @@ def fringes(
         for ccdid, jobs in ready.items()
     )
 
-    amplitudes = {ccdid_of(product.ref): product for product in maps.of(Kind.SUMMARY)}
-    figures = collect(
-        launch(
-            draw_fringes,
-            sensor_figure_ref(of_maps, scope.period, f"fringes-c{ccdid:02d}"),
-            product,
-            amplitudes[ccdid],
-            ready[ccdid],
-            **common,
-        )
-        for product in maps.of(Kind.FRINGE)
-        for ccdid in [ccdid_of(product.ref)]
-    )
+    figures = draw_fringes(maps, ready, scope.camera, of_maps, store)
     products = maps + figures + list_calibrations(scope.period, recipe.quadrant, store)
     return products + Outcome(set_aside=(*missing, *without_masters))

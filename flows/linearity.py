@@ -11,7 +11,7 @@ from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from ztf_in2p3.identifiers import ImageType
-from ztf_in2p3.products import Kind, bias_ref, ccdid_of, linearity_ref, sensor_figure_ref
+from ztf_in2p3.products import Kind, bias_ref, ccdid_of, linearity_ref
 from ztf_in2p3.recipes import LinearityRecipe
 from ztf_in2p3.store import Store
 
@@ -65,14 +65,5 @@ def linearity(
         if ccdid in of_ccd
     )
 
-    drawn = collect(
-        launch(
-            draw_linearity,
-            sensor_figure_ref(recipe, scope.period, f"linearity-c{ccdid_of(product.ref):02d}"),
-            product,
-            recipe,
-            store,
-        )
-        for product in measured.built
-    )
+    drawn = draw_linearity(measured.built, recipe, store)
     return bias + measured + drawn + Outcome(set_aside=(*missing, *without_pocket))

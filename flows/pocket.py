@@ -7,7 +7,6 @@ from typing import Any
 from tasks.calibration import list_calibrations, make_bias
 from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped, without_rejected
 from tasks.pocket import (
-    PLOTS,
     draw_pockets,
     fit_pockets,
     illuminated_exposures,
@@ -20,7 +19,7 @@ from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import operators_rejections
 from ztf_in2p3.identifiers import ImageType
-from ztf_in2p3.products import Kind, bias_ref, ccdid_of, pocket_ref, sensor_figure_ref
+from ztf_in2p3.products import Kind, bias_ref, ccdid_of, pocket_ref
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
@@ -69,19 +68,7 @@ def pocket(
         for ccdid, of_ccd in profiles_of.items()
     )
 
-    drawn = collect(
-        launch(
-            draw_pockets,
-            sensor_figure_ref(quadrant.pocket, scope.period, f"{name}-c{ccdid:02d}"),
-            name,
-            product,
-            profiles_of[ccdid],
-            **fitted,
-        )
-        for product in pockets.built
-        for ccdid in [ccdid_of(product.ref)]
-        for name in PLOTS
-    )
+    drawn = draw_pockets(pockets.built, profiles_of, quadrant.pocket, store)
     products = bias + profiles + pockets + drawn
     unmeasured = power_law_amplifiers(pockets.built)
     return (

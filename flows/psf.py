@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.inputs.selection import absent_from_store
 from tasks.inputs.targets import exposures_of_period
-from tasks.psf_report import draw_psfs
+from tasks.psf import draw_psfs
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from flows.science import science
-from tasks.growth import draw_growth, draw_psf_halves, pairs
+from tasks.drawing import image_sketches
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import scope_of
-from tasks.runtime.policies import collect, launch
+from tasks.runtime.policies import collect
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import store_at
-from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import PhotometryRecipe, PsfCatalogueRecipe, ScienceCatalogueRecipe
 
 PSF = PsfCatalogueRecipe(quadrant=None)
@@ -44,15 +43,7 @@ def real(
 
     measured = science(period, store, archive=archive, recipe=recipe, workers=workers, max_set_aside=max_set_aside)
 
-    images, catalogues = measured.of(Kind.SCIENCE), measured.of(Kind.SCIENCE_CATALOGUE)
-    drawn = collect(
-        launch(draw_growth, target, catalogue, image, recipe, products)
-        for target, catalogue, image in pairs(catalogues, images, night, recipe)
-    )
+    drawn = collect(sketch.launch(recipe, products) for sketch in image_sketches("growth", measured, night, recipe))
 
-    masks = {mask.ref.data_id: mask for mask in measured.of(Kind.MASK)}
-    compared = collect(
-        launch(draw_psf_halves, target, catalogue, image, masks[image.ref.data_id], recipe, PSF, products)
-        for target, catalogue, image in pairs(catalogues, images, night, PSF, "psf")
-    )
+    compared = collect(sketch.launch(PSF, products) for sketch in image_sketches("psf", measured, night, PSF))
     return measured + drawn + compared

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.curve_report import draw_curves
 from tasks.inputs.targets import absent_from_survey
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import chosen
 from tasks.runtime.product_flow import fail_above, product_flow
 from tasks.runtime.settings import deployments, store_at
+from tasks.scene import draw_curves
 from tasks.scene_flow import fit_curves, measure_all, recipe_for, target_exposures_of, targets_of
 from ztf_in2p3.camera import camera_named
 from ztf_in2p3.recipes import LightCurveRecipe

@@ -9,8 +9,7 @@ from tasks.measurements import star_tables
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.starflat import fit_sequences
-from tasks.starflat_report import draw_starflats
+from tasks.starflat import draw_starflats, fit_sequences
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import SequenceRecipe
 from ztf_in2p3.store import Store

@@ -9,8 +9,7 @@ from tasks.measurements import star_tables
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.survey_report import draw_surveys
-from tasks.ubercal import fit_surveys, lay_out
+from tasks.ubercal import draw_surveys, fit_surveys, lay_out
 from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import SurveyRecipe
 from ztf_in2p3.store import Store

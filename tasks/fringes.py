@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from tasks.calibration import card
+from tasks.drawing import Raws, ccd_sketches
 from tasks.inputs.jobs import CcdJob, ccd_jobs
-from tasks.inputs.selection import spread
+from tasks.inputs.selection import grouped, spread
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
-from tasks.runtime.policies import product_task
+from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.figures.fringes import plot_fringes
-from ztf_in2p3.figures.style import png
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, ProductRef, Value, ccdid_of, fringe_amplitudes_ref, period_of
+from ztf_in2p3.products import Kind, ProductRef, Value, ccdid_of, fringe_amplitudes_ref, period_of
 from ztf_in2p3.recipes import FringeRecipe
 from ztf_in2p3.sensor.fringe import CcdFringes
 from ztf_in2p3.sensor.fringe_amplitudes import amplitude_table
 from ztf_in2p3.sensor.fringe_cells import Cells, sky_cells
 from ztf_in2p3.sensor.fringe_train import train_ccd
 from ztf_in2p3.store import Store
-from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.parquet import write_table
 from ztf_in2p3.store.reading import opened
 
 Skies = list[tuple[CcdExposure, Mapping[int, Cells]]]
@@ -77,28 +76,16 @@ def make_fringes(
     return Outcome([fringes, store.build(of, recipe, [fringes, *inputs], measure)], aside)
 
 
-@product_task
 def draw_fringes(
-    output: ProductRef,
-    fringes: Built,
-    amplitudes: Built,
-    jobs: Sequence[CcdJob],
-    camera: Camera,
-    recipe: FringeRecipe,
-    store: Store,
-) -> Built:
-    """One exposure of a CCD before and after, the map's components, and all exposures' amplitudes."""
-
-    def make(path: Path) -> None:
-        with opened(store, [fringes, amplitudes]) as (maps_path, table):
-            maps, measured = CcdFringes.read(maps_path, camera), read_table(table).sort_by("before")
-        usual = int(measured["exposure"][measured.num_rows // 2].as_py())
-        usual_jobs = [job for job in jobs if int(job.ccd.exposure.filefracday) == usual]
-        [(ccd, cells)], _ = skies_of(usual_jobs, camera, recipe, store)
-        path.write_bytes(png(plot_fringes(ccd, cells, maps, measured, recipe.exposures.fringe_fit)))
-
-    inputs = list(dict.fromkeys([fringes, amplitudes, *(product for job in jobs for product in job.inputs)]))
-    return store.build(output, recipe, inputs, make)
+    maps: Outcome, jobs: Mapping[int, Sequence[CcdJob]], camera: Camera, recipe: FringeRecipe, store: Store
+) -> Outcome:
+    """One exposure of each CCD before and after, the map's components, and all exposures' amplitudes; `jobs` by CCD."""
+    by_ccd = grouped(maps.of(Kind.FRINGE, Kind.SUMMARY), ccdid_of)
+    return collect(
+        sketch.launch(recipe, store, camera)
+        for (ccdid,), products in by_ccd.items()
+        for sketch in ccd_sketches(products, recipe, Raws(jobs[ccdid], recipe.exposures))
+    )
 
 
 def skies_of(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from tasks.drawing import ccd_sketches
 from tasks.inputs.calibrations import Chosen, read_pockets
-from tasks.runtime.policies import product_task
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.masters import CcdMaster
-from ztf_in2p3.figures.linearity import plot_linearity
-from ztf_in2p3.figures.style import save_png
 from ztf_in2p3.products import Built, ProductRef, Value, ccdid_of, period_of
 from ztf_in2p3.recipes import LinearityRecipe
 from ztf_in2p3.sensor.linearity_fit import FlatLevel, fit_linearity, linearity_table
 from ztf_in2p3.store import Store
-from ztf_in2p3.store.parquet import read_table, write_table
+from ztf_in2p3.store.parquet import write_table
 from ztf_in2p3.store.reading import opened
 
 
@@ -45,13 +45,6 @@ def measure_linearity(
     return store.build(output, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
 
 
-@product_task
-def draw_linearity(output: ProductRef, measured: Built, recipe: LinearityRecipe, store: Store) -> Built:
-    """Measured responses beside those of the dated table."""
-
-    def make(path: Path) -> None:
-        with opened(store, [measured]) as (table_path,):
-            table = read_table(table_path)
-        save_png(plot_linearity(table, f"Linearity of CCD {ccdid_of(measured.ref)}, {period_of(measured.ref)}"), path)
-
-    return store.build(output, recipe, [measured], make)
+def draw_linearity(measured: Iterable[Built], recipe: LinearityRecipe, store: Store) -> Outcome:
+    """Measured responses of each CCD beside those of the dated table."""
+    return collect(sketch.launch(recipe, store) for table in measured for sketch in ccd_sketches([table], recipe))

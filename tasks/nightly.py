@@ -11,7 +11,6 @@ from prefect.logging import get_run_logger
 from prefect.states import State
 
 from tasks.archive import asked_of, find_frames, outdated
-from tasks.report import truth_digest
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import VerdictFailed
@@ -22,6 +21,7 @@ from ztf_in2p3.figures.page import FAIL
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import NO_RECIPE, Kind, report_ref
 from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
+from ztf_in2p3.simulate.truth import truth_digest
 from ztf_in2p3.store import Store
 
 LOOK_BACK = 3

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from matplotlib.figure import Figure
 
+from tasks.drawing import ccd_sketches
 from tasks.inputs.calibrations import Calibrations, Chosen
 from tasks.inputs.selection import frames, spread
 from tasks.runtime.outcome import Outcome, SetAside, attempt
-from tasks.runtime.policies import product_task
+from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.errors import MissingProduct
-from ztf_in2p3.figures.pocket import Amplifier, plot_pocket, plot_pocket_residuals
-from ztf_in2p3.figures.style import save_png
 from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure, Exposure, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import (
@@ -35,18 +33,11 @@ from ztf_in2p3.products import (
 )
 from ztf_in2p3.recipes import PocketProfileRecipe, PocketRecipe, QuadrantRecipe
 from ztf_in2p3.sensor.pocket import LAST_NIGHT_WITHOUT
-from ztf_in2p3.sensor.pocket_calibration import CcdPockets, measure_pockets, power_law_reasons, profiles_of
-from ztf_in2p3.sensor.pocket_fit import compare
+from ztf_in2p3.sensor.pocket_calibration import measure_pockets, power_law_reasons
 from ztf_in2p3.sensor.pocket_profiles import ccd_profiles
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.store.reading import opened
-
-PLOTS: dict[str, Callable[[dict[int, Amplifier], str], Figure]] = {
-    "pocket": plot_pocket,
-    "pocket-residuals": plot_pocket_residuals,
-}
-"""What is drawn of each CCD, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,25 +121,17 @@ def power_law_amplifiers(pockets: Iterable[Built]) -> list[SetAside]:
     ]
 
 
-@product_task
 def draw_pockets(
-    target: ProductRef, name: str, pockets: Built, profiles: Sequence[Built], recipe: PocketRecipe, store: Store
-) -> Built:
-    """One of `PLOTS` of a CCD."""
-
-    def make(path: Path) -> None:
-        with opened(store, [pockets]) as (pockets_path,):
-            measured = CcdPockets.of(read_table(pockets_path))
-        profile_table = _joined(store, profiles)
-        amplifiers = {
-            qid: Amplifier(function, compare(function, of_qid), of_qid.kelvin)
-            for qid, function in measured.functions.items()
-            for of_qid in [profiles_of(profile_table, qid, measured.thermometer)]
-        }
-        title = f"Pockets of CCD {measured.ccdid}, {period_of(target)}"
-        save_png(PLOTS[name](amplifiers, title), path)
-
-    return store.build(target, recipe, [pockets, *profiles], make)
+    pockets: Iterable[Built], profiles_of: Mapping[int, Sequence[Built]], recipe: PocketRecipe, store: Store
+) -> Outcome:
+    """Figures of the pockets of each CCD; `profiles_of`: what they were fitted to, by CCD."""
+    drawn = (
+        sketch.launch(recipe, store)
+        for product in pockets
+        for ccdid in [ccdid_of(product.ref)]
+        for sketch in ccd_sketches([product, *profiles_of[ccdid]], recipe)
+    )
+    return collect(drawn)
 
 
 def _joined(store: Store, profiles: Sequence[Built]) -> pa.Table:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
+from tasks.drawing import FigurePage, draw_pages, sketches
+from tasks.inputs.selection import grouped, spread
 from tasks.inputs.targets import TargetExposure, merge_quadrants
 from tasks.reduction import PROPER_MOTION_ARCSEC, Images, Reasons, detrend
 from tasks.runtime.outcome import Outcome, SetAside, total
@@ -21,8 +23,19 @@ from ztf_in2p3.catalogue.stars import Stars, cone, reference_stars, wcs_of
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.image import Image
-from ztf_in2p3.products import Built, Value, exposure_of, psf_catalogue_ref, psf_ref, quadrant_of, stamp_ref
-from ztf_in2p3.recipes import PsfCatalogueRecipe, QuadrantRecipe
+from ztf_in2p3.periods import Period
+from ztf_in2p3.products import (
+    Built,
+    Kind,
+    Value,
+    exposure_of,
+    psf_catalogue_ref,
+    psf_figure_ref,
+    psf_ref,
+    quadrant_of,
+    stamp_ref,
+)
+from ztf_in2p3.recipes import PsfCatalogueRecipe, PsfReportRecipe, QuadrantRecipe
 from ztf_in2p3.scene.catalogue import MeasuredStars, Origin, measure_exposure, psf_catalogue, psf_table, stamp_table
 from ztf_in2p3.scene.inputs import ExposureImage, matrix_at, stamp_of
 from ztf_in2p3.scene.target import Target
@@ -169,3 +182,16 @@ class _Measurement:
             seeing=float(about.get("seeing") or "nan"),
             infobits=int(about.get("infobits") or 0),
         )
+
+
+def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:
+    """Draw the PSFs of each filter, each with its catalogue; an artifact shows them."""
+    of_report = PsfReportRecipe(recipe)
+    catalogues = {catalogue.ref.data_id: catalogue for catalogue in measured.of(Kind.PSF_CATALOGUE)}
+    pages = []
+    for (filter,), psfs in grouped(measured.of(Kind.PSF), lambda ref: exposure_of(ref).filter).items():
+        pairs = [(psf, catalogues[psf.ref.data_id]) for psf in psfs if psf.ref.data_id in catalogues]
+        products = [product for pair in spread(pairs, of_report.most) for product in pair]
+        figures = sketches("psf", products, partial(psf_figure_ref, of_report, period, filter))
+        pages.append(FigurePage(f"psf-{filter}", f"PSF of {filter}, {period}", figures))
+    return draw_pages(pages, of_report, store)

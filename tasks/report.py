@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from prefect.artifacts import create_markdown_artifact
 
-from tasks import figures
-from tasks.figures import draw_figure
+from tasks.drawing import Raws, Sketch, make_page, picture_of
 from tasks.inputs.jobs import CcdJob, asked_in, ccd_jobs
 from tasks.inputs.selection import absent_from_store, grouped
-from tasks.runtime.outcome import Outcome, SetAside, failure_of
+from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.errors import MissingProduct
-from ztf_in2p3.figures.page import Aside, Link, ProductCount, Report, render_html, render_markdown
-from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.page import Aside, Link, ProductCount, Report
 from ztf_in2p3.figures.quality import MAX_SET_ASIDE, quality_checks, summarise_night
 from ztf_in2p3.figures.residuals import RESIDUALS, residuals
 from ztf_in2p3.figures.simulated import aperture_truth
@@ -33,7 +30,6 @@ from ztf_in2p3.products import (
     Built,
     Kind,
     ProductRef,
-    Value,
     catalogue_ref,
     ccd_of,
     figure_ref,
@@ -43,7 +39,7 @@ from ztf_in2p3.products import (
     summary_ref,
 )
 from ztf_in2p3.recipes import CatalogueRecipe, DetectorRecipe, ReportRecipe, digest
-from ztf_in2p3.simulate.truth import PLAN, Truth
+from ztf_in2p3.simulate.truth import Truth, truth_digest
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.tables import schema_of
@@ -76,30 +72,58 @@ def compare_with_truth(
     return store.build(target, recipe, catalogues, make)
 
 
-@product_task
-def write_page(
-    target: ProductRef,
-    drawn: Sequence[Built],
-    numbers: Sequence[Built],
-    night: date,
-    camera: Camera,
-    outcome: Outcome,
-    detector: Sequence[Built],
-    tolerated: float,
-    recipe: ReportRecipe,
-    store: Store,
-) -> Built:
-    """The page of a night, for the store.
+@dataclass(frozen=True, slots=True)
+class NightPage:
+    """Contents of a night's page."""
 
-    What was set aside is on the page and has no file, so its own digest stands among the inputs.
-    """
+    night: date
+    camera: Camera
+    figures: Sequence[Built]
+    numbers: Sequence[Built]
+    """Tables of the quadrants and, of a simulated night, of the residuals."""
+    detector: Sequence[Built]
+    """Pages on the detector that it links."""
+    outcome: Outcome
+    """Products of the night, and what was set aside."""
+    tolerated: float
+    """Fraction of the CCD exposures that may lack a catalogue on a night that is good."""
 
-    def make(spool: Path) -> Mapping[str, Value]:
-        report = report_of(drawn, numbers, night, camera, outcome, detector, tolerated, store)
-        spool.write_text(render_html(report), encoding="utf-8")
-        return {"verdict": report.verdict, "verdict_text": report.verdict_text}
+    @property
+    def inputs(self) -> list[Built]:
+        """What is shown; what was set aside has no file, so its own digest stands among the inputs."""
+        return [*self.figures, *self.numbers, *self.detector, self._as_input()]
 
-    return store.build(target, recipe, [*drawn, *numbers, *detector, _as_input(target, outcome, tolerated)], make)
+    def report(self, store: Store) -> Report:
+        """What the page shows."""
+        quadrants, *compared = tables(store, self.numbers)
+        n_made, n_aside = len(self.outcome.built), len(self.outcome.set_aside)
+        summary = summarise_night(
+            self.night,
+            self.camera,
+            quadrants,
+            *compared,
+            n_made=n_made,
+            n_set_aside=n_aside,
+            completeness=self.outcome.completeness if self.outcome.asked else None,
+            tolerated=self.tolerated,
+        )
+        counts = {kind: len(self.outcome.of(kind)) for kind in Kind}
+        return Report(
+            self.night,
+            self.camera.name,
+            quality_checks(summary),
+            [picture_of(figure, store) for figure in self.figures],
+            [ProductCount(str(kind), n) for kind, n in counts.items() if n],
+            [Aside(skipped.what, skipped.reason) for skipped in self.outcome.set_aside],
+            links=[Link(f"Detector, {period_of(page.ref)}", f"../../../{page.ref.path}") for page in self.detector],
+        )
+
+    def _as_input(self) -> Built:
+        counted = [str(built.ref.kind) for built in self.outcome.built]
+        skipped = [[aside.what, aside.reason] for aside in self.outcome.set_aside]
+        content = json.dumps([counted, skipped, sorted(map(str, self.outcome.asked)), self.tolerated])
+        ref = ProductRef(Kind.REPORT, NO_RECIPE, f"{self.night:%Y%m%d}/outcome", "outcome.json")
+        return Built(ref, hashlib.sha256(content.encode()).hexdigest(), len(content))
 
 
 def in_store(store: Store, period: Period, recipe: CatalogueRecipe, **which: Any) -> tuple[list[CcdJob], Outcome]:
@@ -154,51 +178,42 @@ def draw_report(
     if numbers.set_aside:  # half of the numbers make no page; the reason is among them
         return numbers
     drawn = collect(
-        launch(draw_figure, figure_ref(of_report, night, name), inputs, draw, camera=camera, truth=truth, **common)
-        for name, inputs, draw in sketches(jobs, catalogues, numbers.built, recipe)
+        sketch.launch(of_report, store, camera, truth)
+        for sketch in night_sketches(jobs, catalogues, numbers.built, recipe, partial(figure_ref, of_report, night))
     )
-    page_inputs = (drawn.built, numbers.built, night, camera, outcome, detector_pages(store, recipe, night), tolerated)
-    page = collect([launch(write_page, report_ref(of_report, night), *page_inputs, of_report, store)])
-    try:
-        show_page(report_of(*page_inputs, store))
-    except MissingProduct as error:  # a figure was damaged since it was drawn: the next run draws it again
-        page += Outcome(set_aside=[SetAside.because("the night's report", error)])
-    return numbers + drawn + page + Outcome(failure=failure_of(page, store))
+    detector = detector_pages(store, recipe, night)
+    page = NightPage(night, camera, drawn.built, numbers.built, detector, outcome, tolerated)
+    key = f"night-report-{camera.name}"
+    return numbers + drawn + make_page(report_ref(of_report, night), page, of_report, store, key)
 
 
-def show_page(report: Report) -> None:
-    """The same page as an artifact: one key, so that the nights form a history."""
-    create_markdown_artifact(
-        render_markdown(report),
-        key=f"night-report-{report.camera}",
-        description=f"{report.title}: {report.verdict_text}",
-    )
-
-
-def sketches(
-    jobs: Sequence[CcdJob], catalogues: Sequence[Built], numbers: Sequence[Built], recipe: CatalogueRecipe
-) -> list[tuple[str, list[Built], figures.Draw]]:
-    """Name, inputs and way of drawing of each figure, in the order of the page."""
+def night_sketches(
+    jobs: Sequence[CcdJob],
+    catalogues: Sequence[Built],
+    numbers: Sequence[Built],
+    recipe: CatalogueRecipe,
+    output: Callable[[str], ProductRef],
+) -> list[Sketch]:
+    """Figures of a night in the order of the page; `output`: address of a figure by its name."""
     of_ccd = {catalogue.ref.data_id: catalogue for catalogue in catalogues}
     measured = [job for job in jobs if job.raw.ref.data_id in of_ccd]
     biases = sorted({job.calibration.bias.built.ref: job.calibration.bias.built for job in jobs}.items())
     flats = sorted({job.calibration.flat.built.ref: job.calibration.flat.built for job in jobs}.items())
     quadrants, *compared = numbers
-    drawings: list[tuple[str, list[Built], figures.Draw]] = []
+    drawn: list[Sketch] = []
     if biases:
-        drawings.append(("bias", [built for _, built in biases], figures.bias))
+        drawn.append(Sketch(output("bias"), "night/bias", [built for _, built in biases]))
     for (filter,), of_filter in grouped([built for _, built in flats], filter_of).items():
-        drawings.append((f"flat-{filter}", of_filter, figures.flat))
+        drawn.append(Sketch(output(f"flat-{filter}"), "night/flat", of_filter))
     if measured:
         job = measured[0]
         inputs = [*job.inputs, of_ccd[job.raw.ref.data_id]]
-        drawings.append(("quadrant", inputs, partial(figures.quadrant, job=job, recipe=recipe)))
-    for name in ("night", "background", "stars"):
-        drawings.append((name, [quadrants], getattr(figures, name)))
-    drawings.append(("growth", list(catalogues), figures.growth))
+        drawn.append(Sketch(output("quadrant"), "night/quadrant", inputs, Raws([job], recipe.quadrant)))
+    drawn += [Sketch(output(name), f"night/{name}", [quadrants]) for name in ("night", "background", "stars")]
+    drawn.append(Sketch(output("growth"), "night/growth", list(catalogues)))
     for table in compared:
-        drawings += [("residuals", [table], figures.residuals), ("residual-map", [table], figures.residual_map)]
-    return drawings
+        drawn += [Sketch(output(name), f"night/{name}", [table]) for name in ("residuals", "residual-map")]
+    return drawn
 
 
 def detector_pages(store: Store, recipe: CatalogueRecipe, night: date) -> list[Built]:
@@ -207,62 +222,8 @@ def detector_pages(store: Store, recipe: CatalogueRecipe, night: date) -> list[B
     return [page for page in pages if night in period_of(page.ref)]
 
 
-def report_of(
-    drawn: Sequence[Built],
-    numbers: Sequence[Built],
-    night: date,
-    camera: Camera,
-    outcome: Outcome,
-    detector: Sequence[Built],
-    tolerated: float,
-    store: Store,
-) -> Report:
-    """What the page shows."""
-    quadrants, *compared = tables(store, numbers)
-    n_made, n_aside = len(outcome.built), len(outcome.set_aside)
-    summary = summarise_night(
-        night,
-        camera,
-        quadrants,
-        *compared,
-        n_made=n_made,
-        n_set_aside=n_aside,
-        completeness=outcome.completeness if outcome.asked else None,
-        tolerated=tolerated,
-    )
-    counts = {kind: len(outcome.of(kind)) for kind in Kind}
-    return Report(
-        night,
-        camera.name,
-        quality_checks(summary),
-        [picture_of(figure, store) for figure in drawn],
-        [ProductCount(str(kind), n) for kind, n in counts.items() if n],
-        [Aside(skipped.what, skipped.reason) for skipped in outcome.set_aside],
-        links=[Link(f"Detector, {period_of(page.ref)}", f"../../../{page.ref.path}") for page in detector],
-    )
-
-
-def picture_of(figure: Built, store: Store) -> Picture:
-    """A figure and its words, back from the store."""
-    name = figure.ref.data_id.split("/")[1]
-    with store.open(figure) as path:
-        return Picture(name, str(figure.about["title"]), str(figure.about["caption"]), path.read_bytes())
-
-
 def tables(store: Store, products: Sequence[Built]) -> Iterator[pa.Table]:
     """One at a time."""
     for product in products:
         with store.open(product) as path:
             yield read_table(path)
-
-
-def truth_digest(truth: str | None) -> str:
-    """Digest of the plan of a simulated survey; empty for none."""
-    return hashlib.sha256((Path(truth) / PLAN).read_bytes()).hexdigest()[:10] if truth else ""
-
-
-def _as_input(target: ProductRef, outcome: Outcome, tolerated: float) -> Built:
-    counted = [str(built.ref.kind) for built in outcome.built], [[a.what, a.reason] for a in outcome.set_aside]
-    content = json.dumps([*counted, sorted(map(str, outcome.asked)), tolerated])
-    ref = ProductRef(Kind.REPORT, NO_RECIPE, f"{target.data_id}/outcome", "outcome.json")
-    return Built(ref, hashlib.sha256(content.encode()).hexdigest(), len(content))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import product_task
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.products import Built, ProductRef, Value, curve_stars_ref, scene_ref
+from ztf_in2p3.figures.drawings import DRAWINGS
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, curve_stars_ref, scene_figure_ref, scene_ref
 from ztf_in2p3.recipes import LightCurveRecipe
 from ztf_in2p3.scene.catalogue import psf_of, stamp_of_table
 from ztf_in2p3.scene.curve import Assembled, Measured, SurveyStars, assemble, star_repeatability
@@ -20,6 +22,7 @@ from ztf_in2p3.scene.curve_table import Unused, light_curve_table, scene_planes,
 from ztf_in2p3.scene.fit import fit_scene
 from ztf_in2p3.scene.model import SceneFit
 from ztf_in2p3.scene.target import Target
+from ztf_in2p3.simulate.truth import truth_digest
 from ztf_in2p3.starflat.correction import StarflatMap
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.fits import write_fits
@@ -149,3 +152,41 @@ class _Fit:
         with opened(self.store, [self.survey]) as (path,):
             table = read_table(path, ["star_id", "mag"]).sort_by("star_id")
         return SurveyStars(table["star_id"].to_numpy(), table["mag"].to_numpy())
+
+
+def draw_curves(
+    curves: Outcome, measured: Outcome, recipe: LightCurveRecipe, store: Store, truth: str | None
+) -> Outcome:
+    """Draw every light curve; an artifact, its key the target's and band's, shows each with what it says."""
+    psf_of = {built.ref.data_id: built for built in measured.of(Kind.PSF)}
+    pages = []
+    for curve in curves_of(curves):
+        name, band = curve[0].ref.data_id.removeprefix("target_").split("/")
+        psfs = [psf_of[image] for image in used_images(curve[0], store) if image in psf_of]
+        figures = [
+            sketch
+            if Kind.PSF in DRAWINGS[sketch.drawing].needs
+            else replace(sketch, inputs=[*sketch.inputs, as_input(sketch.output, truth_digest(truth))])
+            for sketch in sketches("curve", [*curve, *psfs], partial(scene_figure_ref, recipe, name, band))
+        ]
+        key = "light-curve-" + "".join(c if c.isalnum() else "-" for c in f"{name} {band}".lower()).strip("-")
+        facts = {**curve[0].about, "the table": store.uri(curve[0].ref)}
+        pages.append(FigurePage(key, f"Light curve of {name} {band}", figures, facts))
+    return draw_pages(pages, recipe, store, truth=truth)
+
+
+def used_images(light_curve: Built, store: Store) -> list[str]:
+    """Data ids of the exposures that a light curve was measured on."""
+    with opened(store, [light_curve]) as (path,):
+        table = read_table(path, ["exposure", "reason"])
+    rows = zip(table["exposure"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    return [image for image, reason in rows if not reason]
+
+
+def curves_of(fitted: Outcome) -> list[list[Built]]:
+    """Light curve, stars and scene, curve by curve."""
+    kinds = (Kind.LIGHT_CURVE, Kind.CURVE_STARS, Kind.SCENE)
+    by_curve: dict[str, dict[Kind, Built]] = {}
+    for built in fitted.of(*kinds):
+        by_curve.setdefault(built.ref.data_id, {})[built.ref.kind] = built
+    return [[of_curve[kind] for kind in kinds] for of_curve in by_curve.values()]

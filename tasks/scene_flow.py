@@ -232,12 +232,3 @@ def _leave_out(
         unused.setdefault((target, target_exposure.band), []).append(
             Unused(target_exposure.image, target_exposure.mjd, reason)
         )
-
-
-def figures_of(curves: Outcome) -> list[tuple[Built, Built, Built]]:
-    """Light curve, stars and scene, curve by curve."""
-    kinds = (Kind.LIGHT_CURVE, Kind.CURVE_STARS, Kind.SCENE)
-    by_curve: dict[str, dict[Kind, Built]] = {}
-    for built in curves.of(*kinds):
-        by_curve.setdefault(built.ref.data_id, {})[built.ref.kind] = built
-    return [(of_curve[kinds[0]], of_curve[kinds[1]], of_curve[kinds[2]]) for of_curve in by_curve.values()]

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 from prefect.logging import get_run_logger
 
+from tasks.drawing import FigurePage, draw_pages, sketches
+from tasks.inputs.selection import grouped
 from tasks.runtime.outcome import Outcome, attempt
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.figures.sheet import sequence_name
 from ztf_in2p3.fit.external import External
 from ztf_in2p3.fit.sources import TableSource
 from ztf_in2p3.fit.table import Anchors
+from ztf_in2p3.periods import Period
 from ztf_in2p3.products import (
     Built,
+    Kind,
     ProductRef,
     Value,
     filter_of,
     period_of,
+    starflat_figure_ref,
     starflat_map_ref,
     starflat_ref,
     starflat_residuals_ref,
 )
-from ztf_in2p3.recipes import SequenceRecipe
+from ztf_in2p3.recipes import SequenceRecipe, SequenceReportRecipe
+from ztf_in2p3.simulate.truth import truth_digest
 from ztf_in2p3.starflat.dithers import NO_SEQUENCE
 from ztf_in2p3.starflat.model import Starflat, fit_starflat
 from ztf_in2p3.starflat.tables import map_quality, map_table, parameter_table, residual_table, summary
@@ -117,3 +125,35 @@ def _without_nights_that_are_no_sequence(fitted: Outcome) -> Outcome:
     get_run_logger().warning("%d without a map, because it is no dithered sequence: %s", len(no_sequence), names)
     kept = [aside for aside in fitted.set_aside if aside not in no_sequence]
     return Outcome(fitted.built, kept, fitted.asked, fitted.note or f"{NO_SEQUENCE}: {names}", fitted.failure)
+
+
+def draw_starflats(
+    fitted: Outcome, camera: Camera, recipe: SequenceRecipe, store: Store, truth: str | None = None
+) -> Outcome:
+    """Draw every sequence, and all of a filter beside one another; an artifact shows each.
+
+    Parameters
+    ----------
+    truth
+        Folder of a simulated survey to compare with.
+    """
+    of_report = SequenceReportRecipe(recipe, truth_digest(truth))
+    return draw_pages(starflat_pages(fitted, of_report, truth), of_report, store, camera, truth)
+
+
+def starflat_pages(fitted: Outcome, recipe: SequenceReportRecipe, truth: str | None) -> Iterator[FigurePage]:
+    """What is drawn of each sequence, and of the sequences of each filter if there are several."""
+    kinds = (Kind.STARFLAT_MAP, Kind.STARFLAT, Kind.STARFLAT_RESIDUALS)
+    products = [product for kind in kinds for product in fitted.of(kind)]
+    without = () if recipe.sequence.fit.gain else ("gains",)
+    for (filter, period), of_sequence in grouped(products, filter_of, period_of).items():
+        output = partial(starflat_figure_ref, recipe, period, filter)
+        figures = sketches("starflat", of_sequence, output, truth=truth, without=without)
+        title = f"Starflat {sequence_name(of_sequence[0].ref)}"
+        facts = [product.about for product in of_sequence if product.ref.kind is Kind.STARFLAT]
+        yield FigurePage(f"starflat-{filter}", title, figures, dict(*facts))
+    for (filter,), maps in grouped(fitted.of(Kind.STARFLAT_MAP), filter_of).items():
+        if len(maps) > 1:
+            period = Period(period_of(maps[0].ref).first, period_of(maps[-1].ref).last)
+            output = partial(starflat_figure_ref, recipe, period, filter)
+            yield FigurePage(f"starflat-{filter}", f"Starflats {filter}, {period}", sketches("starflats", maps, output))

@@ -10,18 +10,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tasks.drawing import FigurePage, draw_pages, sketches
+from tasks.inputs.selection import grouped
 from tasks.runtime.engine import scheduler
 from tasks.runtime.outcome import Outcome, attempt
-from tasks.runtime.policies import collect, computed_by, launch, product_task, query_task
+from tasks.runtime.policies import collect, computed_by, launch, product_task, query_task, tell_where
 from tasks.runtime.settings import scratch
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.hats import write_hats
 from ztf_in2p3.errors import TransientError
+from ztf_in2p3.figures.sheet import sequence_name
 from ztf_in2p3.fit.checkpoint import Checkpoint
 from ztf_in2p3.fit.external import External
 from ztf_in2p3.fit.parameter_table import parameter_table
@@ -29,8 +34,9 @@ from ztf_in2p3.fit.solver import Progress
 from ztf_in2p3.fit.sources import ParquetSource
 from ztf_in2p3.fit.table import Build, build_model
 from ztf_in2p3.fit.workers import distributed
-from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_ref
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref, survey_ref
 from ztf_in2p3.recipes import SurveyRecipe, digest
+from ztf_in2p3.simulate.truth import PLAN
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_parts, read_table, write_parts, write_table
 from ztf_in2p3.store.reading import file_as_input, opened
@@ -255,3 +261,39 @@ def tell(name: str) -> Callable[[Progress], None]:
             )
 
     return show
+
+
+def draw_surveys(
+    fitted: Outcome, camera: Camera, recipe: SurveyRecipe, store: Store, *, external: bool = False
+) -> Outcome:
+    """Draw every fit; an artifact shows each with its numbers.  `external`: there was a catalogue to compare with."""
+    without = () if external else ("external",)
+    pages = []
+    for (period, filter), products in grouped(fitted.of(*MADE), period_of, filter_of).items():
+        facts = [product.about for product in products if product.ref.kind is Kind.ZERO_POINTS]
+        figures = sketches("survey", products, partial(survey_figure_ref, recipe, period, filter), without=without)
+        pages.append(FigurePage(f"ubercal-{filter}", f"Zero points of {filter}, {period}", figures, dict(*facts)))
+    return draw_pages(pages, recipe, store, camera)
+
+
+def compare_surveys(fitted: Outcome, recipe: SurveyRecipe, store: Store, truth: str) -> Outcome:
+    """One picture for each fit, and an artifact with it.
+
+    Parameters
+    ----------
+    truth
+        Folder of the simulated survey.
+    """
+    plan = file_as_input(str(Path(truth) / PLAN))
+    pages = []
+    for product in fitted.of(Kind.ZERO_POINTS):
+        output = partial(survey_figure_ref, recipe, period_of(product.ref), filter_of(product.ref))
+        figures = [
+            replace(sketch, inputs=[*sketch.inputs, plan])
+            for sketch in sketches("survey-truth", [product], output, truth=truth)
+        ]
+        title = f"Zero points {sequence_name(product.ref)} beside the truth"
+        pages.append(FigurePage(f"ubercal-truth-{filter_of(product.ref)}", title, figures))
+    drawn = draw_pages(pages, recipe, store, truth=truth)
+    tell_where(drawn, store)
+    return drawn

@@ -55,11 +55,13 @@ def show(name: str, subject: str, outcome: Outcome, store: Store | None, *, coun
             if is_new(line):
                 get_run_logger().info("%s", line)
     title = f"{name} {subject}".strip()
-    create_markdown_artifact(
-        summary_page(title, outcome, counted=counted),
-        key=f"{name.replace('_', '-')}-summary",
-        description=f"{title}: {outcome}",
-    )
+    key = f"{name.replace('_', '-')}-summary"
+    show_markdown(key, summary_page(title, outcome, counted=counted), f"{title}: {outcome}")
+
+
+def show_markdown(key: str, text: str, description: str) -> None:
+    """Leave a page among the orchestrator's artifacts; those of one key form a history."""
+    create_markdown_artifact(text, key=key, description=description)
 
 
 def skipped_lines(skipped: Sequence[SetAside]) -> list[str]:

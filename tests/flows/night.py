@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import Artifact
 from prefect.states import State
 
 import tasks.calibration
-import tasks.figures
+import tasks.drawing
 import tasks.quality
 import tasks.reduction
 import tasks.report
@@ -61,8 +61,9 @@ COMPUTING: dict[str, tuple[object, str]] = {
     "aperture_catalogue": (tasks.reduction, "aperture_catalogue"),
     "quadrant_summary": (tasks.report, "quadrant_summary"),
     "residuals": (tasks.report, "residuals"),
-    "render_html": (tasks.report, "render_html"),
-} | {name: (tasks.figures.pictures, name) for name in dir(tasks.figures.pictures) if name.endswith("_picture")}
+    "render_html": (tasks.drawing, "render_html"),
+    "figure": (tasks.drawing, "png"),
+}
 """Whatever costs time, where the tasks find it."""
 
 

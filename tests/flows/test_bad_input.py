@@ -289,4 +289,4 @@ def test_a_figure_damaged_in_secret_is_drawn_again_by_the_next_run(store, survey
 
     calls.so_far()
     assert report(NIGHT, str(store), **scope).set_aside == ()
-    assert (calls.so_far(), path.read_bytes()) == ({"stars_picture": 1}, content)
+    assert (calls.so_far(), path.read_bytes()) == ({"figure": 1}, content)

@@ -92,7 +92,7 @@ ONE_OF_ITS_KIND = {
     "calibrations": {"calibrations": 1},
     "apcat": {"detrend_ccd": 1, "aperture_catalogue": N_QID},
     "summary": {"quadrant_summary": len(CCDS) * N_EXPOSURE},
-    "figure": {"background_picture": 1},
+    "figure": {"figure": 1},
     "report": {"render_html": 1},
 }
 """Calls that make one product anew; of several of a kind the first one by address, but for the detector's page."""

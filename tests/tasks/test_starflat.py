@@ -9,12 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.starflat_report import called, draw, sketches
+from tasks.drawing import draw_figure
+from tasks.runtime.outcome import Outcome
+from tasks.runtime.policies import computed_by
+from tasks.starflat import starflat_pages
 from tests.tasks.shelf import NIGHT, Shelf
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.products import Kind, starflat_map_ref, starflat_ref, starflat_residuals_ref
-from ztf_in2p3.recipes import SequenceRecipe, StarflatRecipe
+from ztf_in2p3.recipes import SequenceRecipe, SequenceReportRecipe, StarflatRecipe
 from ztf_in2p3.store.parquet import write_table
 from ztf_in2p3.tables import STARFLAT_MAP, schema_of
 
@@ -34,13 +37,18 @@ def test_pictures_are_drawn_of_what_there_is(shelf):
         Kind.STARFLAT_RESIDUALS: starflat_residuals_ref,
     }
     products = {kind: shelf.put(ref(RECIPE, NIGHT, Filter.ZR), RECIPE) for kind, ref in refs.items()}
+
+    def drawn(products, recipe=RECIPE, truth=None):
+        (page,) = starflat_pages(Outcome(products), SequenceReportRecipe(recipe), truth)
+        assert (page.key, page.title) == ("starflat-zr", "Starflat zr, 2019-04-05")
+        return {sketch.drawing.removeprefix("starflat/"): sketch.inputs for sketch in page.figures}
+
     usual = ["map", "quadrants", "residuals", "chi2"]
-    assert [name for name, _ in sketches(products, RECIPE, None)] == usual
-    assert [name for name, _ in sketches(products, RECIPE, "survey")] == [*usual, "truth", "pulls"]
-    with_gain = replace(RECIPE, fit=StarflatRecipe(gain=True))
-    assert "gains" in [name for name, _ in sketches(products, with_gain, None)]
-    some = {kind: one for kind, one in products.items() if kind is Kind.STARFLAT_MAP}
-    assert sketches(some, RECIPE, None) == [(name, list(some.values())) for name in ("map", "quadrants")]
+    assert list(drawn(products.values())) == usual
+    assert list(drawn(products.values(), truth="survey")) == [*usual, "truth", "pulls"]
+    assert "gains" in drawn(products.values(), replace(RECIPE, fit=StarflatRecipe(gain=True)))
+    only_map = products[Kind.STARFLAT_MAP]
+    assert drawn([only_map]) == {"map": [only_map], "quadrants": [only_map]}
 
 
 def test_sequences_of_several_years_are_drawn_beside_one_another(shelf):
@@ -55,15 +63,11 @@ def test_sequences_of_several_years_are_drawn_beside_one_another(shelf):
         return shelf.store.build(starflat_map_ref(RECIPE, night, Filter.ZR), RECIPE, [], make)
 
     maps = [put(date(2019, 4, 5), 0.0), put(date(2020, 4, 5), 0.02)]
-    picture = draw("comparison", maps, TINY, RECIPE, shelf.store, None)
-    assert picture.png.startswith(b"\x89PNG")
-    assert [called(one) for one in maps] == ["zr, 2019-04-05", "zr, 2020-04-05"]
-
-
-def test_a_picture_of_the_truth_needs_one(shelf):
-    maps = [shelf.put(starflat_map_ref(RECIPE, NIGHT, Filter.ZR), RECIPE)]
-    maps = [
-        shelf.store.build(maps[0].ref, RECIPE, [maps[0]], lambda spool: write_table(spool, pa.table({"rcid": [0]})))
-    ]
-    with pytest.raises(ValueError, match="'truth' needs the truth"):
-        draw("truth", maps, TINY, RECIPE, shelf.store, None)
+    *_, page = starflat_pages(Outcome(maps), SequenceReportRecipe(RECIPE), None)
+    (sketch,) = page.figures
+    assert (sketch.drawing, sketch.inputs) == ("starflats/comparison", maps)
+    recipe = SequenceReportRecipe(RECIPE)
+    figure = computed_by(draw_figure)(sketch.output, sketch.drawing, maps, recipe, shelf.store, TINY)
+    with shelf.store.open(figure) as path:
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert figure.about["title"] == "Starflats compared"

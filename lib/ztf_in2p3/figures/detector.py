@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.figures.focal_plane import Panel, plot_quadrant_maps
-from ztf_in2p3.figures.pictures import Picture
 from ztf_in2p3.figures.quality import Check
-from ztf_in2p3.figures.style import ACCENT, ORANGE, new_figure, png, styled
-from ztf_in2p3.identifiers import N_QUADRANT
+from ztf_in2p3.figures.sheet import Sheet
+from ztf_in2p3.figures.style import ACCENT, ORANGE, new_figure, styled
+from ztf_in2p3.identifiers import N_QUADRANT, Quadrant
 from ztf_in2p3.periods import Period
+from ztf_in2p3.products import Kind, period_of
 
 # --- limits: the only place where they are written
 
@@ -47,102 +49,63 @@ class BiasLevel:
     """Noise of one frame, ADU."""
 
 
-def overscan_picture(camera: Camera, numbers: pa.Table) -> Picture:
+def plot_overscan(camera: Camera, numbers: pa.Table) -> Figure:
     """What is left in the overscan; `numbers`: columns of `ztf_in2p3.figures.detector_numbers.DETECTOR`."""
-    return Picture(
-        "overscan",
-        "Overscan residuals",
-        "Left: scatter of the last overscan columns, averaged over a sixteenth of the rows each, about the offset that "
-        "was fitted (median over the exposures); it should be that of the read noise. Right: the offset's range over "
-        "the rows, which is what was taken out. One amplifier apart from the others: its offset jumps.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel(by_quadrant(numbers, "overscan_rms"), "residual", "residual (ADU)"),
-                    Panel(by_quadrant(numbers, "drift"), "drift taken out", "drift (ADU)"),
-                ],
-                number_format=".2f",
-            )
-        ),
-    )
+    panels = [
+        Panel(by_quadrant(numbers, "overscan_rms"), "residual", "residual (ADU)"),
+        Panel(by_quadrant(numbers, "drift"), "drift taken out", "drift (ADU)"),
+    ]
+    return plot_quadrant_maps(camera, panels, number_format=".2f")
 
 
-def pocket_picture(camera: Camera, numbers: pa.Table) -> Picture:
-    """What the serial registers' pockets leave."""
-    return Picture(
-        "first-columns",
-        "First columns read, and first columns of the overscan",
-        "Left: the first five columns over the line through the next forty in the detrended images. Right: the first "
-        "three overscan columns over the offset, less what the pocket is known to release there. A pocket that is not "
-        "put right takes an ADU or more from the first columns and gives it to the overscan. Nights before 2019-10-23 "
-        "have none; "
-        "there the register itself is late by some tens of ADU in the overscan, which touches no image.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel(by_quadrant(numbers, "first_columns"), "first columns", "image (ADU)", 0.0),
-                    Panel(by_quadrant(numbers, "first_overscan"), "first overscan columns", "overscan (ADU)", 0.0),
-                ],
-                number_format="z.2f",
-            )
-        ),
-    )
+def plot_first_columns(camera: Camera, numbers: pa.Table) -> Figure:
+    """What the serial registers' pockets leave; `numbers` as for `plot_overscan`."""
+    panels = [
+        Panel(by_quadrant(numbers, "first_columns"), "first columns", "image (ADU)", 0.0),
+        Panel(by_quadrant(numbers, "first_overscan"), "first overscan columns", "overscan (ADU)", 0.0),
+    ]
+    return plot_quadrant_maps(camera, panels, number_format="z.2f")
 
 
-def variance_picture(camera: Camera, numbers: pa.Table) -> Picture:
-    """Noise that the pixels have over that of the variance plane."""
-    return Picture(
-        "variance",
-        "Noise of the pixels over what their variance says",
-        "Differences of pixels one above the other in the detrended images, width of the middle half. 1 is right; "
-        "above it the gain or the read noise of the header is wrong, or rows are disturbed.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [Panel(by_quadrant(numbers, "pixel_noise"), "measured / predicted", "ratio", 1.0)],
-                number_format=".3f",
-            )
-        ),
-    )
+def plot_variance(camera: Camera, numbers: pa.Table) -> Figure:
+    """Noise that the pixels have over that of the variance plane; `numbers` as for `plot_overscan`."""
+    panels = [Panel(by_quadrant(numbers, "pixel_noise"), "measured / predicted", "ratio", 1.0)]
+    return plot_quadrant_maps(camera, panels, number_format=".3f")
 
 
-def bias_picture(camera: Camera, levels: Sequence[BiasLevel], period: Period) -> Picture:
-    """Noise of the amplifiers in a period's master bias."""
+def bias_levels(sheet: Sheet) -> list[BiasLevel]:
+    """Bias level and read noise of the amplifiers of all master biases of a sheet."""
+    return [
+        level
+        for product, master in zip(sheet.of(Kind.BIAS), sheet.masters(Kind.BIAS), strict=True)
+        for level in levels_of(master, period_of(product.ref))
+    ]
+
+
+def levels_of(bias: CcdMaster, period: Period) -> Iterator[BiasLevel]:
+    """Bias level and read noise of the amplifiers of one master bias; those that did not work are left out."""
+    for qid in range(1, N_QUADRANT + 1):
+        sample = bias.data[qid][::4, ::4]
+        if not np.isfinite(sample).any():
+            continue
+        level = float(np.nanmedian(sample))
+        noise = float(bias.value(f"NOISE{qid}"))  # type: ignore[arg-type]
+        yield BiasLevel(period, Quadrant(bias.ccdid, qid).rcid, level, noise)
+
+
+def plot_bias_noise(camera: Camera, levels: Sequence[BiasLevel], period: Period) -> Figure:
+    """Noise and level of the amplifiers in a period's master bias."""
     now = [amplifier for amplifier in levels if amplifier.period == period]
-    return Picture(
-        "bias-noise",
-        "Noise and level of the bias",
-        "Left: noise of one bias frame, which is the read noise. Right: median of the master over the overscan. An "
-        "amplifier that became noisier than its neighbours, or whose level moved (below), is to be looked at.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel({amplifier.rcid: amplifier.noise for amplifier in now}, "noise of a frame", "noise (ADU)"),
-                    Panel({amplifier.rcid: amplifier.level for amplifier in now}, "level", "level (ADU)"),
-                ],
-                number_format=".1f",
-            )
-        ),
-    )
-
-
-def history_picture(levels: Sequence[BiasLevel]) -> Picture:
-    """Masters of all periods in the store."""
-    return Picture(
-        "bias-history",
-        "History of the bias",
-        "Every master bias in the store against the middle of its period: noise of a frame and median, each amplifier "
-        "less its own median over time. Points that leave zero together: temperature or electronics; one alone: its "
-        "amplifier.",
-        png(_plot_history(levels)),
-    )
+    panels = [
+        Panel({amplifier.rcid: amplifier.noise for amplifier in now}, "noise of a frame", "noise (ADU)"),
+        Panel({amplifier.rcid: amplifier.level for amplifier in now}, "level", "level (ADU)"),
+    ]
+    return plot_quadrant_maps(camera, panels, number_format=".1f")
 
 
 @styled
-def _plot_history(levels: Sequence[BiasLevel]) -> Figure:
+def plot_history(levels: Sequence[BiasLevel]) -> Figure:
+    """Level and noise of the amplifiers over the periods of the masters."""
     figure = new_figure(4.2)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, name, colour, label in (

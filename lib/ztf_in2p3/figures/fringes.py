@@ -11,14 +11,28 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import mosaic_ccd
+from ztf_in2p3.figures.sheet import Sheet
 from ztf_in2p3.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_figure, robust_limits, styled
 from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure
+from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import FringeFitRecipe
 from ztf_in2p3.sensor.fringe import CcdFringes, fit_fringes
 from ztf_in2p3.sensor.fringe_amplitudes import without_sky
-from ztf_in2p3.sensor.fringe_cells import Cells
+from ztf_in2p3.sensor.fringe_cells import Cells, sky_cells
+from ztf_in2p3.store.reading import opened
 
 _NO_SKY = "#c8c8c8"
+
+
+def draw_fringes(sheet: Sheet) -> Figure:
+    """The exposure of a CCD whose fringes are the median of all, before and after."""
+    with opened(sheet.store, sheet.of(Kind.FRINGE)) as (path,):
+        maps = CcdFringes.read(path, sheet.camera)
+    measured, fit = sheet.table(Kind.SUMMARY).sort_by("before"), sheet.recipe.exposures.fringe_fit
+    usual = int(measured["exposure"][measured.num_rows // 2].as_py())
+    (ccd,) = (ccd for ccd in sheet.exposures if int(ccd.exposure.filefracday) == usual)
+    cells = {qid: sky_cells(image, fit.cell) for qid, image in sheet.images(ccd).items()}
+    return plot_fringes(ccd, cells, maps, measured, fit)
 
 
 @styled

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from astropy.io import fits
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ztf_in2p3.cards import number, text
+from ztf_in2p3.cards import number, required_number, text
+from ztf_in2p3.figures.sheet import Drawn, Sheet
+from ztf_in2p3.hdus import read_header
 from ztf_in2p3.image import is_bad
+from ztf_in2p3.products import Kind, quadrant_of
+from ztf_in2p3.store.reading import opened
 
 _TICKS_MMAG = (-100, -30, -20, -10, 0, 10, 20, 30, 100, 300, 1000)
 """Ticks of an axis that is linear near 0 and logarithmic away from it."""
@@ -99,6 +104,21 @@ def published_growth_curve(header: fits.Header, *, reference_diameter: float = 1
     if reference is None:
         return {}
     return {d: float(reference) - float(value) for d, value in corrections.items() if value is not None}
+
+
+def draw_growth(sheet: Sheet) -> Drawn:
+    """Growth curve of one of the archive's images; the differences from the published one are noted, mmag."""
+    (image,) = sheet.of(Kind.SCIENCE)
+    with opened(sheet.store, [image]) as (path,):
+        header = read_header(path)
+    table = sheet.table(Kind.SCIENCE_CATALOGUE)
+    stars = table.filter(pc.equal(table["qid"], quadrant_of(image.ref).qid))
+    curve = growth_curve(stars, zero_point=required_number(header, "MAGZP", image.ref.file_name, "the zero point"))
+    published = published_growth_curve(header)
+    measured = zip(curve.diameter, curve.difference, strict=True)
+    left = {f"D{d:g}_mmag": round(1e3 * (value - published[d]), 2) for d, value in measured if d in published}
+    figure = plot_growth_curve({"measured": curve}, published, title=image.ref.file_name)
+    return Drawn(figure, about={"n_star": curve.n_star, **left})
 
 
 def plot_growth_curve(

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ztf_in2p3.cards import required_number
+from ztf_in2p3.catalogue.science_image import science_image
+from ztf_in2p3.catalogue.stars import wcs_of
+from ztf_in2p3.figures.sheet import Drawn, Sheet
 from ztf_in2p3.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_figure, say_nothing, styled
-from ztf_in2p3.scene.halves import Halves
+from ztf_in2p3.products import Kind, quadrant_of
+from ztf_in2p3.scene.halves import Halves, compare_halves, of_sources
+from ztf_in2p3.scene.inputs import ExposureImage, matrix_at
+from ztf_in2p3.store.reading import opened
+
+RADIUS = 3.0
+"""Radius of the aperture with which PSF photometry is compared, pixels."""
+
+
+def draw_halves(sheet: Sheet) -> Drawn:
+    """PSF of one image, from half of its stars, compared with apertures around the other half."""
+    name = sheet.image
+    with opened(sheet.store, sheet.of(Kind.SCIENCE, Kind.MASK)) as (image_path, mask_path):
+        pixels, header = science_image(image_path, mask_path)
+    (image,) = sheet.of(Kind.SCIENCE)
+    table = sheet.table(Kind.SCIENCE_CATALOGUE).filter(pc.field("qid") == quadrant_of(image.ref).qid)
+    exposure = ExposureImage.of(pixels, header, wcs_of(header, name), name)
+    light = np.asarray(table[f"f_{_aperture(table)}"].to_numpy(), np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mag = required_number(header, "MAGZP", name, "the zero point") - 2.5 * np.log10(light)
+    mag[~np.isfinite(mag)] = np.nan
+    x, y, ra, dec = (np.asarray(table[column].to_numpy(), np.float64) for column in ("x", "y", "ra", "dec"))
+    stars = of_sources(x, y, ra, dec, mag)
+    scale = float(abs(np.linalg.det(matrix_at(exposure.wcs, stars.ra[0], stars.dec[0]))) ** -0.5)
+    halves = compare_halves(exposure, stars, light, RADIUS, scale, sheet.recipe)
+    return Drawn(plot_halves(halves, name), about=summary_of_halves(halves))
+
+
+def _aperture(catalogue: pa.Table) -> int:
+    """Index of the catalogue's aperture of `RADIUS`."""
+    return next(k for k in itertools.count() if catalogue[f"r_{k}"][0].as_py() == RADIUS)
 
 
 @styled

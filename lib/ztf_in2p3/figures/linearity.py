@@ -11,11 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ztf_in2p3.figures.sheet import Sheet
 from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, styled
+from ztf_in2p3.products import Kind
 from ztf_in2p3.sensor.linearity import Linearity
 
 _BAND = 3.0
 """Standard deviations of the band around the fit."""
+
+
+def draw_linearity(sheet: Sheet) -> Figure:
+    """Measured responses of a CCD."""
+    return plot_linearity(sheet.table(Kind.LINEARITY), f"Linearity of CCD {int(sheet.ccd)}, {sheet.period}")
 
 
 @styled

@@ -10,8 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ztf_in2p3.figures.sheet import Sheet
 from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, say_nothing, styled
-from ztf_in2p3.sensor.pocket_fit import Compared
+from ztf_in2p3.products import Kind
+from ztf_in2p3.sensor.pocket_calibration import CcdPockets, profiles_of
+from ztf_in2p3.sensor.pocket_fit import Compared, compare
 from ztf_in2p3.sensor.pocket_function import PocketFunction
 
 _LEVELS = np.geomspace(1, 50_000, 200)
@@ -29,6 +32,31 @@ class Amplifier:
     shown: Compared
     kelvin: NDArray[np.float64]
     """(profile,)"""
+
+
+def draw_pocket(sheet: Sheet) -> Figure:
+    """Pockets of a CCD."""
+    return plot_pocket(amplifiers_of(sheet), pocket_title(sheet))
+
+
+def draw_residuals(sheet: Sheet) -> Figure:
+    """What the fit of the pockets of a CCD leaves."""
+    return plot_pocket_residuals(amplifiers_of(sheet), pocket_title(sheet))
+
+
+def amplifiers_of(sheet: Sheet) -> dict[int, Amplifier]:
+    """Amplifiers of a CCD beside the profiles that they were measured on, by qid."""
+    measured, profiles = CcdPockets.of(sheet.table(Kind.POCKET)), sheet.table(Kind.POCKET_PROFILES)
+    return {
+        qid: Amplifier(function, compare(function, of_qid), of_qid.kelvin)
+        for qid, function in measured.functions.items()
+        for of_qid in [profiles_of(profiles, qid, measured.thermometer)]
+    }
+
+
+def pocket_title(sheet: Sheet) -> str:
+    """CCD and period, above the panels."""
+    return f"Pockets of CCD {int(sheet.ccd)}, {sheet.period}"
 
 
 @styled

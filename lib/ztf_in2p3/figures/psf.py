@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ztf_in2p3.figures.pictures import Picture
-from ztf_in2p3.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_figure, png, say_nothing, styled
+from ztf_in2p3.figures.sheet import Drawn
+from ztf_in2p3.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_figure, say_nothing, styled
 from ztf_in2p3.figures.summary import finite_median, numbers
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.goodness import width_slope
@@ -20,32 +20,27 @@ MOST_CELLS, PER_CELL = 12, 40
 BIN_MAG = 0.5
 
 
-def shape_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
-    """Columns `ztf_in2p3.tables.PSF` and `ztf_in2p3.tables.PSF_CATALOGUE`, of the same quadrant exposures."""
+def draw_shapes(psfs: pa.Table) -> Drawn:
+    """Widths and growth residuals; columns `ztf_in2p3.tables.PSF`."""
     growth = 1000 * _growth(psfs)[1]
     lacking = np.abs(np.median(growth, axis=0)).max() if growth.size else np.nan
-    caption = (
-        f"{psfs.num_rows} quadrant exposures, median FWHM {finite_median(numbers(psfs, 'fwhm')):.2f} pixels. What the "
-        f"median PSF lacks within any radius is at most {lacking:.1f} thousandths of a star's light. A line far from "
-        "the others is an exposure to look at: lost guiding, or too few stars."
-    )
-    return Picture("psf-shape", "Width of the PSFs, and the light they lack", caption, png(plot_shapes(psfs)))
+    words = {
+        "n": str(psfs.num_rows),
+        "fwhm": f"{finite_median(numbers(psfs, 'fwhm')):.2f}",
+        "lacking": f"{lacking:.1f}",
+    }
+    return Drawn(plot_shapes(psfs), words)
 
 
-def star_picture(psfs: pa.Table, stars: pa.Table) -> Picture:
-    """Picture of the stars that the PSFs were measured with."""
+def draw_stars(stars: pa.Table) -> Drawn:
+    """Stars that the PSFs were measured with; columns `ztf_in2p3.tables.PSF_CATALOGUE`."""
     magnitude, width, error = _widths(stars)
     try:
         slope, slope_error = width_slope(magnitude, width, error)
         trend = f"The slope with magnitude is {1e3 * slope:+.2f} +- {1e3 * slope_error:.2f} thousandths per magnitude."
     except NoStars:
         trend = "There are too few stars for a slope."
-    caption = (
-        f"How much wider than their PSF {len(width)} stars are. {trend} Bright stars that are wider tell of a PSF that "
-        "depends on the flux (brighter-fatter, charge held back); a pattern over the quadrant of a shape that changes "
-        "faster than the terms of the PSF."
-    )
-    return Picture("psf-stars", "Stars against their PSF", caption, png(plot_widths(stars)))
+    return Drawn(plot_widths(stars), {"n": str(len(width)), "trend": trend})
 
 
 @styled

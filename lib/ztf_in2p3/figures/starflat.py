@@ -6,134 +6,81 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.focal_plane import Panel, plot_quadrant_maps
-from ztf_in2p3.figures.pictures import Picture
-from ztf_in2p3.figures.starflat_plots import freedom, plot_differences, plot_residuals_against
-from ztf_in2p3.figures.style import png
+from ztf_in2p3.figures.sheet import Drawn, Sheet, sequence_name
+from ztf_in2p3.figures.starflat_plots import freedom, plot_differences
 from ztf_in2p3.figures.summary import numbers
+from ztf_in2p3.products import Kind
 
 MMAG = 1e3
 MIN_CELLS = 4
 """Cells of a map of residuals along each side of a quadrant, at most."""
 
 
-def map_picture(camera: Camera, table: pa.Table, name: str) -> Picture:
-    """Map and its error; `table` has the columns of `ztf_in2p3.tables.STARFLAT_MAP`, `name` says night and filter."""
-    return Picture(
-        "map",
-        f"Starflat {name}",
-        "Left: magnitudes by which stars look fainter than on the mean of the camera, after flat fielding; smooth "
-        "where the lamps light the camera otherwise than the sky does. A quadrant apart from its neighbours: its flat "
-        "or gain is wrong. A plane over the focal plane is not measured, and taken out. Right: standard deviation; it "
-        "grows where fewer stars are. Hatched: no stars.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel(_by_quadrant(table, "map"), "response", "response (mmag)", 0.0),
-                    Panel(_by_quadrant(table, "map_e"), "its error", "standard deviation (mmag)"),
-                ],
-            )
-        ),
-    )
+def plot_map(camera: Camera, table: pa.Table) -> Figure:
+    """Map and its error; `table` has the columns of `ztf_in2p3.tables.STARFLAT_MAP`."""
+    panels = [
+        Panel(_by_quadrant(table, "map"), "response", "response (mmag)", 0.0),
+        Panel(_by_quadrant(table, "map_e"), "its error", "standard deviation (mmag)"),
+    ]
+    return plot_quadrant_maps(camera, panels)
 
 
-def quadrant_picture(camera: Camera, table: pa.Table, name: str) -> Picture:
-    """Both normalisations; parameters as for `map_picture`."""
+def plot_quadrants(camera: Camera, table: pa.Table) -> Figure:
+    """Both normalisations of a map; columns as for `plot_map`."""
     whole = _by_quadrant(table, "map")
     medians = {rcid: float(np.nanmedian(plane)) for rcid, plane in whole.items()}
     within = {rcid: plane - medians[rcid] for rcid, plane in whole.items()}
-    return Picture(
-        "quadrants",
-        f"Quadrants of the starflat {name}",
-        "Left, normalised over the focal plane: median of each quadrant, which should follow its neighbours' smoothly. "
-        "Right, normalised quadrant by quadrant: what is left once each quadrant's own median is taken out; gains and "
-        "levels no longer matter, structure within the quadrants remains.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel(medians, "focal-plane normalisation", "median of the quadrant (mmag)", 0.0),
-                    Panel(within, "quadrant normalisation", "response over the median (mmag)", 0.0),
-                ],
-                number_format=".1f",
-            )
-        ),
-    )
+    panels = [
+        Panel(medians, "focal-plane normalisation", "median of the quadrant (mmag)", 0.0),
+        Panel(within, "quadrant normalisation", "response over the median (mmag)", 0.0),
+    ]
+    return plot_quadrant_maps(camera, panels, number_format=".1f")
 
 
-def residual_picture(camera: Camera, residuals: pa.Table, name: str) -> Picture:
-    """Residuals against what they must not depend on; columns of `ztf_in2p3.tables.STARFLAT_RESIDUALS`."""
-    return Picture(
-        "residuals",
-        f"Residuals of the starflat {name}",
-        "Measured minus fitted magnitude of the measurements used; black: means and their errors. They are zero where "
-        "the model has a parameter for what is plotted: stars for magnitude and colour, zero points for time; with the "
-        "radius they wander if the map is too coarse. The scatter found should be the one expected: larger at the "
-        "bright end asks for an error floor, at the faint end the background is wrong.",
-        png(plot_residuals_against(residuals, camera)),
-    )
+def plot_chi2(camera: Camera, residuals: pa.Table, superpixels: int) -> Drawn:
+    """Chi2 and outliers cell by cell.
 
-
-def chi2_picture(camera: Camera, residuals: pa.Table, name: str, cells: int) -> Picture:
-    """Chi2 and outliers cell by cell; `cells` of the map along each side of a quadrant."""
-    n = min(cells, MIN_CELLS)
-    chi2, largest = _cells(camera, residuals, n)
+    Parameters
+    ----------
+    residuals
+        Columns of `ztf_in2p3.tables.STARFLAT_RESIDUALS`.
+    superpixels
+        Cells of the map along each side of a quadrant.
+    """
+    chi2, largest = _cells(camera, residuals, min(superpixels, MIN_CELLS))
     rejected, left_out = (residuals[name].to_numpy(zero_copy_only=False) for name in ("rejected", "left_out"))
-    lost, tried = int(rejected.sum()), int((~left_out).sum())
-    return Picture(
-        "chi2",
-        f"Chi2 and outliers of the starflat {name}",
-        "Left: mean squared residual over its variance, of the measurements used; that each star was fitted to "
-        "the same ones is allowed for. Far above 1 in a place: the map is too coarse there, or the detector "
-        f"misbehaves. Right: the largest residual, used or not; {lost} of {tried} measurements were rejected. "
-        "Hatched: no stars.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel(chi2, "chi2 per measurement", "mean squared pull"),
-                    Panel(largest, "outliers", "largest |residual| / its error"),
-                ],
-            )
-        ),
-    )
+    panels = [
+        Panel(chi2, "chi2 per measurement", "mean squared pull"),
+        Panel(largest, "outliers", "largest |residual| / its error"),
+    ]
+    words = {"lost": str(int(rejected.sum())), "tried": str(int((~left_out).sum()))}
+    return Drawn(plot_quadrant_maps(camera, panels), words)
 
 
-def gain_picture(camera: Camera, parameters: pa.Table, name: str) -> Picture:
+def plot_gains(camera: Camera, parameters: pa.Table) -> Figure:
     """Fitted gain of each quadrant; columns of `ztf_in2p3.tables.PARAMETERS`."""
     family = np.asarray(parameters["family"].to_pylist())
     rcid, value, sigma = (parameters[key].to_numpy()[family == "gain"] for key in ("rcid", "value", "sigma"))
     gains = dict(zip(rcid.tolist(), (MMAG * value).tolist(), strict=True))
     errors = dict(zip(rcid.tolist(), (MMAG * sigma).tolist(), strict=True))
-    return Picture(
-        "gains",
-        f"Gains of the starflat {name}",
-        "Fitted gain of each quadrant, in magnitudes, and its error. In one sequence it cannot be told from the "
-        "quadrant's mean response, which is zero in its place.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [Panel(gains, "gain", "gain (mmag)", 0.0), Panel(errors, "its error", "standard deviation (mmag)")],
-                number_format=".1f",
-            )
-        ),
-    )
+    panels = [Panel(gains, "gain", "gain (mmag)", 0.0), Panel(errors, "its error", "standard deviation (mmag)")]
+    return plot_quadrant_maps(camera, panels, number_format=".1f")
 
 
-def comparison_picture(camera: Camera, tables: Mapping[str, pa.Table]) -> Picture:
-    """Several starflats of a filter; maps by name of the sequence, in order of time."""
-    return Picture(
-        "comparison",
-        "Starflats compared",
-        "Means of the quadrants, in each sequence over the mean of all, with their errors; in the legend the scatter "
-        "over the quadrants, and what the errors alone would make. A quadrant that steps has changed its gain, or its "
-        "flats have; a smooth change over the camera: the lamps.",
-        png(plot_differences(camera, {name: quadrant_means(table) for name, table in tables.items()})),
-    )
+def draw_comparison(sheet: Sheet) -> Figure:
+    """Starflats of a filter beside one another, in order of time."""
+    maps = zip(sheet.products, sheet.tables(Kind.STARFLAT_MAP), strict=True)
+    return plot_comparison(sheet.camera, {sequence_name(product.ref): table for product, table in maps})
+
+
+def plot_comparison(camera: Camera, maps: Mapping[str, pa.Table]) -> Figure:
+    """Maps by name of their sequence, columns as for `plot_map`, in order of time."""
+    return plot_differences(camera, {name: quadrant_means(table) for name, table in maps.items()})
 
 
 def quadrant_means(table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,12 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.focal_plane import Panel, plot_quadrant_maps
-from ztf_in2p3.figures.pictures import Picture
-from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, png, say_nothing, styled
+from ztf_in2p3.figures.sheet import Drawn, Sheet
+from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, say_nothing, styled
 from ztf_in2p3.figures.summary import numbers
 from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.exposures import ObjectFrame
 from ztf_in2p3.simulate.truth import Truth
 from ztf_in2p3.simulate.wcs import axis_position
@@ -97,12 +96,10 @@ def pointing_plane(ra: NDArray, dec: NDArray) -> NDArray[np.float64]:
     return np.column_stack([np.ones(len(dec)), east, dec - dec[:1]])
 
 
-def truth_pictures(
-    camera: Camera, table: pa.Table, parameters: pa.Table, truth: Truth, filter: Filter, radius: float, name: str
-) -> tuple[Picture, Picture, Mapping[str, str]]:
-    """Map and pulls beside the truth, and the same in words by family."""
-    cells, known = compare_map(table, truth, filter)
-    zero = compare_zero_points(parameters, truth, radius)
+def draw_truth(sheet: Sheet) -> Drawn:
+    """Fitted response, the injected one, and their difference, superpixel by superpixel."""
+    table = sheet.table(Kind.STARFLAT_MAP)
+    cells, known = compare_map(table, sheet.required_truth, sheet.filter)
     rcid, n = numbers(table, "rcid").astype(int), int(numbers(table, "row").max(initial=0)) + 1
 
     def planes(values: NDArray) -> dict[int, NDArray]:
@@ -110,30 +107,20 @@ def truth_pictures(
         whole[known] = values
         return {channel: whole[rcid == channel].reshape(n, n) for channel in np.unique(rcid[known])}
 
-    maps = Picture(
-        "truth",
-        f"Starflat {name} beside the truth",
-        "Response without its plane: fitted, injected (light of the lamps over that of the sky), and their difference "
-        f"over its error, which should be noise. {cells.told()}.",
-        png(
-            plot_quadrant_maps(
-                camera,
-                [
-                    Panel(planes(cells.fitted), "fitted", "response (mmag)", 0.0),
-                    Panel(planes(cells.true), "injected", "injected (mmag)", 0.0),
-                    Panel(planes(cells.pull), "difference", "standard errors", 0.0),
-                ],
-            )
-        ),
-    )
-    pulls = Picture(
-        "pulls",
-        f"Pulls of the starflat {name}",
-        "Left: fitted against injected response of the superpixels; the line is equality. Right: fitted minus injected "
-        f"zero points of the exposures, in order of time. Map: {cells.told()}. Zero points: {zero.told()}.",
-        png(plot_compared(cells, zero, "response")),
-    )
-    return maps, pulls, {"map": cells.told(), "zero points": zero.told()}
+    panels = [
+        Panel(planes(cells.fitted), "fitted", "response (mmag)", 0.0),
+        Panel(planes(cells.true), "injected", "injected (mmag)", 0.0),
+        Panel(planes(cells.pull), "difference", "standard errors", 0.0),
+    ]
+    return Drawn(plot_quadrant_maps(sheet.camera, panels), {"cells": cells.told()})
+
+
+def draw_pulls(sheet: Sheet) -> Drawn:
+    """Fitted against injected response, and the exposures' zero points beside the injected ones."""
+    cells, _ = compare_map(sheet.table(Kind.STARFLAT_MAP), sheet.required_truth, sheet.filter)
+    zero = compare_zero_points(sheet.table(Kind.STARFLAT), sheet.required_truth, sheet.recipe.sequence.stars.radius)
+    words = {"cells": cells.told(), "zero_points": zero.told()}
+    return Drawn(plot_compared(cells, zero, "response"), words)
 
 
 @styled

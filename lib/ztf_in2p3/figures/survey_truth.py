@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from ztf_in2p3.figures.pictures import Picture
+from ztf_in2p3.figures.sheet import Drawn, Sheet
 from ztf_in2p3.figures.starflat_truth import Compared, exposures_of, plot_compared, pointing_plane, without
-from ztf_in2p3.figures.style import png
 from ztf_in2p3.figures.summary import numbers
 from ztf_in2p3.identifiers import Quadrant
+from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.airmass import airmass
 from ztf_in2p3.simulate.truth import Truth
 from ztf_in2p3.simulate.wcs import axis_position, centre_pixel, field_position
@@ -58,15 +58,8 @@ def _means(compared: Compared, exposure: np.ndarray) -> Compared:
     return Compared(fitted, true, np.asarray(total**-0.5, np.float64), len(exposures) - 3)
 
 
-def survey_truth_picture(table: pa.Table, truth: Truth, radius: float, name: str) -> Picture:
-    """Zero points beside the truth; `name` says period and filter."""
-    compared, means = compare_survey(table, truth, radius)
-    return Picture(
-        "truth",
-        f"Zero points {name} beside the truth",
-        "Left: fitted against injected zero points of the quadrants of all exposures; the line is equality, and far "
-        "from the others are exposures through clouds. Right: means of the exposures, fitted minus injected, in order "
-        f"of time. Quadrants: {compared.told()}. Exposures: {means.told()}. Pulls may be smaller than 1: the errors "
-        "hold that of the plane over the sky, which is taken out here.",
-        png(plot_compared(compared, means, "zero point")),
-    )
+def draw_survey_truth(sheet: Sheet) -> Drawn:
+    """Fitted zero points beside the injected ones."""
+    compared, means = compare_survey(sheet.table(Kind.ZERO_POINTS), sheet.required_truth, sheet.recipe.stars.radius)
+    words = {"quadrants": compared.told(), "exposures": means.told()}
+    return Drawn(plot_compared(compared, means, "zero point"), words)

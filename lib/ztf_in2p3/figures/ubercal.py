@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.focal_plane import Panel, plot_quadrant_maps
+from ztf_in2p3.figures.sheet import Sheet
 from ztf_in2p3.figures.style import (
     ACCENT,
     DIVERGING,
@@ -28,6 +29,7 @@ from ztf_in2p3.figures.style import (
     styled,
 )
 from ztf_in2p3.ubercal.photometricity import group_medians
+from ztf_in2p3.ubercal.tables import external_levels
 
 MOST_PARTS = 6
 """Unconnected parts of the sky with a colour of their own, the largest."""
@@ -35,24 +37,31 @@ MOST_PARTS = 6
 MOST_POINTS = 6000
 """Drawn of a cloud, evenly chosen."""
 
-CAPTIONS = {
-    "zero-points": "Top: zero point of each exposure, the median of its quadrants, with its error; crosses: not "
-    "photometric. Nights should be level or drift smoothly; single exposures far above, whose stars look "
-    "fainter, were taken through cloud. Parts of the sky that no star connects have colours of their own, and levels "
-    "that cannot be compared. "
-    "Bottom: scatter over the quadrants of an exposure, each quadrant's own level taken out.",
-    "repeatability": "Scatter, measurement by measurement, of stars that took no part in the fit, beside what the "
-    "errors of the measurements allow. They should agree but for the errors of the zero points; a floor at the bright "
-    "end that errors do not explain is a calibration error.",
-    "focal-plane": "Weighted mean of measured minus fitted magnitudes over the camera, and over its error: should be "
-    "noise around zero. With an external catalogue, calibrated minus external magnitudes beside it: a pattern of "
-    "quadrants is a response that the fit was not given.",
-    "sky": "Left: measurements of a star. Right: median of mean minus external magnitude of each cell of the sky, "
-    "each connected part's level taken out: should show no field of the survey's grid.",
-    "external": "Mean minus external magnitude of each star, the level taken out. A slope with magnitude is "
-    "non-linearity or background; one with colour, another passband.",
-}
-"""What one should see, and what would be wrong."""
+
+def draw_zero_points(sheet: Sheet) -> Figure:
+    """Zero points of a filter and period."""
+    return plot_zero_points(sheet.table(), title=title_of(sheet))
+
+
+def draw_repeatability(sheet: Sheet) -> Figure:
+    """Scatter of the stars of a filter and period."""
+    return plot_repeatability(sheet.table(), title=title_of(sheet))
+
+
+def draw_sky(sheet: Sheet) -> Figure:
+    """Maps of the sky of a filter and period."""
+    return plot_sky(sheet.table(), title=title_of(sheet))
+
+
+def draw_external(sheet: Sheet) -> Figure:
+    """Mean stars of a filter and period beside an external catalogue."""
+    stars = sheet.table()
+    return plot_external(stars, external_levels([stars]), title=title_of(sheet))
+
+
+def title_of(sheet: Sheet) -> str:
+    """Filter and period, above the panels."""
+    return f"{sheet.filter}, {sheet.period}"
 
 
 @styled

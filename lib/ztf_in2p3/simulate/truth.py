@@ -5,6 +5,7 @@ Made from the plan alone, by other means than any reduction: nothing is subtract
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -240,3 +241,8 @@ def _overflows(
     row = np.clip(np.rint(y).astype(int), 0, plan.camera.shape[0] - 1)
     response = chain.pixel_response(plan, quadrant)[row, column]
     return (adu * peak + frame.sky_adu) * response > 0.98 * plan.camera.saturation
+
+
+def truth_digest(folder: str | None) -> str:
+    """Digest of the plan of the simulated survey in a folder; empty for none."""
+    return hashlib.sha256((Path(folder) / PLAN).read_bytes()).hexdigest()[:10] if folder else ""

@@ -11,15 +11,16 @@ import pytest
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.figures.detector import (
     BiasLevel,
-    bias_picture,
     by_quadrant,
     detector_checks,
-    history_picture,
-    overscan_picture,
-    pocket_picture,
-    variance_picture,
+    plot_bias_noise,
+    plot_first_columns,
+    plot_history,
+    plot_overscan,
+    plot_variance,
 )
 from ztf_in2p3.figures.detector_numbers import DETECTOR, block_scatter, pixel_noise
+from ztf_in2p3.figures.style import png
 from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.periods import Period
 from ztf_in2p3.tables import schema_of
@@ -110,13 +111,14 @@ def test_a_quadrants_number_is_the_median_of_its_exposures():
     assert by_quadrant(table, "first_columns")[3] == np.median(seen)
 
 
-@pytest.mark.parametrize("draw", [overscan_picture, pocket_picture, variance_picture])
+@pytest.mark.parametrize("draw", [plot_overscan, plot_first_columns, plot_variance])
 def test_pictures_are_drawn_of_any_quadrants(draw):
-    assert draw(TINY, numbers()).png.startswith(b"\x89PNG")
+    assert png(draw(TINY, numbers())).startswith(b"\x89PNG")
 
 
 def test_the_history_shows_every_period():
     periods = [Period(date(2019, 4, day), date(2019, 4, day)) for day in (1, 8, 15)]
     levels = [BiasLevel(period, rcid, 60.0 + rcid, 1.5) for period in periods for rcid in QUADRANTS]
-    assert bias_picture(TINY, levels, periods[0]).png != history_picture(levels).png
-    assert bias_picture(TINY, levels, periods[0]).png == bias_picture(TINY, levels[:8], periods[0]).png
+    noise = png(plot_bias_noise(TINY, levels, periods[0]))
+    assert noise != png(plot_history(levels))
+    assert noise == png(plot_bias_noise(TINY, levels[:8], periods[0]))

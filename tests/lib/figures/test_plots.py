@@ -7,7 +7,7 @@ import pytest
 
 from tests.lib.figures.synthetic import NO_STARS, RADII, catalogue, true_stars
 from ztf_in2p3.camera import TINY, ZTF
-from ztf_in2p3.figures import pictures
+from ztf_in2p3.figures import night
 from ztf_in2p3.figures.detrended import pixel_noise, plot_quadrant
 from ztf_in2p3.figures.focal_plane import Panel, plot_mosaic, plot_quadrant_maps, shrink_ccds
 from ztf_in2p3.figures.night_growth import ccd_growth, exposure_growth, plot_night_growth
@@ -67,17 +67,17 @@ def test_missing_ccds_are_hatched_and_present_ones_drawn():
 def test_masters_are_compared_with_truth_pixel_by_pixel(monkeypatch):
     shown = []
     monkeypatch.setattr(
-        pictures, "plot_mosaic", lambda camera, panels: shown.append(panels) or plot_mosaic(camera, panels)
+        night, "plot_mosaic", lambda camera, panels: shown.append(panels) or plot_mosaic(camera, panels)
     )
     true = {qid: np.random.default_rng(qid).uniform(1, 2, TINY.shape).astype(np.float32) for qid in (1, 2, 3, 4)}
     truth = [(3, true)]
-    pictures.bias_picture(TINY, [(3, {q: v + 0.5 for q, v in true.items()})], period="2019-04-05", truth=truth)
-    pictures.flat_picture(TINY, [(3, {q: v * 1.01 for q, v in true.items()})], filter="zr", period="", truth=truth)
+    night.plot_bias(TINY, [(3, {q: v + 0.5 for q, v in true.items()})], truth)
+    night.plot_flat(TINY, [(3, {q: v * 1.01 for q, v in true.items()})], "zr", truth)
     (_, bias), (_, flat) = shown
     np.testing.assert_allclose(bias.values[3], 0.5, atol=1e-5)  # float32 has 7 digits
     np.testing.assert_allclose(flat.values[3], 10.0, atol=1e-3)
     with pytest.raises(ValueError, match="CCD 3 with the truth of CCD 4"):
-        pictures.bias_picture(TINY, [(3, true)], period="", truth=[(4, true)])
+        night.plot_bias(TINY, [(3, true)], [(4, true)])
 
 
 def test_a_single_ccd_is_shown_alone():
@@ -152,8 +152,8 @@ def test_a_quadrant_without_data():
 def test_a_night_of_any_length(tables):
     quadrants = join(quadrant_summary(table) for table in tables)
     png(plot_night(exposure_summary(quadrants), TINY))
-    for picture in (pictures.background_picture(TINY, quadrants), pictures.stars_picture(TINY, quadrants)):
-        assert picture.png.startswith(b"\x89PNG")
+    for figure in (night.plot_background(TINY, quadrants), night.plot_stars(TINY, quadrants)):
+        assert png(figure).startswith(b"\x89PNG")
 
 
 def test_exposures_that_lack_quadrants_are_open_symbols():
@@ -214,4 +214,4 @@ def test_residuals_of_few_stars(n):
     figure = plot_residuals(table)
     png(figure)
     assert ("no stars" in words(figure)) == (n == 0)
-    assert pictures.residual_map_picture(TINY, table).png.startswith(b"\x89PNG")
+    assert png(night.plot_residual_map(TINY, table).figure).startswith(b"\x89PNG")

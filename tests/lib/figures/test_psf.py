@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from ztf_in2p3.figures.psf import shape_picture, star_picture
+from ztf_in2p3.figures.psf import draw_shapes, draw_stars
+from ztf_in2p3.figures.style import png
 from ztf_in2p3.tables import PSF, PSF_CATALOGUE, schema_of
 
 
@@ -33,13 +34,13 @@ def stars(n: int, slope: float) -> pa.Table:
 
 
 def test_the_words_give_the_median_psf_and_the_slope_of_stars_that_are_alone():
-    assert "3 quadrant exposures, median FWHM 3.00 pixels" in shape_picture(psfs(3), stars(9, 0)).caption
-    assert "at most 2.0 thousandths" in shape_picture(psfs(3), stars(9, 0)).caption  # of 4, 2, 0 at 2 pixels
-    caption = star_picture(psfs(3), stars(400, -0.01)).caption
-    assert "300 stars" in caption
-    assert "-10.00 +-" in caption
+    # The largest lack is the median of 4, 2, 0 at 2 pixels.
+    assert draw_shapes(psfs(3)).words == {"n": "3", "fwhm": "3.00", "lacking": "2.0"}
+    words = draw_stars(stars(400, -0.01)).words
+    assert words["n"] == "300"
+    assert "-10.00 +-" in words["trend"]
 
 
 def test_without_stars_or_psfs_the_pictures_say_so():
-    assert "too few stars" in star_picture(psfs(0), stars(0, 0)).caption
-    assert shape_picture(psfs(0), stars(0, 0)).png.startswith(b"\x89PNG")
+    assert "too few stars" in draw_stars(stars(0, 0)).words["trend"]
+    assert png(draw_shapes(psfs(0)).figure).startswith(b"\x89PNG")

@@ -12,16 +12,16 @@ from PIL import Image
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.figures.pictures import Picture
 from ztf_in2p3.figures.starflat import (
-    chi2_picture,
-    comparison_picture,
-    gain_picture,
-    map_picture,
+    plot_chi2,
+    plot_comparison,
+    plot_gains,
+    plot_map,
+    plot_quadrants,
     quadrant_means,
-    quadrant_picture,
-    residual_picture,
 )
-from ztf_in2p3.figures.starflat_plots import freedom
+from ztf_in2p3.figures.starflat_plots import freedom, plot_residuals_against
 from ztf_in2p3.figures.starflat_truth import Compared, without
+from ztf_in2p3.figures.style import png
 from ztf_in2p3.figures.summary_page import render_summary_page
 from ztf_in2p3.tables import PARAMETERS, STARFLAT_MAP, STARFLAT_RESIDUALS, schema_of
 
@@ -54,35 +54,33 @@ def residuals(n=400, seed=1):
     )  # fmt: skip
 
 
-def ink(picture):
+def ink(figure):
     """Pixels that are not white."""
-    return int((np.asarray(Image.open(io.BytesIO(picture.png)).convert("L")) < 250).sum())
+    return int((np.asarray(Image.open(io.BytesIO(png(figure))).convert("L")) < 250).sum())
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "plot",
     [
-        lambda: map_picture(TINY, map_of(), "zr"),
-        lambda: quadrant_picture(TINY, map_of(), "zr"),
-        lambda: residual_picture(TINY, residuals(), "zr"),
-        lambda: chi2_picture(TINY, residuals(), "zr", 15),
-        lambda: comparison_picture(TINY, {"2018": map_of(0), "2019": map_of(1)}),
-        lambda: gain_picture(
+        lambda: plot_map(TINY, map_of()),
+        lambda: plot_quadrants(TINY, map_of()),
+        lambda: plot_residuals_against(residuals(), TINY),
+        lambda: plot_chi2(TINY, residuals(), 15).figure,
+        lambda: plot_comparison(TINY, {"2018": map_of(0), "2019": map_of(1)}),
+        lambda: plot_gains(
             TINY, table_of(PARAMETERS, family=["gain"] * 64, rcid=np.arange(64), value=np.arange(64) / 1e4,
-                           sigma=np.full(64, 1e-3), unit=["mag"] * 64), "zr",
+                           sigma=np.full(64, 1e-3), unit=["mag"] * 64),
         ),
     ],
     ids=["map", "quadrants", "residuals", "chi2", "comparison", "gains"],
 )  # fmt: skip
-def test_each_picture_is_drawn_and_says_what_one_should_see(picture):
-    drawn = picture()
-    assert ink(drawn) > 10_000
-    assert len(drawn.caption) > 80
+def test_each_figure_is_drawn(plot):
+    assert ink(plot()) > 10_000
 
 
 def test_no_measurement_at_all_is_said():
     empty = residuals(8).slice(0, 0)
-    assert ink(residual_picture(TINY, empty, "zr")) > 1000
+    assert ink(plot_residuals_against(empty, TINY)) > 1000
 
 
 def test_the_mean_of_a_quadrant_is_weighted_and_unknown_without_stars():

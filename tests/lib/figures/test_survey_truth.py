@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ztf_in2p3.figures.survey_truth import compare_survey, survey_truth_picture
+from ztf_in2p3.figures.survey_truth import compare_survey
 from ztf_in2p3.identifiers import CcdExposure, Filter
 from ztf_in2p3.simulate.exposures import tiny_night
 from ztf_in2p3.simulate.nights import survey_nights
@@ -54,9 +54,3 @@ def test_quadrants_and_exposures_agree_with_the_truth_within_their_errors(zero_p
     # 5" of pointing, unknown to the plane above, are 0.4 mmag of it; the noise of a mean of eight is 0.7.
     assert np.sum(means.pull**2) < means.freedom + 4 * np.sqrt(2 * means.freedom) + 8 * 0.6**2
     assert each.true.std() > 10 * 1e3 * SIGMA
-
-
-def test_the_picture_says_it_in_numbers(zero_points, truth):
-    picture = survey_truth_picture(zero_points, truth, RADIUS, "zr")
-    assert "64 parameters" in picture.caption
-    assert picture.png.startswith(b"\x89PNG")
