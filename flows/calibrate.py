@@ -21,6 +21,7 @@ from tasks.inputs.selection import (
     grouped,
     lacking,
     lacking_leds,
+    spread,
     without_led,
     without_rejected,
 )
@@ -59,7 +60,7 @@ def calibrate(
     3. Combine the flat frames, CCD by CCD and LED by LED.
     4. Average the LEDs of each filter, and compare each flat with the one before it.
     5. Compare the levels of all CCDs of the period over the focal plane, whichever were asked for.
-    6. Find the bad pixels.
+    6. Find the bad pixels, those that are hot in long exposures only among the period's exposures of the sky.
     7. List the period's calibrations.
 
     A master that is suspect is shown among what was set aside; exposures are detrended with a good one.
@@ -131,11 +132,15 @@ def calibrate(
             flats_of_period(ccd_flats.built, scope.period, quadrant, store), filter_of
         ).items()
     )
+    skies = grouped(
+        frames(store, Kind.RAW, scope.period, ccdids=scope.ccdids, filters=scope.filters), filter_of, ccdid_of
+    )
     bad_pixels = collect(
         launch(
             make_bad_pixels,
             bad_pixels_ref(quadrant.bad_pixel_map, scope.period, filter_of(flat.ref), ccdid_of(flat.ref)),
             bias_frames[ccdid_of(flat.ref)],
+            spread(skies.get((filter_of(flat.ref), ccdid_of(flat.ref)), []), quadrant.bad_pixels.light_frames),
             of_ccd[ccdid_of(flat.ref)],
             flat,
             recipe=quadrant.bad_pixel_map,

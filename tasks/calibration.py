@@ -14,6 +14,7 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, write_masks
 from ztf_in2p3.detrend.calibrations import Entry, calibrations
 from ztf_in2p3.detrend.focal_plane import FlatLevel, focal_plane
+from ztf_in2p3.detrend.hot_pixels import mark_hot_pixels
 from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
 from ztf_in2p3.detrend.verdicts import GOOD
 from ztf_in2p3.periods import Period
@@ -115,25 +116,33 @@ def make_focal_plane(output: ProductRef, flats: Sequence[Built], recipe: FocalPl
 def make_bad_pixels(
     output: ProductRef,
     raws: Sequence[Built],
+    light: Sequence[Built],
     bias: Built,
     flat: Built,
     camera: Camera,
     recipe: BadPixelMapRecipe,
     store: Store,
 ) -> Built:
-    """Find the bad pixels of one CCD and filter; `raws`: the bias frames."""
+    """Find the bad pixels of one CCD and filter; `raws`: the bias frames, `light`: exposures of the sky."""
 
     def make(path: Path) -> Mapping[str, Value]:
         with (
             opened(store, raws) as paths,
+            opened(store, enough) as light_paths,
             opened(store, [bias, flat]) as (bias_path, flat_path),
             CcdMaster.open(bias_path, camera) as bias_master,
             CcdMaster.open(flat_path, camera) as flat_master,
         ):
             masks = bad_pixel_masks(paths, bias_master, flat_master, camera, recipe)
-        return write_masks(path, masks, {"CCDID": (ccdid_of(output), "CCD number"), **card(output)})
+            n_light = mark_hot_pixels(masks, light_paths, bias_master, flat_master, camera, recipe)
+        about: dict[str, tuple[Value, str]] = {
+            "CCDID": (ccdid_of(output), "CCD number"),
+            "NLIGHT": (n_light, "exposures searched for hot pixels"),
+        }
+        return {**write_masks(path, masks, about | card(output)), "n_light": n_light}
 
-    return store.build(output, recipe, [*raws, bias, flat], make)
+    enough = light if len(light) >= recipe.limits.least_light else []
+    return store.build(output, recipe, [*raws, *enough, bias, flat], make)
 
 
 @product_task

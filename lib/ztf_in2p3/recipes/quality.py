@@ -77,4 +77,12 @@ class BadPixelRecipe:
     """Bias over the neighbourhood, in robust standard deviations of all pixels."""
     noisy_sigma: float = 8.0
     """Scatter over the bias frames, in standard deviations of that of a usual pixel (`detrend.bad_pixels`)."""
-    version: int = 1
+    light_frames: int = 20
+    """Exposures of the sky, at most, in which pixels are looked for that are hot in long exposures only.  0: none."""
+    least_light: int = 6
+    """Least number of such exposures: in fewer, stars and noise stand out as often as hot pixels do."""
+    light_sigma: float = 2.0
+    """Excess over the sky, in standard deviations of one exposure, with which a pixel stands out."""
+    light_share: float = 0.6
+    """Share of the exposures in which a hot pixel stands out, at least."""
+    version: int = 2

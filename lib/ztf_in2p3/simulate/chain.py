@@ -107,8 +107,15 @@ def dark_rate(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
     rate = np.zeros(plan.camera.shape, np.float32)
     if plan.effects.dark_current:
         rate += np.float32(detector.DARK_RATE_E)
+    return rate + _rate_of_bad_pixels(plan, quadrant)
+
+
+def _rate_of_bad_pixels(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
+    rate = np.zeros(plan.camera.shape, np.float32)
     if plan.effects.hot_pixels:
         rate += detector.hot_pixels(plan.camera.shape, generator(plan.seed, "hot", quadrant.rcid))
+    if plan.effects.warm_pixels:
+        rate += detector.warm_pixels(plan.camera.shape, generator(plan.seed, "warm", quadrant.rcid))
     return rate
 
 
@@ -242,12 +249,8 @@ def bias_pattern(plan: NightPlan, quadrant: Quadrant) -> NDArray[np.float32]:
     if plan.effects.bias_pattern:
         draw = generator(plan.seed, "bias pattern", quadrant.rcid)
         pattern = flip_readout(detector.bias_pattern(plan.camera.shape, draw), quadrant.qid)
-    if plan.effects.hot_pixels:
-        idle = detector.IDLE_S / amplifier(plan, quadrant).gain
-        pattern = pattern + np.float32(idle) * detector.hot_pixels(
-            plan.camera.shape, generator(plan.seed, "hot", quadrant.rcid)
-        )
-    return pattern
+    idle = np.float32(detector.IDLE_S / amplifier(plan, quadrant).gain)
+    return pattern + idle * _rate_of_bad_pixels(plan, quadrant)
 
 
 def offset_drift(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[np.float64]:

@@ -30,6 +30,9 @@ DEFERRED_COLUMNS = 2.5
 DEAD_FRACTION, HOT_FRACTION = 2e-4, 1e-4
 HOT_RATE_E = (20.0, 200.0)
 """Range of what hot pixels make, electrons per second."""
+WARM_FRACTION = 2e-4
+WARM_RATE_E = (4.0, 15.0)
+"""Range of what pixels make that are hot in long exposures only: less than a tenth of a sky's noise in a bias frame."""
 IDLE_S = 1.0
 """Time between clearing and readout, besides the exposure: so long hot pixels collect charge in every frame."""
 NOISY_FRACTION = 2e-4
@@ -68,6 +71,8 @@ class Effects:
     saturation: bool = True
     dead_pixels: bool = True
     hot_pixels: bool = True
+    warm_pixels: bool = False
+    """Some pixels make so little charge that only long exposures show it."""
     noisy_pixels: bool = False
     """Some pixels are read with more noise than others."""
     cosmic_rays: bool = False
@@ -120,6 +125,14 @@ def hot_pixels(shape: tuple[int, int], draw: np.random.Generator) -> NDArray[np.
     hot = _some_pixels(shape, HOT_FRACTION, draw)
     rate = np.zeros(shape, np.float32)
     rate[hot] = draw.uniform(*HOT_RATE_E, hot.sum())
+    return rate
+
+
+def warm_pixels(shape: tuple[int, int], draw: np.random.Generator) -> NDArray[np.float32]:
+    """Electrons per second that pixels make which are hot in long exposures only, 0 elsewhere; (row, column)."""
+    warm = _some_pixels(shape, WARM_FRACTION, draw)
+    rate = np.zeros(shape, np.float32)
+    rate[warm] = draw.uniform(*WARM_RATE_E, warm.sum())
     return rate
 
 

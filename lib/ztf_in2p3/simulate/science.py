@@ -71,7 +71,7 @@ def science_mask(plan: NightPlan, ccd: CcdExposure, qid: int, charge: NDArray[np
     mask = np.zeros(plan.camera.shape, np.int16)
     mask[chain.dead_pixels(plan, quadrant)] |= MaskBit.DEAD
     if plan.effects.hot_pixels:
-        hot = chain.dark_rate(plan, quadrant) > chain.detector.HOT_RATE_E[0] / 2
+        hot = chain.dark_rate(plan, quadrant) > 0.9 * chain.detector.HOT_RATE_E[0]
         mask[hot] |= MaskBit.NOISY | MaskBit.HIGH_RESPONSE
     if plan.effects.saturation:
         mask[charge >= np.float32(chain.full_well(plan))] |= MaskBit.SATURATED
