@@ -77,8 +77,11 @@ coverage: $(READY)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m tests.coverage_by_package
 
-# Pages in build/site, without the network.
+# Pages in build/site, without the network; the scripts of the examples run.
+docs: export PREFECT_HOME = $(CURDIR)/build/prefect
+docs: export PREFECT_LOGGING_LEVEL = WARNING
 docs: $(READY)
+	@mkdir -p $(PREFECT_HOME)
 	$(BIN)/python -m mkdocs build --quiet --clean
 	@echo "open file://$(CURDIR)/build/site/index.html"
 
