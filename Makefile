@@ -48,8 +48,9 @@ real: $(READY)
 serve: $(READY)
 	$(BIN)/ztf serve
 
+# Three processes on two cores: some tests wait for servers.
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check .

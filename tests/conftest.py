@@ -1,4 +1,4 @@
-"""How two processes share the tests, and the orchestrator: Prefect's real engine and a server of its own."""
+"""How three processes share the tests, and the orchestrator: Prefect's real engine and a server of its own."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ OF_THE_NIGHT = {
     )
 }
 """Files that look at the reduced night: by one process, so that it is made once."""
+WAITING = ("tests/flows/cli/test_serve.py", "tests/tasks/test_cluster.py", "tests/test_readme.py")
+"""Files that wait for schedules and servers more than they compute: first, while others compute."""
 LONG = ("scene", "fit", "flows", "truth")
-"""Folders: first, so that both processes end together; none of the first two compiles what the night does meanwhile."""
+"""Folders: next, so that all processes end together; none of the first two compiles what the night does meanwhile."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -60,9 +62,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        folder = item.path.parent.name
-        return item.nodeid.partition("::")[0] not in OF_THE_NIGHT, LONG.index(folder) if folder in LONG else len(LONG)
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        file, folder = item.nodeid.partition("::")[0], item.path.parent.name
+        return file not in OF_THE_NIGHT, file not in WAITING, LONG.index(folder) if folder in LONG else len(LONG)
 
     items.sort(key=place)
 
