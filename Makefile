@@ -83,7 +83,7 @@ docs: export PREFECT_HOME = $(CURDIR)/build/prefect
 docs: export PREFECT_LOGGING_LEVEL = WARNING
 docs: $(READY)
 	@mkdir -p $(PREFECT_HOME)
-	$(BIN)/python -m mkdocs build --quiet --clean
+	$(BIN)/python -m mkdocs build --clean  # with --quiet, strict would let broken links and scripts pass
 	@echo "open file://$(CURDIR)/build/site/index.html"
 
 # Each says at its top what it measures, and how to ask for more.

@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from docs import generated
 from flows.cli.commands import FLOWS, TOOLS
 from ztf_in2p3.products import Kind
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
+SCRIPT = re.compile(r"^```python[^\n]*\n(.*?)^```", re.M | re.S)
 
 
 def rows(page: str) -> list[list[str]]:
@@ -42,3 +45,19 @@ def test_the_written_pages_are_linked_and_name_no_package_that_is_gone():
     for path in (ROOT / "docs").glob("*.md"):
         for named in re.findall(r"`((?:lib|tasks|flows|tests|docs|deployments)/[\w/.]*)`", path.read_text()):
             assert (ROOT / named).exists(), f"{path.name} names {named}"
+
+
+@pytest.mark.parametrize("page", ["photometry", "star_flat"])
+def test_the_scripts_of_an_example_run(page):
+    names: dict[str, object] = {}
+    for script in SCRIPT.findall((EXAMPLES / f"{page}.md").read_text()):
+        exec(script, names)
+    assert isinstance(names["figure"], Figure)
+
+
+def test_the_example_of_a_night_begins_as_the_readme_does():
+    """What follows in it is run by `make docs`, which fails where a script fails."""
+    flows, library = SCRIPT.findall((ROOT / "README.md").read_text())
+    assert "calibrate(" in flows
+    assert flows in (EXAMPLES / "night.md").read_text()
+    assert library not in flows
