@@ -69,12 +69,13 @@ def command(name: str) -> Callable[..., None]:
 
 def execute(name: str, arguments: dict[str, Any]) -> None:
     """Run a flow, with a server to report to, and say what to open."""
-    flow = getattr(importlib.import_module(f"flows.{name}"), name)
     from flows.cli.server import server, talking_to
     from flows.cli.watch import ending_without
 
-    with server() as api, ending_without(api, name), talking_to(api):
-        outcome = flow(**arguments)
+    with server() as api:
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)  # slow to load, once there is a server
+        with ending_without(api, name), talking_to(api):
+            outcome = flow(**arguments)
     place = arguments.get("store") or str(Path(arguments["folder"]) / "store")
     sys.stderr.write(f"ztf {name}: {outcome}; open {what_to_open(outcome, place)}\n")
 

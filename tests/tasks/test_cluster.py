@@ -1,9 +1,7 @@
 """Work done by a Dask cluster comes home, errors and all, and survives the death of a worker."""
 
 import os
-import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import dask
 import pytest
@@ -12,16 +10,8 @@ from distributed import Future, LocalCluster
 from tasks.runtime.cluster import exposure
 from tasks.runtime.engine import compute, running, scheduler
 from tasks.ubercal import place
-from tests.tasks.test_engine import die, refuse, where
+from tests.tasks.test_engine import die, die_once, refuse, where
 from ztf_in2p3.errors import BadData, TransientError
-
-
-def die_once(mark: Path) -> int:
-    """The first worker that does this dies."""
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return os.getpid()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,14 @@ def busy(seconds: float) -> None:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(mark: Path) -> int:
+    """The first worker that does this dies.  (Beside the tests of the cluster, new workers would import them all.)"""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
 
 
 def test_without_workers_the_work_is_done_here():
