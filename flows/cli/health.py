@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -44,3 +45,15 @@ def problem_at(url: str) -> str | None:
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"no server answers at {url} ({getattr(error, 'reason', None) or error})"
     return None if healthy else f"{url} is no API of a Prefect server; expected an address that ends in /api"
+
+
+def listens_here(url: str) -> bool:
+    """Whether the address is one of loopback and takes connections, be it that nobody has the time to answer."""
+    parts = urlsplit(url)
+    if parts.hostname not in LOOPBACK:
+        return False
+    try:
+        socket.create_connection((parts.hostname, parts.port or 80), timeout=ANSWER_SECONDS).close()
+    except OSError:
+        return False
+    return True

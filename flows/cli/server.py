@@ -22,8 +22,8 @@ from ztf_in2p3.errors import PipelineError
 SERVED_PORT = 4200
 """Port of `serve`, unless it is told another."""
 
-START_SECONDS = 300.0
-"""Longest start: on an idle machine it needs ten; on one with ten times more to do than it can, minutes."""
+START_SECONDS = 900.0
+"""Longest start: on an idle machine it needs ten; on one with ten times more to do than it can, many minutes."""
 
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 """No telemetry."""
