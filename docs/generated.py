@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
@@ -16,6 +17,7 @@ from flows.cli.outline import Outline, is_elsewhere, outline
 from tasks.runtime.form import meanings
 from ztf_in2p3 import recipes, tables
 from ztf_in2p3.products import Kind
+from ztf_in2p3.products.layout import LAYOUTS
 from ztf_in2p3.recipes.limits import bounds_of, choices_of
 from ztf_in2p3.recipes.meanings import meanings_of, summary
 from ztf_in2p3.ubercal import tables as survey_tables
@@ -48,6 +50,9 @@ COLUMNS: dict[Kind, Sequence[tables.Column] | pa.Schema] = {
 }
 """Columns of the products that are Parquet tables of one schema."""
 
+BLANK = re.compile(r"\{(?:\w+\.)?(\w+)(?::[^}]+)?\}")
+"""A blank of a layout's template, with the name of what fills it."""
+
 GENERATED = ("products.md", "recipes.md", "commands.md")
 
 
@@ -63,11 +68,14 @@ def on_files(files: Any, config: Any) -> Any:
 def products_page() -> str:
     """Every kind of product, what it is, and the columns of those that are tables."""
     meaning = kinds()
+    rows = [(f"`{kind}`", meaning[kind], *spellings(kind)) for kind in Kind]
     parts = [
         "# Data products",
         "In the store a product is at `kind/recipe/data/file`, its manifest beside it. A recipe of `-` means "
-        "that it was not computed here. `ztf.open_store(folder)` lists, reads and explains them in Python.",
-        table(["kind", "what it is"], [(f"`{kind}`", meaning[kind]) for kind in Kind]),
+        "that it was not computed here. In the names of files `{dates}` is the night, or the first and the last; "
+        "`{made}` is the name of the raw frame with `ztfin2p3_` for `ztf_`. `ztf.open_store(folder)` lists, reads and "
+        "explains them in Python.",
+        table(["kind", "what it is", "recipe", "data", "file"], rows),
         "Columns of the tables follow. In aperture catalogues, `k` counts the radii of the recipe from 0.",
     ]
     for kind, columns in COLUMNS.items():
@@ -84,6 +92,22 @@ def kinds() -> dict[Kind, str]:
         if isinstance(member, ast.Assign) and isinstance(docstring, ast.Expr)
     }
     return {kind: described.get(kind, "") for kind in Kind}
+
+
+def spellings(kind: Kind) -> tuple[str, str, str]:
+    """Recipes of a kind, and how its data ids and its files are spelled: one line for each thing it may be of."""
+    layouts = LAYOUTS[kind]
+    words = (
+        (layout.recipe.replace("recipes.", ""), spelled(layout.data_id), spelled(layout.file_name))
+        for layout in layouts
+    )
+    recipe, data, file = ("<br>".join(f"`{text or '-'}`" for text in column) for column in zip(*words, strict=True))
+    return recipe, data, file
+
+
+def spelled(template: str) -> str:
+    """A template with the bare names of its blanks."""
+    return BLANK.sub(r"{\1}", template)
 
 
 def rows_of(columns: Sequence[tables.Column] | pa.Schema) -> list[tuple[str, ...]]:

@@ -28,7 +28,7 @@ from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header, read_primary
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Exposure
 from ztf_in2p3.image import Image
-from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_ref
+from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_ref, science_catalogue_ref
 from ztf_in2p3.recipes import (
     CatalogueRecipe,
     PhotometryRecipe,
@@ -114,7 +114,7 @@ def catalogue_science(
                 read = each_quadrant(by_qid, lambda pair: science_image(*pair), failed)
             return write_catalogue(path, job, read, failed, camera, recipe, store)
 
-        return store.build(catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
+        return store.build(science_catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
 
     return with_failed_quadrants(attempt(jobs, measure, name=lambda job: str(job.ccd)))
 

@@ -1,30 +1,21 @@
-"""How data ids and file names spell the data, and how they are read back."""
+"""What an address says of the data, read back by the layout of its kind."""
 
 from __future__ import annotations
 
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, Quadrant
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products.address import ProductRef
-
-
-def ccd_id(ccd: CcdExposure) -> str:
-    """Data id of a CCD exposure."""
-    return f"{ccd.exposure}/c{ccd.ccdid:02d}"
-
-
-def quadrant_id(ccd: CcdExposure, qid: int) -> str:
-    """Data id of a quadrant exposure."""
-    return f"{ccd.exposure}/{Quadrant(ccd.ccdid, qid)}"
-
-
-def our_name(ccd: CcdExposure) -> str:
-    """Stem of the names of files made of a CCD exposure."""
-    return str(ccd).replace("ztf_", "ztfin2p3_", 1)
+from ztf_in2p3.products.layout import LAYOUTS
 
 
 def exposure_of(ref: ProductRef) -> Exposure:
     """Exposure of a product."""
-    return Exposure.parse(ref.data_id.split("/")[0])
+    return Exposure.parse(_read(ref, "exposure"))
+
+
+def ccdid_of(ref: ProductRef) -> int:
+    """CCD of a product."""
+    return int(_read(ref, "ccdid"))
 
 
 def ccd_of(ref: ProductRef) -> CcdExposure:
@@ -32,14 +23,24 @@ def ccd_of(ref: ProductRef) -> CcdExposure:
     return CcdExposure(exposure_of(ref), ccdid_of(ref))
 
 
-def is_of_survey(ref: ProductRef) -> bool:
-    """Whether a product is made of an exposure of the survey, not of an image from anywhere."""
-    return not ref.data_id.startswith("image_")
+def quadrant_of(ref: ProductRef) -> Quadrant:
+    """Quadrant of a product."""
+    return Quadrant(ccdid_of(ref), int(_read(ref, "qid")))
 
 
 def period_of(ref: ProductRef) -> Period:
-    """Period of a product."""
-    return Period.parse(ref.data_id.split("/")[0])
+    """Period of a product, or its night."""
+    return Period.parse(_read(ref, "period", "night"))
+
+
+def filter_of(ref: ProductRef) -> Filter:
+    """Filter of a product of a period, or of a light curve."""
+    return Filter(_read(ref, "filter", "band"))
+
+
+def led_of(ref: ProductRef) -> int:
+    """LED of a LED's flat."""
+    return int(_read(ref, "led"))
 
 
 def part_of(ref: ProductRef) -> str:
@@ -47,26 +48,24 @@ def part_of(ref: ProductRef) -> str:
     return ref.data_id.partition("/")[2]
 
 
-def quadrant_of(ref: ProductRef) -> Quadrant:
-    """Quadrant of a product."""
-    return Quadrant.parse(ref.data_id.split("/")[-1])
+def is_of_survey(ref: ProductRef) -> bool:
+    """Whether a product is made of an exposure of the survey, not of an image from anywhere."""
+    return not ref.data_id.startswith("image_")
 
 
-def filter_of(ref: ProductRef) -> Filter:
-    """Filter of a flat or of a focal-plane level, the second part of its data id."""
-    return Filter(ref.data_id.split("/")[1])
+def _read(ref: ProductRef, *names: str) -> str:
+    """The first of some parts of a data id that it has.
 
-
-def ccdid_of(ref: ProductRef) -> int:
-    """CCD of a product whose data id ends in ``c03`` or ``c03_q2``."""
-    return int(ref.data_id.split("/")[-1][1:3])
-
-
-def led_of(ref: ProductRef) -> int:
-    """LED of a LED's flat, the third part of its data id: ``l07``."""
-    return int(ref.data_id.split("/")[2][1:])
-
-
-def period_name(period: Period) -> str:
-    """Period as file names have it: one date, or first and last together."""
-    return str(period).replace("_", "") if period.first != period.last else f"{period.first:%Y%m%d}"
+    Raises
+    ------
+    ValueError
+        It has none of them.
+    """
+    for layout in LAYOUTS[ref.kind]:
+        if match := layout.pattern.fullmatch(ref.data_id):
+            parts = match.groupdict()
+            for name in names:
+                if parts.get(name) is not None:
+                    return str(parts[name])
+    spelled = " or ".join(layout.data_id for layout in LAYOUTS[ref.kind])
+    raise ValueError(f"{ref.address} names no {' or '.join(names)}; products of its kind are spelled {spelled}")
