@@ -151,6 +151,25 @@ def test_every_exposure_has_its_row_and_every_column_its_unit(followed, measured
     assert table.schema.field("mjd").metadata[b"unit"] == b"d"
 
 
+def test_rows_tell_when_through_what_and_how_bright(followed, measured):
+    table = curve_of(measured, followed.store).to_pandas()
+    planned = [plan.objects[0] for plan in followed.plans]
+    np.testing.assert_allclose(table["exptime"], [frame.exptime for frame in planned])
+    # The headers' dates are rounded to a tenth of a second.
+    np.testing.assert_allclose((table["mjd_mid"] - table["mjd"]) * 86400, table["exptime"] / 2, atol=0.1)
+    assert table["airmass"].between(1, 3).all()
+    assert (table["infobits"] == 0).all()
+    detected = table["flux"] >= 3 * table["flux_e"]
+    assert detected.any()
+    assert (table["mag"].notna() == detected).all()
+    seen = table[detected]
+    np.testing.assert_allclose(10 ** (-0.4 * (seen["mag"] - seen["zero_point"])), seen["flux"])
+    # To first order; of the second, mag_e^2 / 2 x 0.92 is left.
+    np.testing.assert_allclose(seen["mag_e"], seen["flux_e"] / seen["flux"] * 1.0857, rtol=1e-4)
+    dark = table[table["flux_e"].notna()]
+    np.testing.assert_allclose(10 ** (-0.4 * (dark["limit"] - dark["zero_point"])), 5 * dark["flux_e"])
+
+
 def test_stars_repeat_as_photons_allow(followed, measured):
     stars = table_of(measured.of(Kind.CURVE_STARS)[0], followed.store)
     chi2, n = stars["chi2"].to_numpy(), stars["n"].to_numpy()

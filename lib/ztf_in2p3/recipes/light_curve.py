@@ -26,7 +26,7 @@ class PsfCatalogueRecipe:
     show no PSF and tell no throughput."""
     max_stars: int = 6000
     """The brightest that are not saturated: all there are on a quadrant of ZTF, at 1 ms each."""
-    version: int = 3
+    version: int = 4
 
     def __post_init__(self) -> None:
         if self.side < 9 or self.side % 2 == 0:
@@ -81,4 +81,4 @@ class LightCurveRecipe:
     several.  Empty: none."""
     starflat: str = ""
     """Digest of the recipe of starflats; the map nearest in time corrects stars and target.  Empty: none."""
-    version: int = 2
+    version: int = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from ztf_in2p3.psf.fit import PsfModel, fit_psf
 from ztf_in2p3.psf.goodness import growth_residual
 from ztf_in2p3.psf.stars import StarFluxes
 from ztf_in2p3.recipes import PsfCatalogueRecipe
-from ztf_in2p3.scene.inputs import ExposureImage, Stamp, chosen_stars, star_stamps
+from ztf_in2p3.scene.inputs import Circumstances, ExposureImage, Stamp, chosen_stars, star_stamps
 from ztf_in2p3.tables import PSF, PSF_CATALOGUE, STAMP, schema_of
 
 COMPLETE = 0.95
@@ -114,7 +114,8 @@ def psf_of(table: pa.Table) -> PsfModel:
 
 def stamp_table(stamp: Stamp) -> pa.Table:
     """Columns `ztf_in2p3.tables.STAMP`."""
-    row = {column.name: getattr(stamp, column.name) for column in STAMP}
+    circumstances = asdict(stamp.circumstances)
+    row = circumstances | {c.name: getattr(stamp, c.name) for c in STAMP if c.name not in circumstances}
     return _one_row(
         {name: np.ravel(value) if np.ndim(value) else value for name, value in row.items()}, schema_of(STAMP)
     )
@@ -133,6 +134,7 @@ def stamp_of_table(table: pa.Table) -> Stamp:
         np.array(row["matrix"]).reshape(2, 2),
         row["variance"],
         row["gain"],
+        Circumstances(row["exptime"], row["airmass"], row["infobits"]),
     )
 
 

@@ -22,6 +22,9 @@ from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store.fits import Plane
 from ztf_in2p3.tables import LIGHT_CURVE, schema_of
 
+DETECTED, LIMIT = 3.0, 5.0
+"""Standard deviations from which a flux has a magnitude, and of an upper limit (as in ZTF's forced photometry, Masci et
+al. 2023, arXiv:2305.16279)."""
 SHOWN = (
     ExposureFlag.POOR_FIT,
     ExposureFlag.MANY_REJECTED,
@@ -53,8 +56,10 @@ def light_curve_table(
     used = {
         "exposure": [exposure.name for exposure in assembled.exposures],
         "mjd": series.mjd,
+        **_circumstances(assembled),
         "flux": fit.flux,
         "flux_e": fit.error,
+        **_magnitudes(fit, recipe.zero_point),
         "covariance": covariances,
         "throughput": series.throughput,
         "throughput_e": series.throughput_error,
@@ -94,6 +99,29 @@ def light_curve_table(
         parts.append(pa.table(arrays, schema=schema))
     table = pa.concat_tables(parts).sort_by([("mjd", "ascending"), ("exposure", "ascending")])
     return table.replace_schema_metadata(curve_metadata(assembled, fit, target, recipe))
+
+
+def _circumstances(assembled: Assembled) -> dict[str, list[float | int | None]]:
+    stamps = [exposure.stamp for exposure in assembled.exposures]
+    parts = [stamp.circumstances for stamp in stamps]
+    times = [None if c.exptime is None else s.mjd + c.exptime / 2 / 86400 for s, c in zip(stamps, parts, strict=True)]
+    return {
+        "mjd_mid": times,
+        "exptime": [c.exptime for c in parts],
+        "airmass": [c.airmass for c in parts],
+        "infobits": [c.infobits for c in parts],
+    }
+
+
+def _magnitudes(fit: SceneFit, zero_point: float) -> dict[str, NDArray[np.float64]]:
+    """Magnitude and error of what is detected, limits of all; NaN where there is none."""
+    detected = fit.measured & (fit.flux >= DETECTED * fit.error)
+    flux = np.where(detected, fit.flux, np.nan)
+    return {
+        "mag": zero_point - 2.5 * np.log10(flux),
+        "mag_e": 2.5 / np.log(10) * fit.error / flux,
+        "limit": zero_point - 2.5 * np.log10(LIMIT * fit.error),
+    }
 
 
 def _reason(flag: int) -> str:

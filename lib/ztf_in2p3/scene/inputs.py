@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from ztf_in2p3.astrometry import sky_to_pixels
-from ztf_in2p3.cards import number, required_number
+from ztf_in2p3.cards import integer, number, required_number
 from ztf_in2p3.catalogue.stars import Stars
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.image import Image, MaskBit, is_bad
@@ -38,6 +38,24 @@ FEWEST = 500
 """Pairs of pixels to tell the noise by; they tell its variance to a tenth (2.3 / sqrt(n))."""
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the header says of an exposure that the fit does not need, and the reader of a light curve does."""
+
+    exptime: float | None = None
+    """Seconds."""
+    airmass: float | None = None
+    infobits: int | None = None
+
+    @classmethod
+    def of(cls, header: fits.Header) -> Circumstances:
+        """From the cards EXPTIME, AIRMASS and INFOBITS; None where one is unknown."""
+        return cls(number(header, "EXPTIME"), number(header, "AIRMASS"), integer(header, "INFOBITS"))
+
+
+UNKNOWN = Circumstances()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureImage:
     """An image as the scene fit sees it."""
@@ -54,10 +72,11 @@ class ExposureImage:
     """(row, column): pixels that are not to be used."""
     full_well: float = np.inf
     """ADU; infinite where neither header nor pixels tell."""
+    circumstances: Circumstances = UNKNOWN
 
     @classmethod
     def of(cls, image: Image, header: fits.Header, wcs: WCS, name: str) -> ExposureImage:
-        """From an image with its header: OBSMJD and GAIN.
+        """From an image with its header: OBSMJD and GAIN; EXPTIME, AIRMASS and INFOBITS where it has them.
 
         Raises
         ------
@@ -72,7 +91,7 @@ class ExposureImage:
         if bad.all():
             raise BadData(f"{name}: none of its {bad.size} pixels is good; look at its mask, or leave it out")
         variance = sky_variance(image.data, bad) or float(np.median(image.variance[~bad]))
-        return cls(image, wcs, mjd, gain, variance, bad, full_well)
+        return cls(image, wcs, mjd, gain, variance, bad, full_well, Circumstances.of(header))
 
 
 def saturation_level(data: NDArray, bad: NDArray[np.bool_], header_level: float | None) -> float:
@@ -158,6 +177,7 @@ class Stamp:
     """(2, 2): pixels along x, y for an arcsecond east, north."""
     variance: float
     gain: float
+    circumstances: Circumstances = UNKNOWN
 
 
 def why_not(about: Mapping[str, Value], mjd: float, target: Target, recipe: LightCurveRecipe) -> str:
@@ -217,6 +237,7 @@ def stamp_of(exposure: ExposureImage, target: Target, side: int) -> Stamp:
         matrix_at(exposure.wcs, target.ra, target.dec),
         exposure.variance,
         exposure.gain,
+        exposure.circumstances,
     )
 
 

@@ -51,19 +51,29 @@ STAMP = (
     Column("matrix", pa.list_(pa.float64()), "pix / arcsec", "2 x 2: along x, y for an arcsecond east, north"),
     Column("variance", pa.float64(), "adu2", "of a pixel with nothing but sky"),
     Column("gain", pa.float64(), "electron / adu", "of the image"),
+    Column("exptime", pa.float64(), "s", "exposure time; null: the header does not tell"),
+    Column("airmass", pa.float64(), "", "according to the header; null: it does not tell"),
+    Column("infobits", pa.int32(), "", "archive's quality bits of the image; null: it has none"),
 )
 """A target in one exposure: one row."""
 
 LIGHT_CURVE = (
     Column("exposure", pa.string(), "", "quadrant exposure, or image"),
     Column("band", pa.string(), "", "filter code: zg, zr, zi"),
-    Column("mjd", pa.float64(), "d", "UTC of the exposure, modified Julian date"),
+    Column("mjd", pa.float64(), "d", "UTC of the exposure's start, modified Julian date"),
+    Column("mjd_mid", pa.float64(), "d", "UTC of the exposure's middle; null: exptime is unknown"),
+    Column("exptime", pa.float64(), "s", "exposure time; null: the header does not tell"),
+    Column("airmass", pa.float64(), "", "according to the header; null: it does not tell"),
+    Column("infobits", pa.int32(), "", "archive's quality bits of the image; null: it has none"),
     Column("flux", pa.float64(), "", "of the transient; 1 is a source of the magnitude zero_point; null: not measured"),
     Column("flux_e", pa.float64(), "", "standard deviation of the flux by itself, that of the zero point left out"),
     Column(
         "covariance", pa.list_(pa.float64()), "", "of the flux with those of all rows that have one, in their order"
     ),
     Column("zero_point", pa.float64(), "mag", "magnitude of a flux of 1"),
+    Column("mag", pa.float64(), "mag", "of the transient; null: its flux is below 3 flux_e"),
+    Column("mag_e", pa.float64(), "mag", "standard deviation of mag, that of the zero point left out"),
+    Column("limit", pa.float64(), "mag", "magnitude of a flux of 5 flux_e: upper limit where mag is null"),
     Column("throughput", pa.float64(), "adu", "of the exposure for a flux of 1, from its stars"),
     Column("throughput_e", pa.float64(), "", "relative standard deviation of it at the transient; in the covariance"),
     Column("n_star", pa.int32(), "", "stars that tell the throughput"),
