@@ -16,6 +16,7 @@ from tasks.calibration import (
 from tasks.inputs.calibrations import Calibrations, pockets_for
 from tasks.inputs.selection import (
     by_ccd,
+    by_filter_and_ccd,
     by_led,
     frames,
     grouped,
@@ -132,9 +133,7 @@ def calibrate(
             flats_of_period(ccd_flats.built, scope.period, quadrant, store), filter_of
         ).items()
     )
-    skies = grouped(
-        frames(store, Kind.RAW, scope.period, ccdids=scope.ccdids, filters=scope.filters), filter_of, ccdid_of
-    )
+    skies = by_filter_and_ccd(frames(store, Kind.RAW, scope.period, ccdids=scope.ccdids, filters=scope.filters))
     bad_pixels = collect(
         launch(
             make_bad_pixels,

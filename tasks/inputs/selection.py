@@ -106,6 +106,14 @@ def by_ccd(raws: Iterable[Built], *, last_of_night: int = 0) -> dict[int, list[B
     }
 
 
+def by_filter_and_ccd(raws: Iterable[Built]) -> dict[tuple[Filter, int], list[Built]]:
+    """Raw frames of each filter and CCD."""
+    groups: dict[tuple[Filter, int], list[Built]] = defaultdict(list)
+    for raw in raws:
+        groups[exposure_of(raw.ref).filter, ccdid_of(raw.ref)].append(raw)
+    return dict(groups)
+
+
 def by_led(raws: Iterable[Built]) -> dict[tuple[Filter, int, int], list[Built]]:
     """Flat frames of each (filter, LED, CCD); the LED is what the file's own header said when it arrived.
 
