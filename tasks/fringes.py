@@ -24,7 +24,7 @@ from ztf_in2p3.sensor.fringe import CcdFringes
 from ztf_in2p3.sensor.fringe_amplitudes import amplitude_table
 from ztf_in2p3.sensor.fringe_cells import Cells, sky_cells
 from ztf_in2p3.sensor.fringe_train import train_ccd
-from ztf_in2p3.store import Store
+from ztf_in2p3.store import Once, Store
 from ztf_in2p3.store.parquet import write_table
 from ztf_in2p3.store.reading import opened
 
@@ -49,28 +49,26 @@ def make_fringes(
 ) -> Outcome:
     """Detrend the exposures of one CCD, make its fringe maps, and measure the fringes of each with them."""
     inputs = list(dict.fromkeys(product for job in jobs for product in job.inputs))
-    skies: Skies = []
     aside: list[SetAside] = []
 
-    def look() -> None:
-        if not skies:  # once, and only if something is missing
-            new_skies, failed = skies_of(jobs, camera, recipe, store)
-            skies.extend(new_skies)
-            aside.extend(failed)
+    def look() -> Skies:
+        skies, failed = skies_of(jobs, camera, recipe, store)
+        aside.extend(failed)
+        return skies
+
+    skies = Once(look)
 
     def make(path: Path) -> Mapping[str, Value]:
-        look()
-        of_exposures = [cells for _, cells in skies]
+        of_exposures = [cells for _, cells in skies()]
         train_ccd(ccdid_of(output), of_exposures, recipe.exposures.fringe_fit, cards=card(output)).write(path)
-        return {"n_exposures": len(skies), "n_set_aside": len(aside)}
+        return {"n_exposures": len(skies()), "n_set_aside": len(aside)}
 
     fringes = store.build(output, recipe, inputs, make)
 
     def measure(path: Path) -> None:
-        look()
         with opened(store, [fringes]) as (maps_path,):
             maps = CcdFringes.read(maps_path, camera)
-        write_table(path, amplitude_table(skies, maps, recipe.exposures.fringe_fit))
+        write_table(path, amplitude_table(skies(), maps, recipe.exposures.fringe_fit))
 
     of = fringe_amplitudes_ref(recipe, period_of(output), ccdid_of(output))
     return Outcome([fringes, store.build(of, recipe, [fringes, *inputs], measure)], aside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,17 @@ from astropy.io import fits
 from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.selection import grouped, spread
 from tasks.inputs.targets import TargetExposure, merge_quadrants
-from tasks.reduction import PROPER_MOTION_ARCSEC, Images, Reasons, detrend
-from tasks.runtime.outcome import Outcome, SetAside, total
+from tasks.reduction import PROPER_MOTION_ARCSEC, detrend_quadrants
+from tasks.runtime.outcome import Outcome, outcome_of, total
 from tasks.runtime.policies import product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.star_table import pixels_touched
 from ztf_in2p3.catalogue.stars import Stars, cone, reference_stars, wcs_of
-from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.image import Image
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import (
-    Built,
     Kind,
     Value,
     exposure_of,
@@ -39,7 +37,7 @@ from ztf_in2p3.recipes import PsfCatalogueRecipe, PsfReportRecipe, QuadrantRecip
 from ztf_in2p3.scene.catalogue import MeasuredStars, Origin, measure_exposure, psf_catalogue, psf_table, stamp_table
 from ztf_in2p3.scene.inputs import ExposureImage, matrix_at, stamp_of
 from ztf_in2p3.scene.target import Target
-from ztf_in2p3.store import Store
+from ztf_in2p3.store import JointProduct, Once, Store
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.store.reading import as_input, opened
 
@@ -65,24 +63,13 @@ def measure_quadrants(
     store: Store,
 ) -> Outcome:
     """PSF, stars and target stamps of each quadrant of a CCD exposure, read once; a bad quadrant is set aside."""
-    detrended: Images = {}
-    failed: Reasons = {}
-
-    def read(target_exposure: TargetExposure) -> tuple[Image, fits.Header]:
-        if not detrended and not failed:
-            detrended.update(
-                detrend(merge_quadrants(target_exposures), camera, recipe.quadrant or QuadrantRecipe(), store, failed)
-            )
-        qid = quadrant_of(target_exposure.about.ref).qid
-        if qid not in detrended:
-            raise BadData(failed[qid])
-        return detrended[qid]
+    detrended = Once(
+        lambda: detrend_quadrants(merge_quadrants(target_exposures), camera, recipe.quadrant or QuadrantRecipe(), store)
+    )
 
     def measure(target_exposure: TargetExposure) -> Outcome:
-        try:
-            return _measure(_Measurement(target_exposure, camera, recipe, store, lambda: read(target_exposure)))
-        except (BadData, MissingProduct) as error:
-            return Outcome(set_aside=[SetAside.because(target_exposure.label, error)])
+        qid = quadrant_of(target_exposure.about.ref).qid
+        return _measure(_Measurement(target_exposure, camera, recipe, store, lambda: detrended().quadrant(qid)))
 
     return total(map(measure, target_exposures))
 
@@ -91,36 +78,36 @@ def _measure(measurement: _Measurement) -> Outcome:
     target_exposure, recipe, store = measurement.target_exposure, measurement.recipe, measurement.store
     inputs = [*target_exposure.inputs, *target_exposure.stars]
 
-    def write_psf(path: Path) -> Mapping[str, Value]:
-        table = psf_table(measurement.measured, measurement.exposure.mjd)
+    def write_psf(path: Path, measurement: _Measurement) -> Mapping[str, Value]:
+        table = psf_table(measurement.measured(), measurement.exposure().mjd)
         write_table(path, table)
         return {"n_star": table["n_star"][0].as_py(), "fwhm": round(table["fwhm"][0].as_py(), 4)}
 
-    def write_catalogue(path: Path) -> Mapping[str, Value]:
+    def write_catalogue(path: Path, measurement: _Measurement) -> Mapping[str, Value]:
         table = measurement.catalogue()
         write_table(path, table, {"image": target_exposure.image, "band": target_exposure.band})
         return {"n_stars": table.num_rows, "pixels": pixels_touched(table["star_id"])}
 
-    def cut_out(target: Target) -> Built:
+    def stamp_at(target: Target) -> JointProduct[_Measurement]:
         ref = stamp_ref(recipe, target_exposure.image, target.name)
         place = as_input(ref, [target.ra, target.dec])
 
-        def write_stamp(path: Path) -> None:
-            write_table(path, stamp_table(stamp_of(measurement.exposure, target, recipe.side)))
+        def write_stamp(path: Path, measurement: _Measurement) -> None:
+            write_table(path, stamp_table(stamp_of(measurement.exposure(), target, recipe.side)))
 
-        return store.build(ref, recipe, [*target_exposure.inputs, place], write_stamp)
+        return JointProduct(ref, write_stamp, [*target_exposure.inputs, place])
 
-    return Outcome(
-        [
-            store.build(psf_ref(recipe, target_exposure.image), recipe, inputs, write_psf),
-            store.build(psf_catalogue_ref(recipe, target_exposure.image), recipe, inputs, write_catalogue),
-            *map(cut_out, target_exposure.targets),
-        ]
-    )
+    products = [
+        JointProduct(psf_ref(recipe, target_exposure.image), write_psf),
+        JointProduct(psf_catalogue_ref(recipe, target_exposure.image), write_catalogue),
+        *map(stamp_at, target_exposure.targets),
+    ]
+    label = target_exposure.label
+    return outcome_of(store.build_all(products, recipe, inputs, lambda: measurement), label, lambda ref: label)
 
 
 class _Measurement:
-    """An exposure and the stars measured on it, read once, and only if a product needs them."""
+    """An exposure and the stars measured on it, each worked out once, and only if a product needs it."""
 
     def __init__(
         self,
@@ -130,29 +117,24 @@ class _Measurement:
         store: Store,
         read: Callable[[], tuple[Image, fits.Header]],
     ) -> None:
-        self.target_exposure, self.camera, self.recipe, self.store, self._read = (
-            target_exposure,
-            camera,
-            recipe,
-            store,
-            read,
-        )
+        self.target_exposure, self.camera, self.recipe, self.store = target_exposure, camera, recipe, store
+        self._read = read
+        self.exposure, self.measured = Once(self._exposure), Once(self._measured)
 
-    @cached_property
-    def exposure(self) -> ExposureImage:
+    def _exposure(self) -> ExposureImage:
         image, header = self._read()
         return ExposureImage.of(image, header, wcs_of(header, self.target_exposure.label), self.target_exposure.label)
 
-    @cached_property
-    def measured(self) -> MeasuredStars:
-        exposure = self.exposure
+    def _measured(self) -> MeasuredStars:
+        exposure = self.exposure()
         rows, columns = exposure.image.data.shape
         ra, dec = (float(w) for w in exposure.wcs.all_pix2world((columns - 1) / 2, (rows - 1) / 2, 0))
         scale = float(abs(np.linalg.det(matrix_at(exposure.wcs, ra, dec))) ** -0.5)
         return measure_exposure(exposure, self._stars_around(scale), scale, self.recipe)
 
     def _stars_around(self, scale: float) -> Stars:
-        exposure, recipe, shape = self.exposure, self.recipe, self.exposure.image.data.shape
+        exposure, recipe = self.exposure(), self.recipe
+        shape = exposure.image.data.shape
         beyond = PROPER_MOTION_ARCSEC + recipe.isolation_arcsec + recipe.side * scale
         around = cone([exposure.wcs], shape, beyond_arcsec=beyond)
         with opened(self.store, self.target_exposure.stars) as paths:
@@ -173,10 +155,10 @@ class _Measurement:
         origin = Origin(
             target_exposure.band, exposure, target_exposure.quadrant, self.camera if target_exposure.quadrant else None
         )
-        measured, about = self.measured, target_exposure.about.about
+        measured, about = self.measured(), target_exposure.about.about
         return psf_catalogue(
             measured,
-            self.exposure,
+            self.exposure(),
             origin,
             exptime=float(about.get("exptime") or 0.0),
             seeing=float(about.get("seeing") or "nan"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,7 @@ from astropy.io import fits
 
 from tasks.inputs.calibrations import read_pockets
 from tasks.inputs.jobs import CcdJob, ScienceJob
-from tasks.runtime.outcome import Outcome, SetAside, attempt, total
+from tasks.runtime.outcome import Outcome, SetAside, attempt, outcome_of, total
 from tasks.runtime.policies import product_task
 from ztf_in2p3.astrometry import read_wcs
 from ztf_in2p3.camera import Camera
@@ -28,7 +29,7 @@ from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header, read_primary
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Exposure
 from ztf_in2p3.image import Image
-from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_ref, science_catalogue_ref
+from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_of, quadrant_ref, science_catalogue_ref
 from ztf_in2p3.recipes import (
     CatalogueRecipe,
     PhotometryRecipe,
@@ -37,7 +38,7 @@ from ztf_in2p3.recipes import (
     ScienceCatalogueRecipe,
 )
 from ztf_in2p3.sensor.fringe import CcdFringes
-from ztf_in2p3.store import Store
+from ztf_in2p3.store import JointProduct, Store
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.store.reading import opened
 
@@ -47,6 +48,21 @@ Reasons = dict[int, str]
 """Why a quadrant cannot be used, by qid."""
 Images = dict[int, tuple[Image, fits.Header]]
 """Image and header by qid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detrended:
+    """Quadrants of a CCD exposure that could be detrended, and why the others could not."""
+
+    images: Images
+    failed: Reasons
+
+    def quadrant(self, qid: int) -> tuple[Image, fits.Header]:
+        """Image and header of a quadrant; BadData if it cannot be used."""
+        if qid not in self.images:
+            raise BadData(self.failed[qid])
+        return self.images[qid]
+
 
 PROPER_MOTION_ARCSEC = 120.0
 """Distance beyond which no star can come into the picture: the fastest known, 10.4" a year, over a decade."""
@@ -61,23 +77,19 @@ def detrend_exposure(
     """Store the detrended quadrants of an exposure."""
 
     def keep(job: CcdJob) -> Outcome:
-        detrended: Images = {}
-        failed: Reasons = {}
+        def product_of(qid: int) -> JointProduct[Detrended]:
+            return JointProduct(
+                quadrant_ref(recipe, job.ccd, qid),
+                lambda path, detrended: write_quadrant(path, *detrended.quadrant(qid)),
+            )
 
-        def make(path: Path, qid: int) -> None:
-            if not detrended and not failed:  # once a CCD, and only if a quadrant is missing
-                detrended.update(detrend(job, camera, recipe, store, failed))
-            if qid not in detrended:
-                raise BadData(failed[qid])
-            write_quadrant(path, *detrended[qid])
-
-        return attempt(
-            sorted(job.headers),
-            lambda qid: store.build(
-                quadrant_ref(recipe, job.ccd, qid), recipe, job.inputs, lambda path: make(path, qid)
-            ),
-            name=lambda qid: f"{job.ccd}_q{qid}",
+        quadrants = store.build_all(
+            map(product_of, sorted(job.headers)),
+            recipe,
+            job.inputs,
+            lambda: detrend_quadrants(job, camera, recipe, store),
         )
+        return outcome_of(quadrants, str(job.ccd), lambda ref: f"{job.ccd}_q{quadrant_of(ref).qid}")
 
     return total(keep(job) for job in jobs)
 
@@ -154,9 +166,19 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
     BadData
         None of them can.
     """
+    detrended = detrend_quadrants(job, camera, recipe, store)
+    if failed is not None:
+        failed.update(detrended.failed)
+    if not detrended.images:
+        raise BadData(no_quadrant(detrended.failed))
+    return detrended.images
+
+
+def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Detrended:
+    """The quadrants of a CCD exposure, all in a single pass."""
     chosen = job.calibration
     pockets = read_pockets(store, chosen.pocket)
-    reasons: Reasons = {} if failed is None else failed
+    reasons: Reasons = {}
     with (
         opened(store, [job.raw]) as (raw,),
         opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
@@ -188,9 +210,7 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
             | (pockets.cards(read_primary(raw)) if pockets else {}),
             failed=reasons,
         )
-        if not images:
-            raise BadData(no_quadrant(reasons))
-        return images
+    return Detrended(images, reasons)
 
 
 def no_quadrant(failed: Reasons) -> str:

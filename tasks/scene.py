@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from tasks.drawing import FigurePage, draw_pages, sketches
-from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.outcome import Outcome, SetAside, outcome_of
 from tasks.runtime.policies import product_task
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.drawings import DRAWINGS
@@ -24,7 +24,7 @@ from ztf_in2p3.scene.model import SceneFit
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.simulate.truth import truth_digest
 from ztf_in2p3.starflat.correction import StarflatMap
-from ztf_in2p3.store import Store
+from ztf_in2p3.store import JointProduct, Once, Store
 from ztf_in2p3.store.fits import write_fits
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.store.reading import as_input, opened
@@ -74,35 +74,38 @@ def fit_light_curve(
         *filter(None, [survey]),
         as_input(target, choices),
     ]
+
+    def write_curve(path: Path, fit: _Fit) -> Mapping[str, Value]:
+        table = light_curve_table(fit.assembled(), fit.scene(), of, band, unused, recipe)
+        write_table(path, table)
+        return summary_of(fit.scene(), table, fit.stars())
+
+    def write_stars(path: Path, fit: _Fit) -> None:
+        write_table(path, fit.stars())
+
+    def write_scene(path: Path, fit: _Fit) -> None:
+        write_fits(path, scene_planes(fit.assembled(), fit.scene()), {"OBJECT": of.name, "FILTER": band})
+
+    products = [
+        JointProduct(target, write_curve),
+        JointProduct(curve_stars_ref(recipe, of.name, band), write_stars),
+        JointProduct(scene_ref(recipe, of.name, band), write_scene),
+    ]
     fit = _Fit(of, band, parts, survey, camera, recipe, store)
-
-    def write_curve(spool: Path) -> Mapping[str, Value]:
-        table = light_curve_table(fit.assembled, fit.scene, of, band, unused, recipe)
-        write_table(spool, table)
-        return summary_of(fit.scene, table, fit.stars)
-
-    curve = store.build(target, recipe, inputs, write_curve)
-    aside = []
-    if curve.about.get("fails"):
-        reason = f"BadData: its fit is {curve.about['flags']}: fluxes and errors are not to be used as they are"
-        aside.append(SetAside(f"{of.name} {band}", f"{reason}; look at the flags of its exposures, and leave some out"))
-    return Outcome(
-        [
-            curve,
-            store.build(curve_stars_ref(recipe, of.name, band), recipe, inputs, lambda to: write_table(to, fit.stars)),
-            store.build(
-                scene_ref(recipe, of.name, band),
-                recipe,
-                inputs,
-                lambda to: write_fits(to, scene_planes(fit.assembled, fit.scene), {"OBJECT": of.name, "FILTER": band}),
-            ),
-        ],
-        aside,
+    outcome = outcome_of(store.build_all(products, recipe, inputs, lambda: fit), target.label)
+    return outcome + Outcome(
+        set_aside=[unusable(curve, of, band) for curve in outcome.built if curve.about.get("fails")]
     )
 
 
+def unusable(curve: Built, of: Target, band: str) -> SetAside:
+    """Line of a light curve whose fit says itself that it failed."""
+    reason = f"BadData: its fit is {curve.about['flags']}: fluxes and errors are not to be used as they are"
+    return SetAside(f"{of.name} {band}", f"{reason}; look at the flags of its exposures, and leave some out")
+
+
 class _Fit:
-    """What is fitted to the exposures of a target, once, and only if it is asked for."""
+    """What is fitted to the exposures of a target, each part once, and only if a product needs it."""
 
     def __init__(
         self,
@@ -117,20 +120,18 @@ class _Fit:
         self.of, self.band, self.parts, self.survey, self.camera = of, band, parts, survey, camera
         self.recipe, self.store = recipe, store
         self._maps: dict[ProductRef, StarflatMap] = {}
+        self.assembled, self.scene, self.stars = Once(self._assembled), Once(self._scene), Once(self._stars)
 
-    @cached_property
-    def assembled(self) -> Assembled:
+    def _assembled(self) -> Assembled:
         return assemble(
             [self._read(part) for part in self.parts], self.of, self.band, self.recipe, self._survey_stars()
         )
 
-    @cached_property
-    def scene(self) -> SceneFit:
-        return fit_scene(self.assembled.series, self.recipe.scene)
+    def _scene(self) -> SceneFit:
+        return fit_scene(self.assembled().series, self.recipe.scene)
 
-    @cached_property
-    def stars(self) -> pa.Table:
-        return star_repeatability(self.assembled, self.recipe)
+    def _stars(self) -> pa.Table:
+        return star_repeatability(self.assembled(), self.recipe)
 
     def _read(self, part: Parts) -> Measured:
         with opened(self.store, (part.psf, part.catalogue, part.stamp)) as paths:

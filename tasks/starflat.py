@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.selection import grouped
-from tasks.runtime.outcome import Outcome, attempt
+from tasks.runtime.outcome import Outcome, outcome_of
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
@@ -37,9 +37,12 @@ from ztf_in2p3.simulate.truth import truth_digest
 from ztf_in2p3.starflat.dithers import NO_SEQUENCE
 from ztf_in2p3.starflat.model import Starflat, fit_starflat
 from ztf_in2p3.starflat.tables import map_quality, map_table, parameter_table, residual_table, summary
-from ztf_in2p3.store import Store
+from ztf_in2p3.store import JointProduct, Store
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.store.reading import file_as_input, opened
+
+Fitted = tuple[Starflat, pa.Table]
+"""A fit, and the measurements that it was made of."""
 
 MATCH_ARCSEC = 1.0
 """Distance within which a star of an external catalogue without identifiers is the same."""
@@ -53,31 +56,28 @@ def fit_sequence(
     night, filter = period_of(output).first, filter_of(output)
     partitions = partitions_of(index, store)
     inputs = [*partitions, *([file_as_input(external)] if external else [])]
-    fitted: list[tuple[Starflat, pa.Table]] = []
 
-    def fit() -> tuple[Starflat, pa.Table]:
-        if not fitted:  # once, and only if a product is missing
-            table = read_measurements(partitions, store)
-            fitted.append((fit_starflat(table, camera, recipe.fit, anchors=anchors_of(external, table)), table))
-        return fitted[0]
+    def fit() -> Fitted:
+        table = read_measurements(partitions, store)
+        return fit_starflat(table, camera, recipe.fit, anchors=anchors_of(external, table)), table
 
-    def parameters(path: Path) -> Mapping[str, Value]:
-        write_table(path, parameter_table(fit()[0]))
-        return summary(fit()[0])
+    def parameters(path: Path, fitted: Fitted) -> Mapping[str, Value]:
+        write_table(path, parameter_table(fitted[0]))
+        return summary(fitted[0])
 
-    def response(path: Path) -> Mapping[str, Value]:
-        write_table(path, map_table(fit()[0], {"filter": str(filter), "night": f"{night:%Y%m%d}"}))
-        return map_quality(fit()[0])
+    def response(path: Path, fitted: Fitted) -> Mapping[str, Value]:
+        write_table(path, map_table(fitted[0], {"filter": str(filter), "night": f"{night:%Y%m%d}"}))
+        return map_quality(fitted[0])
 
-    def residuals(path: Path) -> None:
-        write_table(path, residual_table(*fit()))
+    def residuals(path: Path, fitted: Fitted) -> None:
+        write_table(path, residual_table(*fitted))
 
-    parts: list[tuple[ProductRef, Callable[[Path], Mapping[str, Value] | None]]] = [
-        (output, parameters),
-        (starflat_map_ref(recipe, night, filter), response),
-        (starflat_residuals_ref(recipe, night, filter), residuals),
+    products = [
+        JointProduct(output, parameters),
+        JointProduct(starflat_map_ref(recipe, night, filter), response),
+        JointProduct(starflat_residuals_ref(recipe, night, filter), residuals),
     ]
-    return attempt(parts, lambda part: store.build(part[0], recipe, inputs, part[1]), name=lambda part: part[0].label)
+    return outcome_of(store.build_all(products, recipe, inputs, fit), output.label)
 
 
 def anchors_of(external: str | None, table: pa.Table) -> Anchors | None:

@@ -19,7 +19,7 @@ from typing import Any
 from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.selection import grouped
 from tasks.runtime.engine import scheduler
-from tasks.runtime.outcome import Outcome, attempt
+from tasks.runtime.outcome import Outcome, outcome_of
 from tasks.runtime.policies import collect, computed_by, launch, product_task, query_task, tell_where
 from tasks.runtime.settings import scratch
 from tasks.star_table import partitions_of
@@ -37,7 +37,7 @@ from ztf_in2p3.fit.workers import distributed
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, filter_of, period_of, survey_figure_ref, survey_ref
 from ztf_in2p3.recipes import SurveyRecipe, digest
 from ztf_in2p3.simulate.truth import PLAN
-from ztf_in2p3.store import Store
+from ztf_in2p3.store import JointProduct, Store
 from ztf_in2p3.store.parquet import read_parts, read_table, write_parts, write_table
 from ztf_in2p3.store.reading import file_as_input, opened
 from ztf_in2p3.tables import schema_of
@@ -78,28 +78,22 @@ def fit_survey(
 ) -> Outcome:
     """Fit the zero points of a star table: they, the parameters, mean stars, repeatability, residual maps."""
     inputs = [*partitions_of(index, store), *([file_as_input(external)] if external else [])]
-    files: dict[str, Path] = {}
 
-    with TemporaryDirectory(dir=scratch()) as folder:
-
-        def copy_product(kind: Kind, path: Path) -> Mapping[str, Value] | None:
-            if not files:  # once, and only if a product is missing
-                about.update(solve(inputs, camera, recipe, external, scheduler, store, Path(folder)))
-                files.update({file.name: file for file in Path(folder).iterdir()})
-            shutil.copyfile(files[kind], path)
+    def product_of(kind: Kind, folder: Path) -> JointProduct[dict[str, Value]]:
+        def copy_product(path: Path, about: dict[str, Value]) -> Mapping[str, Value] | None:
+            shutil.copyfile(folder / kind, path)
             return about if kind is output.kind else None
 
-        about: dict[str, Value] = {}
-        return attempt(
-            MADE,
-            lambda kind: store.build(
-                survey_ref(kind, recipe, period_of(output), filter_of(output)),
-                recipe,
-                inputs,
-                lambda path: copy_product(kind, path),
-            ),
-            name=lambda kind: f"{kind} of {output.label}",
+        return JointProduct(survey_ref(kind, recipe, period_of(output), filter_of(output)), copy_product)
+
+    with TemporaryDirectory(dir=scratch()) as folder:
+        built = store.build_all(
+            [product_of(kind, Path(folder)) for kind in MADE],
+            recipe,
+            inputs,
+            lambda: solve(inputs, camera, recipe, external, scheduler, store, Path(folder)),
         )
+    return outcome_of(built, output.label)
 
 
 def solve(

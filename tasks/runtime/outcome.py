@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Self, TypeVar
 
 from ztf_in2p3.errors import BadData, MissingProduct, PipelineError, TransientError
 from ztf_in2p3.figures.completeness import Completeness
 from ztf_in2p3.figures.page import FAIL
 from ztf_in2p3.identifiers import CcdExposure
-from ztf_in2p3.products import Built, Kind, ccd_of, is_of_survey
-from ztf_in2p3.store import Store
+from ztf_in2p3.products import Built, Kind, ProductRef, ccd_of, is_of_survey
+from ztf_in2p3.store import JointlyBuilt, Store
 
 T = TypeVar("T")
 
@@ -165,6 +166,16 @@ def attempt(parts: Iterable[T], make: Callable[[T], Built], name: Callable[[T], 
     if later is not None:
         raise later
     return Outcome(tuple(built), tuple(aside))
+
+
+def outcome_of(
+    joint: JointlyBuilt, computation: str, name: Callable[[ProductRef], str] = attrgetter("label")
+) -> Outcome:
+    """Products of one computation; what stopped several of them is a single line, by the name of the computation."""
+    aside = [
+        SetAside.because(name(refs[0]) if len(refs) == 1 else computation, error) for refs, error in joint.reasons()
+    ]
+    return Outcome(joint.built, aside)
 
 
 def as_outcome(what: str, result: Built | Outcome | BaseException) -> Outcome:

@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ztf_in2p3.store.backends.local import LocalFiles
+from ztf_in2p3.store.joint import JointlyBuilt, JointProduct, Once
 from ztf_in2p3.store.manifest import Manifest, Provenance
 from ztf_in2p3.store.store import Store
 
-__all__ = ["Manifest", "Provenance", "Store", "open_store"]
+__all__ = ["JointProduct", "JointlyBuilt", "Manifest", "Once", "Provenance", "Store", "open_store"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)|(?:s3|file|https?|ftp|gs):")
 """Beginning of an address that is meant as a URL; a drive letter or a colon inside a name is none."""

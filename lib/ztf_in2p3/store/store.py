@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ztf_in2p3 import recipes
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.errors import MissingProduct, TransientError
+from ztf_in2p3.errors import BadData, MissingProduct, TransientError
 from ztf_in2p3.products import Built, Kind, ProductRef
-from ztf_in2p3.store.backends import Files, Stat
-from ztf_in2p3.store.index import Row, group, index_path, read_index, write_index
+from ztf_in2p3.store.backends import Files
+from ztf_in2p3.store.joint import JointlyBuilt, JointProduct, Once
+from ztf_in2p3.store.listing import listed_products, problems
 from ztf_in2p3.store.manifest import Manifest, Provenance, fingerprint, plain
+from ztf_in2p3.store.records import Records, file_path, manifest_path, sha256_of
 
-MANIFEST = "manifest.json"
-_AT_ONCE = 16
-"""Manifests read at the same time where an index lacks them."""
-_TRIES = 5
-"""Looks at a product that is being rewritten."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,10 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store {self.files.uri('')}" + (f" (camera {self.camera.name})" if self.camera else "")
+
+    @property
+    def _records(self) -> Records:
+        return Records(self.files)
 
     def build(
         self,
@@ -79,7 +79,7 @@ class Store:
             )
         expected = fingerprint(ref.kind, recipe, inputs, self.camera)
 
-        stored = self._found(ref)
+        stored = self._records.valid(ref)
         if stored is not None and stored.fingerprint == expected and not (is_outdated and is_outdated(stored.built)):
             return stored.built
 
@@ -93,7 +93,7 @@ class Store:
                 )
             manifest = Manifest(
                 ref,
-                _sha256(file),
+                sha256_of(file),
                 file.stat().st_size,
                 "",
                 tuple(inputs),
@@ -107,17 +107,59 @@ class Store:
                 self.provenance.cpu() - cpu,
                 about,
             )
-            self.files.remove(_manifest_path(ref))
-            stat = self.files.publish(file, _path(ref), manifest.sha256)
-            self._write(replace(manifest, stamp=stat.stamp))
+            self.files.remove(manifest_path(ref))
+            stat = self.files.publish(file, file_path(ref), manifest.sha256)
+            self._records.write(replace(manifest, stamp=stat.stamp))
         return replace(manifest.built, found=False)
+
+    def build_all(
+        self,
+        products: Iterable[JointProduct[T]],
+        recipe: object | None,
+        inputs: Sequence[Built],
+        compute: Callable[[], T],
+    ) -> JointlyBuilt:
+        """Products that are written from the result of one computation: those that are there are found.
+
+        Each is built as by `build`, one after the other: a writer killed between two leaves the first, and the
+        next run computes again for the others only.  A product that cannot be made costs none of the others.
+
+        Parameters
+        ----------
+        products
+            In the order in which they are written.
+        recipe, inputs
+            What all of them depend on, as in `build`.
+        compute
+            Runs once, before the first product that is missing is written; never if none is missing.  Where it
+            fails, all products that are missing fail for the same reason.
+
+        Raises
+        ------
+        TransientError
+            After all were tried, if one may succeed later: the next try finds the others made.
+        """
+        result = Once(compute)
+        built, failed = [], {}
+        later: TransientError | None = None
+        for product in products:
+            needed = inputs if product.inputs is None else product.inputs
+            try:
+                built.append(self.build(product.ref, recipe, needed, _from(result, product)))
+            except (BadData, MissingProduct) as error:
+                failed[product.ref] = error
+            except TransientError as error:
+                later = error
+        if later is not None:
+            raise later
+        return JointlyBuilt(tuple(built), failed)
 
     def find(self, ref: ProductRef) -> Built | None:
         """The product at this address, whatever it was made of; None if there is none.
 
         Size and stamp are compared with the manifest; the content only where the stamp differs.
         """
-        manifest = self._found(ref)
+        manifest = self._records.valid(ref)
         return None if manifest is None else manifest.built
 
     def require(self, ref: ProductRef) -> Built:
@@ -141,7 +183,7 @@ class Store:
             from now on, and the next run makes it again) or made anew of other inputs.
         """
         with ExitStack() as stack:
-            yield self._verified(product, stack)
+            yield self._records.verified(product, stack)
 
     def list(self, kind: Kind, recipe: str | None = None, prefix: str = "") -> builtins.list[Built]:
         """All products of a kind that are there, sorted; of one recipe, of data ids that start with the prefix.
@@ -151,178 +193,32 @@ class Store:
         listed = [
             built
             for digest in (self.files.folders(kind) if recipe is None else [recipe])
-            for built in self._list(f"{kind}/{digest}", prefix)
+            for built in listed_products(self._records, f"{kind}/{digest}", prefix)
         ]
         return sorted(listed, key=lambda built: built.ref)
 
     def remove(self, ref: ProductRef) -> None:
         """Take a product away; that it is not there is no error."""
-        self.files.remove(_manifest_path(ref))
-        self.files.remove(_path(ref))
+        self.files.remove(manifest_path(ref))
+        self.files.remove(file_path(ref))
 
     def verify(self, kind: Kind | None = None) -> builtins.list[str]:
         """Hash every product (of one kind) and say what is wrong; empty if nothing is."""
-        return [problem for checked in (Kind if kind is None else [kind]) for problem in self._problems(checked)]
+        return [
+            problem for checked in (Kind if kind is None else [kind]) for problem in problems(self._records, checked)
+        ]
 
     def manifest(self, ref: ProductRef) -> Manifest:
         """What is noted about a product; MissingProduct if nothing is."""
-        manifest = self._manifest(ref)
+        manifest = self._records.manifest(ref)
         if manifest is None:
             raise MissingProduct(f"{ref.label} has no manifest in {self.uri(ref)}; run the flow that makes it first")
         return manifest
 
     def uri(self, ref: ProductRef) -> str:
         """Address of a product's file."""
-        return self.files.uri(_path(ref))
-
-    # --- one product
-
-    def _manifest(self, ref: ProductRef) -> Manifest | None:
-        manifest = _parsed(_manifest_path(ref), self.files.read(_manifest_path(ref)))
-        return manifest if manifest is not None and manifest.ref.file_name == ref.file_name else None
-
-    def _write(self, manifest: Manifest) -> None:
-        self.files.write(_manifest_path(manifest.ref), str(manifest).encode())
-
-    def _found(self, ref: ProductRef) -> Manifest | None:
-        manifest, stat = self._manifest(ref), self.files.stat(_path(ref))
-        if manifest is None or stat is None or stat.size != manifest.size:
-            return None
-        if stat.stamp == manifest.stamp:
-            return manifest
-        try:
-            with self.files.local(_path(ref)) as file:
-                if _sha256(file) != manifest.sha256:
-                    return None
-        except FileNotFoundError:
-            return None
-        with suppress(OSError, TransientError):  # only to spare the next reader the work
-            if self._manifest(ref) == manifest:
-                self._write(replace(manifest, stamp=stat.stamp))
-        return manifest
-
-    def _verified(self, product: Built | ProductRef, stack: ExitStack) -> Path:
-        ref, expected = (product.ref, product.sha256) if isinstance(product, Built) else (product, None)
-        file, actual = self._local(ref, stack) if expected else (None, None)
-        if file is not None and actual == expected:
-            return file
-        before = None
-        for _ in range(_TRIES):
-            manifest = self._manifest(ref)
-            if manifest is None:
-                raise MissingProduct(f"{ref.label} is not in {self.uri(ref)}; run the flow that makes it first")
-            if manifest == before:  # no writer was here: they remove the manifest first
-                with suppress(OSError):
-                    self.files.remove(_manifest_path(ref))
-                raise MissingProduct(
-                    f"{self.uri(ref)} was damaged: sha256 {actual}, expected {manifest.sha256}; "
-                    "run the flow that makes it again"
-                )
-            file, actual = self._local(ref, stack)
-            if file is not None and actual == manifest.sha256:
-                if expected in (None, actual):
-                    return file
-                raise MissingProduct(
-                    f"{self.uri(ref)} was made anew since it was looked up: sha256 {actual}, expected {expected}; "
-                    "start this run again"
-                )
-            before = manifest
-        raise TransientError(f"{self.uri(ref)} is being rewritten faster than it can be read; try again")
-
-    def _local(self, ref: ProductRef, stack: ExitStack) -> tuple[Path | None, str | None]:
-        try:
-            file = stack.enter_context(self.files.local(_path(ref)))
-        except FileNotFoundError:
-            return None, None
-        return file, _sha256(file)
-
-    # --- many products
-
-    def _list(self, folder: str, prefix: str) -> builtins.list[Built]:
-        files = self.files.list(folder, _safe(prefix))
-        groups: dict[str, dict[str, Stat]] = {}
-        for path, stat in files.items():
-            data_id, _, name = path.removeprefix(f"{folder}/").rpartition("/")
-            if name == MANIFEST and data_id.startswith(prefix):
-                groups.setdefault(group(data_id), {})[path] = stat
-        return [
-            built
-            for name, listed in groups.items()
-            for manifest in self._indexed(index_path(folder, name), listed, f"{folder}/{prefix}")
-            if (built := self._as_listed(manifest, files.get(_path(manifest.ref)))) is not None
-        ]
-
-    def _as_listed(self, manifest: Manifest, stat: Stat | None) -> Built | None:
-        if stat == Stat(manifest.size, manifest.stamp):
-            return manifest.built
-        return None if stat is None else self.find(manifest.ref)
-
-    def _indexed(self, index: str, listed: Mapping[str, Stat], scope: str) -> Iterable[Manifest]:
-        """The manifests listed, from the index where it has them; it is brought up to date within the scope."""
-        known = read_index(self.files, index)
-        rows = {path: known[path] for path, stat in listed.items() if path in known and known[path].stat == stat}
-        manifests = {path: manifest for path, row in rows.items() if (manifest := _parsed(path, row.text.encode()))}
-        new = [path for path in listed if path not in manifests]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for path, content in zip(new, pool.map(self.files.read, new), strict=True):
-                manifest = _parsed(path, content)
-                if manifest is not None:
-                    manifests[path], rows[path] = manifest, Row(listed[path], str(manifest))
-        kept = {path: rows[path] for path in manifests}
-        kept |= {path: row for path, row in known.items() if not path.startswith(scope)}
-        if kept != known:
-            with suppress(OSError, TransientError):  # the index only spares work
-                write_index(self.files, index, kept)
-        return manifests.values()
-
-    def _problems(self, kind: Kind) -> Iterator[str]:
-        files = self.files.list(kind)
-        for path in sorted(files):
-            folder, _, name = path.rpartition("/")
-            if name != MANIFEST:
-                if f"{folder}/{MANIFEST}" not in files:
-                    yield f"{self.files.uri(path)} has no manifest, so is no product; remove it or make it again"
-                continue
-            manifest = _parsed(path, self.files.read(path))
-            if manifest is None:
-                yield f"{self.files.uri(path)} is no manifest of this place; make the product again"
-                continue
-            with ExitStack() as stack:
-                _, actual = self._local(manifest.ref, stack)
-            if actual != manifest.sha256:
-                yield (
-                    f"{self.uri(manifest.ref)} is not what its manifest says: sha256 "
-                    f"{actual or 'of nothing: no file'}, expected {manifest.sha256}; make it again"
-                )
+        return self.files.uri(file_path(ref))
 
 
-def _parsed(path: str, content: bytes | None) -> Manifest | None:
-    """A manifest, if it is one and belongs where it lies."""
-    if content is None:
-        return None
-    try:
-        manifest = Manifest.parse(content.decode())
-        return manifest if _manifest_path(manifest.ref) == path else None
-    except ValueError:
-        return None
-
-
-def _path(ref: ProductRef) -> str:
-    if "/" in ref.file_name or ref.file_name == MANIFEST:
-        raise ValueError(f"{ref.file_name!r} cannot be the name of a product's file")
-    return _safe(ref.path)
-
-
-def _manifest_path(ref: ProductRef) -> str:
-    return _safe(f"{ref.address}/{MANIFEST}")
-
-
-def _safe(path: str) -> str:
-    if path.startswith("/") or "//" in path or {".", ".."} & set(path.split("/")):
-        raise ValueError(f"{path!r} would lead out of the store")
-    return path
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _from(result: Once[T], product: JointProduct[T]) -> Callable[[Path], Mapping[str, Any] | None]:
+    return lambda path: product.write(path, result())

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pickle
 import threading
-from dataclasses import replace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from hashlib import sha256
 
 import pytest
 
 from tests.lib.store.places import NIGHT, PROVENANCE, RECIPE, Maker, Place, bias, manifest_of, raw
 from ztf_in2p3.camera import TINY, ZTF
-from ztf_in2p3.errors import MissingProduct
+from ztf_in2p3.errors import BadData, MissingProduct, TransientError
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, ProductRef
 from ztf_in2p3.recipes import BiasRecipe, canonical
-from ztf_in2p3.store import Store, open_store
+from ztf_in2p3.store import JointlyBuilt, JointProduct, Store, open_store
 from ztf_in2p3.store.backends import Files, Stat
 
 
@@ -35,6 +38,42 @@ def built(store: Store, ref: ProductRef | None = None, maker=never, inputs=(), r
 def content_of(store: Store, product) -> bytes:
     with store.open(product) as file:
         return file.read_bytes()
+
+
+@dataclass
+class Joint:
+    """Three master biases written from one computation, and what befalls it."""
+
+    harm: dict[int, Exception] = field(default_factory=dict)
+    """What is raised while the bias of a CCD is written, half of it being there."""
+    failure: Exception | None = None
+    """What the computation raises."""
+    before: Callable[[], object] = bool
+    """Called in the computation."""
+    calls: int = 0
+    written: list[int] = field(default_factory=list)
+
+    def text(self, ccdid: int) -> bytes:
+        return b"bias of CCD %d " % ccdid * 100
+
+    def build(self, store: Store, inputs=None) -> JointlyBuilt:
+        def compute() -> dict[int, bytes]:
+            self.calls += 1
+            self.before()
+            if self.failure:
+                raise self.failure
+            return {ccdid: self.text(ccdid) for ccdid in (1, 2, 3)}
+
+        def write(ccdid, path, texts):
+            path.write_bytes(texts[ccdid][:7])
+            if ccdid in self.harm:
+                raise self.harm[ccdid]
+            path.write_bytes(texts[ccdid])
+            self.written.append(ccdid)
+            return {"ccdid": ccdid}
+
+        products = [JointProduct(bias(ccdid), partial(write, ccdid), (inputs or {}).get(ccdid)) for ccdid in (1, 2, 3)]
+        return store.build_all(products, RECIPE, [raw(3)], compute)
 
 
 class StoreContract:
@@ -286,6 +325,79 @@ class StoreContract:
         for ccdid in (1, 2, 3, 4):
             assert sum(bias(ccdid).address in problem for problem in problems) == 1
         assert store.verify(Kind.FLAT) == []
+
+    # --- several of one computation
+
+    def test_a_computation_runs_once_and_only_for_what_is_missing(self, store):
+        joint = Joint()
+        made = joint.build(store)
+        assert [product.found for product in made.built] == [False] * 3
+        assert [content_of(store, product) for product in made.built] == [joint.text(ccdid) for ccdid in (1, 2, 3)]
+        assert (joint.calls, joint.written, dict(made.failed)) == (1, [1, 2, 3], {})
+
+        assert all(product.found for product in joint.build(store).built)
+        assert joint.calls == 1
+
+        store.remove(bias(2))
+        again = joint.build(store)
+        assert [product.found for product in again.built] == [True, False, True]
+        assert (joint.calls, joint.written) == (2, [1, 2, 3, 2])
+        assert again.built == made.built
+
+    def test_inputs_of_its_own_make_one_product_anew_and_no_other(self, store):
+        joint = Joint()
+        joint.build(store, inputs={2: [raw(1)]})
+        assert [product.found for product in joint.build(store, inputs={2: [raw(2)]}).built] == [True, False, True]
+
+    def test_a_writer_killed_between_two_products_leaves_the_first(self, store, place):
+        joint = Joint(harm={2: Broken()})
+        with pytest.raises(Broken):
+            joint.build(store)
+        assert place.paths() == sorted([bias(1).path, manifest_of(bias(1))])
+
+        joint.harm.clear()
+        assert [product.found for product in joint.build(store).built] == [True, False, False]
+        assert (joint.calls, store.verify()) == (2, [])
+
+    def test_a_product_that_cannot_be_made_costs_no_other(self, store):
+        joint = Joint(harm={2: BadData("q2 is dark")})
+        made = joint.build(store)
+        assert [product.ref for product in made.built] == [bias(1), bias(3)]
+        assert [(refs, str(error)) for refs, error in made.reasons()] == [([bias(2)], "q2 is dark")]
+        assert joint.calls == 1
+
+    @pytest.mark.parametrize("error", [BadData("no stars"), MissingProduct("no bias")])
+    def test_a_computation_that_fails_is_tried_once_and_costs_what_is_missing(self, store, error):
+        joint = Joint()
+        joint.build(store)
+        for ccdid in (1, 3):
+            store.remove(bias(ccdid))
+        joint.failure, joint.calls = error, 0
+
+        made = joint.build(store)
+
+        assert [product.ref for product in made.built] == [bias(2)]
+        assert list(made.reasons()) == [([bias(1), bias(3)], error)]
+        assert joint.calls == 1
+
+    def test_what_may_succeed_later_is_raised_when_the_others_are_made(self, store):
+        joint = Joint(harm={1: TransientError("busy"), 2: BadData("dark")})
+        with pytest.raises(TransientError, match="busy"):
+            joint.build(store)
+        assert [product.ref for product in store.list(Kind.BIAS)] == [bias(3)]
+
+        joint.harm.clear()
+        assert [product.found for product in joint.build(store).built] == [False, False, True]
+
+    def test_two_writers_of_several_products_end_with_good_ones(self, store):
+        meeting = threading.Barrier(2, timeout=20)
+        joint = Joint(before=meeting.wait)  # both compute, since both found none
+        with ThreadPoolExecutor(2) as pool:
+            writers = [pool.submit(joint.build, store) for _ in range(2)]
+        assert [dict(writer.result().failed) for writer in writers] == [{}, {}]
+        assert (joint.calls, store.verify()) == (2, [])
+        assert all(product.found for product in joint.build(store).built)
+        assert [content_of(store, bias(ccdid)) for ccdid in (1, 2, 3)] == [joint.text(ccdid) for ccdid in (1, 2, 3)]
 
     # --- many at once
 

@@ -105,7 +105,7 @@ def test_a_store_that_was_copied_is_looked_at_once(store, tmp_path, monkeypatch)
 
     assert built(store).found
     assert store.manifest(bias()).stamp == store.files.stat(bias().path).stamp != stamp
-    monkeypatch.setattr("ztf_in2p3.store.store._sha256", lambda file: pytest.fail("hashed again"))
+    monkeypatch.setattr("ztf_in2p3.store.records.sha256_of", lambda file: pytest.fail("hashed again"))
     assert built(store).found
 
 
