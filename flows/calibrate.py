@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from tasks.calibration import (
     flats_of_period,
@@ -27,6 +27,7 @@ from tasks.inputs.selection import (
     without_rejected,
 )
 from tasks.quality import judge_all, left_out_frames
+from tasks.runtime.form import OfFilters
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -47,12 +48,13 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("calibrate", needs="bias and flat frames", after="download", without=("fields", "exposures"))
+@product_flow("calibrate", needs="bias and flat frames", after="download")
 def calibrate(
     scope: Scope,
     store: Store,
     *,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    **shared: Unpack[OfFilters],
 ) -> Outcome:
     """Make the master bias and flats of every CCD for one period, from the frames in the store.
 

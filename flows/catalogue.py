@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.inputs.jobs import asked_in, ccd_jobs, with_stars
 from tasks.inputs.references import star_partitions
 from tasks.inputs.selection import absent_from_store
 from tasks.reduction import catalogue_exposure
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -25,6 +28,7 @@ def catalogue(
     store: Store,
     *,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Measure the reference stars on every exposure of a period; the detrended images are not kept.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.detector import detector_jobs, draw_detector_page, measure_detector
 from tasks.inputs.selection import absent_from_store
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -19,6 +22,7 @@ def detector(
     store: Store,
     *,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Look at the detector over a period: what is left of its effects, and what its calibrations say.
 

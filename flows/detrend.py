@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.inputs.jobs import asked_in, ccd_jobs
 from tasks.inputs.selection import absent_from_store
 from tasks.reduction import detrend_exposure
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -24,6 +27,7 @@ def detrend(
     store: Store,
     *,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Detrend every quadrant of a period and keep the images.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.archive import asked_of, fetch_all, fetch_stars_around, find_frames, reference_for, why_no_frames
 from tasks.inputs.references import circles
 from tasks.inputs.selection import absent, frames
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
@@ -24,6 +27,7 @@ def download(
     reference: str = GAIA_ADDRESS,
     recipe: CatalogueRecipe = CatalogueRecipe(),
     refresh: bool = False,
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Bring a period's frames, science headers, masks and reference stars into the store.
 

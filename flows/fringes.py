@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
 from tasks.inputs.selection import absent_from_store
+from tasks.runtime.form import OfExposures
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -21,13 +22,13 @@ from ztf_in2p3.store import Store
     "fringes",
     needs="zi exposures with science headers and masters",
     after="download and calibrate",
-    without=("filters",),
 )
 def fringes(
     scope: Scope,
     store: Store,
     *,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    **shared: Unpack[OfExposures],
 ) -> Outcome:
     """Make the fringe maps of every CCD from the zi exposures of a period.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.imported_table import TablePath, import_star_table
+from tasks.runtime.form import OfFilters
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
@@ -10,7 +13,7 @@ from ztf_in2p3.recipes import StarTableRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("import_table", needs="measurements in the table", without=("fields", "exposures"), max_set_aside=0.0)
+@product_flow("import_table", needs="measurements in the table", max_set_aside=0.0)
 def import_table(
     scope: Scope,
     store: Store,
@@ -18,6 +21,7 @@ def import_table(
     *,
     columns: str = "auto",
     recipe: StarTableRecipe = StarTableRecipe(),
+    **shared: Unpack[OfFilters],
 ) -> Outcome:
     """Take measurements of stars that another program made into the store, for starflat and ubercal.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.calibration import make_bias
 from tasks.inputs.calibrations import Calibrations, pockets_for
 from tasks.inputs.selection import by_ccd, frames, lacking
 from tasks.linearity import draw_linearity, measure_linearity
+from tasks.runtime.form import OfFilters
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -20,13 +23,13 @@ from ztf_in2p3.store import Store
     "linearity",
     needs="bias frames, and flats of several exposure times,",
     after="download",
-    without=("fields", "exposures"),
 )
 def linearity(
     scope: Scope,
     store: Store,
     *,
     recipe: LinearityRecipe = LinearityRecipe(),
+    **shared: Unpack[OfFilters],
 ) -> Outcome:
     """Measure the non-linearity of every readout channel, and compare it with the dated table.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.detector import detector
 from flows.download import download
 from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step, without_inputs
 from tasks.report import draw_report, in_store
-from tasks.runtime.form import require_one
+from tasks.runtime.form import OfFilters, Shared, require_one
 from tasks.runtime.naming import scheduled_night
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import scope_of
@@ -62,26 +60,40 @@ def nightly(
     """
     scope = scope_of(require_one(night or scheduled_night()), camera, ccds, filters, fields, exposures)
     products = store_at(store, scope.camera)
-    which: dict[str, Any] = {"camera": camera, "ccds": ccds, "filters": filters, "recipe": recipe}
-    outside = {"archive": archive, "reference": reference}
-    chosen = {"fields": fields, "exposures": exposures}
-    how: dict[str, Any] = {"workers": workers, "max_set_aside": 1.0}  # what a step sets aside must not stop the next
+    ccds_of_step: OfFilters = {
+        "camera": camera,
+        "ccds": ccds,
+        "filters": filters,
+        "workers": workers,
+        "max_set_aside": 1.0,  # what a step skips must not stop the next
+    }
+    exposures_of_step: Shared = {**ccds_of_step, "fields": fields, "exposures": exposures}
 
     earlier = nights_before(scope.period.first, look_back, 0 if night else LOOK_BACK)
     for missed in nights_to_do(earlier, archive_at(archive), products, scope, recipe, truth):
-        again = {"look_back": 0, "workers": workers, "max_set_aside": max_set_aside, "truth": truth}
-        step(nightly, f"{missed:%Y%m%d}", store, **outside, **which, **chosen, **again)
+        of_missed: Shared = {**exposures_of_step, "max_set_aside": max_set_aside}
+        step(
+            nightly,
+            f"{missed:%Y%m%d}",
+            store,
+            archive=archive,
+            reference=reference,
+            recipe=recipe,
+            look_back=0,
+            truth=truth,
+            **of_missed,
+        )
 
     night = f"{scope.period.first:%Y%m%d}"
-    downloaded = download(night, store, **outside, **which, **chosen, **how)
+    downloaded = download(night, store, archive=archive, reference=reference, recipe=recipe, **exposures_of_step)
 
-    calibrated = step(calibrate, night, store, **which, **how) if downloaded.of(Kind.RAW) else Outcome()
+    calibrated = step(calibrate, night, store, recipe=recipe, **ccds_of_step) if downloaded.of(Kind.RAW) else Outcome()
     if not downloaded.asked:
         return downloaded + calibrated + Outcome(note=CLOSED)
 
-    measured = step(catalogue, night, store, **which, **chosen, **how)
+    measured = step(catalogue, night, store, recipe=recipe, **exposures_of_step)
 
-    looked = step(detector, night, store, **which, **chosen, **how)
+    looked = step(detector, night, store, recipe=recipe, **exposures_of_step)
 
     done = downloaded + calibrated + measured + without_inputs(looked, detector)
     jobs, _ = in_store(products, scope.period, recipe, **scope.which)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from tasks.calibration import list_calibrations, make_bias
 from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped, without_rejected
@@ -13,6 +13,7 @@ from tasks.pocket import (
     power_law_amplifiers,
     profile_exposure,
 )
+from tasks.runtime.form import OfExposures
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -24,12 +25,13 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("pocket", needs="exposures of the sky, flats and bias frames", after="download", without=("filters",))
+@product_flow("pocket", needs="exposures of the sky, flats and bias frames", after="download")
 def pocket(
     scope: Scope,
     store: Store,
     *,
     recipe: CatalogueRecipe = CatalogueRecipe(),
+    **shared: Unpack[OfExposures],
 ) -> Outcome:
     """Measure what the pocket of each amplifier holds behind each level, on the exposures of a period.
 

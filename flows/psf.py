@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.inputs.selection import absent_from_store
 from tasks.inputs.targets import exposures_of_period
 from tasks.psf import draw_psfs
+from tasks.psf_report import draw_psfs
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
@@ -23,6 +27,7 @@ def psf(
     store: Store,
     *,
     recipe: PsfCatalogueRecipe = PsfCatalogueRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Fit the PSF of every quadrant exposure of a period, and measure its stars with it.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Unpack
 
 from tasks.archive import fetch_all, fetch_stars_around, find_science_images, reference_for
 from tasks.inputs.jobs import science_jobs, with_stars
 from tasks.inputs.references import circles, star_partitions
 from tasks.inputs.selection import absent, frames
 from tasks.reduction import catalogue_science
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
@@ -28,6 +30,7 @@ def science(
     archive: str = IRSA_ADDRESS,
     reference: str | None = None,
     recipe: ScienceCatalogueRecipe = ScienceCatalogueRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Measure the stars, or the sources found, on the archive's own science images of a period.
 

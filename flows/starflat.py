@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Unpack
 
 from tasks.imported_table import TablePath
 from tasks.measurements import star_tables
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
@@ -29,6 +31,7 @@ def starflat(
     external: str | None = None,
     recipe: SequenceRecipe = SequenceRecipe(),
     truth: str | None = None,
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Fit the response of the camera to each night's exposures of a period, filter by filter.
 

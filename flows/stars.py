@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from tasks.measurements import star_tables
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
@@ -18,6 +21,7 @@ def stars(
     store: Store,
     *,
     recipe: StarTableRecipe = StarTableRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Turn the catalogues of a period, by apertures or the PSF, into one table of measurements a filter, for the fits.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Unpack
 
 from tasks.imported_table import TablePath
 from tasks.measurements import star_tables
+from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
@@ -29,6 +31,7 @@ def ubercal(
     external: str | None = None,
     hats: str | None = None,
     recipe: SurveyRecipe = SurveyRecipe(),
+    **shared: Unpack[Shared],
 ) -> Outcome:
     """Fit the zero point of every quadrant of every exposure of a period, filter by filter, and its mean stars.
 

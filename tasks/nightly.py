@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, ParamSpec, Protocol
 
-from prefect import Flow
 from prefect.logging import get_run_logger
-from prefect.states import State
 
 from tasks.archive import asked_of, find_frames, outdated
 from tasks.runtime.outcome import Outcome, SetAside
@@ -23,6 +21,8 @@ from ztf_in2p3.products import NO_RECIPE, Kind, report_ref
 from ztf_in2p3.recipes import CatalogueRecipe, ReportRecipe
 from ztf_in2p3.simulate.truth import truth_digest
 from ztf_in2p3.store import Store
+
+P = ParamSpec("P")
 
 LOOK_BACK = 3
 """Nights before the last one that a scheduled run looks at again: a long week-end without power or network."""
@@ -85,7 +85,17 @@ def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe)
     return "its report says FAIL" if page.about.get("verdict") == FAIL else ""
 
 
-def step(flow: Flow[..., Outcome], *args: Any, **kwargs: Any) -> Outcome:
+class Step(Protocol[P]):
+    """A flow as a step of another."""
+
+    name: str
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Outcome:
+        """Run it."""
+        ...
+
+
+def step(flow: Step[P], *args: P.args, **kwargs: P.kwargs) -> Outcome:
     """Run a flow as a step of another, which goes on where it fails for a reason of the data.
 
     Raises
@@ -93,8 +103,8 @@ def step(flow: Flow[..., Outcome], *args: Any, **kwargs: Any) -> Outcome:
     TransientError
         The store or the archive does not answer: the next step would not get further.
     """
-    run: Callable[..., State[Outcome]] = flow
-    result: Any = run(*args, **kwargs, return_state=True).result(raise_on_failure=False)
+    run: Any = flow  # by `return_state` the orchestrator gives the state instead
+    result = run(*args, **kwargs, return_state=True).result(raise_on_failure=False)
     if isinstance(result, VerdictFailed):
         return Outcome(result.outcome.built, [*result.outcome.set_aside, SetAside.because(flow.name, result)])
     if isinstance(result, PipelineError) and not isinstance(result, TransientError):
@@ -104,7 +114,7 @@ def step(flow: Flow[..., Outcome], *args: Any, **kwargs: Any) -> Outcome:
     return result
 
 
-def without_inputs(outcome: Outcome, flow: Flow) -> Outcome:
+def without_inputs(outcome: Outcome, flow: Step[...]) -> Outcome:
     """Products of a step, and why it failed if it did; not the inputs it skipped, which an earlier step has named."""
     return Outcome(outcome.built, [aside for aside in outcome.set_aside if aside.what == flow.name])
 

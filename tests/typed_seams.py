@@ -9,6 +9,9 @@ from __future__ import annotations
 from datetime import date
 
 from flows.catalogue import catalogue
+from flows.fringes import fringes
+from flows.import_table import import_table
+from flows.nightly import nightly
 from flows.report import report
 from tasks.archive import fetch_stars, find_frames
 from tasks.calibration import make_bias
@@ -18,7 +21,7 @@ from ztf_in2p3.archive import Archive
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, bias_ref
-from ztf_in2p3.recipes import BiasRecipe, FlatRecipe
+from ztf_in2p3.recipes import BiasRecipe, CatalogueRecipe, FlatRecipe
 from ztf_in2p3.store import Store
 
 
@@ -38,7 +41,20 @@ def tasks_are_typed(raws: list[Built], store: Store, archive: Archive) -> None:
 def flows_are_typed(store: str) -> None:
     """A flow takes what its function takes, and returns an outcome."""
     list(report("20190405", store, camera="tiny").built)
-    report("20190405", store, ccds=3)  # type: ignore[call-overload]
-    report("20190405", store, camra="tiny")  # type: ignore[call-overload]
-    list(catalogue("20190405", store).pages)  # type: ignore[attr-defined]
+    report("20190405", store, ccds=3)  # type: ignore[arg-type]
+    report("20190405", store, camra="tiny")  # type: ignore[call-arg]
+    report(period="20190405", store=store)  # type: ignore[call-arg]
+    list(catalogue("20190405", store, fields=[655], recipe=CatalogueRecipe()).pages)  # type: ignore[attr-defined]
+    catalogue(period="20190405", store=store, max_set_aside="0.2")  # type: ignore[arg-type]
+    catalogue("20190405", store, recipe=BiasRecipe())  # type: ignore[arg-type]
+    fringes("20190405", store, exposures="list.csv", filters=["zi"])  # type: ignore[call-arg]
+    import_table("20190405", store, columns="irsa")  # type: ignore[call-arg]
+    nightly("20190405", store, camra="tiny")  # type: ignore[call-overload]
+
+
+def steps_are_typed(store: str) -> None:
+    """A flow that runs as a step of another takes the same."""
+    list(step(catalogue, "20190405", store, ccds=[3]).built)
     step("catalogue", store)  # type: ignore[arg-type]
+    step(catalogue, "20190405", store, ccds=3)  # type: ignore[arg-type]
+    step(catalogue, "20190405", store, camra="tiny")  # type: ignore[call-arg]

@@ -17,9 +17,9 @@ from typing import Any
 from tasks.runtime.form import documented, expanded
 
 FOLDER = Path(__file__).parents[1]
-LIGHT = ("ztf_in2p3.recipes", "ztf_in2p3.addresses", "tasks.runtime.form", "tasks.runtime.locations")
+LIGHT = ("typing", "ztf_in2p3.recipes", "ztf_in2p3.addresses", "tasks.runtime.form", "tasks.runtime.locations")
 """Modules that an outline imports; names of all others are `Elsewhere`."""
-NOT_DEFAULTS = ("needs", "after", "counted", "without")
+NOT_DEFAULTS = ("needs", "after", "counted")
 """Arguments of `product_flow` that are not defaults of shared parameters."""
 
 
@@ -62,8 +62,7 @@ def outline(name: str) -> Outline:
     declared = _declaration(tree, function)
     signature = expanded(
         inspect.signature(declared, eval_str=True),
-        without=options.get("without", ()),
-        defaults={word: value for word, value in options.items() if word not in NOT_DEFAULTS},
+        {word: value for word, value in options.items() if word not in NOT_DEFAULTS},
     )
     typed = [
         parameter.replace(annotation=str) if isinstance(parameter.annotation, Elsewhere) else parameter

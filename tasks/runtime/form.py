@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from inspect import Parameter
-from typing import Any
+from typing import Any, TypedDict, get_args, get_type_hints
 
 from ztf_in2p3.camera import CAMERAS, camera_named
 from ztf_in2p3.identifiers import N_CCD, SKY_FILTERS
@@ -35,21 +35,46 @@ MEANINGS = {
 }
 """Meanings of the parameters that flows share; a flow's own docstring goes first."""
 
-SHARED: dict[str, tuple[Any, Any]] = {
-    "period": (str, Parameter.empty),
-    "store": (str, Parameter.empty),
-    "camera": (str, "ztf"),
-    "ccds": (list[int] | None, None),
-    "filters": (list[str] | None, None),
-    "fields": (list[int] | None, None),
-    "exposures": (str | None, None),
-    "workers": (int | None, None),
-    "max_set_aside": (float, 0.2),
-}
-"""Types and defaults of the parameters of every flow that works on a `Scope`."""
 
-STANDING_FOR_SHARED = ("Scope", "Store")
-"""Types of a flow's own parameters that stand for those of `SHARED`."""
+class OfCcds(TypedDict, total=False):
+    """Parameters of every flow that works on a `Scope`, beside nights and store; their meanings are above."""
+
+    camera: str
+    ccds: list[int] | None
+    workers: int | None
+    max_set_aside: float
+
+
+class OfFilters(OfCcds, total=False):
+    """Parameters of flows that work on calibration frames or on tables."""
+
+    filters: list[str] | None
+
+
+class OfExposures(OfCcds, total=False):
+    """Parameters of flows whose filter is fixed, or to which the filter is all one."""
+
+    fields: list[int] | None
+    exposures: str | None
+
+
+class Shared(OfFilters, OfExposures, total=False):
+    """Parameters of flows that select exposures of the sky."""
+
+
+DEFAULTS = {
+    "camera": "ztf",
+    "ccds": None,
+    "filters": None,
+    "fields": None,
+    "exposures": None,
+    "workers": None,
+    "max_set_aside": 0.2,
+}
+"""Values of the shared parameters where a flow has no others, in the order of the form."""
+
+STANDING_FOR_SHARED = ("Scope", "NightScope", "Store")
+"""Types of a flow's own parameters that stand for nights and store."""
 
 OUTSIDE = ("archive", "images", "table")
 """Parameters that name data outside the store, where they are given: the store may be a new one."""
@@ -84,27 +109,28 @@ def meanings(docstring: str) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in re.findall(r"^(\w+)\n((?:    .*\n?)+)", section, re.M)}
 
 
-def expanded(
-    signature: inspect.Signature, *, without: Collection[str] = (), defaults: Mapping[str, Any] | None = None
-) -> inspect.Signature:
+def expanded(signature: inspect.Signature, defaults: Mapping[str, Any] | None = None) -> inspect.Signature:
     """Signature of a flow as an operator sees it.
 
-    The parameters ``scope: Scope`` and ``store: Store`` of the function stand for the shared ones, which are written
-    down once, in `SHARED`: period and store come first, the choice of exposures before the flow's own keywords,
-    workers and max_set_aside at the end.
+    The parameters ``scope: Scope`` (or ``NightScope``), ``store: Store`` and ``**shared: Unpack[Shared]`` (or a part
+    of it) of the function stand for the shared ones: period (or night) and store come first, the choice of exposures
+    before the flow's own keywords, workers and max_set_aside at the end.
     """
     if not any(map(_stands_for_shared, signature.parameters.values())):
         return signature
-    kinds = {"period": Parameter.POSITIONAL_OR_KEYWORD, "store": Parameter.POSITIONAL_OR_KEYWORD}
+    types = next(
+        get_type_hints(get_args(parameter.annotation)[0])
+        for parameter in signature.parameters.values()
+        if parameter.kind is Parameter.VAR_KEYWORD
+    )
     shared = {
-        name: Parameter(
-            name, kinds.get(name, Parameter.KEYWORD_ONLY), annotation=of_type, default=(defaults or {}).get(name, value)
-        )
-        for name, (of_type, value) in SHARED.items()
-        if name not in without
+        name: Parameter(name, Parameter.KEYWORD_ONLY, annotation=types[name], default=(defaults or {}).get(name, value))
+        for name, value in DEFAULTS.items()
+        if name in types
     }
     parameters = [parameter for parameter in signature.parameters.values() if not _stands_for_shared(parameter)]
-    first = [shared.pop("period"), shared.pop("store")]
+    names = ["night" if _is_of_night(signature) else "period", "store"]
+    first = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=str) for name in names]
     last = [shared.pop("workers"), shared.pop("max_set_aside")]
     positional = [parameter for parameter in parameters if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
     keywords = [parameter for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
@@ -112,7 +138,13 @@ def expanded(
 
 
 def _stands_for_shared(parameter: Parameter) -> bool:
-    return getattr(parameter.annotation, "__name__", "") in STANDING_FOR_SHARED
+    return (
+        parameter.kind is Parameter.VAR_KEYWORD or getattr(parameter.annotation, "__name__", "") in STANDING_FOR_SHARED
+    )
+
+
+def _is_of_night(signature: inspect.Signature) -> bool:
+    return any(getattr(of.annotation, "__name__", "") == "NightScope" for of in signature.parameters.values())
 
 
 def from_outside(given: Mapping[str, Any]) -> bool:

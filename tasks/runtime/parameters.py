@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.runtime.form import SHARED, require_choice
+from tasks.runtime.form import require_choice, require_one
 from tasks.runtime.settings import now, store_at
 from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.camera import Camera, camera_named
@@ -21,8 +21,8 @@ from ztf_in2p3.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The part of the survey a flow works on."""
+class SurveyPart:
+    """A part of the survey: nights, CCDs, filters, fields, exposures."""
 
     period: Period
     camera: Camera
@@ -50,25 +50,28 @@ class Scope:
         )
 
 
+class Scope(SurveyPart):
+    """The part of the survey that a flow works on."""
+
+
+class NightScope(SurveyPart):
+    """The part of the survey that a flow works on which takes one night at a time."""
+
+
 def contracted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a function whose signature was `expanded`, from those that the operator gave."""
     signature = inspect.signature(function, eval_str=True)
-    if Scope not in (parameter.annotation for parameter in signature.parameters.values()):
+    types = {parameter.annotation for parameter in signature.parameters.values()}
+    if not types & {Scope, NightScope}:
         return dict(arguments)
-    shared = {name: value for name, value in arguments.items() if name in SHARED}
+    choice = {name: arguments.get(name) for name in ("ccds", "filters", "fields", "exposures")}
     try:
-        scope = scope_of(
-            shared["period"],
-            shared["camera"],
-            shared.get("ccds"),
-            shared.get("filters"),
-            shared.get("fields"),
-            shared.get("exposures"),
-        )
+        period = require_one(arguments["night"]) if NightScope in types else arguments["period"]
+        scope = scope_of(period, arguments["camera"], **choice)
     except ValueError as error:
         raise Mistyped(str(error)) from None
-    values = {name: value for name, value in arguments.items() if name not in SHARED}
-    known = {Scope: scope, Store: store_at(shared["store"], scope.camera)}
+    values = {name: value for name, value in arguments.items() if name not in ("period", "night", "store")}
+    known = {Scope: scope, NightScope: scope, Store: store_at(arguments["store"], scope.camera)}
     given = {
         parameter.name: known[parameter.annotation]
         for parameter in signature.parameters.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, overload
 
 from prefect import Flow, flow
@@ -20,7 +20,7 @@ from tasks.runtime.foreseen import hide_tracebacks
 from tasks.runtime.form import OUTSIDE, documented, expanded, from_outside
 from tasks.runtime.naming import run_name, subject_of, tag_run
 from tasks.runtime.outcome import Outcome
-from tasks.runtime.parameters import Scope, contracted
+from tasks.runtime.parameters import NightScope, Scope, contracted
 from tasks.runtime.presentation import NAMED, each_line_once, show, skipped_lines
 from tasks.runtime.schema import explain
 from tasks.runtime.settings import cluster, cores, store_at
@@ -53,11 +53,33 @@ class VerdictFailed(PipelineError):
         """What was made all the same, the page among it."""
 
 
+class PeriodFlow(Protocol[P]):
+    """A flow over nights, as it is called: its own parameters and those it shares."""
+
+    name: str
+
+    def __call__(self, period: str, store: str, *args: P.args, **kwargs: P.kwargs) -> Outcome:
+        """Run it."""
+        ...
+
+
+class NightFlow(Protocol[P]):
+    """The same over one night."""
+
+    name: str
+
+    def __call__(self, night: str, store: str, *args: P.args, **kwargs: P.kwargs) -> Outcome:
+        """Run it."""
+        ...
+
+
 class ProductFlow(Protocol):
     """Decorator of a flow, whose arguments are those of the function, or come of the shared ones."""
 
     @overload
-    def __call__(self, function: Callable[Concatenate[Scope, Store, P], Outcome]) -> Flow[..., Outcome]: ...
+    def __call__(self, function: Callable[Concatenate[Scope, Store, P], Outcome]) -> PeriodFlow[P]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[NightScope, Store, P], Outcome]) -> NightFlow[P]: ...
     @overload
     def __call__(self, function: Callable[P, Outcome]) -> Flow[P, Outcome]: ...
 
@@ -68,15 +90,14 @@ def product_flow(
     needs: str = "",
     after: str = "",
     counted: bool = False,
-    without: Collection[str] = (),
     **defaults: Any,
 ) -> ProductFlow:
     """A Prefect flow that returns an `Outcome`, computes on worker processes, and says what it did.
 
-    The decorated function takes a `Scope` and a `Store`, which stand for the parameters that flows share
-    (`tasks.runtime.form.SHARED`), or has the parameters ``workers`` (processes; 0: none; None: one a
-    core) and ``max_set_aside`` (fraction of the inputs above which the flow fails) itself.  Where the operator names a
-    cluster, its workers compute instead of processes.
+    The decorated function takes a `Scope`, a `Store` and ``**shared: Unpack[Shared]``, which stand for the parameters
+    that flows share (`tasks.runtime.form.Shared`; the function gets them parsed and as they were typed), or has the
+    parameters ``workers`` (processes; 0: none; None: one a core) and ``max_set_aside`` (fraction of the inputs above
+    which the flow fails) itself.  Where the operator names a cluster, its workers compute instead of processes.
 
     Parameters
     ----------
@@ -87,14 +108,12 @@ def product_flow(
         Flows to run first, which make that; the flow then reads a store that must exist, and never creates it.
     counted
         The CCD exposures it was asked for decide whether it fails, not all its inputs.
-    without
-        Shared parameters that this flow does not have.
     defaults
         Values of shared parameters where this flow has others than most.
     """
 
     def decorate(function: Callable[..., Outcome]) -> Any:
-        signature = expanded(inspect.signature(function, eval_str=True), without=without, defaults=defaults)
+        signature = expanded(inspect.signature(function, eval_str=True), defaults)
 
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> State:
