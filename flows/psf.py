@@ -7,7 +7,6 @@ from typing import Unpack
 from tasks.inputs.selection import absent_from_store
 from tasks.inputs.targets import exposures_of_period
 from tasks.psf import draw_psfs
-from tasks.psf_report import draw_psfs
 from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope

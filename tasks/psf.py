@@ -20,6 +20,7 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.star_table import pixels_touched
 from ztf_in2p3.catalogue.stars import Stars, cone, reference_stars, wcs_of
+from ztf_in2p3.directions import julian_epoch
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.image import Image
 from ztf_in2p3.periods import Period
@@ -139,7 +140,7 @@ class _Measurement:
         around = cone([exposure.wcs], shape, beyond_arcsec=beyond)
         with opened(self.store, self.target_exposure.stars) as paths:
             table = stars_around(map(read_table, paths), *around)
-        years = 2000.0 + (exposure.mjd - 51544.5) / 365.25 - recipe.reference.epoch
+        years = julian_epoch(exposure.mjd) - recipe.reference.epoch
         return reference_stars(
             table,
             exposure.wcs,

@@ -20,7 +20,8 @@ from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
 from ztf_in2p3.astrometry import image_shape
 from ztf_in2p3.camera import Camera
-from ztf_in2p3.catalogue.stars import unit_vectors, wcs_of
+from ztf_in2p3.catalogue.stars import wcs_of
+from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.hdus import read_header

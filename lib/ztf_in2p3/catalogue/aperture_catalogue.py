@@ -21,6 +21,7 @@ from ztf_in2p3.catalogue.mesh import clipped_mean
 from ztf_in2p3.catalogue.sky_noise import measure_noise
 from ztf_in2p3.catalogue.star_table import pixels_touched
 from ztf_in2p3.catalogue.stars import Stars, is_inside, is_isolated, reference_stars, wcs_of
+from ztf_in2p3.directions import julian_epoch
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import FIRST_MJD, LAST_MJD
 from ztf_in2p3.identifiers import CcdExposure, Quadrant
@@ -91,7 +92,7 @@ def aperture_catalogue(
         if stars is None:
             around = _detected_stars(data, image.mask, bad, wcs, recipe)
         else:
-            years = 2000.0 + (mjd - 51544.5) / 365.25 - epoch
+            years = julian_epoch(mjd) - epoch
             isolation = recipe.isolation_arcsec
             around = reference_stars(stars, wcs, data.shape, years=years, isolation_arcsec=isolation, margin=_BEYOND)
         inside = is_inside(around.x, around.y, data.shape)

@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from ztf_in2p3.compiled import compiled
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.robust_statistics import SIGMA_PER_MAD
 
 CLIP = 3.0
 """Pixels further than this many standard deviations from a cell's mean are left out."""
@@ -172,7 +173,7 @@ def _clipped(pixels):  # type: ignore[no-untyped-def]
     if len(sample) == 0:
         return np.nan, np.nan, 0
     centre = float(np.median(sample))
-    sigma = 1.4826 * float(np.median(np.abs(sample - np.float32(centre))))
+    sigma = SIGMA_PER_MAD * float(np.median(np.abs(sample - np.float32(centre))))
     if sigma == 0:
         sigma = float(np.std(sample))
     base, kept = np.float32(centre), 0  # distances from it are exact, however small the noise beside the level

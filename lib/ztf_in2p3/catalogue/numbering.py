@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.tables.files import NULL_TEXTS
 
 NONE, DAMAGED = -1, -2
@@ -123,9 +124,7 @@ class PlaceNumbering:
 
     def _cell(self, ra: NDArray, dec: NDArray) -> NDArray[np.int64]:
         known = np.isfinite(ra) & np.isfinite(dec)
-        a, d = np.deg2rad(ra[known]), np.deg2rad(dec[known])
-        directions = np.column_stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
-        return np.rint(directions / self._size).astype(np.int64)
+        return np.rint(unit_vectors(ra[known], dec[known]) / self._size).astype(np.int64)
 
 
 def _is_plain(column: pa.ChunkedArray) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from ztf_in2p3.catalogue.stars import unit_vectors
+from ztf_in2p3.directions import unit_vectors
 
 
 def stars_within(table: pa.Table, ra: float, dec: float, radius_deg: float) -> pa.Table:

@@ -18,6 +18,7 @@ from ztf_in2p3.errors import BadData
 from ztf_in2p3.recipes import StarTableRecipe
 from ztf_in2p3.recipes.star_table import FINEST
 from ztf_in2p3.tables import STAR_TABLE, schema_of
+from ztf_in2p3.tables.column import numbers
 
 MMAG = 2500 / np.log(10)
 """Millimagnitudes of a relative change of one."""
@@ -134,7 +135,7 @@ def _measurements(
     """Rows of one catalogue that pass all cuts."""
     star_id = catalogue["star_id"].to_numpy()
     rows = catalogue.filter(pa.array((star_id >= 0) & (pixel_of(star_id, recipe.order) == pixel)))
-    flux, error, flag = (_floats(rows, f"{recipe.flux}{end}") for end in ("", "_e", "_f"))
+    flux, error, flag = (numbers(rows, f"{recipe.flux}{end}") for end in ("", "_e", "_f"))
     with np.errstate(divide="ignore", invalid="ignore"):
         signal = flux / error
         mag = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
@@ -148,7 +149,7 @@ def _measurements(
         "flags": ((whole["flags"] & recipe.flags) == 0) & (flag == 0),
     }
     columns: dict[str, NDArray] = {
-        ours: rows[theirs].to_numpy() if ours in ("star_id", "exposure", "rcid") else _floats(rows, theirs)
+        ours: rows[theirs].to_numpy() if ours in ("star_id", "exposure", "rcid") else numbers(rows, theirs)
         for ours, theirs in _COPIED.items()
     }
     if correct is not None:
@@ -205,8 +206,3 @@ def _require_once(table: pa.Table) -> None:
             f"star {star} was measured twice in exposure {exposure} on quadrant {rcid}; "
             "each catalogue is to be given once: look for two of one CCD exposure"
         )
-
-
-def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """Nulls as NaN."""
-    return np.asarray(table[name].to_numpy(zero_copy_only=False), np.float64)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ztf_in2p3.astrometry import read_wcs, sky_to_pixels
+from ztf_in2p3.directions import tangent_plane, unit_vectors
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.tables import REFERENCE
+from ztf_in2p3.tables.column import numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,12 +64,6 @@ def cone(wcs: Sequence[WCS], shape: tuple[int, int], beyond_arcsec: float) -> tu
         float(np.rad2deg(np.arcsin(centre[2]))),
         float(radius),
     )
-
-
-def unit_vectors(ra: NDArray, dec: NDArray) -> NDArray[np.float64]:
-    """(star, 3) from degrees."""
-    a, d = np.deg2rad(ra), np.deg2rad(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def at_epoch(
@@ -173,29 +169,18 @@ def reference_stars(
         raise BadData(
             f"the reference catalogue lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}"
         )
-    ra_0, dec_0, pmra, pmdec = (_numbers(table, name) for name in ("ra", "dec", "pmra", "pmdec"))
+    ra_0, dec_0, pmra, pmdec = (numbers(table, name) for name in ("ra", "dec", "pmra", "pmdec"))
     ra, dec = at_epoch(ra_0, dec_0, pmra, pmdec, years)
     isolated = is_isolated(ra, dec, isolation_arcsec)
     star, x, y = on_image(wcs, ra, dec, shape, margin=margin)
     g_mag, bp_mag, rp_mag = (
-        _numbers(table, f"phot_{band}_mean_mag")[star].astype(np.float32) for band in ("g", "bp", "rp")
+        numbers(table, f"phot_{band}_mean_mag")[star].astype(np.float32) for band in ("g", "bp", "rp")
     )
     star_id = np.asarray(table["source_id"].to_numpy(), dtype=np.int64)
     return Stars(star_id[star], ra[star], dec[star], x, y, isolated[star], g_mag, bp_mag, rp_mag)
 
 
-def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """A column as float64; what is unknown becomes NaN."""
-    return np.asarray(table[name].to_numpy(), dtype=np.float64)
-
-
 def _linear_pixels(wcs: WCS, ra: NDArray, dec: NDArray) -> tuple[NDArray, NDArray]:
     """Gnomonic projection and CD matrix alone; NaN for the far side of the sky."""
-    a, d = np.deg2rad(ra - wcs.wcs.crval[0]), np.deg2rad(dec)
-    d_0 = np.deg2rad(wcs.wcs.crval[1])
-    cosine = np.sin(d_0) * np.sin(d) + np.cos(d_0) * np.cos(d) * np.cos(a)
-    cosine = np.where(cosine > 0.1, cosine, np.nan)
-    xi = np.cos(d) * np.sin(a) / cosine
-    eta = (np.cos(d_0) * np.sin(d) - np.sin(d_0) * np.cos(d) * np.cos(a)) / cosine
-    x, y = np.linalg.inv(wcs.pixel_scale_matrix) @ np.rad2deg([xi, eta])
+    x, y = np.linalg.inv(wcs.pixel_scale_matrix) @ tangent_plane(ra, dec, *wcs.wcs.crval)
     return x + wcs.wcs.crpix[0] - 1, y + wcs.wcs.crpix[1] - 1

@@ -21,6 +21,7 @@ from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.image import MaskBit
 from ztf_in2p3.products import Value
 from ztf_in2p3.recipes import BadPixelMapRecipe, BadPixelRecipe
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.store.fits import Cards, Plane, write_fits
 
 _AROUND = 15
@@ -143,7 +144,7 @@ def _beyond(plane: NDArray, sigma: float) -> NDArray[np.bool_]:
     if not known.size:
         return np.zeros(plane.shape, bool)
     middle = np.median(known)
-    return plane - middle > sigma * 1.4826 * np.median(np.abs(known - middle))
+    return plane - middle > sigma * robust_sigma(known, middle)
 
 
 def _noisy(scatter: NDArray[np.float32], count: NDArray[np.integer], sigma: float) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from ztf_in2p3.detrend.amplifiers import UsableFrames
 from ztf_in2p3.detrend.frame_samples import FrameSample, QuadrantSample
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.recipes import FrameRecipe
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN
 
 _QIDS = range(1, N_QUADRANT + 1)
 _SHARE = 90
@@ -278,7 +279,7 @@ def _distances(patterns: NDArray[np.float64], centre: NDArray[np.float64]) -> ND
 
 def _block_error(samples: Sequence[FrameSample], noise: float) -> float:
     """Error of the median of a block, where a pixel's is `noise`."""
-    return 1.2533 * noise / np.sqrt(max(samples[0].block_size, 1))
+    return MEDIAN_PER_MEAN * noise / np.sqrt(max(samples[0].block_size, 1))
 
 
 def _usable(samples: Sequence[FrameSample], faults: _Faults, recipe: FrameRecipe) -> dict[int, UsableFrames]:

@@ -14,6 +14,7 @@ from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.robust_statistics import SIGMA_PER_MEAN_DEVIATION, clipped_rms
 from ztf_in2p3.sensor.readout import Readout
 
 N_BANDS, BAND_ROWS = 8, 8
@@ -164,9 +165,5 @@ def _noise(light: NDArray[np.float32]) -> float:
     differences = differences[np.isfinite(differences)]
     if not differences.size:
         return np.nan
-    limit = _CLIP * max(float(np.mean(np.abs(differences))) * 1.2533, 1.0)
-    for _ in range(2):
-        kept = differences[np.abs(differences) <= limit]
-        sigma = float(np.sqrt(np.mean(kept.astype(np.float64) ** 2))) if kept.size else np.nan
-        limit = _CLIP * max(sigma, 1e-6)
-    return sigma / np.sqrt(2)
+    start = max(float(np.mean(np.abs(differences))) * SIGMA_PER_MEAN_DEVIATION, 1.0)
+    return clipped_rms(differences, start, clip=_CLIP, rounds=2, least=_CLIP * 1e-6) / np.sqrt(2)

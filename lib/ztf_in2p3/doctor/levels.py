@@ -13,6 +13,7 @@ from ztf_in2p3.cards import required_number
 from ztf_in2p3.doctor.findings import Check, Result, differs, ok
 from ztf_in2p3.doctor.layout import RawFrame
 from ztf_in2p3.identifiers import N_QUADRANT, ImageType
+from ztf_in2p3.robust_statistics import SIGMA_PER_MAD, clipped_rms, robust_sigma, robust_sigmas
 from ztf_in2p3.sensor.overscan import stored_overscan_level
 
 LEVELS = {ImageType.BIAS: (-20.0, 200.0), ImageType.FLAT: (8_000.0, 50_000.0), ImageType.OBJECT: (30.0, 3000.0)}
@@ -90,16 +91,14 @@ def row_noise(pixels: NDArray[np.float32]) -> float:
     step = np.diff(pixels, axis=0)[::2].ravel()
     step = step[np.isfinite(step)]
     step = step - np.median(step)
-    sigma = 1.4826 * max(float(np.median(np.abs(step))), 0.5)
-    for _ in range(_ROUNDS):
-        sigma = float(np.std(step[np.abs(step) <= max(_CLIP * sigma, 1.0)]))
-    return sigma / np.sqrt(2)
+    start = max(robust_sigma(step, 0.0), 0.5 * SIGMA_PER_MAD)
+    return clipped_rms(step, start, clip=_CLIP, rounds=_ROUNDS, least=1.0) / np.sqrt(2)
 
 
 def _clipped_mean(columns: NDArray) -> NDArray[np.float64]:
     """Mean of each column, rows far from its median left out."""
     distance = np.abs(columns - np.median(columns, axis=0))
-    keep = distance <= _CLIP * 1.4826 * np.maximum(np.median(distance, axis=0), 1.0)
+    keep = distance <= _CLIP * np.maximum(robust_sigmas(distance, 0.0), SIGMA_PER_MAD)
     return np.asarray((columns * keep).sum(axis=0) / keep.sum(axis=0))
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ztf_in2p3.doctor.findings import Check, Result, differs, ok
+from ztf_in2p3.tables.column import numbers
 
 _SEND = "is this Gaia DR3, in degrees and magnitudes, each star once? Send us the JSON report"
 
 
 def positions(table: pa.Table) -> Result:
     """Positions of the stars of a partition: finite, and within their ranges."""
-    ra, dec = _numbers(table, "ra"), _numbers(table, "dec")
+    ra, dec = numbers(table, "ra"), numbers(table, "dec")
     expected = "right ascensions of 0 to 360 and declinations of -90 to 90 deg, all known"
     right = np.isfinite(ra).all() and np.isfinite(dec).all() and ra.min() >= 0 and ra.max() <= 360
     text = f"RA {np.nanmin(ra):.3f} to {np.nanmax(ra):.3f}, Dec {np.nanmin(dec):.3f} to {np.nanmax(dec):.3f}"
@@ -22,8 +22,8 @@ def positions(table: pa.Table) -> Result:
 
 def magnitudes(table: pa.Table) -> Result:
     """G between those of bright and of the faintest stars, and a colour for most."""
-    g, colour = _numbers(table, "phot_g_mean_mag"), _numbers(table, "phot_bp_mean_mag")
-    colour = colour - _numbers(table, "phot_rp_mean_mag")
+    g, colour = numbers(table, "phot_g_mean_mag"), numbers(table, "phot_bp_mean_mag")
+    colour = colour - numbers(table, "phot_rp_mean_mag")
     text = f"G {np.nanmedian(g):.1f}, BP - RP {np.nanmedian(colour):.2f} in the median"
     expected = "G of 10 to 22, BP - RP of 0 to 3"
     right = 10 < np.nanmedian(g) < 22 and 0 < np.nanmedian(colour) < 3
@@ -32,7 +32,7 @@ def magnitudes(table: pa.Table) -> Result:
 
 def motions(table: pa.Table) -> Result:
     """Proper motions in mas / yr: known for most, a few to some tens."""
-    motion = np.hypot(_numbers(table, "pmra"), _numbers(table, "pmdec"))
+    motion = np.hypot(numbers(table, "pmra"), numbers(table, "pmdec"))
     text = f"{np.nanmedian(motion):.1f} mas / yr in the median, {np.isfinite(motion).mean():.0%} known"
     expected = "0.1 to 100 mas / yr, known for most"
     right = 0.1 < np.nanmedian(motion) < 100 and np.isfinite(motion).mean() > 0.5
@@ -47,10 +47,6 @@ def identifiers(table: pa.Table) -> Result:
     if twice:
         return differs(f"{twice} of {len(number)} rows are there twice", expected, "no star would count as isolated")
     return ok(f"{len(number)} stars", expected)
-
-
-def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
-    return np.asarray(table[name].to_numpy(), dtype=np.float64)
 
 
 CHECKS = (

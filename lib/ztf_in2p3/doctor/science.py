@@ -10,6 +10,7 @@ from astropy.io import fits
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.cards import integer, required_number, text
 from ztf_in2p3.catalogue.stars import wcs_of
+from ztf_in2p3.directions import tangent_plane
 from ztf_in2p3.doctor.findings import Check, Result, differs, ok
 from ztf_in2p3.doctor.keywords import SCIENCE, present, types, values
 from ztf_in2p3.identifiers import CcdExposure, Quadrant
@@ -121,16 +122,13 @@ def place(science: ScienceHeaders) -> Result:
     camera = science.camera
     rows, columns = camera.shape
     tolerance = min(rows, columns) * camera.pixel_scale / 2 / 3600
-    ra0, dec0 = np.radians([float(science.primary["TELRAD"]), float(science.primary["TELDECD"])])
+    ra0, dec0 = float(science.primary["TELRAD"]), float(science.primary["TELDECD"])
     apart = {}
     for qid, header in sorted(science.headers.items()):
-        ra, dec = np.radians(wcs_of(header, f"q{qid}").all_pix2world((columns - 1) / 2, (rows - 1) / 2, 0))
-        depth = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra - ra0)
-        east = np.cos(dec) * np.sin(ra - ra0) / depth
-        north = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra - ra0)) / depth
+        ra, dec = wcs_of(header, f"q{qid}").all_pix2world((columns - 1) / 2, (rows - 1) / 2, 0)
         u, v = camera.focal_plane(Quadrant(science.ccd.ccdid, qid), (columns - 1) / 2, (rows - 1) / 2)
         nominal = np.array([u, v]) * camera.pixel_scale / 3600
-        apart[qid] = float(np.hypot(*(np.degrees([east, north]) - nominal)))
+        apart[qid] = float(np.hypot(*(tangent_plane(ra, dec, ra0, dec0) - nominal)))
     text = "; ".join(f"q{qid} {distance:.3f}" for qid, distance in apart.items()) + " deg"
     expected = f"within {tolerance:.3f} deg of the place of CCD {science.ccd.ccdid} on the sky"
     if max(apart.values()) > tolerance:

@@ -14,8 +14,10 @@ from scipy.spatial import cKDTree
 
 from ztf_in2p3.cards import number, required_number
 from ztf_in2p3.catalogue.stars import Stars, reference_stars, wcs_of
+from ztf_in2p3.directions import julian_epoch
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok, skipped
 from ztf_in2p3.identifiers import Filter
+from ztf_in2p3.robust_statistics import robust_sigmas
 
 BAND = {Filter.ZG: (-0.05, 0.55), Filter.ZR: (0.05, -0.10), Filter.ZI: (0.15, -0.40)}
 """m - G = constant + slope (BP - RP) to a tenth of a magnitude (Gaia DR3 documentation, section 5.5.1, linearised)."""
@@ -95,7 +97,7 @@ class Match:
         table
             Columns of `ztf_in2p3.tables.REFERENCE`.
         """
-        years = 2000 + (required_number(header, "OBSMJD", f"science header of q{qid}") - 51544.5) / 365.25 - 2016
+        years = julian_epoch(required_number(header, "OBSMJD", f"science header of q{qid}")) - 2016
         stars = reference_stars(table, wcs_of(header, f"q{qid}"), shape, years=years, isolation_arcsec=8.0)
         stars = stars.take(np.isfinite(stars.g_mag) & (stars.g_mag > 12.5))
         stars = stars.take(np.argsort(stars.g_mag)[:_BRIGHTEST])
@@ -124,7 +126,7 @@ class Match:
         near = np.isfinite(distance)
         apart = detected[index[near]] - place[near]
         dx, dy = np.median(apart, axis=0)
-        scatter = 1.4826 * np.median(np.abs(apart - [dx, dy]), axis=0).max()
+        scatter = robust_sigmas(apart).max()
         constant, slope = BAND[filter_]
         bp_rp = stars.bp_mag - stars.rp_mag
         magnitude = stars.g_mag + constant + slope * bp_rp

@@ -21,6 +21,7 @@ from ztf_in2p3.figures.style import ACCENT, ORANGE, new_figure, styled
 from ztf_in2p3.identifiers import N_QUADRANT, Quadrant
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, period_of
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN
 
 # --- limits: the only place where they are written
 
@@ -200,7 +201,7 @@ def by_quadrant(numbers: pa.Table, column: str) -> Mapping[int, float]:
 def _errors(numbers: pa.Table, column: str) -> Mapping[int, float]:
     """Standard error of `by_quadrant`: that of a median of so many, 1.25 times that of their mean."""
     return {
-        rcid: float(np.median(values) / np.sqrt(len(values)) * (1.2533 if len(values) > 2 else 1.0))
+        rcid: float(np.median(values) / np.sqrt(len(values)) * (MEDIAN_PER_MEAN if len(values) > 2 else 1.0))
         for rcid, values in _grouped(numbers, column).items()
     }
 

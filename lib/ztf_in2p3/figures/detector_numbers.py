@@ -15,6 +15,7 @@ from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import CcdExposure, Quadrant
 from ztf_in2p3.image import Image, is_bad
 from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN
 from ztf_in2p3.sensor.fringe_cells import sky_cells
 from ztf_in2p3.sensor.readout import Pockets, Readout
 from ztf_in2p3.tables import Column, schema_of
@@ -49,8 +50,6 @@ _CELL = 8
 """Pixels, of cells that hold sources or not."""
 _BLOCKS = 16
 """Blocks of rows over which the overscan is averaged before its scatter is taken: what is left of a drift is smooth."""
-_OF_A_MEDIAN = 1.2533
-"""Standard error of a median over that of a mean: sqrt(pi / 2)."""
 
 
 def detector_table(
@@ -110,7 +109,7 @@ def _rows(
             "overscan_rms": block_scatter(corrected[:, -_LAST:]),
             "overscan_noise": float(noise * np.sqrt(_BLOCKS / (_LAST * len(corrected)))),
             "first_overscan": float(first),
-            "first_overscan_error": float(_OF_A_MEDIAN * noise / np.sqrt(_FIRST_OVERSCAN * len(corrected))),
+            "first_overscan_error": float(MEDIAN_PER_MEAN * noise / np.sqrt(_FIRST_OVERSCAN * len(corrected))),
             **_first_columns(image, qid),
             **pixel_noise(image),
         }
@@ -145,7 +144,7 @@ def _first_columns(image: Image, qid: int) -> dict[str, float]:
     line = np.polynomial.Polynomial.fit(columns[later], level[later], 1)(columns)
     first = known & (columns < _FIRST)
     # Of the mean of the first ones, and of a line of n points continued by half their range: 1 / n + 12 / 4 / n.
-    error = _OF_A_MEDIAN * float(np.sqrt(np.nanmedian(image.variance) / len(data) * (1 / _FIRST + 4 / _NEXT)))
+    error = MEDIAN_PER_MEAN * float(np.sqrt(np.nanmedian(image.variance) / len(data) * (1 / _FIRST + 4 / _NEXT)))
     return {"first_columns": float(np.mean((level - line)[first])), "first_columns_error": error}
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ztf_in2p3.figures.focal_plane import block_starts
 from ztf_in2p3.figures.style import ACCENT, GREY, colour_map, new_figure, say_nothing, styled
 from ztf_in2p3.image import Image, is_bad
+from ztf_in2p3.robust_statistics import robust_sigma
 
 CELLS = 420
 """Cells of the picture along the longer side of the quadrant, at most."""
@@ -36,7 +37,7 @@ class PixelNoise:
     n: int
     median: float
     width: float
-    """1.4826 x median absolute deviation: 1 if the noise is what the variance says."""
+    """Robust standard deviation: 1 if the noise is what the variance says."""
 
 
 def pixel_noise(image: Image, expected: NDArray | float) -> PixelNoise:
@@ -58,7 +59,7 @@ def pixel_noise(image: Image, expected: NDArray | float) -> PixelNoise:
         return PixelNoise(centre, np.zeros(len(centre)), 0, float("nan"), float("nan"))
     density = np.histogram(pulls, edges)[0] / (pulls.size * np.diff(edges))
     median = float(np.median(pulls))
-    width = 1.4826 * float(np.median(np.abs(pulls - median)))
+    width = robust_sigma(pulls, median)
     return PixelNoise(centre, density, pulls.size, median, width)
 
 
@@ -92,7 +93,7 @@ def _draw_pixels(axes: Axes, image: Image, figure: Figure) -> None:
     pixels = block_mean(known, block) if block > 1 else known
     finite = pixels[np.isfinite(pixels)]
     sky = float(np.median(finite)) if finite.size else 0.0
-    sigma = 1.4826 * float(np.median(np.abs(finite - sky))) if finite.size else 1.0
+    sigma = robust_sigma(finite, sky) if finite.size else 1.0
     soft = 2 * sigma or 1.0
     top = float(np.quantile(finite, 0.9995)) if finite.size else 1.0
     low, high = sky - 3 * (sigma or 1.0), max(top, sky + 20 * (sigma or 1.0))

@@ -19,6 +19,7 @@ from ztf_in2p3.figures.sheet import Drawn, Sheet
 from ztf_in2p3.hdus import read_header
 from ztf_in2p3.image import is_bad
 from ztf_in2p3.products import Kind, quadrant_of
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, robust_sigmas
 from ztf_in2p3.store.reading import opened
 
 _TICKS_MMAG = (-100, -30, -20, -10, 0, 10, 20, 30, 100, 300, 1000)
@@ -49,7 +50,7 @@ def growth_curve(
     """Growth curve of the isolated stars of a catalogue that no bad pixel touches.
 
     The mask's saturation counts among what is bad, so saturated stars are out.  The error is
-    1.2533 (a median's, over a mean's) x 1.4826 x median absolute deviation / sqrt(stars).
+    that of a median, from the robust scatter of the stars.
 
     Parameters
     ----------
@@ -87,8 +88,10 @@ def growth_curve(
         unknown = np.full(len(radii), np.nan)
         return GrowthCurve(2 * radii[order], unknown, unknown, reference_diameter, 0)
     median = np.median(difference, axis=0)
-    scatter = 1.4826 * np.median(np.abs(difference - median), axis=0)
-    return GrowthCurve(2 * radii[order], median, 1.2533 * scatter / np.sqrt(n_star), reference_diameter, n_star)
+    scatter = robust_sigmas(difference, median)
+    return GrowthCurve(
+        2 * radii[order], median, MEDIAN_PER_MEAN * scatter / np.sqrt(n_star), reference_diameter, n_star
+    )
 
 
 def published_growth_curve(header: fits.Header, *, reference_diameter: float = 10.0) -> dict[float, float]:

@@ -16,7 +16,8 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.apertures import aperture_at, is_clean, radii_of
 from ztf_in2p3.figures.growth import GrowthCurve, growth_curve
 from ztf_in2p3.figures.style import GREY, SEQUENTIAL, new_figure, say_nothing, styled
-from ztf_in2p3.figures.summary import finite_median, numbers
+from ztf_in2p3.robust_statistics import finite_median
+from ztf_in2p3.tables.column import numbers
 
 REFERENCE_RADIUS = 10.0
 """Pixels; of the aperture that the others are compared with."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.style import FILTER_COLOURS, FILTER_MARKERS, GREY, new_figure, say_nothing, styled
-from ztf_in2p3.figures.summary import filters_in, numbers, texts
+from ztf_in2p3.figures.summary import filters_in, texts
+from ztf_in2p3.tables.column import numbers
 
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 _MARGIN = timedelta(minutes=2)

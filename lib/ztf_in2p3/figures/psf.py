@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.figures.sheet import Drawn
 from ztf_in2p3.figures.style import ACCENT, DIVERGING, GREY, ORANGE, colour_map, new_figure, say_nothing, styled
-from ztf_in2p3.figures.summary import finite_median, numbers
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.goodness import width_slope
 from ztf_in2p3.psf.size import FLOOR
+from ztf_in2p3.robust_statistics import finite_median
+from ztf_in2p3.tables.column import numbers
 
 MOST_CELLS, PER_CELL = 12, 40
 """Most cells of a quadrant along each axis, where widths are averaged; stars that make a cell."""

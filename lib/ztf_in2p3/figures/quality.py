@@ -12,7 +12,9 @@ import pyarrow as pa
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.completeness import Completeness, Share, worst
 from ztf_in2p3.figures.residuals import OUTLIER, Scatter, bright_and_faint, residual_map, scatter
-from ztf_in2p3.figures.summary import exposure_summary, finite_median, numbers
+from ztf_in2p3.figures.summary import exposure_summary
+from ztf_in2p3.robust_statistics import finite_median
+from ztf_in2p3.tables.column import numbers
 
 # --- limits: the only place where they are written
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ztf_in2p3.figures.residuals import OUTLIER, Running, bright_and_faint, running, scatter
 from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, say_nothing, styled
-from ztf_in2p3.figures.summary import numbers
+from ztf_in2p3.tables.column import numbers
 
 MOST_POINTS = 6000
 """Drawn, evenly chosen: more only thicken the cloud."""

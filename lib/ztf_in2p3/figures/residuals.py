@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.apertures import aperture_at, is_clean
-from ztf_in2p3.figures.summary import finite_median, numbers
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, SIGMA_PER_MAD, finite_median
 from ztf_in2p3.tables import Column, schema_of
+from ztf_in2p3.tables.column import numbers
 
 MMAG = 2500 / np.log(10)
 """Millimagnitudes of a relative flux of 1, to first order."""
@@ -46,7 +47,7 @@ class Running:
     error: NDArray[np.float64]
     """mmag, of the median."""
     scatter: NDArray[np.float64]
-    """mmag, 1.4826 x median absolute deviation."""
+    """mmag, robust standard deviation."""
     expected: NDArray[np.float64]
     """mmag, median of the catalogue's errors."""
     n: NDArray[np.int64]
@@ -124,7 +125,7 @@ def residuals(catalogue: pa.Table, truth: pa.Table, *, radius: float) -> pa.Tabl
 def running(table: pa.Table, *, width: float = 0.5) -> Running:
     """Medians of the residuals in bins of magnitude; bins of fewer than `LEAST_STARS` are left out.
 
-    The error is 1.2533 (a median's, over a mean's) x scatter / sqrt(stars).
+    The error is that of a median, from the scatter.
     """
     magnitude, residual, error = (numbers(table, name) for name in ("magnitude", "residual", "error"))
     bins = np.floor(magnitude / width)
@@ -133,9 +134,9 @@ def running(table: pa.Table, *, width: float = 0.5) -> Running:
         of = bins == bin_number
         n, centre = int(of.sum()), finite_median(residual[of])
         if n >= LEAST_STARS:
-            spread = 1.4826 * finite_median(np.abs(residual[of] - centre))
+            spread = SIGMA_PER_MAD * finite_median(np.abs(residual[of] - centre))
             middle = finite_median(magnitude[of])
-            rows.append((middle, centre, 1.2533 * spread / np.sqrt(n), spread, finite_median(error[of]), n))
+            rows.append((middle, centre, MEDIAN_PER_MEAN * spread / np.sqrt(n), spread, finite_median(error[of]), n))
     columns = np.array(rows).T if rows else np.zeros((6, 0))
     return Running(columns[0], columns[1], columns[2], columns[3], columns[4], columns[5].astype(np.int64))
 

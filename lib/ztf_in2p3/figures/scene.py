@@ -25,8 +25,8 @@ from ztf_in2p3.figures.style import (
     say_nothing,
     styled,
 )
-from ztf_in2p3.figures.summary import numbers
 from ztf_in2p3.scene.pixel_kernels import border_level
+from ztf_in2p3.tables.column import numbers
 
 LIMIT_PULL = 5.0
 """Reach of the axes of pulls."""

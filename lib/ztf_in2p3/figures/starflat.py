@@ -13,8 +13,8 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.focal_plane import Panel, plot_quadrant_maps
 from ztf_in2p3.figures.sheet import Drawn, Sheet, sequence_name
 from ztf_in2p3.figures.starflat_plots import freedom, plot_differences
-from ztf_in2p3.figures.summary import numbers
 from ztf_in2p3.products import Kind
+from ztf_in2p3.tables.column import numbers
 
 MMAG = 1e3
 MIN_CELLS = 4

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, say_nothing, styled
-from ztf_in2p3.figures.summary import numbers
+from ztf_in2p3.tables.column import numbers
 
 MOST_POINTS = 6000
 """Drawn, evenly chosen: more only thicken the cloud."""

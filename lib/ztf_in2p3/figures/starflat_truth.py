@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from ztf_in2p3.figures.focal_plane import Panel, plot_quadrant_maps
 from ztf_in2p3.figures.sheet import Drawn, Sheet
 from ztf_in2p3.figures.style import ACCENT, GREY, ORANGE, new_figure, say_nothing, styled
-from ztf_in2p3.figures.summary import numbers
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.products import Kind
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.simulate.exposures import ObjectFrame
 from ztf_in2p3.simulate.truth import Truth
 from ztf_in2p3.simulate.wcs import axis_position
+from ztf_in2p3.tables.column import numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,7 @@ class Compared:
     def told(self) -> str:
         """Scatter about the truth and of the pulls, as a sentence."""
         error = 1 / np.sqrt(2 * self.freedom) if self.freedom > 0 else float("nan")
-        off = 1.4826 * np.median(np.abs(self.fitted - self.true)) if len(self.true) else float("nan")
+        off = robust_sigma(self.fitted - self.true, 0.0) if len(self.true) else float("nan")
         return (
             f"{len(self.true)} parameters, injected scatter {self.true.std():.2f} mmag, median error "
             f"{np.median(self.sigma):.2f}, robust scatter of fitted minus injected {off:.2f}, pulls "

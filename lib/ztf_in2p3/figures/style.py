@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image as Raster
 
+from ztf_in2p3.robust_statistics import robust_sigma
+
 P = ParamSpec("P")
 
 WIDTH = 8.0
@@ -127,7 +129,7 @@ def robust_limits(values: ArrayLike, *, n_sigma: float = 4.0) -> tuple[float, fl
     if not finite.size:
         return 0.0, 1.0
     median = float(np.median(finite))
-    sigma = 1.4826 * float(np.median(np.abs(finite - median)))
+    sigma = robust_sigma(finite, median)
     if sigma == 0:
         sigma = float(np.std(finite)) / n_sigma
     low, high = max(float(finite.min()), median - n_sigma * sigma), min(float(finite.max()), median + n_sigma * sigma)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ztf_in2p3.robust_statistics import finite_median
 from ztf_in2p3.tables import Column, schema_of
+from ztf_in2p3.tables.column import numbers
 
 _COMMON = (
     Column("exposure", pa.int64(), "", "filefracday of the exposure, YYYYMMDDFFFFFF"),
@@ -25,18 +27,6 @@ QUADRANT_SUMMARY = (*_COMMON, Column("rcid", pa.int8(), "", "readout channel, 4 
 EXPOSURE_SUMMARY = (*_COMMON, Column("n_quadrant", pa.int64(), "", "quadrants with stars"))
 
 _MEDIANS = ("mjd", "airmass", "background", "background_rms", "seeing")
-
-
-def finite_median(values: ArrayLike) -> float:
-    """Median of what is finite, NaN if nothing is."""
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) if known.size else float("nan")
-
-
-def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """A column as float64; what is unknown is NaN."""
-    return np.asarray(table[name].to_numpy(), np.float64)
 
 
 def texts(table: pa.Table, name: str) -> NDArray[np.object_]:

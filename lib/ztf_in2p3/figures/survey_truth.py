@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from ztf_in2p3.figures.sheet import Drawn, Sheet
 from ztf_in2p3.figures.starflat_truth import Compared, exposures_of, plot_compared, pointing_plane, without
-from ztf_in2p3.figures.summary import numbers
 from ztf_in2p3.identifiers import Quadrant
 from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.airmass import airmass
 from ztf_in2p3.simulate.truth import Truth
 from ztf_in2p3.simulate.wcs import axis_position, centre_pixel, field_position
+from ztf_in2p3.tables.column import numbers
 
 
 def compare_survey(table: pa.Table, truth: Truth, radius: float) -> tuple[Compared, Compared]:

@@ -28,6 +28,7 @@ from ztf_in2p3.figures.style import (
     say_nothing,
     styled,
 )
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, robust_sigma
 from ztf_in2p3.ubercal.photometricity import group_medians
 from ztf_in2p3.ubercal.tables import external_levels
 
@@ -217,7 +218,7 @@ def plot_external(stars: pa.Table, levels: Mapping[int, float], *, title: str) -
     panels["histogram"].hist(
         difference[good], bins=list(np.linspace(low, high, 41)), orientation="horizontal", color=ACCENT
     )
-    spread = 1.4826 * np.median(np.abs(difference[good] - np.median(difference[good])))
+    spread = robust_sigma(difference[good])
     panels["histogram"].set_title(f"{good.sum()} stars,\nscatter {spread:.1f} mmag", fontsize=9)
     for axes in panels.values():
         axes.set_ylim(low, high)
@@ -271,6 +272,6 @@ def _running(axes: Axes, x: NDArray, y: NDArray, n: int = 12) -> None:
     known = np.isfinite(x)
     for stars in np.array_split(np.flatnonzero(known)[np.argsort(x[known])], n):
         if len(stars) >= 5:
-            spread = 1.4826 * np.median(np.abs(y[stars] - np.median(y[stars])))
-            error = spread * np.sqrt(np.pi / 2 / len(stars))
+            spread = robust_sigma(y[stars])
+            error = MEDIAN_PER_MEAN * spread / np.sqrt(len(stars))
             axes.errorbar(np.median(x[stars]), np.median(y[stars]), error, fmt="o", color="black", markersize=3.5)

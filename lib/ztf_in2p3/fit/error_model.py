@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ztf_in2p3.fit.model import Floats, Model, Partition, Parts, changing
 from ztf_in2p3.fit.normal import Diagonals
 from ztf_in2p3.fit.stars import residuals
+from ztf_in2p3.robust_statistics import robust_sigma
 
 MEDIAN = 0.4549
 """Median of a squared standard Gaussian deviate."""
@@ -169,7 +170,7 @@ def _shrunken(level: Floats, noise: Floats) -> Floats:
         return out
     common = np.median(level[known])
     off, noise = level[known] - common, noise[known]
-    spread = (1.4826 * np.median(np.abs(off))) ** 2 - np.median(noise)
+    spread = robust_sigma(off, 0.0) ** 2 - np.median(noise)
     sure = spread > SURE * np.median(noise) * np.sqrt(2 / known.sum()) and spread > FAR**2
     shrunken = off * spread / (spread + noise) if sure else np.zeros(len(off))
     stands_out = np.abs(off) > np.maximum(2 * FAR, SURE * np.sqrt(noise + max(spread, 0)))

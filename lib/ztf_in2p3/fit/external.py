@@ -7,10 +7,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit.model import Floats
 from ztf_in2p3.fit.sources import Source
 from ztf_in2p3.fit.table import Anchors
+from ztf_in2p3.tables.column import numbers
 
 IDENTIFIERS = ("star_id", "source_id")
 
@@ -36,14 +38,14 @@ class External:
                 f"external catalogue has the columns {', '.join(names)}; it needs mag and "
                 "star_id, mag and source_id, or mag, ra and dec: rename them"
             )
-        self._mag = _floats(table, "mag")
-        self._sigma = _floats(table, "mag_e") if "mag_e" in names else None
+        self._mag = numbers(table, "mag")
+        self._sigma = numbers(table, "mag_e") if "mag_e" in names else None
         if self.identifier:
             ids = np.asarray(table[self.identifier].fill_null(-1).to_numpy(), np.int64)
             self._order = np.argsort(ids, kind="stable")
             self._ids = ids[self._order]
         else:
-            self._tree = KDTree(_directions(_floats(table, "ra"), _floats(table, "dec")))
+            self._tree = KDTree(unit_vectors(numbers(table, "ra"), numbers(table, "dec")))
             self._chord = 2 * np.sin(np.deg2rad(match_arcsec / 3600) / 2)
 
     def magnitudes(self, star_id: NDArray, ra: Floats, dec: Floats) -> Floats:
@@ -91,15 +93,6 @@ class External:
         """(star,): row of the catalogue that is the same star; -1 if there is none."""
         row = np.full(len(ra), -1)
         known = np.isfinite(ra) & np.isfinite(dec)
-        distance, at = self._tree.query(_directions(ra[known], dec[known]), distance_upper_bound=self._chord)
+        distance, at = self._tree.query(unit_vectors(ra[known], dec[known]), distance_upper_bound=self._chord)
         row[known] = np.where(np.isfinite(distance), at, -1)
         return row
-
-
-def _directions(ra: Floats, dec: Floats) -> NDArray[np.float64]:
-    a, d = np.deg2rad(ra), np.deg2rad(dec)
-    return np.column_stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
-
-
-def _floats(table: pa.Table, name: str) -> Floats:
-    return np.asarray(table[name].to_numpy(), float)

@@ -15,9 +15,9 @@ import pandas as pd
 from astropy.io import fits
 
 from ztf_in2p3.camera import Camera, camera_named
-from ztf_in2p3.catalogue.stars import unit_vectors
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.quadrant import read_quadrant
+from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.hdus import read_header
 from ztf_in2p3.notebook.sky_image import SkyImage

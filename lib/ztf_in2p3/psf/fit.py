@@ -19,6 +19,7 @@ from ztf_in2p3.psf.size import flux_floor
 from ztf_in2p3.psf.stars import FLAT, StarFluxes, StarStamps, measure_stars
 from ztf_in2p3.psf.start import BETA, start_width
 from ztf_in2p3.recipes import PsfRecipe
+from ztf_in2p3.robust_statistics import robust_sigma
 
 STANDARD = PsfRecipe()
 TERMS = (1, 3, 6)
@@ -218,7 +219,7 @@ def _like_the_others(
     misfit = np.sqrt(np.mean(residual**2 / allowed, axis=(1, 2), where=good))
     missing = (~fluxes.keep & ~stamps.bad).mean(axis=(1, 2))
     middle = np.median(misfit[lit])
-    spread = 1.4826 * np.median(np.abs(misfit[lit] - middle)) + 0.02 * middle
+    spread = robust_sigma(misfit[lit], middle) + 0.02 * middle
     moved = np.hypot(*(fluxes.place - stamps.expected).T)
     # What stays within its own noise is no outlier, however quiet the others are.
     return lit & (misfit < max(middle + recipe.clip * spread, 1.2 + model_error)) & (missing < 0.05) & (moved < 2)

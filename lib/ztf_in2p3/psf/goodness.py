@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.stars import StarFluxes, StarStamps
+from ztf_in2p3.robust_statistics import robust_sigma
 
 
 def growth_residual(
@@ -88,7 +89,7 @@ def robust_slope(x: NDArray, y: NDArray, sigma: NDArray) -> tuple[float, float]:
         information = float(np.sum(weight * centred**2))
         slope = float(np.sum(weight * centred * y)) / information
         residual = y - slope * centred - np.average(y, weights=weight)
-        kept = np.abs(residual) < 5 * sigma * max(1.0, float(np.median(np.abs(residual / sigma))) / 0.6745)
+        kept = np.abs(residual) < 5 * sigma * max(1.0, robust_sigma(residual / sigma, 0.0))
         if kept.all():
             break
         x, y, sigma = x[kept], y[kept], sigma[kept]

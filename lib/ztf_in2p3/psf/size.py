@@ -17,6 +17,7 @@ from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.model import Psf, PsfModel
 from ztf_in2p3.psf.star_kernels import WIDER
 from ztf_in2p3.psf.stars import FLAT, SOFT, StarFluxes
+from ztf_in2p3.robust_statistics import robust_sigma
 
 FLOOR = 0.002
 """Relative; added to the errors of the stars' widths, so that no star alone decides."""
@@ -92,7 +93,7 @@ def intrinsic_scatter(value: NDArray, error: NDArray) -> float:
 
     def excess(scatter: float) -> float:
         off = np.abs(value - middle_value) / np.hypot(error, scatter)
-        return float(np.median(off)) / 0.6745 - 1
+        return robust_sigma(off, 0.0) - 1
 
     middle_value = float(np.median(value))
     low, high = 0.0, float(np.ptp(value)) + 1e-12
@@ -138,7 +139,7 @@ def _through(terms: NDArray, width: NDArray, sigma: NDArray) -> tuple[_Field, in
     expected = np.full(len(width), np.median(width[good]) if good.any() else 0.0)
     for attempt in range(10):
         off = np.abs(width - expected) / sigma
-        spread = max(1.0, float(np.median(off[good])) / 0.6745) if good.any() else 1.0
+        spread = max(1.0, robust_sigma(off[good], 0.0)) if good.any() else 1.0
         kept = np.isfinite(off) & (off < CLIP * spread)
         if kept.sum() < MIN_STARS:
             raise NoStars(f"{kept.sum()} of {len(width)} stars are as wide as the others; {MIN_STARS} are needed")

@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ztf_in2p3.directions import tangent_plane
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.fit import PsfModel
 from ztf_in2p3.psf.size import LocalPsf, refine_psf
 from ztf_in2p3.recipes import GaiaColours, LightCurveRecipe
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, robust_sigma
 from ztf_in2p3.scene.errors import NothingToFit
 from ztf_in2p3.scene.inputs import Stamp
 from ztf_in2p3.scene.local import LocalWcs, PhotometricRatios, photometric_ratios, refine_wcs
@@ -24,6 +26,7 @@ from ztf_in2p3.scene.model import Series
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.starflat.correction import StarflatMap
 from ztf_in2p3.tables import CURVE_STARS, schema_of
+from ztf_in2p3.tables.column import numbers
 
 MIN_LINEAR = 20
 """Stars far from full well without which brighter ones, too, tell a throughput."""
@@ -170,15 +173,15 @@ def local_wcs(exposure: Measured, target: Target, scale: float) -> LocalWcs:
     stamp = exposure.stamp
     start = LocalWcs(stamp.place, stamp.matrix * scale, 0.0, 0)
     columns = ("ra", "dec", "x", "y", "x_psf", "y_psf", "x_psf_e", "y_psf_e")
-    ra, dec, x, y, x_psf, y_psf, x_e, y_e = (_floats(exposure.stars, name) for name in columns)
-    u = tangent_plane(ra, dec, target.ra, target.dec) / scale
+    ra, dec, x, y, x_psf, y_psf, x_e, y_e = (numbers(exposure.stars, name) for name in columns)
+    u = tangent_plane(ra, dec, target.ra, target.dec).T * 3600 / scale
     measured = start(u) + np.column_stack([x_psf - x, y_psf - y])
     return refine_wcs(start, u, measured, np.column_stack([x_e, y_e]))
 
 
 def local_psf(exposure: Measured, wcs: LocalWcs) -> LocalPsf:
     """The PSF at the target, as wide as the stars around it."""
-    x, y, width, error = (_floats(exposure.stars, name) for name in ("x_psf", "y_psf", "width", "width_e"))
+    x, y, width, error = (numbers(exposure.stars, name) for name in ("x_psf", "y_psf", "width", "width_e"))
     return refine_psf(exposure.psf, wcs.place, len(exposure.stamp.data), np.column_stack([x, y]), width, error)
 
 
@@ -204,10 +207,10 @@ def join_stars(
         linear = whole & (table["peak"].to_numpy() <= recipe.stars.psf.max_peak)
         whole = linear if linear.sum() >= MIN_LINEAR else whole
         response = exposures[i].response()[0] * psf[i].flux_fraction
-        flux[i, at[whole]] = (_floats(table, "f_psf") / response)[whole]
-        error[i, at[whole]] = (_floats(table, "f_psf_e") / response)[whole]
-        place[at[known]] = np.column_stack([_floats(table, "ra"), _floats(table, "dec")])[known]
-        magnitude = synthetic_magnitude(_floats(table, "g_mag"), _floats(table, "colour"), band, recipe.gaia)
+        flux[i, at[whole]] = (numbers(table, "f_psf") / response)[whole]
+        error[i, at[whole]] = (numbers(table, "f_psf_e") / response)[whole]
+        place[at[known]] = np.column_stack([numbers(table, "ra"), numbers(table, "dec")])[known]
+        magnitude = synthetic_magnitude(numbers(table, "g_mag"), numbers(table, "colour"), band, recipe.gaia)
         reference[at[known]] = 10 ** (-0.4 * (magnitude[known] - recipe.zero_point))
     if survey is not None:
         reference = 10 ** (-0.4 * (survey.of(star_id) - recipe.zero_point))
@@ -227,7 +230,7 @@ def zero_point(ratios: PhotometricRatios, reference: NDArray) -> tuple[float, fl
     """ln of the factor from the stars' fluxes to the reference's, and its error in magnitudes.
 
     The median over the stars that both know: the external catalogue is worth the same for each, its scatter (colour
-    terms, variable stars) far above the stars' errors.  Error: 1.2533 x 1.4826 x median absolute deviation / sqrt(n).
+    terms, variable stars) far above the stars' errors.  Error: that of a median, from the robust scatter.
 
     Raises
     ------
@@ -239,8 +242,8 @@ def zero_point(ratios: PhotometricRatios, reference: NDArray) -> tuple[float, fl
         raise NoStars("no star that tells a throughput has a magnitude in the external catalogue")
     off = np.log(reference[both] / ratios.flux[both])
     middle = float(np.median(off))
-    spread = 1.4826 * float(np.median(np.abs(off - middle)))
-    return middle, 1.2533 * spread / np.sqrt(both.sum()) * MMAG / 1000
+    spread = robust_sigma(off, middle)
+    return middle, MEDIAN_PER_MEAN * spread / np.sqrt(both.sum()) * MMAG / 1000
 
 
 def rescaled(ratios: PhotometricRatios, offset: float) -> PhotometricRatios:
@@ -309,16 +312,3 @@ def star_repeatability(assembled: Assembled, recipe: LightCurveRecipe) -> pa.Tab
             "sets_zero_point": np.isfinite(reference),
         }
     return pa.table(columns, schema=schema_of(CURVE_STARS)).sort_by("mag")
-
-
-def tangent_plane(ra: NDArray, dec: NDArray, ra0: float, dec0: float) -> NDArray[np.float64]:
-    """(place, 2): arcseconds east and north on the plane that touches the sky at (ra0, dec0); gnomonic."""
-    a, d, d0 = np.deg2rad(ra - ra0), np.deg2rad(dec), np.deg2rad(dec0)
-    depth = np.sin(d0) * np.sin(d) + np.cos(d0) * np.cos(d) * np.cos(a)
-    east = np.cos(d) * np.sin(a) / depth
-    north = (np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(a)) / depth
-    return np.rad2deg(np.column_stack([east, north])) * 3600
-
-
-def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
-    return np.asarray(table[name].to_numpy(), np.float64)

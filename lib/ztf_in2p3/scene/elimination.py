@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
+from ztf_in2p3.directions import JULIAN_YEAR
 from ztf_in2p3.psf.stars import FLAT
 from ztf_in2p3.scene.design import Design
 from ztf_in2p3.scene.model import Series
@@ -22,7 +23,6 @@ from ztf_in2p3.scene.pixel_kernels import border_level, keep_pixels, orthonormal
 N_NUISANCE = 5
 """Nuisance parameters of each exposure: sky, throughput, shift along x and y, flux."""
 FLUX = N_NUISANCE - 1
-YEAR = 365.25
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class ExposureModel:
 
     def __init__(self, series: Series, design: Design, soft: float = FLAT) -> None:
         self.series, self.design, self.soft = series, design, min(soft, FLAT)
-        self.years = (series.mjd - np.mean(series.mjd)) / YEAR
+        self.years = (series.mjd - np.mean(series.mjd)) / JULIAN_YEAR
         self._to_sky = np.linalg.inv(series.matrix)
         self._data = series.data.reshape(len(series), -1)
         errors = np.column_stack([series.throughput_error, series.shift_error, series.shift_error])

@@ -12,6 +12,7 @@ from ztf_in2p3.psf.fit import fit_psf, measure_all
 from ztf_in2p3.psf.model import PsfModel
 from ztf_in2p3.psf.stars import StarStamps
 from ztf_in2p3.recipes import PsfCatalogueRecipe
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.scene.inputs import ExposureImage, chosen_stars, star_stamps
 
 FINE = 10
@@ -57,7 +58,7 @@ class Halves:
             near = values[(np.abs(self.mag - magnitude) < BIN_MAG / 2) & np.isfinite(values)]
             if len(near) >= 5:
                 middle[k] = np.median(near)
-                scatter[k] = 1.4826 * np.median(np.abs(near - middle[k]))
+                scatter[k] = robust_sigma(near, middle[k])
         return middle, scatter
 
 

@@ -21,6 +21,7 @@ from ztf_in2p3.products import Value
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.stars import StarStamps
 from ztf_in2p3.recipes import LightCurveRecipe, PsfCatalogueRecipe
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.scene.target import Target
 
 STEP_ARCSEC = 2.0
@@ -106,7 +107,7 @@ def saturation_level(data: NDArray, bad: NDArray[np.bool_], header_level: float 
     top = float(np.partition(good, -min(PLATEAU, good.size))[-min(PLATEAU, good.size) :].min())
     highest, middle = float(good.max()), float(np.median(good))
     level = highest - 0.005 * (highest - middle)
-    noise = 1.4826 * float(np.median(np.abs(good - middle)))
+    noise = robust_sigma(good, middle)
     plateau = level if top >= level and highest > middle + 100 * noise else np.inf
     given = header_level if header_level is not None and header_level > middle else np.inf
     return min(plateau, given)
@@ -121,7 +122,7 @@ def sky_variance(data: NDArray[np.float32], bad: NDArray[np.bool_]) -> float | N
     the half of the image where a mean over 9 x 9 pixels is lower; a pixel is 1/81 of that, and hardly chooses itself.
     """
     middle = float(np.median(data[~bad]))
-    spread = 1.4826 * float(np.median(np.abs(data[~bad] - middle)))
+    spread = robust_sigma(data[~bad], middle)
     smooth = uniform_filter(np.where(bad, middle, np.minimum(data, middle + 3 * spread)), BOX)
     dark = ~bad & (smooth <= np.median(smooth[~bad]))
     steps = np.diff(data, axis=0)[dark[1:] & dark[:-1]]
@@ -136,12 +137,12 @@ def _variance_of_steps(steps: NDArray) -> float:
     A median of whole numbers is a whole number: where the noise is of the order of a count it gives 0.5 to 1.9 times
     the variance.  There the sum of squares within four standard deviations does not.
     """
-    plain = float((1.4826 * np.median(np.abs(steps))) ** 2 / 2)
+    plain = robust_sigma(steps, 0.0) ** 2 / 2
     size = np.abs(steps).astype(np.float64)
     count = _count(size)
     if count == 0 or count**2 < COARSE * plain:
         return plain
-    spread = max(1.4826 * float(np.median(size)), count)
+    spread = max(robust_sigma(size, 0.0), count)
     for _ in range(20):
         inside = size <= CLIP * spread + count / 2
         new = float(np.sqrt(np.mean(size[inside] ** 2)))

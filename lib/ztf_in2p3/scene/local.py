@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.psf.errors import NoStars
+from ztf_in2p3.robust_statistics import Mask, refit, robust_sigma
 
 PLACE_FLOOR = 0.005
 """Pixels; added to the stars' position errors, so that no star alone decides."""
@@ -16,6 +17,10 @@ FLUX_FLOOR = 0.002
 too: from 200 stars of 14 to 18 mag, simulated point sources scatter by 0.56 mmag, and 0.56 is what it says."""
 CLIP = 5.0
 MIN_STARS = 4
+ROUNDS = 10
+"""Most fits without outliers; a few are enough."""
+MEDIAN_DISTANCE = 1.1774
+"""Median distance from the centre of a round Gaussian of two dimensions, in its standard deviations along an axis."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +59,9 @@ def refine_wcs(start: LocalWcs, u: NDArray, place: NDArray, place_error: NDArray
     sigma = np.hypot(place_error, PLACE_FLOOR).max(axis=1)
     scale = max(float(np.abs(u).max()), 1.0)
     terms = np.column_stack([np.ones(len(u)), u / scale])
-    good = np.isfinite(off).all(axis=1) & np.isfinite(sigma)
-    for _ in range(10):
+    known = np.isfinite(off).all(axis=1) & np.isfinite(sigma)
+
+    def fit(good: Mask) -> tuple[tuple[NDArray, NDArray, float], Mask]:
         if good.sum() < MIN_STARS:
             raise NoStars(f"{good.sum()} of {len(u)} stars are where the WCS has them; {MIN_STARS} are needed")
         weight = good / np.where(good, sigma, 1) ** 2
@@ -63,11 +69,11 @@ def refine_wcs(start: LocalWcs, u: NDArray, place: NDArray, place_error: NDArray
         change = np.linalg.solve(normal, terms.T @ (weight[:, None] * np.where(good[:, None], off, 0)))
         distance = np.hypot(*(off - terms @ change).T)
         # Measured on the stars themselves: their errors do not know what a catalogue is worth.
-        spread = max(1.0, float(np.median((distance / sigma)[good])) / 1.1774)
-        kept = np.isfinite(distance) & np.isfinite(sigma) & (distance < CLIP * spread * sigma)
-        if np.array_equal(kept, good):
-            break
-        good = kept
+        spread = max(1.0, float(np.median((distance / sigma)[good])) / MEDIAN_DISTANCE)
+        near = np.isfinite(distance) & np.isfinite(sigma) & (distance < CLIP * spread * sigma)
+        return (change, normal, spread), near
+
+    (change, normal, spread), good = refit(fit, known, ROUNDS)
     error = spread * np.sqrt(np.linalg.inv(normal)[0, 0])
     return LocalWcs(start.place + change[0], start.matrix + change[1:].T / scale, float(error), int(good.sum()))
 
@@ -111,16 +117,15 @@ def photometric_ratios(flux: NDArray, error: NDArray, reference: NDArray | None 
         value = np.where(used, np.log(np.where(used, flux, 1)), 0)
     if not used.any():
         raise NoStars(f"none of {flux.shape[1]} stars reaches a signal to noise ratio of 20 in any exposure")
-    ratio, star = np.zeros(len(flux)), np.zeros(flux.shape[1])
-    for _ in range(10):
+
+    def fit(used: Mask) -> tuple[tuple[NDArray, NDArray, NDArray, NDArray], Mask]:
         weight = np.where(used, relative, np.inf) ** -2.0
         ratio, star = _two_way(value, weight)
         pull = np.abs(value - ratio[:, None] - star) * np.sqrt(weight)
-        spread = max(1.0, float(np.median(pull[used])) / 0.6745)
-        kept = used & (pull < CLIP * spread)
-        if np.array_equal(kept, used):
-            break
-        used = kept
+        spread = max(1.0, robust_sigma(pull[used], 0.0))
+        return (weight, ratio, star, pull), used & (pull < CLIP * spread)
+
+    (weight, ratio, star, pull), used = refit(fit, used, ROUNDS)
     freedom = max(used.sum() - len(ratio) - len(star) + 1, 1)
     chi2 = float(np.sum(pull[used] ** 2) / freedom)
     measured, known = used.any(axis=1), used.any(axis=0)

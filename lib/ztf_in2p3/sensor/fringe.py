@@ -23,6 +23,7 @@ from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.image import Image
 from ztf_in2p3.products import Value
 from ztf_in2p3.recipes import FringeFitRecipe
+from ztf_in2p3.robust_statistics import Mask, refit, robust_sigma
 from ztf_in2p3.sensor.fringe_cells import Cells, some_sky_cells, subtract_cells
 from ztf_in2p3.store.fits import Cards, Plane, write_fits
 
@@ -151,16 +152,16 @@ def fit_fringes(cells: Cells, of: FringeMap, recipe: FringeFitRecipe) -> Fringes
         )
     level, error = cells.mean[cells.known].astype(np.float64), cells.error[cells.known].astype(np.float64)
     design, target = design / error, level / error
-    used = np.ones(n_cell, bool)
-    for _ in range(_ROUNDS):
+
+    def fit(used: Mask) -> tuple[tuple[NDArray, NDArray, float], Mask]:
         normal = (design * used) @ design.T
         solution = np.linalg.solve(normal, design @ (used * target))
         pull = np.abs(target - solution @ design)
-        scatter = max(1.4826 * float(np.median(pull)), np.finfo(float).tiny)
-        keep = pull <= recipe.clip * scatter
-        if np.array_equal(keep, used) or keep.sum() < _CELLS_EACH * n_parameter:
-            break
-        used = keep
+        scatter = max(robust_sigma(pull, 0.0), np.finfo(float).tiny)
+        near = pull <= recipe.clip * scatter
+        return (normal, solution, scatter), near if near.sum() >= _CELLS_EACH * n_parameter else used
+
+    (normal, solution, scatter), used = refit(fit, np.ones(n_cell, bool), _ROUNDS)
     sigma: NDArray[np.float64] = np.sqrt(np.diag(np.linalg.inv(normal))) * max(scatter, 1.0)
     amplitude = np.asarray(solution[:n_map], np.float64)
     sky = float(solution[n_map] * basis[0, 0])

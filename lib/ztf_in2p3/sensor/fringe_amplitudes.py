@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.identifiers import CcdExposure
 from ztf_in2p3.recipes import FringeFitRecipe
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.sensor.fringe import CcdFringes, FringeMap, fit_fringes, sky_basis
 from ztf_in2p3.sensor.fringe_cells import Cells
 from ztf_in2p3.tables import Column, schema_of
@@ -88,7 +89,7 @@ def _row(ccd: CcdExposure, qid: int, cells: Cells, of: FringeMap, recipe: Fringe
 
 def _spread(level: NDArray) -> float:
     """Robust variance."""
-    return float((1.4826 * np.nanmedian(np.abs(level - np.nanmedian(level)))) ** 2)
+    return robust_sigma(level[np.isfinite(level)]) ** 2
 
 
 def _root(variance: float) -> float:

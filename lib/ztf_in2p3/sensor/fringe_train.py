@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.recipes import FringeFitRecipe
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.sensor.fringe import CcdFringes, FringeMap, sky_basis
 from ztf_in2p3.sensor.fringe_cells import Cells
 from ztf_in2p3.sensor.fringe_denoise import denoised
@@ -256,7 +257,7 @@ def _explained(skies: _Skies, components: _Components, clip: float) -> NDArray[n
     """Cells that are as the model says, within the noise that the exposure shows; that noise is noted."""
     amplitudes, smooth = _amplitudes(skies, components.patterns)
     distance = np.abs(skies.level / skies.noise - smooth - amplitudes @ components.patterns)
-    scatters = [1.4826 * np.median(row[cells]) for row, cells in zip(distance, skies.known, strict=True)]
+    scatters = [robust_sigma(row[cells], 0.0) for row, cells in zip(distance, skies.known, strict=True)]
     # Never below the noise of the pixels: an exposure that a component fits better would weigh more, and so on.
     scatter = np.maximum(np.array(scatters, np.float32)[:, None], skies.least / skies.noise)
     skies.noise = skies.noise * scatter

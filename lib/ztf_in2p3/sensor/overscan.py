@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import flip_readout
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, SIGMA_PER_MEAN_DEVIATION, Mask, refit, robust_sigma
 
 _ROUNDS = 20
 """More than the clipping ever needed; it ends when the set of rows no longer changes."""
-_SIGMA = 1.4826
-"""Standard deviation of a Gaussian, in its median distances."""
 _NEGLIGIBLE = 1.0
 """ADU.  Rows this close to the fit are never left out: without read noise a slow drift is a staircase of whole numbers,
 and a fit that keeps only the rows of its longest step never sees the others."""
@@ -70,17 +69,17 @@ def overscan_level(overscan: NDArray, *, columns: int = 5, degree: int = 3, clip
             f"needs more than {degree}; reject the exposure"
         )
     basis = legendre.legvander(np.linspace(-1, 1, len(profile)), degree)
-    level = np.full(len(profile), np.median(profile[finite]))
-    used = np.zeros_like(finite)
-    for _ in range(_ROUNDS):
-        distance = np.abs(profile - level)
-        keep = distance <= max(clip * _SIGMA * np.median(distance[finite]), _NEGLIGIBLE)  # False where NaN
-        if keep.sum() <= degree:
-            keep = finite
-        if np.array_equal(keep, used):
-            break
-        used = keep
+
+    def near(level: NDArray | float) -> Mask:
+        limit = max(clip * robust_sigma((profile - level)[finite], 0.0), _NEGLIGIBLE)
+        rows = np.abs(profile - level) <= limit  # False where NaN
+        return rows if rows.sum() > degree else finite
+
+    def fit(used: Mask) -> tuple[NDArray[np.float64], Mask]:
         level = basis @ np.linalg.lstsq(basis[used], profile[used])[0]
+        return level, near(level)
+
+    level, _ = refit(fit, near(np.median(profile[finite])), _ROUNDS)
     return level
 
 
@@ -126,7 +125,7 @@ def overscan_fault(stored: NDArray, level: NDArray, qid: int, *, columns: int, r
         )
     parts = [part[np.isfinite(part)] for part in np.array_split(row, _PARTS)]
     course = max((abs(float(np.median(part))) for part in parts if part.size), default=0.0)
-    error = 1.2533 * read_noise / np.sqrt(columns * max(1, len(row) // _PARTS))
+    error = MEDIAN_PER_MEAN * read_noise / np.sqrt(columns * max(1, len(row) // _PARTS))
     if course > _MOST_COURSE + 6 * error:
         return f"its course leaves the polynomial through it by {course:.3g} ADU; {_MOST_COURSE:g} are allowed"
     return ""
@@ -136,7 +135,7 @@ def _clipped_scatter(values: NDArray) -> float:
     """Standard deviation about zero of those within five of the mean absolute distance's."""
     if not values.size:
         return 0.0
-    limit = 5 * 1.2533 * max(float(np.mean(np.abs(values))), _NEGLIGIBLE)
+    limit = 5 * SIGMA_PER_MEAN_DEVIATION * max(float(np.mean(np.abs(values))), _NEGLIGIBLE)
     kept = values[np.abs(values) <= limit]
     return float(np.sqrt(np.mean(kept.astype(np.float64) ** 2)))
 

@@ -22,6 +22,7 @@ from scipy.optimize import least_squares
 
 from ztf_in2p3.compiled import compiled
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.sensor.equilibrium import NODES
 from ztf_in2p3.sensor.pocket_function import PocketFunction, spline_basis
 from ztf_in2p3.sensor.pocket_profiles import Profiles
@@ -111,7 +112,7 @@ def _without_outliers(size: NDArray, known: NDArray[np.bool_], among: NDArray[np
     if not among.any():
         return known
     middle = np.median(size[among])
-    spread = 1.4826 * np.median(np.abs(size[among] - middle))
+    spread = robust_sigma(size[among], middle)
     return known & (np.nan_to_num(size, nan=np.inf) <= middle + CLIP * spread)
 
 

@@ -20,6 +20,7 @@ from ztf_in2p3.camera import Camera, flip_readout
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.recipes import PocketProfileRecipe
+from ztf_in2p3.robust_statistics import robust_sigmas
 from ztf_in2p3.sensor.readout import Readout
 from ztf_in2p3.sensor.temperature import Temperatures
 from ztf_in2p3.tables import POCKET_PROFILES, schema_of
@@ -157,6 +158,6 @@ def _is_quiet(pixels: NDArray, read_noise: float) -> NDArray[np.bool_]:
     whole = np.isfinite(pixels).all(axis=1)
     if not whole.any():
         return whole
-    distance = np.abs(pixels - np.median(pixels[whole], axis=0))
-    spread = 1.4826 * np.median(distance[whole], axis=0)
-    return whole & (distance <= CLIP * np.maximum(spread, read_noise)).all(axis=1)
+    middle = np.median(pixels[whole], axis=0)
+    spread = robust_sigmas(pixels[whole], middle)
+    return whole & (np.abs(pixels - middle) <= CLIP * np.maximum(spread, read_noise)).all(axis=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ztf_in2p3.directions import JULIAN_YEAR, MJD_2000
+
 LONGITUDE = -116.8598
 LATITUDE = 33.3573
 """Place of the telescope, degrees, east and north positive (headers of ZTF)."""
@@ -12,7 +14,7 @@ LATITUDE = 33.3573
 
 def sidereal_time(mjd: float) -> float:
     """Mean local sidereal time, degrees (Meeus 1998, Astronomical Algorithms, eq. 12.4; UT1 taken as UTC)."""
-    return (280.46061837 + 360.98564736629 * (mjd - 51544.5) + LONGITUDE) % 360
+    return (280.46061837 + 360.98564736629 * (mjd - MJD_2000) + LONGITUDE) % 360
 
 
 def altitude(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray:
@@ -21,7 +23,7 @@ def altitude(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray:
     Positions are ICRS, degrees; precession to the date is applied to first order (Meeus 1998, chapter 21): over
     twenty years it is a quarter of a degree, 0.004 in the airmass at 45 degrees.
     """
-    years = (mjd - 51544.5) / 365.25
+    years = (mjd - MJD_2000) / JULIAN_YEAR
     a, d = np.deg2rad(np.asarray(ra, float)), np.deg2rad(np.asarray(dec, float))
     a_date = a + np.deg2rad(years * (46.124 + 20.043 * np.sin(a) * np.tan(d)) / 3600)
     d_date = d + np.deg2rad(years * 20.043 * np.cos(a) / 3600)

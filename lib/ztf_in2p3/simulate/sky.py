@@ -16,6 +16,7 @@ from astropy import units
 from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 
+from ztf_in2p3.directions import julian_epoch
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.simulate.host import Supernova
 from ztf_in2p3.simulate.seeds import generator
@@ -61,7 +62,7 @@ class Stars:
 
     def positions(self, mjd: float) -> tuple[NDArray, NDArray]:
         """Right ascension and declination (deg) at a date; an unknown proper motion is none, parallax is left out."""
-        years = 2000 + (mjd - 51544.5) / 365.25 - EPOCH
+        years = julian_epoch(mjd) - EPOCH
         degrees = years / 3.6e6
         ra = self.ra + np.nan_to_num(self.pmra) * degrees / np.cos(np.deg2rad(self.dec))
         return ra % 360, self.dec + np.nan_to_num(self.pmdec) * degrees

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from ztf_in2p3.directions import JULIAN_YEAR
 from ztf_in2p3.simulate.seeds import generator
 
 ZERO_POINT = 26.2
@@ -138,7 +139,7 @@ class TransientSeries:
     @property
     def years(self) -> NDArray[np.float64]:
         """Years since the first exposure (exposure,)."""
-        return (self.mjd - self.mjd[0]) / 365.25
+        return (self.mjd - self.mjd[0]) / JULIAN_YEAR
 
 
 def gaussian_stamps(x: NDArray, y: NDArray, sigma: NDArray, weight: NDArray, side: int) -> NDArray[np.float64]:
@@ -191,7 +192,7 @@ def simulate_transient(plan: TransientPlan) -> TransientSeries:
     star_u = rng.uniform(-1200, 1400, (m, 2))
     star_motion = rng.normal(0, plan.motion, (m, 2))
     star_flux = 10 ** (0.4 * (ZERO_POINT - _magnitudes(plan, rng.uniform(0, 1, m))))
-    years = (mjd - mjd[0]) / 365.25
+    years = (mjd - mjd[0]) / JULIAN_YEAR
 
     scatter = generator(plan.seed, "transient widths").normal(size=(n, m + 1))
     side = plan.side

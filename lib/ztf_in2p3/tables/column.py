@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,8 @@ class Column:
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
     """Arrow's schema of some columns."""
     return pa.schema([column.field for column in columns])
+
+
+def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """A column of numbers as (row,); what is unknown is NaN."""
+    return np.asarray(table[name].to_numpy(), np.float64)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ztf_in2p3.fit.model import Floats, Partition
 from ztf_in2p3.fit.sources import Columns, Source
 from ztf_in2p3.fit.stars import residuals
+from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.ubercal.beside import beside
 from ztf_in2p3.ubercal.model import Ubercal
 
@@ -170,7 +171,7 @@ def _largest_step(rcid: int, mjd: Floats, own: Floats) -> Step | None:
     n = len(own)
     if n < 2 * SIDE:
         return None
-    scatter = 1.4826 * float(np.median(np.abs(np.diff(own)))) / np.sqrt(2)
+    scatter = robust_sigma(np.diff(own), 0.0) / np.sqrt(2)
     before = np.cumsum(own)[SIDE - 1 : n - SIDE]
     count = np.arange(SIDE, n - SIDE + 1)
     size = (own.sum() - before) / (n - count) - before / count

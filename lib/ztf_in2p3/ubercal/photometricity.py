@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +12,16 @@ from ztf_in2p3.fit.model import Floats, Model, Parts
 from ztf_in2p3.fit.results import Fit
 from ztf_in2p3.fit.stars import residuals
 from ztf_in2p3.recipes import PhotometricLimits
+from ztf_in2p3.robust_statistics import SIGMA_PER_MAD, Mask, finite_median, refit
 
 MANY = 8
-"""Exposures from which a distribution can be sloped."""
+"""Exposures that are enough to know their distribution."""
 
 STEADY = 0.004
 """Scatter of zero points on the best of nights, magnitudes: what is within its multiple is no cloud."""
 
 LEVER = 0.2
-"""Range of airmass over the exposures from which its slope can be sloped from clouds."""
+"""Range of airmass over which a slope with airmass can be distinguished from clouds."""
 
 ROUNDS = 50
 """Most rounds of leaving out clouded exposures; a few are enough."""
@@ -86,7 +88,7 @@ def exposure_photometricity(
     with np.errstate(invalid="ignore"):
         chi2, rejected = square / kept, 1 - kept / count
         good = clear & (spread <= limits.uneven) & (rejected <= limits.rejected)
-        good &= chi2 <= limits.chi2 * _median(chi2)
+        good &= chi2 <= limits.chi2 * finite_median(chi2)
     return Photometricity(exposures, count.astype(np.int64), level, spread, chi2, rejected, good)
 
 
@@ -101,19 +103,19 @@ def cut_clouds(level: Floats, airmass: Floats | None, limits: PhotometricLimits)
     sloped = airmass is not None and known.sum() >= 2 * MANY and np.isfinite(airmass[known]).all()
     if airmass is not None and sloped and np.ptp(airmass[known]) > LEVER:
         shape = np.column_stack([shape[:, 0], airmass - 1])
-    off, clear = level - _median(level), known
-    for scatter_of in (_robust_scatter, _scatter):  # the first finds the clear ones among many clouds, but is uncertain
-        for _ in range(ROUNDS):
-            if clear.sum() > shape.shape[1]:
-                off = level - shape @ _least_absolute(shape[clear], level[clear])
-            off = off - _median(off[clear])
-            limit = limits.n_sigma * max(scatter_of(off[clear]), STEADY) if known.sum() >= MANY else np.inf
-            with np.errstate(invalid="ignore"):
-                inside = known & (np.abs(off) <= min(limits.extinction, limit))
-            if np.array_equal(inside, clear) or not inside.any():
-                break
-            clear = inside
-    return off, clear
+
+    def fit(clear: Mask, scatter_of: Callable[[Floats], float]) -> tuple[Floats, Mask]:
+        determined = clear.sum() > shape.shape[1]
+        off = level - shape @ _least_absolute(shape[clear], level[clear]) if determined else level
+        off = off - finite_median(off[clear])
+        limit = limits.n_sigma * max(scatter_of(off[clear]), STEADY) if known.sum() >= MANY else np.inf
+        with np.errstate(invalid="ignore"):
+            inside = known & (np.abs(off) <= min(limits.extinction, limit))
+        return off, inside if inside.any() else clear
+
+    # The robust scatter finds the clear ones among many clouds, but is uncertain.
+    _, likely = refit(lambda clear: fit(clear, _robust_scatter), known, ROUNDS)
+    return refit(lambda clear: fit(clear, _scatter), likely, ROUNDS)
 
 
 def _least_absolute(shape: Floats, level: Floats) -> Floats:
@@ -126,7 +128,7 @@ def _least_absolute(shape: Floats, level: Floats) -> Floats:
 
 
 def _robust_scatter(off: Floats) -> float:
-    return 1.4826 * _median(np.abs(off))
+    return SIGMA_PER_MAD * finite_median(np.abs(off))
 
 
 def _scatter(off: Floats) -> float:
@@ -137,7 +139,7 @@ def _levels(at: NDArray[np.int64], value: Floats, component: NDArray[np.int32], 
     """Median of each exposure's zero points, once that of each connected part is taken out."""
     level = value.copy()
     for number in np.unique(component):
-        level[component == number] -= _median(level[component == number])
+        level[component == number] -= finite_median(level[component == number])
     return group_medians(at, level, n)
 
 
@@ -157,7 +159,7 @@ def unevenness(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Float
     """Robust scatter over the quadrants of each exposure, its own and the quadrants' medians taken out."""
     left = value - group_medians(exposure, value, n)[exposure]
     left = left - group_medians(rcid, left, int(rcid.max()) + 1)[rcid]
-    return 1.4826 * group_medians(exposure, np.abs(left), n)
+    return SIGMA_PER_MAD * group_medians(exposure, np.abs(left), n)
 
 
 def group_medians(group: NDArray, value: Floats, n: int) -> Floats:
@@ -171,8 +173,3 @@ def group_medians(group: NDArray, value: Floats, n: int) -> Floats:
     for label, values in zip(groups, np.split(value[known][order], first[1:]), strict=True):
         out[label] = np.median(values)
     return out
-
-
-def _median(value: Floats) -> float:
-    known = value[np.isfinite(value)]
-    return float(np.median(known)) if len(known) else float("nan")

@@ -20,6 +20,7 @@ from ztf_in2p3.fit.sources import Columns, Source
 from ztf_in2p3.fit.stars import STAR_COLUMNS, residuals
 from ztf_in2p3.fit.superpixels import Superpixels
 from ztf_in2p3.fit.trust import MEANING
+from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, robust_sigma
 from ztf_in2p3.tables import Column, schema_of
 from ztf_in2p3.ubercal.beside import beside
 from ztf_in2p3.ubercal.lack_of_fit import LackOfFit
@@ -225,8 +226,7 @@ def sky_map(stars: Iterable[pa.Table], levels: dict[int, float], order: int) -> 
     rows = []
     for members in np.split(order_of, cuts) if len(pixel) else []:
         d = difference[members][np.isfinite(difference[members])]
-        # A median scatters by sqrt(pi / 2 n) of the deviation, which 1.4826 median absolute deviations estimate.
-        spread = 1.4826 * np.median(np.abs(d - np.median(d))) if len(d) else np.nan
+        spread = robust_sigma(d) if len(d) else np.nan
         lon, lat = cells.healpix_to_lonlat(int(pixel[members[0]]))
         rows.append(
             {
@@ -237,7 +237,7 @@ def sky_map(stars: Iterable[pa.Table], levels: dict[int, float], order: int) -> 
                 "measurements": float(np.mean(count[members])),
                 "compared": len(d),
                 "external": float(np.median(d)) if len(d) else np.nan,
-                "external_e": float(spread * np.sqrt(np.pi / 2 / len(d))) if len(d) else np.nan,
+                "external_e": float(MEDIAN_PER_MEAN * spread / np.sqrt(len(d))) if len(d) else np.nan,
             }
         )
     return pa.Table.from_pylist(rows, schema=schema_of(SKY).with_metadata({"order": str(order)}))

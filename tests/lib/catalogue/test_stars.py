@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lib.catalogue.skies import header, reference
-from ztf_in2p3.catalogue.stars import at_epoch, cone, is_isolated, on_image, reference_stars, unit_vectors, wcs_of
+from ztf_in2p3.catalogue.stars import at_epoch, cone, is_isolated, on_image, reference_stars, wcs_of
+from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import BadData
 
 SHAPE = (256, 240)

@@ -9,12 +9,12 @@ from ztf_in2p3.figures.summary import (
     EXPOSURE_SUMMARY,
     exposure_summary,
     filters_in,
-    finite_median,
     join,
     quadrant_summary,
     relative_background,
     stars_per_quadrant,
 )
+from ztf_in2p3.robust_statistics import finite_median
 
 
 @pytest.fixture(scope="module")
