@@ -10,8 +10,9 @@ from ztf_in2p3.psf.model import Psf
 from ztf_in2p3.recipes import SceneRecipe
 from ztf_in2p3.scene.design import Design, Nodes
 from ztf_in2p3.scene.elimination import FLUX, N_NUISANCE, ExposureModel, SceneState
-from ztf_in2p3.scene.fit import OFF_CENTRE, fit_scene
+from ztf_in2p3.scene.fit import fit_scene
 from ztf_in2p3.scene.model import Series
+from ztf_in2p3.scene.passes import OFF_CENTRE
 
 
 def small(seed: int, n: int = 6, side: int = 9) -> Series:
