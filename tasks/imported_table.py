@@ -23,7 +23,8 @@ from tasks.star_table import NO_CUTS, write_index
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.column_maps import COLUMN_MAPS
 from ztf_in2p3.catalogue.imported_file import columns_for, table_files
-from ztf_in2p3.catalogue.imported_table import Group, Scattered, Wanted, scatter, sorted_partition
+from ztf_in2p3.catalogue.imported_rows import Group, Wanted
+from ztf_in2p3.catalogue.imported_table import Scattered, scatter, sorted_partition
 from ztf_in2p3.catalogue.numbering import names_table
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.products import Built, Kind, Value, filter_of, star_index_ref, star_names_ref, star_table_ref

@@ -24,7 +24,8 @@ from ztf_in2p3.catalogue.stars import cone
 from ztf_in2p3.detrend.bad_pixels import read_masks
 from ztf_in2p3.detrend.focal_plane import common_level, n_ccd_of
 from ztf_in2p3.detrend.masters import CcdMaster
-from ztf_in2p3.detrend.quadrant import detrend_ccd, write_quadrant
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.detrend.quadrant_file import write_quadrant
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header, read_primary
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Exposure

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.cards import describe, integer, number
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import Hdu, decoding, read_hdus, read_pixels, require_decodable
+from ztf_in2p3.hdu import Hdu, require_decodable
+from ztf_in2p3.hdus import decoding, read_hdus, read_pixels
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, CcdExposure
 from ztf_in2p3.raw_layout import RawLayout
 from ztf_in2p3.rice import RiceImage

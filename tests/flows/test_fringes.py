@@ -22,7 +22,7 @@ from tests.lib.sensor.fringed import in_cells, without_smooth
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue
 from ztf_in2p3.catalogue.reference import stars_within
 from ztf_in2p3.catalogue.stars import cone, wcs_of
-from ztf_in2p3.detrend.quadrant import read_quadrant
+from ztf_in2p3.detrend.quadrant_file import read_quadrant
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.image import Image, is_bad
 from ztf_in2p3.periods import Period

@@ -16,7 +16,7 @@ from flows.download import download
 from flows.pocket import pocket
 from tests.flows.night import Watched, artifacts, kinds, opened, products
 from ztf_in2p3.camera import flip_readout
-from ztf_in2p3.detrend.quadrant import read_quadrant
+from ztf_in2p3.detrend.quadrant_file import read_quadrant
 from ztf_in2p3.identifiers import Filter, Quadrant
 from ztf_in2p3.products import Kind, ccd_of, quadrant_of
 from ztf_in2p3.recipes import CatalogueRecipe, recipe_from

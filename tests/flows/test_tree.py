@@ -15,7 +15,8 @@ from flows.catalogue import catalogue
 from flows.download import download
 from tests.flows.night import NIGHT, opened
 from ztf_in2p3.archive import NotInArchive
-from ztf_in2p3.hdus import image_header, read_hdus, read_pixels
+from ztf_in2p3.hdu import image_header
+from ztf_in2p3.hdus import read_hdus, read_pixels
 from ztf_in2p3.products import Kind, ccd_of
 from ztf_in2p3.simulate.faults import drop_pixels
 from ztf_in2p3.store.parquet import read_table

@@ -20,7 +20,8 @@ from ztf_in2p3.archive.header import about_image, read_until_end
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.cards import describe, integer, number, text
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import BLOCK, UNDECODABLE, Hdu, decoding, hdu_of, read_hdus, read_pixels
+from ztf_in2p3.hdu import BLOCK, Hdu, hdu_of
+from ztf_in2p3.hdus import UNDECODABLE, decoding, read_hdus, read_pixels
 from ztf_in2p3.identifiers import ImageType
 from ztf_in2p3.products import Kind, Value
 from ztf_in2p3.raw_layout import RawLayout

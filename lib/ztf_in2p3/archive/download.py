@@ -14,7 +14,7 @@ from ztf_in2p3.archive.listing import FileState
 from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.archive.web import CHUNK, Web
 from ztf_in2p3.errors import BadData, PipelineError, TransientError
-from ztf_in2p3.hdus import BLOCK
+from ztf_in2p3.hdu import BLOCK
 from ztf_in2p3.products import Kind, Value
 
 

@@ -20,7 +20,8 @@ from ztf_in2p3.archive.errors import Damaged
 from ztf_in2p3.astrometry import image_shape, read_wcs
 from ztf_in2p3.cards import CARD, integer, number, parse_cards
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import BLOCK, LONGEST_HEADER
+from ztf_in2p3.hdu import BLOCK
+from ztf_in2p3.hdus import LONGEST_HEADER
 from ztf_in2p3.products import Value
 
 _RENAMED = {"NAXIS": "ZNAXIS", "NAXIS1": "ZNAXIS1", "NAXIS2": "ZNAXIS2", "CHECKSUM": "ZHECKSUM", "DATASUM": "ZDATASUM"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from ztf_in2p3.errors import BadData
+from ztf_in2p3.errors import BadData, MissingExtra, TransientError
 
 MAX_REDIRECTS = 5
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -113,6 +114,50 @@ class HttpClient:
         except ValueError:
             return False
         return any(address in network for network in _networks(text))
+
+
+@contextmanager
+def failures_explained(url: str, clean: Callable[[str], str]) -> Iterator[None]:
+    """Turn what a request raises into errors that say what to do.
+
+    Parameters
+    ----------
+    clean
+        Takes what is secret out of a text.
+
+    Raises
+    ------
+    ValueError
+        The address, or the proxy's, is none.
+    MissingExtra
+        The proxy speaks SOCKS, for which a package is lacking.
+    BadData
+        Nobody vouches for the server's certificate.
+    TransientError
+        No answer.
+    """
+    try:
+        yield
+    except requests.exceptions.InvalidProxyURL:
+        raise ValueError(f"{url}: the proxy's address is none; correct http_proxy or https_proxy") from None
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidSchema,
+    ) as error:
+        if "SOCKS" not in str(error):
+            raise ValueError(f"{url} is no address of a web archive; expected one like https://host") from None
+        raise MissingExtra(
+            f"{url}: the proxy of the environment speaks SOCKS, and the package PySocks is not installed; install "
+            "it (pip install PySocks), or name an http:// proxy, or the host in no_proxy"
+        ) from None
+    except requests.RequestException as error:
+        if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise BadData(
+                f"{url}: nobody whom we trust vouches for the server's certificate; if that is right (an institute's "
+                "own authority), set REQUESTS_CA_BUNDLE to the file with its certificate"
+            ) from None
+        raise TransientError(f"{url}: no answer ({clean(str(error))}); try again later") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -6,10 +6,9 @@ Queries, addresses and login as on IRSA's page "ZTF API Queries".
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,29 +17,26 @@ from ztf_in2p3.addresses import IRSA_ADDRESS
 from ztf_in2p3.archive import metadata
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.download import Transfer
-from ztf_in2p3.archive.duplicates import Listed, without_contradictions
-from ztf_in2p3.archive.errors import AccessDenied, LoginRefused, NotInArchive, NotYetPublic, PageInstead
+from ztf_in2p3.archive.errors import AccessDenied, LoginRefused, NotInArchive, PageInstead
 from ztf_in2p3.archive.header import BLOCK
+from ztf_in2p3.archive.irsa_tables import IrsaTables
 from ztf_in2p3.archive.layout import ArchiveFile
-from ztf_in2p3.archive.listing import FileState, Listing, Skipped
-from ztf_in2p3.archive.numbers import is_empty
+from ztf_in2p3.archive.listing import FileState, Listing
 from ztf_in2p3.archive.patience import Patience
 from ztf_in2p3.archive.web import Timeouts, Web
-from ztf_in2p3.errors import PipelineError, TransientError
+from ztf_in2p3.errors import PipelineError
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Kind, Value
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
 DATA_PATH = "ibe/data/ztf/products"
-SEARCH_PATH = "ibe/search/ztf/products"
 
 RECHECKS = 2
 """Tries after a refusal that nothing explains."""
-_REFUSALS = (NotInArchive, AccessDenied, PageInstead)
+REFUSALS = (NotInArchive, AccessDenied, PageInstead)
+"""Answers that servers now and then give to what they answer a moment later."""
 
 _TIMEOUTS = Timeouts()
 _PATIENCE = Patience()
@@ -102,6 +98,7 @@ class Irsa:
         self._patience = patience
         self._sleep = sleep
         self._slots = threading.BoundedSemaphore(concurrency)
+        self._tables = IrsaTables(self._web, self._ask_patiently, credentials.user if credentials else "")
 
     def __repr__(self) -> str:
         return f"Irsa({self._web.base!r})"
@@ -132,7 +129,7 @@ class Irsa:
             *metadata.one_of("filtercode", filters),
             *metadata.one_of("ccdid", ccdids),
         ]
-        entries, skipped, versions = self._entries("raw", period, where)
+        entries, skipped, versions = self._tables.entries("raw", period, where)
         return Listing.of([ccd for ccd, _ in entries], skipped, {ccd: text for (ccd, _), text in versions.items()})
 
     def sciences(
@@ -140,7 +137,7 @@ class Irsa:
     ) -> Listing[tuple[CcdExposure, int]]:
         """CCD exposures and quadrants that have a science image, sorted.  Skipped rows and errors as `raws`."""
         where = [*metadata.one_of("filtercode", filters), *metadata.one_of("ccdid", ccdids)]
-        entries, skipped, versions = self._entries("sci", period, where)
+        entries, skipped, versions = self._tables.entries("sci", period, where)
         quadrants = [(ccd, qid) for ccd, qid in entries if qid is not None]
         return Listing.of(quadrants, skipped, {(ccd, qid): text for (ccd, qid), text in versions.items() if qid})
 
@@ -197,17 +194,21 @@ class Irsa:
         try:
             return self._patiently(attempt, self._patience)
         except NotInArchive as error:
-            reason, is_explained = self._why_absent(file, error)
+            reason, is_explained = self._tables.why_absent(file, error)
         except LoginRefused:
             raise
-        except _REFUSALS as error:
+        except REFUSALS as error:
             reason, is_explained = error, False
         if is_explained:
             raise reason
         try:
-            return self._patiently(attempt, replace(self._patience, tries=RECHECKS), _REFUSALS)
+            return self._patiently(attempt, replace(self._patience, tries=RECHECKS), REFUSALS)
         except NotInArchive:
             raise reason from None
+
+    def _ask_patiently(self, attempt: Callable[[], T]) -> T:
+        """The answer to a question about the tables, whose refusals are doubted."""
+        return self._patiently(attempt, self._patience, REFUSALS)
 
     def _patiently(
         self, attempt: Callable[[], T], patience: Patience, doubted: tuple[type[PipelineError], ...] = ()
@@ -236,97 +237,6 @@ class Irsa:
                 return use(answer.chunks)
 
         return self._ask(file, ask)
-
-    def _why_absent(self, file: ArchiveFile, error: NotInArchive) -> tuple[PipelineError, bool]:
-        """Why a file is not delivered, as far as the tables know, and whether they explain it.
-
-        They do if they do not list it, or say that it is not public yet.
-        """
-        e = file.ccd.exposure
-        where = [f"ccdid={file.ccd.ccdid}"] + ([] if file.qid is None else [f"qid={file.qid}"])
-        table = "raw" if file.kind is Kind.RAW else "sci"
-        try:
-            rows = [
-                row
-                for answer in self._search(table, Period.of(e.night), where, ("ipac_pub_date",), quiet=True)
-                for row in answer.rows
-                if metadata.is_of(row, e.filefracday)
-            ]
-        except PipelineError:
-            return NotInArchive(f"{error}, and why could not be found out; try again another day"), False
-        if not rows:
-            hint = "nor do its tables list it; check the name, or give credentials to see more"
-            return NotInArchive(f"{error}, {hint}"), True
-        dates = (row.get("ipac_pub_date", "") for row in rows)
-        when = next((text for text in dates if not is_empty(text)), "")
-        publication = f"it is to be public from {when}" if when else "its tables do not say when it will be public"
-        remedy = "wait until then, or give credentials that may see it"
-        reason = NotYetPublic(f"{error}, though its tables list it: {publication}; {remedy}")
-        return reason, bool(self._web.now) and when[:10] > f"{self._web.now:%Y-%m-%d}"
-
-    def _entries(
-        self, table: str, period: Period, where: Sequence[str]
-    ) -> tuple[list[Listed], list[Skipped], dict[Listed, str]]:
-        """Files that a table lists of a period's nights, the rows set aside, and the version of each file."""
-        what = f"rows of the archive's {table} table"
-        versions: dict[Listed, str] = {}
-        skipped: list[Skipped] = []
-        for answer in self._search(table, period, where, metadata.VERSION_COLUMNS[table]):
-            items, odd = metadata.understood(answer, _MEANING[table], what, self._web.base)
-            skipped += odd
-            for (ccd, qid), row in items:
-                if ccd.exposure.night in period:
-                    text = metadata.version(row, table)
-                    versions[ccd, qid] = min(versions.get((ccd, qid), text), text)
-                elif period.distance(ccd.exposure.night) > 1:  # the next night is within the query's margin
-                    reason = "its name is of another night than its date: one of them is wrong"
-                    skipped.append(Skipped(what, reason, 1, (str(ccd),)))
-        entries, contradicted = without_contradictions(versions, what)
-        return entries, skipped + contradicted, {entry: versions[entry] for entry in entries}
-
-    def _search(
-        self, table: str, period: Period, where: Sequence[str], more: tuple[str, ...] = (), *, quiet: bool = False
-    ) -> Iterator[metadata.Table]:
-        required = metadata.COLUMNS[table]
-        n_row = 0
-        for within in metadata.spans(period):
-            params = {"WHERE": " AND ".join([*within, *where]), "COLUMNS": ",".join((*required, *more)), "ct": "csv"}
-            answer = self._query(table, params, required, more)
-            n_row += len(answer.rows)
-            yield answer
-        if not n_row and self._credentials and not quiet:
-            logger.warning(
-                "%s: no %s rows in %s for user %s; a wrong password looks the same: should there be some, check it",
-                self._web.base,
-                table,
-                period,
-                self._credentials.user,
-            )
-
-    def _query(
-        self, table: str, params: Mapping[str, str], required: Sequence[str], optional: Sequence[str]
-    ) -> metadata.Table:
-        path = f"{SEARCH_PATH}/{table}"
-        bodies: set[bytes] = set()
-
-        def attempt() -> metadata.Table:
-            with self._web.get(path, params) as answer:
-                body = b"".join(answer.chunks)
-            what = f"rows of the archive's {table} table"
-            rows = metadata.read_table(body, required, optional, what, f"{self._web.base}{path}")
-            if rows.cut_off and body not in bodies:  # the same table twice is the archive's own
-                bodies.add(body)
-                raise TransientError(rows.cut_off)
-            return rows
-
-        return self._patiently(attempt, self._patience, _REFUSALS)
-
-
-def _raw_entry(row: metadata.Row) -> Listed:
-    return metadata.ccd_exposure(row), None
-
-
-_MEANING: dict[str, Callable[[metadata.Row], Listed]] = {"raw": _raw_entry, "sci": metadata.quadrant_exposure}
 
 
 def _fieldless(file: ArchiveFile) -> ArchiveFile:

@@ -7,7 +7,6 @@ is never data.  What was seen is listed in each branch of `_understand`.
 from __future__ import annotations
 
 import codecs
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,9 +19,10 @@ import requests
 
 from ztf_in2p3.archive.credentials import Credentials
 from ztf_in2p3.archive.errors import AccessDenied, LoginRefused, NotInArchive, PageInstead
-from ztf_in2p3.archive.http import HttpClient, is_loopback
+from ztf_in2p3.archive.http import HttpClient, failures_explained, is_loopback
+from ztf_in2p3.archive.pages import is_login_page, is_soon_over, words_of
 from ztf_in2p3.archive.patience import moment, retry_after
-from ztf_in2p3.errors import BadData, MissingExtra, TransientError
+from ztf_in2p3.errors import BadData, TransientError
 
 LOGIN_PATH = "account/signon/login.do"
 CHUNK = 1 << 16
@@ -36,11 +36,6 @@ FRESH_SECONDS = 60.0
 
 QUOTED = 160
 """Characters of an unexpected page that are shown."""
-
-_SOON_OVER = re.compile(
-    r"maintenance|temporar|unavailable|try (again|later)|overload|too many|busy|time[d -]*out|gateway", re.IGNORECASE
-)
-_LOGIN_PAGE = re.compile(r"josso_(username|password)|/signon/login", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,28 +182,8 @@ class Web:
         return response, Answer(_length(response), response.headers.get("Last-Modified", ""), _chain(first, chunks))
 
     def _send(self, method: str, url: str, **what: Any) -> requests.Response:
-        try:
+        with failures_explained(url, self._clean):
             return self._http.request(method, url, (self._timeouts.connect, self._timeouts.read), **what)
-        except requests.exceptions.InvalidProxyURL:
-            raise ValueError(f"{url}: the proxy's address is none; correct http_proxy or https_proxy") from None
-        except requests.exceptions.InvalidSchema as error:
-            if "SOCKS" not in str(error):
-                raise ValueError(f"{url} is no address of a web archive; expected one like https://host") from None
-            raise MissingExtra(
-                f"{url}: the proxy of the environment speaks SOCKS, and the package PySocks is not installed; install "
-                "it (pip install PySocks), or name an http:// proxy, or the host in no_proxy"
-            ) from None
-        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema):
-            raise ValueError(f"{url} is no address of a web archive; expected one like https://host") from None
-        except requests.exceptions.SSLError as error:
-            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-                raise TransientError(f"{url}: no answer ({self._clean(str(error))}); try again later") from None
-            raise BadData(
-                f"{url}: nobody whom we trust vouches for the server's certificate; if that is right (an institute's "
-                "own authority), set REQUESTS_CA_BUNDLE to the file with its certificate"
-            ) from None
-        except requests.RequestException as error:
-            raise TransientError(f"{url}: no answer ({self._clean(str(error))}); try again later") from None
 
     def _chunks(self, response: requests.Response, name: str, began: float, size: int) -> Iterator[bytes]:
         expected, received = _length(response), 0
@@ -253,11 +228,11 @@ class Web:
             page += chunk
             if len(page) > LONGEST_PAGE:
                 break
-        if _LOGIN_PAGE.search(page.decode("utf-8", "replace")):
+        if is_login_page(page):
             raise _LoginWanted
-        words = self._words(page)
+        words = self._clean(words_of(page))
         message = f"{name}: a page of text came in the place of data: {words[:QUOTED]!r}"
-        if _SOON_OVER.search(words):
+        if is_soon_over(words):
             raise TransientError(f"{message}; try again later")
         raise PageInstead(f"{message}; open the address in a browser to see what the archive objects to")
 
@@ -302,16 +277,11 @@ class Web:
                 f"{url}: the login of user {who.user} was refused ({response.status_code}); check name and password"
             )
         if not self._http.cookies:
-            words = self._words(b"".join(self._chunks(response, url, self._clock(), CHUNK)))
+            words = self._clean(words_of(b"".join(self._chunks(response, url, self._clock(), CHUNK))))
             message = f"{url}: no session was opened for user {who.user}: {words[:QUOTED]!r}"
-            if _SOON_OVER.search(words):
+            if is_soon_over(words):
                 raise TransientError(f"{message}; try again later")
             raise LoginRefused(f"{message}; check user name and password")
-
-    def _words(self, page: bytes) -> str:
-        """What a page of HTML or XML says, without its marks."""
-        text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page.decode("utf-8", "replace"), flags=re.S | re.I)
-        return self._clean(" ".join(text.split()))
 
     def _clean(self, text: str) -> str:
         return self._credentials.blank(text) if self._credentials else text

@@ -12,7 +12,8 @@ from ztf_in2p3.astrometry import read_wcs
 from ztf_in2p3.cards import required_number
 from ztf_in2p3.catalogue.apertures import poisson_variance
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import image_header, read_hdus, read_pixels
+from ztf_in2p3.hdu import image_header
+from ztf_in2p3.hdus import read_hdus, read_pixels
 from ztf_in2p3.image import Image, MaskBit
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.amplifiers import CEILING_ADU, amplifier_fault
 from ztf_in2p3.detrend.ccd_master import CcdMaster, corrections
 from ztf_in2p3.detrend.pixels import count_bits, to_image, to_light
+from ztf_in2p3.detrend.quadrant_file import kept_header
 from ztf_in2p3.detrend.radiation_hits import mark_radiation_hits
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.frames import RawCcd
@@ -22,7 +22,7 @@ from ztf_in2p3.products import Value
 from ztf_in2p3.recipes import QuadrantRecipe
 from ztf_in2p3.sensor.fringe import CcdFringes, remove_fringes
 from ztf_in2p3.sensor.readout import Pockets, Readout
-from ztf_in2p3.store.fits import Cards, Plane, write_fits
+from ztf_in2p3.store.fits import Cards
 
 LEAST_RESPONSE = 0.05
 """Smallest response of a pixel, relative to the CCD's median; below it counts as dead."""
@@ -44,15 +44,6 @@ _COUNTED = {
     "NNAN": (MaskBit.NAN, "without data"),
 }
 """Faults counted in the header."""
-
-IPAC_PROCESSING = re.compile(
-    r"CID\w+|MAGZP\w*|CLR\w+|ZP\w+|PCOLOR|CALNOTE\d|NMATCHES|FIXAPERS|APCOR\w+|MAGLIM|STATUS|BIT\d\d|"
-    r"FLXSCALE|MAGZEROP|PHOT(IRMS|INST|LINK)|CREATED|PROCVSN|DB\w+|SATURATE|BUNIT|HISTORY|COMMENT|"
-    r"BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|EXTNAME|EXTVER|ZNAXIS\d?|ZHECKSUM|ZDATASUM|"
-)
-"""Cards of IPAC's science header that speak of IPAC's pixels or of how they were made: calibration ids,
-photometric zero points and aperture corrections, quality bits' legend, database ids.  What the exposure,
-its astrometry and its seeing say stays, INFOBITS with it: the quality cut users know."""
 
 
 def detrend_ccd(
@@ -167,7 +158,7 @@ def detrend_quadrants(
                     raise
                 failed[qid] = str(error)
                 continue
-            yield qid, image, _header(headers[qid], {**about, **(cards or {})})
+            yield qid, image, kept_header(headers[qid], {**about, **(cards or {})})
             del image  # not to be in memory with that of the next quadrant
 
 
@@ -235,27 +226,6 @@ def _require_sky(image: Image, name: str) -> None:
         raise BadData(f"{name}: the middle of its good pixels is {middle:.2f} ADU; expected sky: leave it out")
 
 
-def write_quadrant(path: Path, image: Image, header: fits.Header, cards: Cards | None = None) -> None:
-    """One file: cards, then the planes SCI (with the header), VAR and MASK."""
-    planes = [
-        Plane("SCI", image.data, "adu", header=header),
-        Plane("VAR", image.variance, "adu2"),
-        Plane("MASK", image.mask),
-    ]
-    write_fits(path, planes, cards or {})
-
-
-def read_quadrant(path: Path) -> tuple[Image, fits.Header]:
-    """Image and science header of a file of `write_quadrant`.  BadData if it is none."""
-    try:
-        with fits.open(path, memmap=False) as hdus:
-            kinds = {"SCI": np.float32, "VAR": np.float32, "MASK": np.uint16}
-            planes = [np.asarray(hdus[name].data, dtype=kind) for name, kind in kinds.items()]
-            return Image(*planes), hdus["SCI"].header.copy()
-    except (OSError, KeyError) as error:
-        raise BadData(f"{path}: no detrended quadrant with SCI, VAR and MASK ({error}); make it again") from error
-
-
 def _detrend(
     pixels: NDArray[np.float32],
     readout: Readout,
@@ -319,11 +289,3 @@ def _start_mask(known: Iterable[NDArray], camera: Camera, where: str) -> NDArray
 def _full_well(readout: Readout, camera: Camera) -> float:
     """What a pixel holds, linear ADU of its amplifier: the camera's level is that of the nominal gain."""
     return camera.saturation * camera.gain / readout.gain
-
-
-def _header(science: fits.Header, about: Cards) -> fits.Header:
-    header = science.copy(strip=True)
-    for keyword in {card.keyword for card in header.cards if IPAC_PROCESSING.fullmatch(card.keyword)}:
-        header.remove(keyword, remove_all=True)
-    header.update(about)
-    return header

@@ -11,7 +11,7 @@ from astropy.io import fits
 from ztf_in2p3.archive import Irsa, LocalTree
 from ztf_in2p3.archive.check import first_image
 from ztf_in2p3.archive.header import BLOCK, read_until_end
-from ztf_in2p3.archive.irsa import SEARCH_PATH
+from ztf_in2p3.archive.irsa_tables import SEARCH_PATH
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import Listing
 from ztf_in2p3.archive.metadata import spans

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ztf_in2p3.figures.focal_plane import block_starts
+from ztf_in2p3.figures.mosaic import block_starts
 from ztf_in2p3.figures.style import ACCENT, GREY, colour_map, new_figure, say_nothing, styled
 from ztf_in2p3.image import Image, is_bad
 from ztf_in2p3.robust_statistics import robust_sigma

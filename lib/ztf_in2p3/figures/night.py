@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.figures.detrended import plot_quadrant
-from ztf_in2p3.figures.focal_plane import Images, Panel, Planes, plot_mosaic, plot_quadrant_maps, shrink_ccds
+from ztf_in2p3.figures.focal_plane import Panel, plot_mosaic, plot_quadrant_maps
+from ztf_in2p3.figures.mosaic import Images, Planes, shrink_ccds
 from ztf_in2p3.figures.night_growth import ccd_growth, exposure_growth, plot_night_growth
 from ztf_in2p3.figures.residuals import residual_map
 from ztf_in2p3.figures.sheet import Drawn, Sheet

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from ztf_in2p3.camera import Camera, camera_named
 from ztf_in2p3.catalogue.column_maps import COLUMN_MAPS
 from ztf_in2p3.catalogue.imported_file import ImportedFile, columns_for, table_files
-from ztf_in2p3.catalogue.imported_table import Wanted, scatter, sorted_partition
+from ztf_in2p3.catalogue.imported_rows import Wanted
+from ztf_in2p3.catalogue.imported_table import scatter, sorted_partition
 from ztf_in2p3.catalogue.numbering import names_table
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit.parameter_table import parameter_table

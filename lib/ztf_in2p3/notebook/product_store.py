@@ -16,7 +16,7 @@ from astropy.io import fits
 
 from ztf_in2p3.camera import Camera, camera_named
 from ztf_in2p3.detrend.ccd_master import CcdMaster
-from ztf_in2p3.detrend.quadrant import read_quadrant
+from ztf_in2p3.detrend.quadrant_file import read_quadrant
 from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.hdus import read_header

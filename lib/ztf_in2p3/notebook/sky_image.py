@@ -16,7 +16,8 @@ from ztf_in2p3.camera import Camera, camera_named
 from ztf_in2p3.catalogue.science_image import read_mask
 from ztf_in2p3.detrend.focal_plane import FlatLevel
 from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
-from ztf_in2p3.detrend.quadrant import detrend_ccd, read_quadrant
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.detrend.quadrant_file import read_quadrant
 from ztf_in2p3.hdus import read_hdus, read_header, read_primary
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.image import Image, is_bad

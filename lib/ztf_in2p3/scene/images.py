@@ -14,7 +14,8 @@ from ztf_in2p3.archive.header import about_image
 from ztf_in2p3.cards import integer, number, required_number, text
 from ztf_in2p3.catalogue.science_image import science_image
 from ztf_in2p3.errors import BadData
-from ztf_in2p3.hdus import Hdu, image_header, read_hdus, read_pixels
+from ztf_in2p3.hdu import Hdu, image_header
+from ztf_in2p3.hdus import read_hdus, read_pixels
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.products import Value

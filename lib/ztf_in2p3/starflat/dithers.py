@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit.model import Floats
-from ztf_in2p3.fit.sources import Source, require_rows
+from ztf_in2p3.fit.overview import require_rows
+from ztf_in2p3.fit.sources import Source
 
 NO_SEQUENCE = "no dithered sequence"
 """How the reason begins when exposures are not dithered."""

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.fit.checkpoint import Checkpoint
 from ztf_in2p3.fit.model import Floats, Model
+from ztf_in2p3.fit.overview import Overview, overview
 from ztf_in2p3.fit.results import Fit, Intake
 from ztf_in2p3.fit.robust import fit
 from ztf_in2p3.fit.solver import Progress
-from ztf_in2p3.fit.sources import Overview, Source, as_source, overview
+from ztf_in2p3.fit.sources import Source, as_source
 from ztf_in2p3.fit.superpixels import Superpixels, on_camera
 from ztf_in2p3.fit.table import Anchors, Build, Reading, build_model, require
 from ztf_in2p3.fit.terms import (

@@ -16,7 +16,8 @@ from astropy.table import Table
 
 from ztf_in2p3.camera import ZTF
 from ztf_in2p3.catalogue.column_maps import COLUMN_MAPS, guessed
-from ztf_in2p3.catalogue.imported_table import Wanted, scatter, sorted_partition
+from ztf_in2p3.catalogue.imported_rows import Wanted
+from ztf_in2p3.catalogue.imported_table import scatter, sorted_partition
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import Filter, Quadrant
 from ztf_in2p3.periods import Period

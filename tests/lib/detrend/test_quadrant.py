@@ -10,7 +10,8 @@ from astropy.wcs import WCS
 from tests.lib.detrend.conftest import RECIPE
 from tests.lib.detrend.raw_files import QIDS
 from ztf_in2p3.camera import TINY, ZTF
-from ztf_in2p3.detrend.quadrant import detrend_ccd, read_quadrant, write_quadrant
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.detrend.quadrant_file import read_quadrant, write_quadrant
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.image import MaskBit
 

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from ztf_in2p3.camera import TINY, ZTF, Camera
 from ztf_in2p3.figures.detrended import block_mean
-from ztf_in2p3.figures.focal_plane import (
-    CELLS,
-    Panel,
-    block_median,
-    ccd_outline,
-    plot_mosaic,
-    plot_quadrant_maps,
-    quadrant_outline,
-    shrink_ccds,
-)
+from ztf_in2p3.figures.focal_plane import Panel, ccd_outline, plot_mosaic, plot_quadrant_maps, quadrant_outline
+from ztf_in2p3.figures.mosaic import CELLS, block_median, shrink_ccds
 from ztf_in2p3.figures.style import around, robust_limits
 from ztf_in2p3.identifiers import N_CCD, Quadrant
 

@@ -9,7 +9,8 @@ from tests.lib.figures.synthetic import NO_STARS, RADII, catalogue, true_stars
 from ztf_in2p3.camera import TINY, ZTF
 from ztf_in2p3.figures import night
 from ztf_in2p3.figures.detrended import pixel_noise, plot_quadrant
-from ztf_in2p3.figures.focal_plane import Panel, plot_mosaic, plot_quadrant_maps, shrink_ccds
+from ztf_in2p3.figures.focal_plane import Panel, plot_mosaic, plot_quadrant_maps
+from ztf_in2p3.figures.mosaic import shrink_ccds
 from ztf_in2p3.figures.night_growth import ccd_growth, exposure_growth, plot_night_growth
 from ztf_in2p3.figures.overview import plot_night
 from ztf_in2p3.figures.residual_plots import plot_residuals

@@ -14,7 +14,8 @@ from ztf_in2p3.camera import TINY
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.fit import sources
 from ztf_in2p3.fit.checkpoint import STATE, Checkpoint
-from ztf_in2p3.fit.sources import ParquetSource, TableSource, overview
+from ztf_in2p3.fit.overview import overview
+from ztf_in2p3.fit.sources import ParquetSource, TableSource
 from ztf_in2p3.fit.table import build_model, on_disk
 from ztf_in2p3.recipes import RobustRecipe, StarflatRecipe, UbercalRecipe
 from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
