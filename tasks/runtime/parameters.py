@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,12 @@ class SurveyPart:
         )
 
 
+@dataclass(frozen=True, slots=True)
 class Scope(SurveyPart):
     """The part of the survey that a flow works on."""
 
 
+@dataclass(frozen=True, slots=True)
 class NightScope(SurveyPart):
     """The part of the survey that a flow works on which takes one night at a time."""
 
@@ -71,7 +73,8 @@ def contracted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> di
     except ValueError as error:
         raise Mistyped(str(error)) from None
     values = {name: value for name, value in arguments.items() if name not in ("period", "night", "store")}
-    known = {Scope: scope, NightScope: scope, Store: store_at(arguments["store"], scope.camera)}
+    of_night = NightScope(*(getattr(scope, field.name) for field in fields(scope)))
+    known = {Scope: scope, NightScope: of_night, Store: store_at(arguments["store"], scope.camera)}
     given = {
         parameter.name: known[parameter.annotation]
         for parameter in signature.parameters.values()
