@@ -185,9 +185,9 @@ def used_images(light_curve: Built, store: Store) -> list[str]:
 
 
 def curves_of(fitted: Outcome) -> list[list[Built]]:
-    """Light curve, stars and scene, curve by curve."""
+    """Light curve, stars and scene of each curve that has all three."""
     kinds = (Kind.LIGHT_CURVE, Kind.CURVE_STARS, Kind.SCENE)
     by_curve: dict[str, dict[Kind, Built]] = {}
     for built in fitted.of(*kinds):
         by_curve.setdefault(built.ref.data_id, {})[built.ref.kind] = built
-    return [[of_curve[kind] for kind in kinds] for of_curve in by_curve.values()]
+    return [[of_curve[kind] for kind in kinds] for of_curve in by_curve.values() if len(of_curve) == len(kinds)]
