@@ -31,6 +31,7 @@ SHOWN = (
     ExposureFlag.TROUBLE,
     ExposureFlag.DROPPED,
     ExposureFlag.INFLUENTIAL,
+    ExposureFlag.SHINES,
 )
 """Flags whose exposures the summary counts."""
 
@@ -60,6 +61,8 @@ def light_curve_table(
         "flux": fit.flux,
         "flux_e": fit.error,
         **_magnitudes(fit, recipe.zero_point),
+        "quiet_flux": fit.quiet_flux,
+        "quiet_flux_e": fit.quiet_error,
         "covariance": covariances,
         "throughput": series.throughput,
         "throughput_e": series.throughput_error,

@@ -10,6 +10,7 @@ from ztf_in2p3.scene.contradictions import contradicting, drop, drop_troubled, l
 from ztf_in2p3.scene.elimination import FLUX
 from ztf_in2p3.scene.model import ExposureFlag, FitFlag, SceneFit, Series
 from ztf_in2p3.scene.passes import Passes
+from ztf_in2p3.scene.quiet import quiet_fluxes
 from ztf_in2p3.scene.solve import Noise, SceneSolution, covariance, solve
 from ztf_in2p3.scene.usable import usable_exposures
 
@@ -20,6 +21,8 @@ DROPS = 2
 """Rounds of leaving out exposures that contradict the others."""
 INFLUENTIAL = 3.0
 """Standard deviations of a flux; an exposure that moves a flux by more, by itself, is flagged."""
+SHINING = 5.0
+"""Standard deviations from which a quiet exposure is said to show the source."""
 TRIED = 40
 """Quiet exposures that are left out in turn: of more, none decides."""
 
@@ -90,6 +93,9 @@ def _result(fit: Passes, solution: SceneSolution, noise: Noise, settled: bool) -
     cov[range(len(active)), range(len(active))] += (series.flux_floor * state.nuisance[:, FLUX])[active] ** 2
     influence = _influence(fit, np.sqrt(np.diag(cov)))
     fit.flag |= np.where(influence > INFLUENTIAL, ExposureFlag.INFLUENTIAL, 0)
+    quiet_flux, quiet_error = quiet_fluxes(fit, solution)
+    shines = quiet_flux > SHINING * quiet_error
+    fit.flag |= np.where(shines, ExposureFlag.SHINES, 0)
     flag = FitFlag(0)
     if not state.free_place:
         flag |= FitFlag.POSITION_KEPT
@@ -101,6 +107,8 @@ def _result(fit: Passes, solution: SceneSolution, noise: Noise, settled: bool) -
         flag |= FitFlag.POOR
     if np.any(influence > INFLUENTIAL):
         flag |= FitFlag.INFLUENCED
+    if shines.sum() > 0.1 * len(fit.quiet):
+        flag |= FitFlag.SHINES_EARLY_OR_LATE
     flux = np.full(n, np.nan)
     flux[active] = state.nuisance[active, FLUX]
     measured = np.zeros(n, bool)
@@ -123,6 +131,8 @@ def _result(fit: Passes, solution: SceneSolution, noise: Noise, settled: bool) -
         flag,
         freedom,
         influence,
+        quiet_flux,
+        quiet_error,
     )
 
 

@@ -111,6 +111,8 @@ class ExposureFlag(IntFlag):
     """Left out of the fit, since its pixels contradict the others."""
     INFLUENTIAL = 1 << 7
     """Without this quiet exposure some flux moves by more than three of its errors."""
+    SHINES = 1 << 8
+    """This quiet exposure shows the source at more than five standard deviations: its window is too narrow."""
 
 
 class FitFlag(IntFlag):
@@ -126,11 +128,13 @@ class FitFlag(IntFlag):
     """More than a third of the exposures fit poorly: the fluxes are not to be trusted beyond their inflated errors."""
     INFLUENCED = 1 << 4
     """One quiet exposure decides: see `ExposureFlag.INFLUENTIAL`."""
+    SHINES_EARLY_OR_LATE = 1 << 5
+    """More than a tenth of the quiet exposures show the source: the galaxy has some of its light."""
 
     @property
     def fails(self) -> bool:
         """Whether the light curve is not to be used as it is."""
-        return bool(self & (FitFlag.UNSETTLED | FitFlag.POOR))
+        return bool(self & (FitFlag.UNSETTLED | FitFlag.POOR | FitFlag.SHINES_EARLY_OR_LATE))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +170,10 @@ class SceneFit:
     """(exposure,): degrees of freedom of chi2, the galaxy's parameters shared out among the exposures."""
     influence: NDArray[np.float64]
     """(exposure,): largest change of a flux without this quiet exposure, in its errors; NaN where it was not tried."""
+    quiet_flux: NDArray[np.float64]
+    """(exposure,): flux of the source in a quiet exposure, as if it alone of them were free; NaN for the others."""
+    quiet_error: NDArray[np.float64]
+    """(exposure,): standard deviation of it."""
 
     def __repr__(self) -> str:
         return f"SceneFit of {len(self.flux)} exposures, {int(self.measured.sum())} measured, {self.flag!r}"

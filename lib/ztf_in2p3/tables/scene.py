@@ -70,6 +70,8 @@ LIGHT_CURVE = (
     Column(
         "covariance", pa.list_(pa.float64()), "", "of the flux with those of all rows that have one, in their order"
     ),
+    Column("quiet_flux", pa.float64(), "", "flux where it is zero by assumption, if that row alone were free of it"),
+    Column("quiet_flux_e", pa.float64(), "", "standard deviation of quiet_flux"),
     Column("zero_point", pa.float64(), "mag", "magnitude of a flux of 1"),
     Column("mag", pa.float64(), "mag", "of the transient; null: its flux is below 3 flux_e"),
     Column("mag_e", pa.float64(), "mag", "standard deviation of mag, that of the zero point left out"),
