@@ -14,6 +14,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 CAMERA ?= tiny
+# Three processes on two cores: some tests wait for servers.
+TESTS  := $(BIN)/python -m pytest --numprocesses 3 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
@@ -48,9 +50,8 @@ real: $(READY)
 serve: $(READY)
 	$(BIN)/ztf serve
 
-# Three processes on two cores: some tests wait for servers.
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 3 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+	$(TESTS)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -74,8 +75,8 @@ wheel-check: $(READY)
 # Lines and branches that the tests reach, package by package. Not within `make test`, which it slows down.
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage combine --quiet
+	$(TESTS) --cov --cov-report=
+	$(BIN)/python -m coverage combine --quiet --append  # what commands that the tests started reached
 	$(BIN)/python -m tests.coverage_by_package
 
 # Pages in build/site, without the network; the scripts of the examples run.
