@@ -20,7 +20,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ztf_in2p3.camera import Camera
+from ztf_in2p3.camera import CAMERAS, Camera
 from ztf_in2p3.cards import describe, integer, number
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdu import Hdu, require_decodable
@@ -167,9 +167,12 @@ def _check_shapes(path: Path, hdus: Sequence[Hdu], layout: RawLayout, camera: Ca
     for places, width in ((layout.quadrants, columns), (layout.overscans, camera.overscan_columns)):
         for index in places:
             if hdus[index].shape != (rows, width):
+                shape = hdus[layout.quadrants[0]].shape
+                of_shape = [repr(known.name) for known in CAMERAS.values() if known.shape == shape != camera.shape]
                 raise BadData(
                     f"{path}: HDU {index} has shape {hdus[index].shape}, expected {(rows, width)} (rows, columns) for "
-                    f"camera {camera.name!r}; is this its raw file?"
+                    f"camera {camera.name!r}; "
+                    + (f"it is of camera {of_shape[0]}: name that one" if of_shape else "is this its raw file?")
                 )
 
 
