@@ -1,4 +1,4 @@
-"""From the archive into the store."""
+"""Files from the archive into the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From exposures to their PSFs: stars measured with them, targets cut out."""
+"""PSFs of exposures: stars measured with them, targets cut out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From PSFs, stars and stamps of a target's exposures to its light curve: one fit of all."""
+"""Light curve of a target from the PSFs, stars and stamps of its exposures: one fit of all."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def _required(store: Store, kind: Kind, recipe: str, flow: str) -> list[Built]:
 
 
 def _of_band(products: Sequence[Built], band: str, recipe: str, what: str) -> list[Built]:
-    """In order of time.  MissingProduct if some were asked for, and none is of the band."""
+    """Products in order of time.  MissingProduct if some were asked for, and none is of the band."""
     of_band = [product for product in products if filter_of(product.ref) == band]
     if recipe and not of_band:
         raise MissingProduct(f"no {band} {what} of recipe {recipe} in the store; make it, or name another recipe")

@@ -131,7 +131,7 @@ def solve(
 
 @contextmanager
 def place(folder: Path, scheduler: str | None) -> Iterator[Build]:
-    """Where the measurements are kept: on the workers of a cluster, else in memory or, if they are many, on disk."""
+    """Place for the measurements: the workers of a cluster, else memory or, if they are many, the disk."""
     if scheduler is None:
         yield lambda source, reading: build_model(source, reading, folder if source.n_row > IN_MEMORY else None)
         return

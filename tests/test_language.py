@@ -1,6 +1,7 @@
 """Rules of plain words that no linter knows: names of local things, docstrings, layout left to the formatter."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ MAX_PRONOUN_LIKE = 3.0
 """Per 100 functions: ``other`` is Python's own name in operators, and the projects we learn from have 1 to 2."""
 MAX_LAYOUT_EXEMPTIONS = 10
 """Places where the formatter is switched off."""
+
+ARRAY = re.compile(r"\b(NDArray|ArrayLike|ndarray|Floats|Mask)\b")
+"""Types of arrays, in an annotation."""
+_AXIS = r"(?:[a-z]\w*|[A-Z_]+|\d+|\.\.\.)(?: [-+*/] \w+| \w+)?"
+SHAPE = re.compile(rf"\((?:{_AXIS},\s*)+(?:{_AXIS})?\)|\(\.\.\.\)|\b[Ss]hapes?\b")
+"""Axes, ``(row, column)`` or ``(star,)``, or words about the shape."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -62,6 +69,17 @@ def public(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function | as
             yield from public(child, f"{prefix}{child.name}.")
 
 
+def array_arguments(function: Function) -> list[str]:
+    """Arguments that are arrays, or collections of them; not those that are functions of arrays."""
+    arguments = function.args
+    annotated = {
+        argument.arg: ast.unparse(argument.annotation)
+        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        if argument.annotation is not None
+    }
+    return [name for name, text in annotated.items() if ARRAY.search(text) and "Callable" not in text]
+
+
 def test_local_names_say_what_they_hold():
     named = [
         f"{path.relative_to(ROOT)}:{function.lineno} {function.name}: {name}"
@@ -92,6 +110,40 @@ def test_everything_public_is_documented():
     ]
     silent += [f"{path.relative_to(ROOT)}" for path, tree in TREES.items() if not ast.get_docstring(tree)]
     assert silent == []
+
+
+def test_public_functions_of_arrays_tell_their_shapes():
+    shapeless = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}({', '.join(array_arguments(node))})"
+        for path, tree in TREES.items()
+        for name, node in public(tree)
+        if isinstance(node, Function) and array_arguments(node) and not SHAPE.search(ast.get_docstring(node) or "")
+    ]
+    assert shapeless == [], "\n".join(shapeless)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_shape"),
+    [
+        ("rows : (row, column), ADU", True),
+        ("Known stars, (star,).", True),
+        ("Pixels, (exposure, pixel + N - 1).", True),
+        ("Any shape, that of the result.", True),
+        ("values : (...)", True),
+        ("Median absolute deviation (Meeus 1998, chapter 21).", False),
+        ("Mean of what is known (degrees).", False),
+    ],
+)
+def test_shapes_are_recognised(text, is_shape):
+    assert bool(SHAPE.search(text)) == is_shape
+
+
+def test_arrays_among_the_arguments_are_recognised():
+    code = (
+        "def f(a: NDArray, b: dict[int, NDArray[np.float64]], c: Callable[[NDArray], float], d: int, *, e: Floats): ..."
+    )
+    [function] = functions(ast.parse(code))
+    assert array_arguments(function) == ["a", "b", "e"]
 
 
 def test_the_formatter_lays_the_code_out():

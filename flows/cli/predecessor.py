@@ -110,7 +110,7 @@ def _end_tasks(client: SyncPrefectClient) -> None:
 
 
 def _free_slots(client: SyncPrefectClient) -> list[str]:
-    """Where a slot is still counted as taken although nothing runs: the lease was in the lost server's memory."""
+    """Run whose slot is still counted as taken although nothing runs: the lease was in the lost server's memory."""
     freed = []
     for deployment in client.read_deployments():
         limit = deployment.global_concurrency_limit

@@ -135,7 +135,7 @@ def talking_to(api: str) -> Iterator[None]:
 
 
 def home_folder(given: Path | None = None) -> Path:
-    """Where the database is: as given, else ``PREFECT_HOME``, else Prefect's own default."""
+    """Address of the database: as given, else ``PREFECT_HOME``, else Prefect's own default."""
     return Path(given or os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser().absolute()
 
 

@@ -13,7 +13,7 @@ from flows.cli.health import listens_here, problem_at
 
 LOOK_SECONDS = 3.0
 LOST_SECONDS = 30.0
-"""Without an answer.  A busy server may be silent for some seconds."""
+"""Seconds without an answer.  A busy server may be silent for some seconds."""
 BUSY_SECONDS = 300.0
 """The same where the server of this machine, whose cores may all be at work for us, still takes connections."""
 LOST = "the server was lost: {problem}; what was made is in the store, the same command goes on from there"

@@ -1,4 +1,4 @@
-"""Where public data is: known without loading what reads it."""
+"""Addresses of public data: known without loading what reads it."""
 
 from __future__ import annotations
 

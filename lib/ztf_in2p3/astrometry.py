@@ -93,7 +93,10 @@ def image_shape(header: fits.Header) -> tuple[int, int] | None:
 
 
 def sky_to_pixels(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixels (counted from 0) of positions on the sky (degrees); NaN where the solution does not reach."""
+    """Pixels (counted from 0) of positions on the sky (degrees); NaN where the solution does not reach.
+
+    `ra`, `dec` and both results have one shape.
+    """
     lon, lat = np.broadcast_arrays(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
     try:
         x, y = wcs.all_world2pix(lon, lat, 0)

@@ -51,12 +51,18 @@ class Camera:
         return tuple(Quadrant.of_rcid(rcid) for rcid in range(N_CCD * N_QUADRANT))
 
     def focal_plane(self, quadrant: Quadrant, x: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
-        """Focal-plane position (u east, v north; pixels from the axis) of pixels of a quadrant."""
+        """Focal-plane position (u east, v north; pixels from the axis) of pixels of a quadrant.
+
+        `x`, `y`, `u` and `v` have one shape.
+        """
         u_east, v_north = self._origin(quadrant)
         return u_east - (np.asarray(x) + 0.5), v_north - (np.asarray(y) + 0.5)
 
     def pixel(self, quadrant: Quadrant, u: ArrayLike, v: ArrayLike) -> tuple[NDArray, NDArray]:
-        """Inverse of `focal_plane`; positions outside the quadrant give pixels outside the image."""
+        """Inverse of `focal_plane`; positions outside the quadrant give pixels outside the image.
+
+        `u`, `v` and the pixels have one shape.
+        """
         u_east, v_north = self._origin(quadrant)
         return u_east - np.asarray(u) - 0.5, v_north - np.asarray(v) - 0.5
 
@@ -71,7 +77,7 @@ class Camera:
 
 
 def flip_readout(pixels: NDArray[_T], qid: int) -> NDArray[_T]:
-    """Turn the order of storage into the order of readout, or back (it is its own inverse).
+    """Turn the order of storage into the order of readout, or back (it is its own inverse).  `pixels`: (row, column).
 
     In readout order the amplifier is at [0, 0], a row is read along its columns and the
     overscan comes last.  Columns are flipped for qid 2 and 3, rows for qid 3 and 4; overscan
@@ -86,6 +92,8 @@ def flip_readout(pixels: NDArray[_T], qid: int) -> NDArray[_T]:
 
 def mosaic_ccd(quadrants: dict[int, NDArray[_T]]) -> NDArray[_T]:
     """A whole CCD from its four quadrants by qid, for the eye: rows run north, columns east.
+
+    `quadrants`: (row, column) each, as stored.
 
     Drawn from the lower left corner, north is up and east to the right.
     """

@@ -49,7 +49,7 @@ class ExposureList(Collection[Entry]):
 
     @classmethod
     def read(cls, path: Path) -> ExposureList:
-        """From a table (CSV, Parquet, FITS, ECSV, VOTable) or a text file with one exposure a line.
+        """Read a table (CSV, Parquet, FITS, ECSV, VOTable) or a text file with one exposure a line.
 
         An exposure is told by its filefracday (YYYYMMDDFFFFFF) or by the name of one of its files, which also tells
         the CCD; a column for the CCD may stand beside it.

@@ -49,7 +49,7 @@ class RawCcd:
     _places: tuple[int, ...]
     """HDUs of quadrants 1 to 4, then of their overscans."""
     _images: tuple[RiceImage | None, ...]
-    """As `_places`; None where astropy must read it."""
+    """The same as `_places`; None where astropy must read it."""
     _amplifiers: tuple[tuple[float | None, float | None], ...]
     """GAIN and READNOI of the quadrants, if above 0."""
 

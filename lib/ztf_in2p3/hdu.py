@@ -30,7 +30,7 @@ class Hdu:
     """A header and where its data lie."""
 
     header: fits.Header
-    """As stored (of a compressed image: that of its table of tiles); every card can be read."""
+    """Cards as stored (of a compressed image: that of its table of tiles); every card can be read."""
     start: int
     size: int
     """Bytes of the data, from the start of the file; without padding."""

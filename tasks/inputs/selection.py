@@ -81,7 +81,7 @@ def absent_from_store(
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of the items, evenly chosen, the first and the last included."""
+    """So many of the items at most, evenly chosen, the first and the last included."""
     if len(items) <= most:
         return list(items)
     return [items[round(i * (len(items) - 1) / max(most - 1, 1))] for i in range(most)]

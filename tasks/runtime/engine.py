@@ -1,4 +1,4 @@
-"""Where the work of a task runs: in the task's own thread, in worker processes, on the workers of a cluster.
+"""Place where the work of a task runs: in the task's own thread, in worker processes, on the workers of a cluster.
 
 A Prefect task in a thread costs 9 ms, one in a process of Prefect's own runner 185 ms.  So
 tasks are threads, which hand what costs CPU seconds to others and wait.

@@ -1,4 +1,4 @@
-"""Where frames come from: the public archive over HTTP, or a directory in its layout."""
+"""Sources of frames: the public archive over HTTP, or a directory in its layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of a HATS catalogue are.
+"""Places of the files of a HATS catalogue.
 
 Caplar et al. 2025, "Using LSDB to enable large-scale catalog distribution, cross-matching, and analytics": a catalogue
 is ``hats.properties`` (``key=value``), ``partition_info.csv`` (order and pixel, nested scheme, of each partition) and

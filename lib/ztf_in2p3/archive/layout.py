@@ -1,4 +1,4 @@
-"""Where the archive keeps each file.
+"""Places of the archive's files.
 
     raw/YYYY/MMDD/FFFFFF/ztf_<filefracday>_<field>_<filter>_cCC_T.fits.fz
     sci/YYYY/MMDD/FFFFFF/ztf_<filefracday>_<field>_<filter>_cCC_o_qQ_<suffix>
@@ -52,7 +52,7 @@ class ArchiveFile:
 
     @property
     def path(self) -> str:
-        """Below the archive's root."""
+        """Path below the archive's root."""
         return self._path("sciimg.fits" if self.kind is Kind.HEADER else _SUFFIX.get(self.kind, ""))
 
     @property

@@ -30,7 +30,7 @@ _N_NAME = 8
 _N_LOOKED_AT = 500
 """Folders that are looked at for the right level."""
 _LEVELS_UP = 4
-"""From an exposure's folder to the root of the tree."""
+"""Folders from an exposure's up to the root of the tree."""
 
 
 def require_root(root: Path) -> None:

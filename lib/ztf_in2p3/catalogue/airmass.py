@@ -16,7 +16,7 @@ MAX_ZENITH_DISTANCE_DEG = 80.0
 
 
 def zenith_distance(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray[np.float64]:
-    """True (unrefracted) zenith distance at Palomar, degrees.
+    """True (unrefracted) zenith distance at Palomar, degrees.  `ra` and `dec` have one shape, that of the result.
 
     Rigorous but for UT1 = UTC and no polar motion, which would need tables from the network;
     leaving them out moves a star by less than 14".
@@ -35,7 +35,7 @@ def zenith_distance(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray[np.flo
 
 
 def hardie(zenith_distance_deg: ArrayLike) -> NDArray[np.float64]:
-    """Air mass, 1 at the zenith, of a zenith distance up to 80 degrees.
+    """Air mass, 1 at the zenith, of a zenith distance up to 80 degrees.  Any shape, that of the result.
 
     Hardie 1962 (Astronomical Techniques, p. 184), as the AIRMASS card of ZTF's headers.  Taken on the
     true zenith distance it is 0.0016 too high at air mass 2, where refraction lifts a star by 1.6'.
@@ -45,7 +45,7 @@ def hardie(zenith_distance_deg: ArrayLike) -> NDArray[np.float64]:
 
 
 def airmass(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray[np.float64]:
-    """Air mass of stars seen from Palomar.  Parameters as `zenith_distance`.
+    """Air mass of stars seen from Palomar.  Parameters as `zenith_distance`.  Shapes are the same, too.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def _leaves(shape: tuple[int, ...], x: NDArray, y: NDArray, radii: Sequence[floa
 
 
 def fill_bad_pixels(pixels: NDArray, bad: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Copy whose bad pixels are the mean of their good neighbours, and 0 where there are none.
+    """Copy whose bad pixels are the mean of their good neighbours, and 0 where there are none.  All (row, column).
 
     The eight neighbours weigh as the inverse square of their distance.
     """

@@ -179,7 +179,7 @@ def _finish(folder: Path, rows: Counter[tuple[int, int]], schema: pa.Schema, nam
 
 
 def healpix_29(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Pixel of order 29, nested; -1 without a position."""
+    """Pixel of order 29, nested; -1 without a position.  `ra`, `dec`: (star,), degrees."""
     known = np.isfinite(ra) & np.isfinite(dec)
     out = np.full(len(ra), -1, np.int64)
     grid = HEALPix(2**FINEST, order="nested")

@@ -101,7 +101,7 @@ class RowReader:
                     yield {key: values[at] for key, values in rows.items()}, (Filter(name), self._period(day))
 
     def tests(self, rows: dict[str, NDArray]) -> dict[str, NDArray[np.bool_]]:
-        """What makes a measurement usable, and passes the recipe's cuts."""
+        """What makes a measurement usable, and passes the recipe's cuts.  Columns and tests are (row,)."""
         exact = {
             "no star id": rows["star_id"] != -1,
             "star id that is a rounded floating-point number": rows["star_id"] != DAMAGED,

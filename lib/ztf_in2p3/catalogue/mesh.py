@@ -84,7 +84,10 @@ class Cells:
         return float(np.mean([_MEDIAN_VARIANCE[size] for size in sizes]))
 
     def mesh(self, values: NDArray[np.float64], known: NDArray[np.bool_], *, cubic: bool) -> Mesh:
-        """Smoothed by a 3 x 3 median, against the halo of a bright star; unknown cells take their neighbours'."""
+        """Smoothed by a 3 x 3 median, against the halo of a bright star; unknown cells take their neighbours'.
+
+        `values`, `known`: (cell row, cell column).
+        """
         return Mesh(_smooth(np.where(known, values, np.nan)), self.shape, cubic)
 
 
@@ -119,7 +122,10 @@ def cell_statistics(data: NDArray, ignored: NDArray[np.bool_], box: int, *, thin
 
 
 def clipped_mean(data: NDArray, ignored: NDArray[np.bool_], *, thin: int = 1) -> tuple[float, float]:
-    """Clipped mean of an image and standard deviation of a pixel; NaN if no pixel is known.  As `cell_statistics`."""
+    """Clipped mean of an image and standard deviation of a pixel; NaN if no pixel is known.  As `cell_statistics`.
+
+    `data`, `ignored`: (row, column).
+    """
     rows, columns = (np.array([0, pixels]) for pixels in data.shape)
     mean, std, _ = _statistics(*_thinned(data, ignored, rows, columns, thin))
     return float(mean[0, 0]), float(std[0, 0])

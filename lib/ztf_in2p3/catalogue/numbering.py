@@ -93,11 +93,11 @@ class PlaceNumbering:
         self._star: NDArray[np.int64] | None = None
 
     def see(self, ra: NDArray, dec: NDArray) -> None:
-        """Take note of the places of a part of the table; degrees."""
+        """Take note of the places of a part of the table; degrees.  `ra`, `dec`: (row,)."""
         self._cells = np.unique(np.concatenate([self._cells, self._cell(ra, dec)]), axis=0)
 
     def number(self, ra: NDArray, dec: NDArray) -> NDArray[np.int64]:
-        """Star of each row, counted from the south; `NONE` where the place is unknown."""
+        """Star of each row, counted from the south; `NONE` where the place is unknown.  All (row,), degrees."""
         if self._star is None:
             tree = KDTree(self._cells.astype(float) * self._size)
             pairs = tree.query_pairs(2 * np.sin(np.deg2rad(self.match_arcsec / 3600) / 2), output_type="ndarray")

@@ -47,7 +47,7 @@ _DIALECTS = ("generic", "fits", "vounit", "cds")
 
 
 class StarFile(TableFile):
-    """As `TableFile`; a FITS table is read from the disk part by part, so that it may be longer than memory."""
+    """A `TableFile` whose FITS tables are read from the disk part by part, so that they may be longer than memory."""
 
     def _open(self) -> list[str]:
         if not self._in_parts:

@@ -34,12 +34,15 @@ UNKNOWN_BITS = 0x7FFFFFFF
 
 
 def pixel_of(star_id: ArrayLike, order: int) -> NDArray[np.int64]:
-    """Nested HEALPix pixel of stars known by Gaia's source_id; order up to 12."""
+    """Nested HEALPix pixel of stars known by Gaia's source_id; order up to 12.  `star_id`: (star,)."""
     return np.asarray(star_id, np.int64) >> (_LEADING_BIT + 2 * (_LEADING_ORDER - order))
 
 
 def pixels_touched(star_id: ArrayLike) -> str:
-    """Pixels of the finest order that hold some stars, for a manifest: numbers with spaces between."""
+    """Pixels of the finest order that hold some stars, for a manifest: numbers with spaces between.
+
+    `star_id`: (star,).
+    """
     known = np.asarray(star_id, np.int64)
     return " ".join(map(str, np.unique(pixel_of(known[known >= 0], FINEST))))
 
@@ -160,7 +163,10 @@ def _measurements(
 
 
 def tests_of_any(columns: Mapping[str, NDArray], recipe: StarTableRecipe) -> dict[str, NDArray[np.bool_]]:
-    """Cuts that need nothing but our own columns: region, magnitude, signal; what is unknown passes the first two."""
+    """Cuts that need nothing but our own columns: region, magnitude, signal; what is unknown passes the first two.
+
+    Columns and tests are (row,).
+    """
     ra, dec, g, mag_e = (columns[name] for name in ("ra", "dec", "g", "mag_e"))
     first, last, south, north = recipe.region
     everywhere = last - first >= 360
@@ -175,7 +181,10 @@ def tests_of_any(columns: Mapping[str, NDArray], recipe: StarTableRecipe) -> dic
 
 
 def passing(columns: Mapping[str, NDArray], tests: Mapping[str, NDArray[np.bool_]], counts: Counter[str]) -> pa.Table:
-    """The rows that pass all tests; what each took away is added to the counts, the first that fails a row."""
+    """The rows that pass all tests; what each took away is added to the counts, the first that fails a row.
+
+    Columns and tests are (row,).
+    """
     good = np.ones(len(columns["star_id"]), bool)
     counts["found"] += len(good)
     for reason, passed in tests.items():

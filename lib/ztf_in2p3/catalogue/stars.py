@@ -103,7 +103,7 @@ def is_isolated(ra: NDArray, dec: NDArray, within_arcsec: float) -> NDArray[np.b
 def on_image(
     wcs: WCS, ra: NDArray, dec: NDArray, shape: tuple[int, int], *, margin: float = 0.0
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Which stars fall on the pixels of an image, and where.
+    """Which stars fall on the pixels of an image, and where.  `ra`, `dec`: (star,), degrees.
 
     A star is on the image if its centre is on a pixel, -0.5 <= x < columns - 0.5: stars of
     neighbouring images are neither lost nor counted twice.  The inverse of a TPV solution need not
@@ -136,7 +136,7 @@ def on_image(
 
 
 def is_inside(x: NDArray, y: NDArray, shape: tuple[int, int], *, margin: float = 0.0) -> NDArray[np.bool_]:
-    """Whether positions (pixels) fall on the pixels of an image, or on a margin (pixels) around it."""
+    """Whether positions (pixels) fall on the pixels of an image, or on a margin (pixels) around it.  All (star,)."""
     rows, columns = shape
     low = -0.5 - margin
     return (x >= low) & (x < columns - 0.5 + margin) & (y >= low) & (y < rows - 0.5 + margin)

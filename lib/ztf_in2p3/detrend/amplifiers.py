@@ -20,7 +20,10 @@ _MAX_NAMED = 3
 
 
 def amplifier_fault(pixels: NDArray[np.float32]) -> str:
-    """Why raw pixels (ADU) hold no signal: no data, one value everywhere, saturated; empty if they do hold some."""
+    """Why raw pixels (ADU) hold no signal: no data, one value everywhere, saturated; empty if they do hold some.
+
+    `pixels`: (row, column).
+    """
     known = pixels[np.isfinite(pixels)]
     if not known.size:
         return "holds no pixel with data"
@@ -31,7 +34,7 @@ def amplifier_fault(pixels: NDArray[np.float32]) -> str:
 
 
 def is_constant(pixels: NDArray[np.float32]) -> bool:
-    """Whether all pixels with data have one value."""
+    """Whether all pixels with data have one value.  `pixels`: (row, column)."""
     known = pixels[np.isfinite(pixels)]
     return bool(known.size and known.min() == known.max())
 

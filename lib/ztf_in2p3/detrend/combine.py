@@ -65,6 +65,8 @@ def combine(
 ) -> Stacked:
     """Stack one quadrant, a range of rows at a time; each row as if it were alone.
 
+    `factors`: (frame,), what each frame is multiplied with before they are combined.
+
     `indices`: frames that serve, by default all; without any the result holds no data.  `offsets`: readouts of frames
     without light, if they are known already.
     """

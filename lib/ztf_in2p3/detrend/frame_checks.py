@@ -39,7 +39,7 @@ class _Faults:
     """What is wrong with the frames of a CCD."""
 
     of_amplifier: dict[int, dict[int, str]] = field(default_factory=lambda: {qid: {} for qid in _QIDS})
-    """By qid, then by the frame's index."""
+    """Reasons by qid, then by the frame's index."""
     of_light: dict[int, dict[int, str]] = field(default_factory=lambda: {qid: {} for qid in _QIDS})
     refused: dict[int, str] = field(default_factory=dict)
     """Why no frame of a quadrant can be trusted, by qid."""

@@ -66,7 +66,7 @@ class FrameSample:
     read_noise: dict[int, float]
     """ADU, by qid, as the header says."""
     quadrants: dict[int, QuadrantSample]
-    """By qid."""
+    """Samples of the quadrants, by qid."""
     block_size: int
     """Pixels of a block."""
 
@@ -92,7 +92,7 @@ def sample_frames(
 
 
 def rows_of(plane: NDArray[np.float32], bands: Sequence[slice]) -> NDArray[np.float32]:
-    """Bands of rows, one below the other."""
+    """Bands of rows, one below the other.  `plane`: (row, column)."""
     return np.concatenate([plane[rows] for rows in bands])
 
 

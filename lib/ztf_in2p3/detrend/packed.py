@@ -37,7 +37,7 @@ class PackedData:
 
     @classmethod
     def of(cls, plane: NDArray[np.float32], variance: NDArray[np.float32]) -> Self:
-        """`variance`: of the plane, whose median sets the steps."""
+        """`variance`: of the plane, whose median sets the steps.  Both planes are (row, column)."""
         known = variance[::_SAMPLED][variance[::_SAMPLED] > 0]
         finite = plane[::_SAMPLED][np.isfinite(plane[::_SAMPLED])]
         step = np.float32(np.sqrt(np.median(known)) / STEPS) if known.size else np.float32(1)

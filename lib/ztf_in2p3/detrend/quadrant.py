@@ -62,7 +62,10 @@ def detrend_ccd(
     cards: Cards | None = None,
     failed: dict[int, str] | None = None,
 ) -> dict[int, tuple[Image, fits.Header]]:
-    """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's; see `detrend_quadrants`."""
+    """Science images of the quadrants of one CCD exposure, in the pixel order of IPAC's; see `detrend_quadrants`.
+
+    Masks and bad pixels are (row, column), by qid.
+    """
     return {
         qid: (image, header)
         for qid, image, header in detrend_quadrants(

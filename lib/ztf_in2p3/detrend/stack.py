@@ -52,6 +52,8 @@ def clipped_median(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray
 def clipped_mean(frames: NDArray[np.float32], *, clip: float) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Mean of each pixel over the frames whose clipped median `clipped_median` takes, with the same count.
 
+    `frames`: (frame, row, column).
+
     A median of whole numbers is one, or half of one: of many frames whose offset does not wander
     its steps exceed its noise, and show as stripes.  A mean has no steps where the noise of a
     frame is an ADU or more.  Summed in float64 in rising order, so exact and independent of the

@@ -30,7 +30,7 @@ class Ruling:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Self:
-        """From a table of the operator's file.  ValueError if it is not complete."""
+        """Read a table of the operator's file.  ValueError if it is not complete."""
         if not isinstance(entry, Mapping):
             raise ValueError(f"verdict {entry!r}: no table; expected [[verdict]] with kind, period, quality, reason")
         known = {"kind", "period", "part", "quality", "reason"}
@@ -60,7 +60,7 @@ class Rejection:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Self:
-        """From a table of the operator's file.  ValueError if it is not complete."""
+        """Read a table of the operator's file.  ValueError if it is not complete."""
         lacking = sorted({"exposure", "reason"} - set(entry))
         strange = sorted(set(entry) - {"exposure", "ccds", "reason"})
         if lacking or strange:
@@ -85,7 +85,7 @@ def rejections(text: str) -> tuple[Rejection, ...]:
 
 
 def rulings(text: str) -> tuple[Ruling, ...]:
-    """From the operator's file, TOML of ``[[verdict]]`` tables; the later ones go over the earlier ones.
+    """Read the operator's file, TOML of ``[[verdict]]`` tables; the later ones go over the earlier ones.
 
     Raises
     ------

@@ -24,7 +24,7 @@ class RawFrame:
     """A raw file and what it should be."""
 
     file: RawFile
-    """With its HDUs in the order of the reader, who goes by AMP_ID; as stored where that cannot tell."""
+    """The file with its HDUs in the order of the reader, who goes by AMP_ID; as stored where that cannot tell."""
     ccd: CcdExposure
     camera: Camera
 

@@ -85,6 +85,8 @@ class FrameLevels:
 def row_noise(pixels: NDArray[np.float32]) -> float:
     """Standard deviation of a pixel, from its difference to the next row's: what differs slowly drops out.
 
+    `pixels`: (row, column), ADU.
+
     Clipped means of squares and not median distances: the numbers of a converter are whole, and their median
     distance is 1 or 2 ADU.
     """

@@ -50,7 +50,7 @@ class RawFile:
 
     path: Path
     hdus: tuple[Hdu, ...]
-    """In the order of the file, or as `arranged`."""
+    """HDUs in the order of the file, or as `arranged`."""
 
     @classmethod
     def read(cls, path: Path) -> Self:

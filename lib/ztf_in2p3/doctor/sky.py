@@ -152,7 +152,7 @@ class Match:
 
 
 def turned(plane: NDArray, orientation: str) -> NDArray:
-    """An image brought into the order of its WCS; a view."""
+    """An image brought into the order of its WCS; a view.  `plane`: (row, column)."""
     columns, rows = _FLIPS[orientation]
     return plane[:: -1 if rows else 1, :: -1 if columns else 1]
 
@@ -164,7 +164,10 @@ def number_of(header: fits.Header, key: str, default: float) -> float:
 
 
 def find_sources(data: NDArray[np.float32], seeing: float) -> Sources:
-    """The brightest peaks of an image, with windowed centroids and the flux in an aperture of 2.5 times the seeing."""
+    """The brightest peaks of an image, with windowed centroids and the flux in an aperture of 2.5 times the seeing.
+
+    `data`: (row, column).
+    """
     bad = ~np.isfinite(data)
     clean = np.ascontiguousarray(np.where(bad, np.nanmedian(data[::4, ::4]), data), dtype=np.float32)
     background = sep.Background(clean, mask=bad, bw=64, bh=64)

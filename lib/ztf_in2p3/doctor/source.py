@@ -1,4 +1,4 @@
-"""Where the files of a first night come from, as they come: unchecked, so that a strange one can be looked at."""
+"""Files of a first night as they come: unchecked, so that a strange one can be looked at."""
 
 from __future__ import annotations
 

@@ -123,7 +123,10 @@ def _draw_pixels(axes: Axes, image: Image, figure: Figure) -> None:
 
 
 def block_mean(pixels: NDArray, block: int) -> NDArray[np.float32]:
-    """Means of blocks of pixels, NaNs left out: a median would lose the stars.  Blocks as `block_median` has them."""
+    """Means of blocks of pixels, NaNs left out: a median would lose the stars.  Blocks as `block_median` has them.
+
+    `pixels`: (row, column).
+    """
     finite = np.isfinite(pixels)
     tops, lefts = (block_starts(n, block) for n in pixels.shape)
 
@@ -135,7 +138,7 @@ def block_mean(pixels: NDArray, block: int) -> NDArray[np.float32]:
 
 
 def _round_alike(values: NDArray) -> list[float]:
-    """With as few digits, at least two, as leave them different."""
+    """Numbers with as few digits, at least two, as leave them different."""
     for digits in range(2, 9):
         rounded = [float(f"{value:.{digits}g}") for value in values]
         if len(set(rounded)) == len(rounded):

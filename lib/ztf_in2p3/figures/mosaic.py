@@ -73,7 +73,7 @@ def shrink_ccds(ccds: Iterable[tuple[int, Planes]], camera: Camera, *, cells: in
 
 
 def coarser(image: NDArray) -> NDArray:
-    """Cells as large as a picture of many CCDs can show."""
+    """Cells as large as a picture of many CCDs can show.  `image`: (row, column)."""
     return block_median(image, FEWER) if image.size > 1000 else image
 
 

@@ -75,8 +75,8 @@ def plot_night_growth(
     Parameters
     ----------
     truth
-        By exposure: radii (pixels) and the fraction of a star's flux within them.  Drawn as crosses, and
-        in a second panel the difference.
+        By exposure: radii (pixels) and the fraction of a star's flux within them, both (radius,).  Drawn as crosses,
+        and in a second panel the difference.
     """
     figure = new_figure(5.6 if truth else 4.2)
     panels = figure.subplots(

@@ -69,7 +69,7 @@ class Report:
     products: Sequence[ProductCount] = ()
     set_aside: Sequence[Aside] = ()
     about: str = ""
-    """Where the data are from, recipe: one line under the title."""
+    """Origin of the data, recipe: one line under the title."""
     tables: Sequence[Table] = ()
     links: Sequence[Link] = ()
     subject: str = ""

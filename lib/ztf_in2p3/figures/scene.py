@@ -62,7 +62,7 @@ def plot_light_curve(table: pa.Table, truth: tuple[NDArray, NDArray] | None = No
     table
         Columns `ztf_in2p3.tables.LIGHT_CURVE`.
     truth
-        MJD and flux of the true curve, densely.
+        MJD and flux of the true curve, densely; both (point,).
     """
     figure = new_figure(6.4)
     panels = figure.subplot_mosaic([["curve", "curve"], ["left", "right"]], height_ratios=[1.6, 1])

@@ -30,7 +30,10 @@ def aperture_truth(truth: Truth, ccd: CcdExposure, radius: float) -> pa.Table:
 
 
 def growth_truth(truth: Truth, exposure: Exposure, radii: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fraction of a star's flux in apertures of some radii (pixels), mean over its place within a pixel."""
+    """Fraction of a star's flux in apertures of some radii (pixels), mean over its place within a pixel.
+
+    `radii` and result: (radius,).
+    """
     steps = (np.arange(5) + 0.5) / 5 - 0.5
     x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
     return truth.aperture_fractions(exposure, x, y, radii).mean(axis=0)

@@ -108,7 +108,10 @@ def freedom(residuals: pa.Table) -> NDArray[np.float64]:
 def plot_differences(
     camera: Camera, sequences: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> Figure:
-    """Each sequence's quadrants over the mean of all sequences; values and errors by rcid, mmag."""
+    """Each sequence's quadrants over the mean of all sequences; values and errors by rcid, mmag.
+
+    Both are (quadrant,).
+    """
     figure = new_figure(4.2)
     axes = figure.subplots()
     axes.set(xlabel="readout channel (rcid)", ylabel="over the mean of the sequences (mmag)")

@@ -138,7 +138,7 @@ def robust_limits(values: ArrayLike, *, n_sigma: float = 4.0) -> tuple[float, fl
 
 
 def around(centre: float, values: ArrayLike) -> Normalize:
-    """Colour scale as wide on both sides of `centre`, for a diverging map."""
+    """Colour scale as wide on both sides of `centre`, for a diverging map.  `values` have any shape."""
     low, high = robust_limits(values)
     half_width = max(abs(low - centre), abs(high - centre), 1e-3 * abs(centre))
     return Normalize(centre - half_width, centre + half_width)

@@ -1,4 +1,4 @@
-"""Where an interrupted fit goes on: its parameters and what it had rejected, kept in a folder."""
+"""Point from which an interrupted fit goes on: its parameters and what it had rejected, kept in a folder."""
 
 from __future__ import annotations
 

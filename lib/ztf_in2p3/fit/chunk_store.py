@@ -21,7 +21,7 @@ class _Array:
     dtype: np.dtype
     shape: tuple[int, ...]
     offset: int
-    """In the file, bytes."""
+    """Place in the file, bytes."""
 
     @property
     def nbytes(self) -> int:

@@ -61,17 +61,17 @@ class ErrorModel:
         return not (self.polynomial.any() or self.exposure.any())
 
     def of_magnitudes(self, mag: Floats) -> Floats:
-        """Logarithm for stars of these magnitudes, without the exposures'."""
+        """Logarithm for stars of these magnitudes, without the exposures'.  (star,) both."""
         at = np.clip((mag - self.middle) / self.half, -1, 1)
         return np.asarray(np.polynomial.polynomial.polyval(at, self.polynomial))
 
     def of_rows(self, mag: Floats, exposure: NDArray[np.int64]) -> Floats:
-        """Logarithm for rows of stars of these magnitudes; exposure numbers, -1 where there are none."""
+        """Logarithm for rows of stars of these magnitudes; exposure numbers, -1 where there are none.  All (row,)."""
         known = self.of_magnitudes(mag)
         return known + np.append(self.exposure, 0.0)[exposure]
 
     def factors(self, mag: Floats, exposure: NDArray[np.int64]) -> Floats:
-        """What errors are multiplied with."""
+        """What errors are multiplied with.  All (row,)."""
         return np.asarray(np.exp(self.of_rows(mag, exposure) / 2))
 
 
@@ -87,7 +87,7 @@ class Exposures:
 
     @classmethod
     def of_model(cls, model: Model) -> Exposures:
-        """From the labels of the zero points."""
+        """Exposures of the parameters, by the labels of the zero points."""
         number = np.full(model.n_param, -1, np.int64)
         names = [family.name for family in model.families]
         if "zero_point" not in names:
@@ -108,6 +108,8 @@ def estimate(
     model: Model, p: Floats, diag: Diagonals, exposures: Exposures, degree: int, known: ErrorModel
 ) -> ErrorModel:
     """What the errors, as they are now in the model, are still to be changed by; unchanged if they are right.
+
+    `p`: (parameter,).
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class Gauge:
     degeneracies: tuple[Degeneracy, ...] = ()
 
     def project(self, p: Floats) -> Floats:
-        """The same solution in this gauge; vectors or columns."""
+        """The same solution in this gauge; vectors or columns.  `p`: (parameter,) or (parameter, column)."""
         return p - self.direction @ (self.inverse @ (self.functional.T @ p))
 
     def project_transposed(self, g: Floats) -> Floats:
@@ -103,7 +103,10 @@ def labelled(model: Model, diag: Diagonals) -> NDArray[np.int32]:
 
 
 def exact_gauge(model: Model, diag: Diagonals, label: NDArray[np.int32]) -> Gauge:
-    """Degeneracies that follow from the graph of the measurements; label as `labelled` gives it."""
+    """Degeneracies that follow from the graph of the measurements; label as `labelled` gives it.
+
+    `label`: (parameter,).
+    """
     modes = _independent(_star_modes(model, diag, label) + _pair_modes(model, diag), model.n_param)
     direction = _columns([(mode.members, mode.sign) for mode in modes], model.n_param)
     functional = _columns([(m.members[m.zeroed], np.ones(m.zeroed.sum())) for m in modes], model.n_param)

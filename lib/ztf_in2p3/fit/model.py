@@ -215,7 +215,7 @@ class Model:
         return next(family for family in self.families if family.name == name)
 
     def span(self, name: str) -> slice:
-        """Where a family's parameters are in the vector of all."""
+        """Place of a family's parameters in the vector of all."""
         at = [family.name for family in self.families].index(name)
         return slice(int(self.offsets[at]), int(self.offsets[at + 1]))
 

@@ -38,7 +38,7 @@ class Diagonals:
 
 
 def apply(model: Model, p: Floats) -> Floats:
-    """S p, for one vector or for the columns of a matrix."""
+    """S p, for one vector or for the columns of a matrix.  `p`: (parameter,) or (parameter, column)."""
     if p.ndim == 2 and p.shape[1] < MANY:
         return np.column_stack([apply(model, np.ascontiguousarray(column)) for column in p.T])
     stars = model.total(_apply, model.units, model.width, p)

@@ -63,7 +63,7 @@ class Deviations:
 
 
 def deviations(model: Model, p: Floats) -> Deviations:
-    """Deviations of all measurements from the parameters p, one pass."""
+    """Deviations of all measurements from the parameters p, one pass.  `p`: (parameter,)."""
     places = list(model.each(_deviations_in, p))
     worst = np.max([place.worst for place in places], axis=0)
     count, total = (np.sum([getattr(place, name) for place in places], axis=0) for name in ("count", "total"))

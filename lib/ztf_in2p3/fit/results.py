@@ -24,7 +24,7 @@ class Parameters:
     value: Floats
     """NaN where nothing determines the parameter."""
     sigma: Floats
-    """In the gauge named below."""
+    """Errors in the gauge named below."""
     count: NDArray[np.int64]
     """Measurements used."""
     component: NDArray[np.int32]
@@ -40,7 +40,7 @@ class Parameters:
 
     @property
     def references(self) -> dict[int, int]:
-        """For each component its best measured parameter, to quote the others against."""
+        """Best measured parameter of each component, to quote the others against."""
         return {
             int(c): int(max(np.flatnonzero(self.component == c), key=lambda j: self.count[j]))
             for c in np.unique(self.component[self.component >= 0])
@@ -72,7 +72,7 @@ class Fit:
     parameters: Mapping[str, Parameters]
     degeneracies: tuple[Degeneracy, ...]
     correlations: Mapping[str, tuple[tuple[str, float], ...]]
-    """For each family of one or two parameters: what it is most correlated with, and how much."""
+    """What each family of one or two parameters is most correlated with, and how much."""
     quality: FitQuality
     iterations: int
     """Iterations of the last solution to full accuracy."""
@@ -85,7 +85,7 @@ class Fit:
     """Connected part of each."""
     gauge: Gauge = field(repr=False)
     model: Model = field(repr=False)
-    """With the rows rejected and the stars set aside."""
+    """Model with the rows rejected and the stars set aside."""
     fixed: NDArray[np.bool_] = field(repr=False)
     """(parameter,): not determined, but zero by choice; see `Family.fixed_if_unknown`."""
     sum_sigma: Floats = field(repr=False)

@@ -46,7 +46,10 @@ class Revise(Protocol):
         """Other prior weights (parameter,), and what is added to the logarithm of the variance in each exposure."""
 
     def set_priors(self, model: Model, prior_weight: Floats) -> None:
-        """Give a model other priors, and leave out of its gauge what they make uncertain."""
+        """Give a model other priors, and leave out of its gauge what they make uncertain.
+
+        `prior_weight`: (parameter,).
+        """
 
 
 def fit(

@@ -162,6 +162,8 @@ def solve(
 ) -> Solution:
     """S^-1 b for a right side without a part along what S cannot see; several columns at once if b has them.
 
+    `b`, `start`: (parameter,) or (parameter, column).
+
     Parameters
     ----------
     start

@@ -1,4 +1,4 @@
-"""Where measurements come from: a table in memory, or Parquet files of any size.
+"""Sources of measurements: a table in memory, or Parquet files of any size.
 
 A source is read twice in different ways: its columns in passing, to learn which exposures there are;
 and star by star, all rows of a star together.

@@ -21,13 +21,13 @@ class FittedStars:
     star_id: NDArray
     mag: Floats
     sigma: Floats
-    """From the star's own measurements and the covariance of the other parameters, in the gauge of the fit."""
+    """Error from the star's own measurements and the covariance of the other parameters, in the gauge of the fit."""
     count: NDArray[np.int32]
     """Measurements used."""
     rejected: NDArray[np.int32]
     chi2: Floats
     contested: NDArray[np.bool_]
-    """As many measurements are rejected as are used, or more: which of them are wrong the star does not tell."""
+    """As many rejected measurements as used ones, or more: which of them are wrong the star does not tell."""
     variable: NDArray[np.bool_]
     """Scatters too much to be constant; left out of the fit as a whole."""
     held_out: NDArray[np.bool_]
@@ -35,7 +35,7 @@ class FittedStars:
     """Connected part of the sky; -1 if the star connects nothing."""
 
     def to_table(self) -> pa.Table:
-        """With units, in the order of the fit: ascending star_id."""
+        """Table with units, in the order of the fit: ascending star_id."""
         columns = {column.name: getattr(self, column.name) for column in STAR_COLUMNS}
         return pa.table(columns, schema=schema_of(STAR_COLUMNS))
 
@@ -77,7 +77,7 @@ MANY_REJECTED = 0.2
 
 
 def set_variables_aside(model: Model, p: Floats, limit: float) -> int:
-    """Leave out stars that scatter more than the average star does; returns how many.
+    """Leave out stars that scatter more than the average star does; returns how many.  `p`: (parameter,).
 
     Those with many rejected measurements count too: rejection may have left only what happens to agree.
     Chi2 is turned into a Gaussian deviate by Wilson & Hilferty 1931 (PNAS 17, 684), after division by the
@@ -227,7 +227,7 @@ def _rejected(parts: Parts) -> Iterator[NDArray[np.int64]]:
 
 
 def quality(model: Model, p: Floats, free: int) -> FitQuality:
-    """Goodness of fit of a solution with so many free parameters besides the stars."""
+    """Goodness of fit of a solution with so many free parameters besides the stars.  `p`: (parameter,)."""
     chi2, n_used, n_fitted, n_variable = model.total(_sums, p)
     return FitQuality(float(chi2), int(n_used - n_fitted) - free, int(n_used), int(n_variable))
 

@@ -30,7 +30,7 @@ class Superpixels:
         return len(self.camera.quadrants), self.n, self.n
 
     def index(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike) -> NDArray[np.int32]:
-        """Cell of pixels inside the quadrants; of unknown ones, the first."""
+        """Cell of pixels inside the quadrants; of unknown ones, the first.  All have one shape."""
         rows, columns = self.camera.shape
         column = np.floor((np.nan_to_num(np.asarray(x, float)) + 0.5) * (self.n / columns))
         row = np.floor((np.nan_to_num(np.asarray(y, float)) + 0.5) * (self.n / rows))
@@ -43,7 +43,7 @@ class Superpixels:
         return ("x", "y") if self.n > 1 else ()
 
     def index_of_rows(self, rows: Mapping[str, NDArray]) -> NDArray[np.int32]:
-        """Cell of each row of a table."""
+        """Cell of each row of a table.  Columns and result are (row,)."""
         return self.index(rows["rcid"], rows["x"], rows["y"]) if self.n > 1 else rows["rcid"].astype(np.int32)
 
     def centres(self) -> tuple[Floats, Floats]:
@@ -67,7 +67,10 @@ class Superpixels:
 
 
 def on_camera(camera: Camera, columns: Mapping[str, NDArray]) -> dict[str, NDArray[np.bool_]]:
-    """Which measurements are on a quadrant that exists, and inside it as far as their pixels are known."""
+    """Which measurements are on a quadrant that exists, and inside it as far as their pixels are known.
+
+    Columns and tests are (row,).
+    """
     rows, width = camera.shape
     rcid = columns["rcid"]
     tests = {"no such quadrant": (rcid >= 0) & (rcid < len(camera.quadrants))}

@@ -1,4 +1,4 @@
-"""From a table of star measurements to the star-sorted partitions of a model."""
+"""A table of star measurements turned into the star-sorted partitions of a model."""
 
 from __future__ import annotations
 

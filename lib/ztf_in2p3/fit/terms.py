@@ -29,7 +29,10 @@ class Term:
 
 
 def exposure_term(exposures: NDArray, *, sigma: float | None = None, name: str = "zero_point") -> Term:
-    """A zero point for each exposure; with `sigma`, drawn to zero: what a common term does not explain."""
+    """A zero point for each exposure; with `sigma`, drawn to zero: what a common term does not explain.
+
+    `exposures`: (exposure,).
+    """
     n = len(exposures)
     prior = None if sigma is None else np.full(n, sigma)
     family = Family(name, exposures, prior_sigma=prior, coarse=Coarse.identity(n), watched=True)
@@ -37,7 +40,7 @@ def exposure_term(exposures: NDArray, *, sigma: float | None = None, name: str =
 
 
 def night_term(nights: Floats) -> Term:
-    """A zero point for each night."""
+    """A zero point for each night.  `nights`: (night,)."""
     family = Family("night", nights, coarse=Coarse.identity(len(nights)), watched=True)
     return Term(family, lambda rows: _night(rows, nights), columns=("mjd",))
 
@@ -49,7 +52,7 @@ def map_term(cells: Superpixels) -> Term:
 
 
 def gain_term(nights: Floats, n_quadrant: int) -> Term:
-    """A gain of each quadrant in each night's sequence; labels are night and rcid."""
+    """A gain of each quadrant in each night's sequence; labels are night and rcid.  `nights`: (night,)."""
     labels = np.stack(np.divmod(np.arange(len(nights) * n_quadrant), n_quadrant), axis=1)
     labels[:, 0] = nights[labels[:, 0]]
     family = Family("gain", labels, coarse=Coarse.identity(len(labels)))
@@ -125,7 +128,10 @@ ONE_AIRMASS = Degeneracy(
 
 
 def airmass_term(nights: Floats, prior: tuple[float, float] | None) -> Term:
-    """An extinction coefficient for each night, times airmass - 1; prior mean and standard deviation."""
+    """An extinction coefficient for each night, times airmass - 1; prior mean and standard deviation.
+
+    `nights`: (night,).
+    """
     n = len(nights)
     family = Family(
         "airmass",

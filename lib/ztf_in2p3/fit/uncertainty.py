@@ -141,7 +141,10 @@ def covariance_with(
 
 
 def correlated(cov: Floats, sigma: Floats, parameter: int, n: int = 5) -> list[tuple[int, float]]:
-    """The parameters most correlated with one, strongest first."""
+    """The parameters most correlated with one, strongest first.
+
+    `cov`: (parameter, parameter); `sigma`: (parameter,).
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.nan_to_num(cov / (sigma * np.sqrt(cov[parameter])))
     correlation[parameter] = 0

@@ -91,7 +91,7 @@ class DistributedModel(Model):
 
 
 def distributed(client: Client, scratch: Path | None = None) -> Build:
-    """For `fit_starflat` and `fit_ubercal`: have Parquet files read and kept by the workers of a cluster.
+    """Have Parquet files read and kept, for `fit_starflat` and `fit_ubercal`, by the workers of a cluster.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def _losses_told() -> Iterator[None]:
 
 
 def shares(source: ParquetSource, n: int) -> list[ParquetSource]:
-    """At most n sources of consecutive files, of about as many rows each."""
+    """Sources, at most n, of consecutive files, of about as many rows each."""
     begin = np.concatenate([[0], np.cumsum(source.n_row_of)])
     middle = (begin[:-1] + begin[1:]) / 2
     share = np.minimum((middle * n / max(source.n_row, 1)).astype(int), n - 1)

@@ -41,7 +41,7 @@ class ProductRef:
 
     @property
     def label(self) -> str:
-        """For a person: kind, then the smallest part first (``bias c03 20190401_20190430``)."""
+        """Name for people: kind, then the smallest part first (``bias c03 20190401_20190430``)."""
         return " ".join([self.kind, *reversed(self.data_id.split("/"))])
 
 

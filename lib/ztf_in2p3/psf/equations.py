@@ -17,7 +17,7 @@ AT_ONCE = 64
 
 
 class Splines(Protocol):
-    """Where the splines of a map lie; see `ztf_in2p3.psf.residual_map.MapTerms`."""
+    """Places of the splines of a map; see `ztf_in2p3.psf.residual_map.MapTerms`."""
 
     @property
     def factors(self) -> NDArray[np.float64]:
@@ -68,7 +68,10 @@ class StarEquations:
         return normal, right
 
     def with_map(self, model: PsfModel, free: NDArray[np.bool_], splines: Splines) -> tuple[NDArray[np.float64], ...]:
-        """The same and those of the map's parameters, as `ztf_in2p3.psf.map_kernels.add_maps` says."""
+        """The same and those of the map's parameters, as `ztf_in2p3.psf.map_kernels.add_maps` says.
+
+        `free`: (4, term).
+        """
         pairs, n_term, n_map = np.argwhere(free), len(model.residual), int(splines.number.max()) + 1
         n = len(pairs)
         normal, right = np.zeros((n_term * (n_term + 1) // 2, n_map, n_map)), np.zeros((n_term, n_map))

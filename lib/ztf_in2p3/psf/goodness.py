@@ -82,7 +82,10 @@ def width_slope(magnitude: NDArray, width: NDArray, error: NDArray) -> tuple[flo
 
 
 def robust_slope(x: NDArray, y: NDArray, sigma: NDArray) -> tuple[float, float]:
-    """Slope of the straight line through points, and its error; points 5 standard deviations off are left out."""
+    """Slope of the straight line through points, and its error; points 5 standard deviations off are left out.
+
+    All (point,).
+    """
     for _ in range(5):
         weight = sigma**-2.0
         centred = x - np.average(x, weights=weight)

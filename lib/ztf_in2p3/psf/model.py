@@ -35,7 +35,7 @@ class Psf:
 
     @classmethod
     def round_moffat(cls, fwhm: float, beta: float) -> Psf:
-        """Without a residual."""
+        """The profile without a residual."""
         q = 4 * (2 ** (1 / beta) - 1) / fwhm**2
         return cls(np.array([q, 0.0, q, beta]), np.zeros((1, 1)), 1.0)
 

@@ -35,7 +35,7 @@ class LocalPsf:
 
     psf: Psf
     width: float
-    """By how much it was made wider, relative."""
+    """How much it was made wider, relative."""
     flux_error: float
     """Relative; of the target's flux, from the error of how the width bends; its mean's cancels with the stars."""
     flux_fraction: NDArray[np.float64]
@@ -78,6 +78,8 @@ def refine_psf(
 def flux_floor(model: PsfModel, stars: StarFluxes, used: NDArray[np.bool_], soft: float) -> float:
     """Relative error of any single flux: what the width scatters from star to star, times d ln flux / d ln width.
 
+    `used`: (star,).
+
     The turbulence of a short exposure, the phase on the pixels and what the PSF's polynomials lack make stars wider or
     narrower than the PSF; the noise is taken off.  0 where the noise explains it all.
     """
@@ -110,7 +112,7 @@ class _Field:
     """Widths over a quadrant."""
 
     mean: float
-    """Over the stars."""
+    """Mean over the stars."""
     middle: NDArray[np.float64]
     """(term,): means over the stars."""
     gradient: NDArray[np.float64]

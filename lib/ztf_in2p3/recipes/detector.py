@@ -1,4 +1,4 @@
-"""From raw frames to master calibrations and detrended quadrants."""
+"""Recipes from raw frames to master calibrations and detrended quadrants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ztf_in2p3.recipes.quality import BadPixelRecipe, FrameRecipe, QualityRecipe
 
 @dataclass(frozen=True, slots=True)
 class SensorRecipe:
-    """From raw ADU to linear ADU over the electronic offset."""
+    """Recipe from raw ADU to linear ADU over the electronic offset."""
 
     overscan_columns: int = 5
     """Last columns read, the only ones nearly free of deferred charge."""
@@ -99,7 +99,7 @@ class LedFlatRecipe:
     pocket_fit: PocketFitRecipe = PocketFitRecipe()
     """Fit of the pockets that are corrected where the sensor's recipe asks for the measured ones."""
     clip: float = 3.0
-    """As for the bias."""
+    """The same as for the bias."""
     version: int = 1
 
     @property
@@ -248,7 +248,7 @@ class VerdictRecipe:
 
     @property
     def floor(self) -> float:
-        """In the unit of the master."""
+        """Limit in the unit of the master."""
         return self.quality.flat_floor if isinstance(self.master, FlatRecipe) else self.quality.bias_floor
 
     @property

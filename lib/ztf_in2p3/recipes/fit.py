@@ -1,4 +1,4 @@
-"""From measurements of stars to zero points and response maps."""
+"""Recipes from measurements of stars to zero points and response maps."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class StarflatRecipe:
 
 @dataclass(frozen=True, slots=True)
 class PhotometricLimits:
-    """Beyond any of which an exposure counts as non-photometric."""
+    """Limits beyond any of which an exposure counts as non-photometric."""
 
     extinction: float = 0.1
     """Magnitudes fainter or brighter than the median exposure of its connected part."""

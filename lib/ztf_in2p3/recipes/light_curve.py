@@ -1,4 +1,4 @@
-"""From quadrant exposures to the light curve of a target."""
+"""Recipe from quadrant exposures to the light curve of a target."""
 
 from __future__ import annotations
 

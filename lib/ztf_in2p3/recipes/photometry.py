@@ -1,4 +1,4 @@
-"""From images to catalogues."""
+"""Recipes from images to catalogues."""
 
 from __future__ import annotations
 

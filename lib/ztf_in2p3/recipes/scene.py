@@ -1,4 +1,4 @@
-"""From stars to a PSF, from stamps to a light curve."""
+"""Recipes from stars to a PSF, from stamps to a light curve."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PsfRecipe:
     map_order: int = 1
     """Degree in x and y of the residual map, 0 or 1, where 150 stars show it; otherwise it is the same everywhere."""
     spacing: float = 0.22
-    """Between the finest coefficients of the residual map, in FWHM of the profile."""
+    """Distance of the finest coefficients of the residual map, in FWHM of the profile."""
     min_spacing: float = 0.4
     """The least of it, pixels: of a finer map the sum over pixels depends on where a star lies on them (by 9 mmag for
     a real quadrant of FWHM 0.94 pixel and 0.21 pixel, by 1.8 for 0.4)."""
@@ -24,7 +24,7 @@ class PsfRecipe:
     clip: float = 5.0
     """Stars whose residual is off by this many median absolute deviations are left out."""
     model_error: float = 0.03
-    """As in `measure_stars`."""
+    """The same as in `measure_stars`."""
     soft: float = 0.1
     """A pixel weighs 1 / (P / P0 + soft), P the PSF there and P0 its peak: the wings, which differ less from star to
     star, count more than with flat weights, and fluxes stay linear."""
@@ -64,7 +64,7 @@ class SceneRecipe:
     position_error: float = 1.0
     """Pixels; prior of the position along each axis."""
     soft: float = 0.1
-    """As of `PsfRecipe`: what a PSF lacks cancels between stars and source if both are weighed the same."""
+    """The same as of `PsfRecipe`: what a PSF lacks cancels between stars and source if both are weighed the same."""
     rounds: int = 12
     """Most passes over all exposures."""
     version: int = 3

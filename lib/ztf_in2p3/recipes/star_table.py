@@ -59,7 +59,7 @@ class ImportedColumns:
     first_pixel: float = 0.0
     """What the table calls the centre of the first pixel: 0, or 1 as in FITS."""
     match_arcsec: float = 1.0
-    """Where stars are told by their place: measurements nearer to each other than this are of one star."""
+    """Distance within which measurements are of one star, where stars are known by their place only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From a dithered sequence to the response of the focal plane."""
+"""Recipe from a dithered sequence to the response of the focal plane."""
 
 from __future__ import annotations
 

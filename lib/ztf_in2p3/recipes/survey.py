@@ -1,4 +1,4 @@
-"""From months of a survey to zero points and mean stars."""
+"""Recipe from months of a survey to zero points and mean stars."""
 
 from __future__ import annotations
 

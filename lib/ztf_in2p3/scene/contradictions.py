@@ -26,6 +26,8 @@ that is found beside it is only a part."""
 def drop_troubled(fit: Passes, exposures: NDArray) -> bool:
     """Leave out what is in the pixels of one exposure alone, beginning with the worst: it pulls at the others.
 
+    `exposures`: (n,), their numbers.
+
     An exposure that loses too much is dropped; then there is more to look for.
     """
     state, side = fit.state, fit.series.side

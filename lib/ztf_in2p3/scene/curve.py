@@ -1,4 +1,4 @@
-"""From exposures of a target to its light curve: one series, one fit, one flux scale.
+"""Exposures of a target made one series, with one flux scale, for one fit of its light curve.
 
 The stars of the exposures give each its throughput, relative to the others; an external catalogue gives all of them
 their zero point.  Stars and transient are measured with the same PSF, the same weights and stamps of one size.
@@ -64,7 +64,7 @@ class SurveyStars:
     mag: NDArray[np.float64]
 
     def of(self, star_id: NDArray[np.int64]) -> NDArray[np.float64]:
-        """NaN for those it does not have."""
+        """NaN for those it does not have.  (star,) both."""
         at = np.minimum(np.searchsorted(self.star_id, star_id), len(self.star_id) - 1)
         return np.where(self.star_id[at] == star_id, self.mag[at], np.nan)
 
@@ -166,7 +166,7 @@ def assemble(
 
 
 def local_wcs(exposure: Measured, target: Target, scale: float) -> LocalWcs:
-    """Where the exposure has the sky around the target, corrected on the stars.
+    """Place that the sky around the target has in the exposure, corrected on the stars.
 
     The stars are compared with the header's whole solution, distortion and all; the correction is linear.
     """
@@ -218,7 +218,10 @@ def join_stars(
 
 
 def synthetic_magnitude(g: NDArray, colour: NDArray, band: str, gaia: GaiaColours) -> NDArray[np.float64]:
-    """Magnitude of stars in a band from Gaia's; NaN outside the range of colours, or of a band without polynomial."""
+    """Magnitude of stars in a band from Gaia's; NaN outside the range of colours, or of a band without polynomial.
+
+    `g`, `colour`: (star,).
+    """
     coefficients = getattr(gaia, band, None) if band != "range" else None
     if not coefficients:
         return np.full(len(g), np.nan)
@@ -227,7 +230,7 @@ def synthetic_magnitude(g: NDArray, colour: NDArray, band: str, gaia: GaiaColour
 
 
 def zero_point(ratios: PhotometricRatios, reference: NDArray) -> tuple[float, float]:
-    """ln of the factor from the stars' fluxes to the reference's, and its error in magnitudes.
+    """ln of the factor from the stars' fluxes to the reference's, and its error in magnitudes.  `reference`: (star,).
 
     The median over the stars that both know: the external catalogue is worth the same for each, its scatter (colour
     terms, variable stars) far above the stars' errors.  Error: that of a median, from the robust scatter.

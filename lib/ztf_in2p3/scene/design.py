@@ -104,5 +104,5 @@ class Design:
 
 
 def tabulate(psf: Psf, spread: tuple[float, float, float], taps: NDArray, half: int) -> NDArray[np.float32]:
-    """Table of a PSF convolved with the spline of a galaxy node."""
+    """Table of a PSF convolved with the spline of a galaxy node.  `taps`: (tap,)."""
     return galaxy_table(psf.moffat, psf.residual, float(psf.spacing), spread, taps, half)

@@ -57,7 +57,7 @@ class Pixels:
     r: NDArray[np.float64]
     """(N_NUISANCE, N_NUISANCE)."""
     scale: float
-    """From galaxy flux to pixels whitened by the variance."""
+    """Factor from galaxy flux to pixels whitened by the variance."""
     root: NDArray[np.float64]
     """(pixel,): root of the pixels' weights."""
     pull: NDArray[np.float64]
@@ -83,7 +83,7 @@ class ExposureModel:
         self.centre(np.zeros(2))
 
     def centre(self, place: NDArray) -> None:
-        """Weigh the pixels as around a source there (sky)."""
+        """Weigh the pixels as around a source there (sky).  `place`: (2,)."""
         self.centred = place.copy()
         square = (self.series.side, self.series.side)
         for i in self.design.exposures if self.soft < FLAT else ():
@@ -92,7 +92,7 @@ class ExposureModel:
             self.root[i] = (self.soft / (np.maximum(light, 0) / psf.peak + self.soft)) ** 0.5
 
     def source_place(self, i: int, place: NDArray) -> NDArray[np.float64]:
-        """Pixel of the source in exposure i."""
+        """Pixel of the source in exposure i.  `place`: (2,) or (4,); result: (2,)."""
         u = place[:2] + self.years[i] * place[2:] if len(place) > 2 else place
         return self.series.origin[i] + self.series.matrix[i] @ u
 

@@ -152,7 +152,7 @@ def circle(x: float, y: float, radius: float, side: int) -> NDArray[np.float64]:
 
 
 def of_sources(x: NDArray, y: NDArray, ra: NDArray, dec: NDArray, mag: NDArray) -> Stars:
-    """Sources of an image as stars, numbered as they come."""
+    """Sources of an image as stars, numbered as they come.  All (star,)."""
     n = len(x)
     unknown = np.full(n, np.nan, np.float32)
     return Stars(np.arange(n), ra, dec, x, y, np.ones(n, bool), mag.astype(np.float32), unknown, unknown)

@@ -25,7 +25,7 @@ from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.scene.target import Target
 
 STEP_ARCSEC = 2.0
-"""For the derivatives of a WCS: it is straight over a stamp."""
+"""Step for the derivatives of a WCS: it is straight over a stamp."""
 CORE = 2
 """Pixels around a star that must all be good."""
 CLIP = 4.0
@@ -50,7 +50,7 @@ class Circumstances:
 
     @classmethod
     def of(cls, header: fits.Header) -> Circumstances:
-        """From the cards EXPTIME, AIRMASS and INFOBITS; None where one is unknown."""
+        """Read the cards EXPTIME, AIRMASS and INFOBITS; None where one is unknown."""
         return cls(number(header, "EXPTIME"), number(header, "AIRMASS"), integer(header, "INFOBITS"))
 
 
@@ -77,7 +77,7 @@ class ExposureImage:
 
     @classmethod
     def of(cls, image: Image, header: fits.Header, wcs: WCS, name: str) -> ExposureImage:
-        """From an image with its header: OBSMJD and GAIN; EXPTIME, AIRMASS and INFOBITS where it has them.
+        """Take an image with its header: OBSMJD and GAIN; EXPTIME, AIRMASS and INFOBITS where it has them.
 
         Raises
         ------
@@ -98,6 +98,8 @@ class ExposureImage:
 def saturation_level(data: NDArray, bad: NDArray[np.bool_], header_level: float | None) -> float:
     """Pixel value at which the detector is full: a header's, or that of a plateau of the pixels; else infinite.
 
+    `data`, `bad`: (row, column).
+
     Stars have one brightest pixel, or two.  Where many pixels share the highest value of an image, that is where the
     detector, its amplifier or its converter end.
     """
@@ -115,6 +117,8 @@ def saturation_level(data: NDArray, bad: NDArray[np.bool_], header_level: float 
 
 def sky_variance(data: NDArray[np.float32], bad: NDArray[np.bool_]) -> float | None:
     """Variance of a pixel where there are no stars, as the pixels show it; None if too few of them are good.
+
+    `data`, `bad`: (row, column).
 
     One number weighs a whole exposure, and its errors rest on it: it is measured, since counts and read noise are not
     all (in a real zr quadrant of 1.2 pixels seeing they make 28.5 ADU^2, and 34.9 are there).  From pixel to pixel

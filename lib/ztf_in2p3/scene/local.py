@@ -1,4 +1,4 @@
-"""Where and how bright the sky appears in an exposure, according to the stars around the target."""
+"""Place and brightness of the sky in an exposure, according to the stars around the target."""
 
 from __future__ import annotations
 

@@ -110,9 +110,9 @@ class ExposureFlag(IntFlag):
     DROPPED = 1 << 6
     """Left out of the fit, since its pixels contradict the others."""
     INFLUENTIAL = 1 << 7
-    """Without this quiet exposure some flux moves by more than three of its errors."""
+    """A quiet exposure without which some flux moves by more than three of its errors."""
     SHINES = 1 << 8
-    """This quiet exposure shows the source at more than five standard deviations: its window is too narrow."""
+    """A quiet exposure that shows the source at more than five standard deviations: its window is too narrow."""
 
 
 class FitFlag(IntFlag):

@@ -1,4 +1,4 @@
-"""From what the exposures contribute to the common parameters, their errors, and back to each exposure."""
+"""Solution of what the exposures contribute: the common parameters, their errors, and back to each exposure."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Target:
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
-        """From a table of a TOML file: name, ra, dec, bands, shines = [first, last night], period = [first, last].
+        """Read a table of a TOML file: name, ra, dec, bands, shines = [first, last night], period = [first, last].
 
         Raises
         ------

@@ -48,14 +48,14 @@ class Equilibrium:
             raise ValueError("the charge in a pocket must be 0 or more, and not fall with the level")
 
     def held(self, observed: NDArray) -> NDArray[np.float64]:
-        """Charge in the pocket behind pixels observed so, ADU."""
+        """Charge in the pocket behind pixels observed so, ADU.  Any shape."""
         levels, charges = np.append(0.0, NODES), np.append(0.0, self.charge)
         return np.interp(np.asarray(observed, np.float64), levels, charges)
 
     def recover(
         self, light: NDArray[np.float32], lost: NDArray[np.bool_], *, backwards: bool, noise: float = 0.0
     ) -> tuple[NDArray[np.float32], int]:
-        """Put the charge back, as `ztf_in2p3.sensor.powerlaw.PowerLaw.recover` does.
+        """Put the charge back, as `ztf_in2p3.sensor.powerlaw.PowerLaw.recover` does.  Shapes are as there.
 
         This pocket leaves light in every pixel, but where less than the noise is left, what it took is not known.
         """
@@ -68,7 +68,7 @@ class Equilibrium:
         return left, int(doubtful.sum())
 
     def _doubtful(self, light: NDArray[np.float32], doubt: float, *, backwards: bool) -> NDArray[np.bool_] | None:
-        """Where less than `doubt` ADU are left of a pixel of which more may have been taken; None: nowhere."""
+        """Places where less than `doubt` ADU are left of a pixel of which more may have been taken; None: nowhere."""
         row, column = np.nonzero(light <= doubt)
         if not len(row):
             return None

@@ -59,7 +59,10 @@ def amplitude_table(
 
 
 def without_sky(cells: Cells, pattern: NDArray, degree: int) -> NDArray[np.float64]:
-    """Cells minus a pattern, (cell row, cell column), minus the polynomial that is then their sky; NaN as there."""
+    """Cells minus a pattern, (cell row, cell column), minus the polynomial that is then their sky; NaN as there.
+
+    `pattern`: (cell row, cell column).
+    """
     known, error = cells.known, cells.error[cells.known].astype(np.float64)
     level = cells.mean.astype(np.float64) - pattern
     basis = sky_basis(level.shape, degree)

@@ -32,7 +32,7 @@ class Linearity:
     """ADU^-1"""
 
     def linearise(self, pixels: NDArray) -> NDArray:
-        """What a linear chain would have recorded, ADU.
+        """What a linear chain would have recorded, ADU.  Any shape.
 
         Parameters
         ----------

@@ -72,7 +72,10 @@ class FlatLevel:
         recipe: LinearityRecipe,
         pockets: Pockets | None = None,
     ) -> FlatLevel:
-        """Measure a raw file.  BadData if it is none of this CCD, or has no exposure time."""
+        """Measure a raw file.  BadData if it is none of this CCD, or has no exposure time.
+
+        `bias`: (row, column) each, by qid.
+        """
         sensor = replace(recipe.bias.sensor, linearise=False)
         rows = _bands(camera.shape[0])
         with RawCcd.open(path, camera, ccdid) as raw:

@@ -112,13 +112,13 @@ class CcdPockets:
     ccdid: int
     thermometer: str
     functions: Mapping[int, PocketFunction]
-    """By qid."""
+    """Charge of each pocket, by qid."""
     power_law: Mapping[int, str] = field(default_factory=dict)
     """Why the published power law serves for an amplifier, by qid."""
 
     @classmethod
     def of(cls, table: pa.Table) -> Self:
-        """From columns of `ztf_in2p3.tables.POCKET`."""
+        """Take columns of `ztf_in2p3.tables.POCKET`."""
         rows = table.to_pylist()
         functions = {row["qid"]: _function(row) for row in rows if row["model"] == EQUILIBRIUM}
         return cls(rows[0]["ccd"], rows[0]["thermometer"], functions, power_law_reasons(table))
@@ -145,7 +145,7 @@ class CcdPockets:
         return Temperatures.read(header, self.ccdid).of(self.thermometer)
 
     def cards(self, header: Mapping[str, Any]) -> dict[str, tuple[Value, str]]:
-        """For the header of what is corrected; of the raw file's primary header."""
+        """Cards for the header of what is corrected; of the raw file's primary header."""
         kelvin = self.kelvin(header)
         models = " ".join(
             f"q{qid}:{POWER_LAW if qid in self.power_law else EQUILIBRIUM}"

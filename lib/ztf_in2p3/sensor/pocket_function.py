@@ -25,11 +25,14 @@ class PocketFunction:
     """Temperature at which the spline holds, kelvin."""
 
     def charge(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
-        """Charge in the pocket behind pixels observed at a level, ADU; at the reference if the temperature is NaN."""
+        """Charge in the pocket behind pixels observed at a level, ADU; at the reference if the temperature is NaN.
+
+        Any shape.
+        """
         return np.exp(self._basis(level, kelvin) @ self.coefficients)
 
     def relative_error(self, level: NDArray, kelvin: float) -> NDArray[np.float64]:
-        """Standard deviation of the charge over the charge."""
+        """Standard deviation of the charge over the charge.  Any shape."""
         basis = self._basis(level, kelvin)
         return np.sqrt(np.einsum("ij,jk,ik->i", basis, self.covariance, basis))
 

@@ -62,7 +62,7 @@ class Profiles:
         return len(self.level)
 
     def take(self, chosen: NDArray) -> Self:
-        """Some of the profiles, by mask or number."""
+        """Some of the profiles, by mask or number.  `chosen`: (profile,)."""
         return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""From a raw quadrant to linear ADU: what the readout of one exposure did, undone.
+"""Readout of one exposure, undone: a raw quadrant becomes linear ADU.
 
 First the electronic offset goes, then the non-linearity, then what every frame has without
 light (the bias), and last the pocket of the serial register, which saw only the charge.  That

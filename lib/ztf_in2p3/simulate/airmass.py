@@ -1,4 +1,4 @@
-"""Where a star stands above Palomar, and through how much air its light comes."""
+"""Height of a star above Palomar, and the air through which its light comes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sidereal_time(mjd: float) -> float:
 
 
 def altitude(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray:
-    """Degrees above the horizon, without refraction.
+    """Degrees above the horizon, without refraction.  Any shape.
 
     Positions are ICRS, degrees; precession to the date is applied to first order (Meeus 1998, chapter 21): over
     twenty years it is a quarter of a degree, 0.004 in the airmass at 45 degrees.
@@ -34,7 +34,10 @@ def altitude(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray:
 
 
 def airmass(ra: ArrayLike, dec: ArrayLike, mjd: float) -> NDArray:
-    """Hardie 1962 (Astronomical Techniques, p. 184), as ZTF's headers; NaN lower than 10 degrees, where it fails."""
+    """Hardie 1962 (Astronomical Techniques, p. 184), as ZTF's headers; NaN lower than 10 degrees, where it fails.
+
+    Any shape.
+    """
     height = altitude(ra, dec, mjd)
     x = 1 / np.sin(np.deg2rad(np.maximum(height, 10.0))) - 1
     return np.where(height >= 10.0, 1 + x - 0.0018167 * x - 0.002875 * x**2 - 0.0008083 * x**3, np.nan)

@@ -1,4 +1,4 @@
-"""From the sky to the numbers in a file: the effects of `detector` in the order in which they happen.
+"""Way from the sky to the numbers in a file: the effects of `detector` in the order in which they happen.
 
 Images are (row, column) as stored.  Electrons until the amplifier, ADU after it.
 """
@@ -69,14 +69,14 @@ def _grid(camera: Camera, quadrant: Quadrant) -> tuple[NDArray, NDArray]:
 
 
 def optics(plan: NightPlan, u: NDArray, v: NDArray) -> NDArray:
-    """Share of the sky's light that arrives at a place of the focal plane."""
+    """Share of the sky's light that arrives at a place of the focal plane.  Any shape."""
     if not plan.effects.vignetting:
         return np.ones(np.broadcast(u, v).shape)
     return detector.vignetting(u, v, field_radius(plan.camera))
 
 
 def lamp(plan: NightPlan, led: int, u: NDArray, v: NDArray) -> NDArray:
-    """Light of an LED at a place of the focal plane, relative to that of an even sky, 1 on the axis."""
+    """Light of an LED at a place of the focal plane, relative to that of an even sky, 1 on the axis.  Any shape."""
     if not plan.effects.led_gradients:
         return np.ones(np.broadcast(u, v).shape)
     return detector.led_gradient(u, v, field_radius(plan.camera), generator(plan.seed, "led", led))
@@ -229,7 +229,7 @@ def cosmic_charge(plan: NightPlan, frame: Frame, quadrant: Quadrant) -> NDArray[
 def collected_charge(
     plan: NightPlan, frame: Frame, quadrant: Quadrant, expected: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Electrons in the pixels when readout begins."""
+    """Electrons in the pixels when readout begins.  (row, column) both."""
     charge = expected
     if plan.effects.photon_noise and frame.exptime:
         charge = detector.photon_noise(expected, generator(plan.seed, "photons", *_file(frame, quadrant)))
@@ -277,7 +277,7 @@ def read_noise(
 def read_out(
     plan: NightPlan, frame: Frame, quadrant: Quadrant, charge: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Image and overscan of a quadrant as they are stored, ADU."""
+    """Image and overscan of a quadrant as they are stored, ADU.  `charge`: (row, column), electrons."""
     effects, qid = plan.effects, quadrant.qid
     stage = amplifier(plan, quadrant)
     rows, columns = plan.camera.shape[0], plan.camera.overscan_columns

@@ -95,13 +95,19 @@ USUAL = Effects()
 
 
 def vignetting(u: ArrayLike, v: ArrayLike, radius: float) -> NDArray:
-    """Share of the light of the sky that arrives, 1 on the axis; u, v and the radius of the field in pixels."""
+    """Share of the light of the sky that arrives, 1 on the axis; u, v and the radius of the field in pixels.
+
+    Any shape.
+    """
     rho2 = (np.asarray(u) ** 2 + np.asarray(v) ** 2) / radius**2
     return 1 - 0.12 * rho2 - 0.05 * rho2**2
 
 
 def led_gradient(u: ArrayLike, v: ArrayLike, radius: float, draw: np.random.Generator) -> NDArray:
-    """Light of a flat-field LED over that of an even sky: a few percent off over the field, 1 on the axis."""
+    """Light of a flat-field LED over that of an even sky: a few percent off over the field, 1 on the axis.
+
+    Any shape.
+    """
     x, y = np.asarray(u) / radius, np.asarray(v) / radius
     gx, gy, gxx, gxy, gyy = draw.normal(0, (0.03, 0.03, 0.02, 0.02, 0.02))
     return 1 + gx * x + gy * y + gxx * x**2 + gxy * x * y + gyy * y**2
@@ -152,12 +158,12 @@ def _some_pixels(shape: tuple[int, int], fraction: float, draw: np.random.Genera
 
 
 def photon_noise(expected: NDArray, draw: np.random.Generator) -> NDArray[np.float32]:
-    """Electrons counted where so many are expected (Poisson)."""
+    """Electrons counted where so many are expected (Poisson).  Any shape."""
     return draw.poisson(np.maximum(expected, 0)).astype(np.float32)
 
 
 def saturate(charge: NDArray, full_well: float) -> NDArray:
-    """A pixel holds so many electrons and no more; the rest is lost, without blooming."""
+    """A pixel holds so many electrons and no more; the rest is lost, without blooming.  Any shape."""
     return np.minimum(charge, np.float32(full_well))
 
 
@@ -196,13 +202,16 @@ def deferred_charge(last_pixel: NDArray, columns: int) -> NDArray[np.float64]:
 
 
 def measured(true: NDArray, a: float, b: float) -> NDArray:
-    """What the output stage makes of a signal, ADU: the root x of true = x / (a x^2 + b x + 1) that is 0 with it."""
+    """What the output stage makes of a signal, ADU: the root x of true = x / (a x^2 + b x + 1) that is 0 with it.
+
+    Any shape.
+    """
     linear = 1 - b * true
     return 2 * true / (linear + np.sqrt(linear**2 - 4 * a * true**2))
 
 
 def digitise(adu: NDArray) -> NDArray[np.float32]:
-    """Whole numbers that the converter can tell."""
+    """Whole numbers that the converter can tell.  Any shape."""
     return np.clip(np.rint(adu), 0, ADC_MAX).astype(np.float32)
 
 

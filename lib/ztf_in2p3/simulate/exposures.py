@@ -48,7 +48,7 @@ class FlatFrame:
     mjd: float
     led: int
     level_adu: float
-    """On the optical axis, at the camera's nominal gain."""
+    """Level on the optical axis, at the camera's nominal gain."""
     exptime: float = 10.0
     """Seconds."""
 
@@ -61,11 +61,11 @@ class ObjectFrame:
     mjd: float
     ra: float
     dec: float
-    """Where the telescope was sent, degrees."""
+    """Direction in which the telescope was sent, degrees."""
     seeing: float
     """Full width at half maximum, pixels."""
     sky_adu: float
-    """On the optical axis, per pixel, at the camera's nominal gain."""
+    """Sky on the optical axis, per pixel, at the camera's nominal gain."""
     zero_point: float
     """Magnitude that makes 1 ADU in the exposure on the optical axis at airmass 1, at the camera's nominal gain."""
     extinction: float
@@ -76,7 +76,7 @@ class ObjectFrame:
 
     @property
     def airmass(self) -> float:
-        """At the pointing."""
+        """Air mass at the pointing."""
         return float(airmass(self.ra, self.dec, self.mjd))
 
 
@@ -154,7 +154,7 @@ class NightPlan:
         return json.dumps(self.to_values(), indent=1) + "\n"
 
     def to_values(self) -> dict[str, Any]:
-        """As JSON has values."""
+        """The plan in values that JSON has."""
         plan: dict[str, Any] = asdict(self) | {"version": VERSION, "night": self.night.isoformat()}
         for kind in ("biases", "flats", "objects"):
             plan[kind] = [asdict(frame) | {"exposure": str(frame.exposure)} for frame in getattr(self, kind)]

@@ -84,7 +84,7 @@ class Supernova:
         return *self._on_sky(east[kept], north[kept]), g[kept]
 
     def shades(self, ra: NDArray, dec: NDArray) -> NDArray[np.bool_]:
-        """Which places are in the garden."""
+        """Which places are in the garden.  All (star,)."""
         east = ((ra - self.ra + 180) % 360 - 180) * np.cos(np.deg2rad(self.dec))
         return (np.abs(east) < self.garden * ARCSEC) & (np.abs(dec - self.dec) < self.garden * ARCSEC)
 

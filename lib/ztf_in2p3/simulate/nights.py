@@ -36,7 +36,7 @@ class Pointing:
     time: float
     """Time as a fraction of the UT day."""
     extinction: float = 0.0
-    """By clouds, magnitudes: a grey exposure."""
+    """Extinction by clouds, magnitudes: a grey exposure."""
 
 
 def sky_night(

@@ -52,7 +52,7 @@ class EquilibriumPocket:
     """ADU in the pocket for ADU observed (0 or more): growing, concave, 0 at 0."""
 
     def read(self, true: NDArray, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Read a row as `PowerLawPocket.read` does."""
+        """Read a row as `PowerLawPocket.read` does.  `true`: (row, column)."""
         charge = np.zeros(len(true))
         observed = []
         for n in [*np.maximum(true, 0).T.astype(np.float64), *np.zeros((columns, len(true)))]:
@@ -75,7 +75,7 @@ class EquilibriumPocket:
 
 
 def equilibrium_charge(observed: NDArray, kelvin: float, quadrant: Quadrant) -> NDArray:
-    """Equilibrium function of a simulated pocket, ADU: a power of the level, less of it in a warmer CCD.
+    """Equilibrium function of a simulated pocket, ADU: a power of the level, less of it in a warmer CCD.  Any shape.
 
     Made to hold at sky what the published power law holds there (40 ADU at a level of 100).
     """

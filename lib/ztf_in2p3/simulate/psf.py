@@ -28,7 +28,7 @@ def stamp_radius(fwhm: float) -> int:
 
 
 def enclosed(radius: ArrayLike, fwhm: float) -> NDArray:
-    """Fraction of a star's flux within `radius` pixels, before pixels blur it."""
+    """Fraction of a star's flux within `radius` pixels, before pixels blur it.  Any shape."""
     return 1 - (1 + (np.asarray(radius, float) / alpha(fwhm)) ** 2) ** (1 - BETA)
 
 

@@ -77,7 +77,7 @@ def write_raw(path: Path, plan: NightPlan, ccd: CcdExposure, readouts: dict[int,
 
 
 def _write_datasum(hdu: Any) -> None:
-    """As fpack leaves it, but for the time that stands beside the checksums, and so without that of the header."""
+    """Write DATASUM as fpack does, but for the time beside it, and so without the checksum of the header."""
     datasum = hdu.write_checksum()["datasum"]
     hdu.delete_key("CHECKSUM")
     hdu.write_key("DATASUM", str(datasum), comment="data unit checksum")

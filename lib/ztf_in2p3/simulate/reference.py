@@ -97,7 +97,10 @@ def reference_table(sky: Sky, stars: Stars) -> pa.Table:
 
 
 def colourless(source_id: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the catalogue has no BP and RP of a star; known by its identifier, whatever else is in the table."""
+    """Whether the catalogue has no BP and RP of a star; known by its identifier, whatever else is in the table.
+
+    (star,) both.
+    """
     scrambled = (source_id.astype(np.uint64) >> np.uint64(7)) * np.uint64(0x9E3779B97F4A7C15)
     return np.asarray((scrambled >> np.uint64(44)) < COLOURLESS * 2**20)
 

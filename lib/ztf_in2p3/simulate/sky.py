@@ -51,7 +51,7 @@ class Stars:
         return len(self.source_id)
 
     def take(self, index: NDArray) -> Self:
-        """Some of the stars, by index or by truth value."""
+        """Some of the stars, by index or by truth value.  `index`: (n,) or (star,)."""
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
     @classmethod
@@ -157,12 +157,12 @@ def garden(supernova: Supernova) -> Stars:
 
 
 def healpix_of(source_id: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-    """Nested HEALPix pixel that a source_id tells (up to order 12)."""
+    """Nested HEALPix pixel that a source_id tells (up to order 12).  (star,) both."""
     return source_id >> (ID_SHIFT + 2 * (ID_ORDER - order))
 
 
 def separation(ra: float, dec: float, ras: NDArray, decs: NDArray) -> NDArray:
-    """Great-circle distance, degrees (haversine: exact for small ones)."""
+    """Great-circle distance, degrees (haversine: exact for small ones).  `ras`, `decs`: (star,)."""
     lon, lat = np.deg2rad(ras - ra) / 2, np.deg2rad(decs - dec) / 2
     h = np.sin(lat) ** 2 + np.cos(np.deg2rad(dec)) * np.cos(np.deg2rad(decs)) * np.sin(lon) ** 2
     return 2 * np.rad2deg(np.arcsin(np.sqrt(h)))

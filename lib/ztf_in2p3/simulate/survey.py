@@ -47,7 +47,7 @@ REFERENCE_MARGIN_DEG = 0.1
 def simulate_night(
     plan: NightPlan, folder: Path, workers: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> int:
-    """As `simulate_survey`, of one night."""
+    """Simulate one night as `simulate_survey` does."""
     return simulate_survey((plan,), folder, workers, progress)
 
 
@@ -177,7 +177,7 @@ def simulate_ccd(plan: NightPlan, ccd: CcdExposure, folder: Path, levels: Mappin
 
 
 def _levels(missing: Iterable[tuple[NightPlan, CcdExposure]]) -> dict[date, dict[Filter, FlatLevels]]:
-    """By night and filter, as far as exposures of the sky need them; worked out once a night with flats."""
+    """Levels of flats by night and filter, as far as exposures of the sky need them; worked out once a night with flats."""
     known: dict[tuple[date, Filter], FlatLevels] = {}
     levels: dict[date, dict[Filter, FlatLevels]] = {}
     for plan, ccd in missing:

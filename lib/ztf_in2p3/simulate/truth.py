@@ -152,6 +152,8 @@ class Truth:
     def response(self, filter: Filter, rcid: int, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Magnitudes by which stars at pixels of a quadrant look fainter in a detrended image than on the axis.
 
+        `x`, `y` and result have one shape.
+
         What a starflat must find: the light of the lamps over that of the sky.
         """
         quadrant, levels = Quadrant.of_rcid(rcid), self.levels(filter)
@@ -170,7 +172,7 @@ class Truth:
         return float(-self._object(exposure).zero_point - 2.5 * np.log10(fraction))
 
     def enclosed(self, exposure: Exposure, radius: ArrayLike) -> NDArray:
-        """Fraction of a star's flux within radii (pixels), as the profile has it before pixels blur it."""
+        """Fraction of a star's flux within radii (pixels), as the profile has it before pixels blur it.  Any shape."""
         return psf.enclosed(radius, self._object(exposure).seeing)
 
     def aperture_fractions(self, exposure: Exposure, x: NDArray, y: NDArray, radii: ArrayLike) -> NDArray:

@@ -1,4 +1,4 @@
-"""Where pixels look: the astrometry of each quadrant, as the cards of a TPV header.
+"""Directions in which pixels look: the astrometry of each quadrant, as the cards of a TPV header.
 
 The stars are placed with the very cards that are written, so the header is the truth.
 """
@@ -90,7 +90,10 @@ def _distortion(plan: NightPlan, quadrant: Quadrant) -> list[tuple[str, str | in
 def field_position(
     plan: NightPlan, frame: ObjectFrame, quadrant: Quadrant, x: ArrayLike, y: ArrayLike
 ) -> tuple[NDArray, NDArray]:
-    """Sky position (deg) of pixels in a camera without distortion, pointed nearly where it was sent."""
+    """Sky position (deg) of pixels in a camera without distortion, pointed nearly where it was sent.
+
+    All have one shape.
+    """
     draw = generator(plan.seed, "pointing", int(frame.exposure.filefracday))
     error_ra, error_dec = draw.normal(0, POINTING_ERROR_DEG, 2)
     turn = np.deg2rad(draw.normal(0, ROTATION_ERROR_DEG))
@@ -117,7 +120,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: ArrayLike, dec0: ArrayLike) -> t
 
 
 def deproject(xi: ArrayLike, eta: ArrayLike, ra0: float, dec0: float) -> tuple[NDArray, NDArray]:
-    """Inverse of `project`."""
+    """Inverse of `project`.  All have one shape."""
     x, y, d0 = np.deg2rad(xi), np.deg2rad(eta), np.deg2rad(dec0)
     depth = np.cos(d0) - y * np.sin(d0)
     ra = ra0 + np.rad2deg(np.arctan2(x, depth))

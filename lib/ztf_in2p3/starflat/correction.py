@@ -28,7 +28,7 @@ class StarflatMap:
 
     @classmethod
     def of_table(cls, table: pa.Table, camera: Camera) -> Self:
-        """From the columns of `ztf_in2p3.tables.STARFLAT_MAP`.
+        """Take the columns of `ztf_in2p3.tables.STARFLAT_MAP`.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class StarflatMap:
         return cls(camera, response, colour, float(metadata[b"colour_centre"]))
 
     def correction(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike, colour: ArrayLike) -> NDArray[np.float64]:
-        """Magnitudes to subtract from measured ones.
+        """Magnitudes to subtract from measured ones.  All (measurement,).
 
         Bilinear between the centres of the superpixels of a quadrant, continued beyond the outermost ones; never
         from one quadrant to the next, whose amplifiers differ.

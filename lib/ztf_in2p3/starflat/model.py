@@ -70,7 +70,10 @@ class Starflat:
         return self.fit["colour_map"].value.reshape(Superpixels(self.camera, self.recipe.colour_cells).shape)
 
     def correction(self, rcid: ArrayLike, x: ArrayLike, y: ArrayLike, colour: ArrayLike | None = None) -> NDArray:
-        """Magnitudes to subtract from measured ones at pixels of a quadrant; NaN where no star was."""
+        """Magnitudes to subtract from measured ones at pixels of a quadrant; NaN where no star was.
+
+        All (measurement,).
+        """
         out = self.map.ravel()[Superpixels(self.camera, self.recipe.superpixels).index(rcid, x, y)]
         if colour is None or self.colour_map is None:
             return out

@@ -170,6 +170,6 @@ def _gains(starflat: Starflat, night: NDArray, rcid: NDArray) -> NDArray[np.floa
 
 
 def _find(labels: NDArray, wanted: NDArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where in ascending labels each one is, and whether it is there."""
+    """Place of each one in ascending labels, and whether it is there."""
     at = np.minimum(np.searchsorted(labels, wanted), max(len(labels) - 1, 0))
     return at, labels[at] == wanted

@@ -78,7 +78,7 @@ def read_parts(path: Path) -> Iterator[pa.Table]:
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """Without the traces of its history: chunks, and the order of entries in a dictionary."""
+    """The table without the traces of its history: chunks, and the order of entries in a dictionary."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column.cast(kind.value_type).combine_chunks().dictionary_encode().cast(kind)

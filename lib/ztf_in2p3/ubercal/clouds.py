@@ -56,7 +56,10 @@ class UnevenExposures:
         return None if np.array_equal(weight, model.prior_weight) else weight
 
     def set_priors(self, model: Model, prior_weight: Floats) -> None:
-        """Residuals that are free make the zero point of their exposure uncertain: its gauge does without it."""
+        """Residuals that are free make the zero point of their exposure uncertain: its gauge does without it.
+
+        `prior_weight`: (parameter,).
+        """
         model.prior_weight[:] = prior_weight
         span = model.span("residual")
         freed = np.unique(self.labels[prior_weight[span] <= 1.01 * FREE**-2, 0])

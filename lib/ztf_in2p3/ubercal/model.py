@@ -51,7 +51,7 @@ class ZeroPoints:
     value: Floats
     """Magnitudes to subtract from measured ones; NaN where nothing determines it."""
     sigma: Floats
-    """In the gauge of the fit; of a hierarchical fit, of the sum of its terms."""
+    """Errors in the gauge of the fit; of a hierarchical fit, of the sum of its terms."""
     count: NDArray[np.int64]
     """Measurements used."""
     component: NDArray[np.int32]

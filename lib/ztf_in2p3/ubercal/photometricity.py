@@ -93,7 +93,7 @@ def exposure_photometricity(
 
 
 def cut_clouds(level: Floats, airmass: Floats | None, limits: PhotometricLimits) -> tuple[Floats, NDArray[np.bool_]]:
-    """Levels over those of the clear exposures, and which exposures are clear.
+    """Levels over those of the clear exposures, and which exposures are clear.  All (exposure,).
 
     What is further from the mean of the clear ones than the recipe's number of their standard deviations is left out,
     until nothing changes; a slope with airmass is taken out along the way.
@@ -156,14 +156,17 @@ def _sums(parts: Parts, p: Floats, column: int, exposure: NDArray, n: int) -> Fl
 
 
 def unevenness(exposure: NDArray, rcid: NDArray, value: Floats, n: int) -> Floats:
-    """Robust scatter over the quadrants of each exposure, its own and the quadrants' medians taken out."""
+    """Robust scatter over the quadrants of each exposure, its own and the quadrants' medians taken out.
+
+    `exposure`, `rcid`, `value`: (zero point,); result: (exposure,).
+    """
     left = value - group_medians(exposure, value, n)[exposure]
     left = left - group_medians(rcid, left, int(rcid.max()) + 1)[rcid]
     return SIGMA_PER_MAD * group_medians(exposure, np.abs(left), n)
 
 
 def group_medians(group: NDArray, value: Floats, n: int) -> Floats:
-    """Median of each group; NaN for an empty one."""
+    """Median of each group; NaN for an empty one.  `group`, `value`: (value,); result: (group,)."""
     out = np.full(n, np.nan)
     known = np.isfinite(value)
     if not known.any():

@@ -28,7 +28,7 @@ class Repeatability:
 
 
 def held_out_repeatability(model: Model, p: Floats, clip: float, *, width: float = 0.5) -> Repeatability:
-    """Repeatability of the stars held out, calibrated with parameters found without them.
+    """Repeatability of the stars held out, calibrated with parameters found without them.  `p`: (parameter,).
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _scatter(part: Partition, p: Floats, known: NDArray[np.bool_]) -> tuple[NDAr
 
 
 def subset(part: Partition, wanted: NDArray[np.bool_]) -> Partition:
-    """Some stars of a partition, none of them set aside and nothing rejected."""
+    """Some stars of a partition, none of them set aside and nothing rejected.  `wanted`: (star,)."""
     n_row = np.diff(part.first)
     rows = np.repeat(wanted, n_row)
     return Partition(

@@ -152,7 +152,7 @@ def _position(part: Partition, columns: Columns) -> tuple[Floats, Floats]:
 
 
 def external_levels(stars: Iterable[pa.Table]) -> dict[int, float]:
-    """For each component the median of mean minus external magnitude: what the fit cannot know."""
+    """Median of mean minus external magnitude of each component: what the fit cannot know."""
     differences, components = [np.zeros(0)], [np.zeros(0, int)]
     for table in stars:
         good = _constant(table) & np.isfinite(_column(table, "external"))

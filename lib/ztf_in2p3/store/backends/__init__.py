@@ -1,4 +1,4 @@
-"""Where files live: the few things a store asks of a place, whatever the place.
+"""Places for files: the few things a store asks of one, whatever it is.
 
 Paths are relative to the root of the store, with slashes.  Each file appears whole or not at
 all.  What another try can cure is raised as `TransientError`.
