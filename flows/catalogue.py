@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from tasks.inputs.jobs import asked_in, ccd_jobs, with_stars
+from tasks.inputs.jobs import ccd_jobs, expected_in, with_stars
 from tasks.inputs.references import star_partitions
 from tasks.inputs.selection import absent_from_store
 from tasks.reduction import catalogue_exposure
@@ -43,5 +43,5 @@ def catalogue(
         launch(catalogue_exposure, exposure, jobs, camera=scope.camera, recipe=recipe, store=store)
         for exposure, jobs in ready.items()
     )
-    expected = asked_in(store, scope.period, **scope.which)
-    return catalogues + Outcome(set_aside=(*missing, *without_masters, *without_stars), asked=expected)
+    expected = expected_in(store, scope.period, **scope.which)
+    return catalogues + Outcome(set_aside=(*missing, *without_masters, *without_stars), expected=expected)

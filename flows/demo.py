@@ -84,4 +84,4 @@ def demo(
     supernova = str(Path(folder) / "supernova")
     followed = Outcome() if at_real_size else follow_supernova(supernova, store, survey_plan.night, recipe, **how)
     outcome = reduced + kept + later + flats + zero_points + compared + followed
-    return outcome + Outcome(asked=sky_exposures(survey_plan.plans))
+    return outcome + Outcome(expected=sky_exposures(survey_plan.plans))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from tasks.inputs.jobs import asked_in, ccd_jobs
+from tasks.inputs.jobs import ccd_jobs, expected_in
 from tasks.inputs.selection import absent_from_store
 from tasks.reduction import detrend_exposure
 from tasks.runtime.form import Shared
@@ -43,5 +43,5 @@ def detrend(
         launch(detrend_exposure, exposure, jobs, camera=scope.camera, recipe=recipe.quadrant, store=store)
         for exposure, jobs in ready.items()
     )
-    expected = asked_in(store, scope.period, **scope.which)
-    return quadrants + Outcome(set_aside=(*missing, *without_masters), asked=expected)
+    expected = expected_in(store, scope.period, **scope.which)
+    return quadrants + Outcome(set_aside=(*missing, *without_masters), expected=expected)

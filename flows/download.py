@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from tasks.archive import asked_of, fetch_all, fetch_stars_around, find_frames, reference_for, why_no_frames
+from tasks.archive import expected_of, fetch_all, fetch_stars_around, find_frames, reference_for, why_no_frames
 from tasks.inputs.references import circles
 from tasks.inputs.selection import absent, frames
 from tasks.runtime.form import Shared
@@ -62,4 +62,4 @@ def download(
     places = circles(headers, recipe.photometry)
     missing = absent(scope.exposures, scope.period, wanted, "the archive")
     stars = fetch_stars_around(places, catalogue, recipe.reference, store)
-    return files + stars + Outcome(set_aside=missing, asked=asked_of(wanted), note=note)
+    return files + stars + Outcome(set_aside=missing, expected=expected_of(wanted), note=note)

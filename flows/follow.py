@@ -56,4 +56,4 @@ def follow_supernova(folder: str, store: str, plan: NightPlan, recipe: Catalogue
         truth=folder,
         **how,
     )
-    return brought + measured + Outcome(asked=sky_exposures(nights))
+    return brought + measured + Outcome(expected=sky_exposures(nights))

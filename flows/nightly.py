@@ -88,7 +88,7 @@ def nightly(
     downloaded = download(night, store, archive=archive, reference=reference, recipe=recipe, **exposures_of_step)
 
     calibrated = step(calibrate, night, store, recipe=recipe, **ccds_of_step) if downloaded.of(Kind.RAW) else Outcome()
-    if not downloaded.asked:
+    if not downloaded.expected:
         return downloaded + calibrated + Outcome(note=CLOSED)
 
     measured = step(catalogue, night, store, recipe=recipe, **exposures_of_step)

@@ -88,7 +88,7 @@ def _is_other_edition(listed: str, built: Built) -> bool:
     return noted.partition(" ")[0] == listed.partition(" ")[0] and noted != listed
 
 
-def asked_of(wanted: ArchiveFiles) -> set[CcdExposure]:
+def expected_of(wanted: ArchiveFiles) -> set[CcdExposure]:
     """CCD exposures of the sky among the files of an archive: each should have a catalogue."""
     files = (file for files in wanted.values() for file in files)
     return {file.ccd for file in files if file.ccd.exposure.image_type is ImageType.OBJECT}
@@ -96,7 +96,7 @@ def asked_of(wanted: ArchiveFiles) -> set[CcdExposure]:
 
 @product_task(in_worker=False)
 def fetch(
-    target: Exposure,
+    exposure: Exposure,
     files: Mapping[ArchiveFile, str],
     archive: Archive,
     store: Store,
@@ -134,10 +134,10 @@ def fetch(
 
 @product_task(in_worker=False)
 def fetch_stars(
-    target: ProductRef, order: int, pixel: int, catalogue: ReferenceCatalogue, recipe: ReferenceRecipe, store: Store
+    output: ProductRef, order: int, pixel: int, catalogue: ReferenceCatalogue, recipe: ReferenceRecipe, store: Store
 ) -> Built:
     """Bring the reference stars of one HEALPix pixel."""
-    return store.build(target, recipe, [], lambda path: catalogue.fetch(order, pixel, path))
+    return store.build(output, recipe, [], lambda path: catalogue.fetch(order, pixel, path))
 
 
 def fetch_all(wanted: ArchiveFiles, archive: Archive, store: Store, *, refresh: bool = False) -> Outcome:

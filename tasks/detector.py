@@ -51,7 +51,7 @@ MOST_SINGLE = 3
 
 @product_task
 def measure_detector(
-    target: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: DetectorRecipe, store: Store
+    output: ProductRef, jobs: Sequence[CcdJob], camera: Camera, recipe: DetectorRecipe, store: Store
 ) -> Outcome:
     """Look at some exposures of one CCD."""
     aside: list[SetAside] = []
@@ -66,7 +66,7 @@ def measure_detector(
         write_table(path, pa.concat_tables(parts))
 
     inputs = list(dict.fromkeys(product for job in jobs for product in job.inputs))
-    return Outcome([store.build(target, recipe, inputs, make)], aside)
+    return Outcome([store.build(output, recipe, inputs, make)], aside)
 
 
 def look_at(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> pa.Table:

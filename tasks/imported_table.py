@@ -89,20 +89,20 @@ def with_columns(recipe: StarTableRecipe, table: str, columns: str) -> StarTable
 
 
 @product_task
-def import_measurements(target: str, wanted: Wanted, camera: Camera, recipe: StarTableRecipe, store: Store) -> Outcome:
+def import_measurements(table: str, wanted: Wanted, camera: Camera, recipe: StarTableRecipe, store: Store) -> Outcome:
     """Take an imported table: check, number, cut and sort its rows, star by star; list the partitions."""
-    paths = table_files(Path(target).expanduser())
+    paths = table_files(Path(table).expanduser())
     with TemporaryDirectory(dir=scratch()) as folder:
         scattered = scatter(paths, camera, recipe, wanted, Path(folder))
         inputs = [file_as_input(str(path)) for path in paths if str(path) not in scattered.skipped]
         outcome = Outcome(set_aside=[SetAside(path, f"BadData: {why}") for path, why in scattered.skipped.items()])
         for group in scattered.parts:
-            outcome += _group(target, group, scattered, inputs, recipe, store)
+            outcome += _group(table, group, scattered, inputs, recipe, store)
     return outcome
 
 
 def _group(
-    target: str, group: Group, scattered: Scattered, inputs: Sequence[Built], recipe: StarTableRecipe, store: Store
+    source: str, group: Group, scattered: Scattered, inputs: Sequence[Built], recipe: StarTableRecipe, store: Store
 ) -> Outcome:
     """The star table of one filter and night or period."""
     filter, period = group
@@ -118,7 +118,7 @@ def _group(
         lambda part: store.build(
             star_table_ref(recipe, period, filter, part.stem), recipe, inputs, lambda path: make(path, part)
         ),
-        name=lambda part: f"{target} {filter} {part.stem}",
+        name=lambda part: f"{source} {filter} {part.stem}",
     )
     if outcome.set_aside:
         return outcome

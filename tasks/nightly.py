@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, Protocol
 
 from prefect.logging import get_run_logger
 
-from tasks.archive import asked_of, find_frames, outdated
+from tasks.archive import expected_of, find_frames, outdated
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import VerdictFailed
@@ -81,7 +81,7 @@ def to_do(night: date, wanted: ArchiveFiles, store: Store, recipe: ReportRecipe)
     if new or changed:
         return f"of the archive's {len(files)} files {new} are not in the store, {changed} have changed"
     if page is None:
-        return "it has no report" if asked_of(wanted) else ""
+        return "it has no report" if expected_of(wanted) else ""
     return "its report says FAIL" if page.about.get("verdict") == FAIL else ""
 
 

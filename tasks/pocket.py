@@ -81,7 +81,7 @@ def illuminated_exposures(
 
 @product_task
 def profile_exposure(
-    target: Exposure, ccds: Sequence[IlluminatedCcd], camera: Camera, recipe: PocketProfileRecipe, store: Store
+    exposure: Exposure, ccds: Sequence[IlluminatedCcd], camera: Camera, recipe: PocketProfileRecipe, store: Store
 ) -> Outcome:
     """Mean overscans behind blocks of rows of each CCD of an exposure."""
 
@@ -99,16 +99,16 @@ def profile_exposure(
 
 
 @product_task
-def fit_pockets(target: ProductRef, profiles: Sequence[Built], recipe: PocketRecipe, store: Store) -> Built:
+def fit_pockets(output: ProductRef, profiles: Sequence[Built], recipe: PocketRecipe, store: Store) -> Built:
     """Fit the pockets of one CCD to its profiles of a period."""
 
     def make(path: Path) -> Mapping[str, Value]:
-        pockets = measure_pockets(_joined(store, profiles), ccdid_of(target), period_of(target), recipe)
+        pockets = measure_pockets(_joined(store, profiles), ccdid_of(output), period_of(output), recipe)
         write_table(path, pockets)
         reasons = {f"power_law_q{qid}": reason for qid, reason in power_law_reasons(pockets).items()}
         return {"n_frames": len(profiles), **reasons}
 
-    return store.build(target, recipe, profiles, make)
+    return store.build(output, recipe, profiles, make)
 
 
 def power_law_amplifiers(pockets: Iterable[Built]) -> list[SetAside]:

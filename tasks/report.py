@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.drawing import Raws, Sketch, make_page, picture_of
-from tasks.inputs.jobs import CcdJob, asked_in, ccd_jobs
+from tasks.inputs.jobs import CcdJob, ccd_jobs, expected_in
 from tasks.inputs.selection import absent_from_store, grouped
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch, product_task
@@ -46,18 +46,18 @@ from ztf_in2p3.tables import schema_of
 
 
 @product_task
-def summarise_quadrants(target: ProductRef, catalogues: Sequence[Built], recipe: ReportRecipe, store: Store) -> Built:
+def summarise_quadrants(output: ProductRef, catalogues: Sequence[Built], recipe: ReportRecipe, store: Store) -> Built:
     """One row a quadrant and exposure, from the catalogues of a night, one at a time."""
 
-    def make(spool: Path) -> None:
-        write_table(spool, join(quadrant_summary(table) for table in tables(store, catalogues)))
+    def make(path: Path) -> None:
+        write_table(path, join(quadrant_summary(table) for table in tables(store, catalogues)))
 
-    return store.build(target, recipe, catalogues, make)
+    return store.build(output, recipe, catalogues, make)
 
 
 @product_task
 def compare_with_truth(
-    target: ProductRef, catalogues: Sequence[Built], truth: str, recipe: ReportRecipe, store: Store
+    output: ProductRef, catalogues: Sequence[Built], truth: str, recipe: ReportRecipe, store: Store
 ) -> Built:
     """Flux residuals of the isolated stars of a simulated night."""
 
@@ -69,7 +69,7 @@ def compare_with_truth(
         ]
         write_table(path, pa.concat_tables([schema_of(RESIDUALS).empty_table(), *parts]))
 
-    return store.build(target, recipe, catalogues, make)
+    return store.build(output, recipe, catalogues, make)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class NightPage:
             *compared,
             n_made=n_made,
             n_set_aside=n_aside,
-            completeness=self.outcome.completeness if self.outcome.asked else None,
+            completeness=self.outcome.completeness if self.outcome.expected else None,
             tolerated=self.tolerated,
         )
         counts = {kind: len(self.outcome.of(kind)) for kind in Kind}
@@ -121,7 +121,7 @@ class NightPage:
     def _as_input(self) -> Built:
         counted = [str(built.ref.kind) for built in self.outcome.built]
         skipped = [[aside.what, aside.reason] for aside in self.outcome.set_aside]
-        content = json.dumps([counted, skipped, sorted(map(str, self.outcome.asked)), self.tolerated])
+        content = json.dumps([counted, skipped, sorted(map(str, self.outcome.expected)), self.tolerated])
         ref = ProductRef(Kind.REPORT, NO_RECIPE, f"{self.night:%Y%m%d}/outcome", "outcome.json")
         return Built(ref, hashlib.sha256(content.encode()).hexdigest(), len(content))
 
@@ -139,7 +139,7 @@ def in_store(store: Store, period: Period, recipe: CatalogueRecipe, **which: Any
     used = {built.ref: built for job in jobs for built in (*job.inputs, *job.stars)}
     products = (*used.values(), *(catalogue for catalogue in catalogues if catalogue))
     absent = absent_from_store(store, period, **which)
-    return jobs, Outcome(products, (*absent, *aside, *missing), asked_in(store, period, **which))
+    return jobs, Outcome(products, (*absent, *aside, *missing), expected_in(store, period, **which))
 
 
 def draw_report(

@@ -124,7 +124,7 @@ def _without_nights_that_are_no_sequence(fitted: Outcome) -> Outcome:
     names = ", ".join(dict.fromkeys(aside.what for aside in no_sequence))
     get_run_logger().warning("%d without a map, because it is no dithered sequence: %s", len(no_sequence), names)
     kept = [aside for aside in fitted.set_aside if aside not in no_sequence]
-    return Outcome(fitted.built, kept, fitted.asked, fitted.note or f"{NO_SEQUENCE}: {names}", fitted.failure)
+    return Outcome(fitted.built, kept, fitted.expected, fitted.note or f"{NO_SEQUENCE}: {names}", fitted.failure)
 
 
 def draw_starflats(

@@ -109,7 +109,7 @@ def solve(
     reference = External(read_table(Path(external)), recipe.match_arcsec) if external else None
     name = f"ubercal-{key_of(recipe, inputs)}"
     tables = [product for product in inputs if product.ref.kind is Kind.STAR_TABLE]
-    with opened(store, tables) as paths, mine(name) as kept, place(folder / "spool", scheduler) as build:
+    with opened(store, tables) as paths, mine(name) as kept, place(folder / "measurements", scheduler) as build:
         source = ParquetSource(paths)
         solved = fit_ubercal(
             source,
@@ -123,7 +123,7 @@ def solve(
         about = {"period": str(period_of(tables[0].ref)), "filter": str(filter_of(tables[0].ref))}
         about |= {"recipe": digest(recipe)}
         facts = write_products(solved, source, reference, camera, recipe, folder, about)
-        shutil.rmtree(folder / "spool", ignore_errors=True)
+        shutil.rmtree(folder / "measurements", ignore_errors=True)
         if kept:
             shutil.rmtree(kept, ignore_errors=True)
         return facts
@@ -198,7 +198,7 @@ def fit_surveys(
         for index in indices
     )
     failures = "; ".join(filter(None, map(failure_of, fitted.of(Kind.ZERO_POINTS))))
-    return Outcome(fitted.built, fitted.set_aside, fitted.asked, fitted.note, failures or fitted.failure)
+    return Outcome(fitted.built, fitted.set_aside, fitted.expected, fitted.note, failures or fitted.failure)
 
 
 def failure_of(zero_points: Built) -> str:
@@ -246,12 +246,12 @@ def tell(name: str) -> Callable[[Progress], None]:
     """How far a fit is, on the worker's standard error: the first and every tenth iteration of each round."""
     began = time.monotonic()
 
-    def show(one: Progress) -> None:
-        if one.iteration % 10 == 1:
-            moved = f", zero points move by {1e3 * one.change:.1e} mmag" if math.isfinite(one.change) else ""
+    def show(progress: Progress) -> None:
+        if progress.iteration % 10 == 1:
+            moved = f", zero points move by {1e3 * progress.change:.1e} mmag" if math.isfinite(progress.change) else ""
             sys.stderr.write(
-                f"{name}: {time.monotonic() - began:.0f} s, round {one.round}, iteration {one.iteration}, "
-                f"residual {one.residual:.1e}{moved}\n"
+                f"{name}: {time.monotonic() - began:.0f} s, round {progress.round}, iteration {progress.iteration}, "
+                f"residual {progress.residual:.1e}{moved}\n"
             )
 
     return show

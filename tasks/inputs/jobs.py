@@ -106,7 +106,7 @@ def without_header(ccd: CcdExposure, headers: ByQuadrant) -> list[SetAside]:
     return [SetAside(f"{ccd}_q{qid}", reason) for qid in range(1, N_QUADRANT + 1) if qid not in headers]
 
 
-def asked_in(store: Store, period: Period, **which: Any) -> set[CcdExposure]:
+def expected_in(store: Store, period: Period, **which: Any) -> set[CcdExposure]:
     """CCD exposures of the sky that should have a catalogue, whatever of their files is in the store.
 
     Every exposure counts of which the store has any file: with each CCD that was asked for by number, else with each of

@@ -127,15 +127,15 @@ def by_led(raws: Iterable[Built]) -> dict[tuple[Filter, int, int], list[Built]]:
 
 
 def lacking_leds(
-    flat_frames: Mapping[tuple[Filter, int, int], Sequence[Built]], made: Iterable[Built], filter: Filter, ccdid: int
+    flat_frames: Mapping[tuple[Filter, int, int], Sequence[Built]], flats: Iterable[Built], filter: Filter, ccdid: int
 ) -> dict[int, list[Built]]:
     """Frames by LED of which a CCD has no flat, although there are frames of it: of the CCD itself, else of others."""
-    done = {led_of(flat.ref) for flat in made}
-    found: dict[int, list[Built]] = {}
+    done = {led_of(flat.ref) for flat in flats}
+    lacking_frames: dict[int, list[Built]] = {}
     for (of_filter, led, of_ccd), raws in flat_frames.items():
-        if of_filter == filter and led not in done and (of_ccd == ccdid or led not in found):
-            found[led] = list(raws)
-    return found
+        if of_filter == filter and led not in done and (of_ccd == ccdid or led not in lacking_frames):
+            lacking_frames[led] = list(raws)
+    return lacking_frames
 
 
 def without_led(raws: Iterable[Built]) -> list[SetAside]:

@@ -53,7 +53,7 @@ class Outcome:
         Products, made now or found.
     set_aside
         Inputs that could not be used, each reason once.
-    asked
+    expected
         CCD exposures that should have a catalogue by apertures or the PSF (or detrended images), whatever became of
         them; empty where that is not what was asked for.
     note
@@ -62,23 +62,23 @@ class Outcome:
         Why the result is not good although it was made: the verdict of its page; empty if it is good.
     """
 
-    __slots__ = ("asked", "built", "failure", "note", "set_aside")
+    __slots__ = ("built", "expected", "failure", "note", "set_aside")
 
     def __init__(
         self,
         built: Iterable[Built] = (),
         set_aside: Iterable[SetAside] = (),
-        asked: Iterable[CcdExposure] = (),
+        expected: Iterable[CcdExposure] = (),
         note: str = "",
         failure: str = "",
     ) -> None:
         self.built = tuple(built)
         self.set_aside = tuple(dict.fromkeys(set_aside))
-        self.asked = frozenset(asked)
+        self.expected = frozenset(expected)
         self.note, self.failure = note, failure
 
     def _values(self) -> tuple[object, ...]:
-        return self.built, self.set_aside, self.asked, self.note, self.failure
+        return self.built, self.set_aside, self.expected, self.note, self.failure
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Outcome) and self._values() == other._values()
@@ -110,7 +110,7 @@ class Outcome:
     def completeness(self) -> Completeness:
         """Which CCD exposures have what was asked for."""
         measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT, Kind.PSF_CATALOGUE)
-        return Completeness.of(self.asked, {ccd_of(built.ref) for built in measured if is_of_survey(built.ref)})
+        return Completeness.of(self.expected, {ccd_of(built.ref) for built in measured if is_of_survey(built.ref)})
 
     def __str__(self) -> str:
         counts = f"{self.n_made} made, {self.n_found} cached, {len(self.set_aside)} set aside"
@@ -132,7 +132,7 @@ def total(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome(
         (built for part in parts for built in part.built),
         (aside for part in parts for aside in part.set_aside),
-        (ccd for part in parts for ccd in part.asked),
+        (ccd for part in parts for ccd in part.expected),
         "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
         "; ".join(dict.fromkeys(part.failure for part in parts if part.failure)),
     )

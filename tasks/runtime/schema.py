@@ -50,9 +50,9 @@ def _limit(form: dict[str, Any], limits: Mapping[str, Any]) -> None:
     """Add limits to the type that they are of: of a list to its members, where they are limits of numbers."""
     for branch in form.get("anyOf", [form]):
         if branch.get("type") == "array":
-            own = {word: limit for word, limit in limits.items() if word in ("items", "minItems")}
-            branch.update({word: limit for word, limit in own.items() if word != "items"})
-            members = own.get("items") or {word: limit for word, limit in limits.items() if word not in own}
+            of_array = {word: limit for word, limit in limits.items() if word in ("items", "minItems")}
+            branch.update({word: limit for word, limit in of_array.items() if word != "items"})
+            members = of_array.get("items") or {word: limit for word, limit in limits.items() if word not in of_array}
             for items in [branch.get("items"), *branch.get("prefixItems", [])]:
                 if isinstance(items, dict):
                     _limit(items, members)

@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from astropy.io import fits
 
+from ztf_in2p3.archive.atomic_write import whole_or_absent
 from ztf_in2p3.archive.check import check, check_header
 from ztf_in2p3.archive.errors import Damaged, NotInArchive
 from ztf_in2p3.archive.header import write_header
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import FileState, Listing
 from ztf_in2p3.archive.scan import files_of, require_root, unreadable
-from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.errors import BadData, TransientError
 from ztf_in2p3.hdus import read_header
 from ztf_in2p3.identifiers import CcdExposure, Filter, ImageType

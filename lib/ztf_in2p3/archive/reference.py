@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3 import tables
 from ztf_in2p3.archive import hats_layout
+from ztf_in2p3.archive.atomic_write import whole_or_absent
 from ztf_in2p3.archive.cones import Cone, enclosing_cone, pixels_touching
 from ztf_in2p3.archive.errors import AccessDenied, NotInArchive
 from ztf_in2p3.archive.hats_layout import partition_path
@@ -25,7 +26,6 @@ from ztf_in2p3.archive.reference_stars import (
     opened_table,
     usable_stars,
 )
-from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.archive.storage import FolderStorage, Storage, storage_at
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.products import Value

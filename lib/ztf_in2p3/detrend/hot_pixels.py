@@ -30,7 +30,7 @@ NEIGHBOURS = 0.15
 """Share of a hot pixel's excess that its neighbours have at most, along the row or along the column.  Those of a star
 have more: 0.19 if it is 1.24 pixels wide."""
 _CELL, _THIN, _SKY_ROWS = 128, 4, 8
-"""As in `ztf_in2p3.detrend.radiation_hits`."""
+"""The same as in `ztf_in2p3.detrend.radiation_hits`."""
 _LEAST, _MOST = np.float32(-3), np.float32(10)
 """Excess of a pixel in one exposure, standard deviations, that is summed: neither a hole nor a star decides."""
 

@@ -9,13 +9,13 @@ from typing import Protocol
 from astropy.io import fits
 
 from ztf_in2p3.archive import Irsa, LocalTree
+from ztf_in2p3.archive.atomic_write import whole_or_absent
 from ztf_in2p3.archive.check import first_image
 from ztf_in2p3.archive.header import BLOCK, read_until_end
 from ztf_in2p3.archive.irsa_tables import SEARCH_PATH
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import Listing
 from ztf_in2p3.archive.metadata import spans
-from ztf_in2p3.archive.spool import whole_or_absent
 from ztf_in2p3.doctor.findings import Result, ok, skipped
 from ztf_in2p3.doctor.table import Table
 from ztf_in2p3.errors import PipelineError

@@ -21,7 +21,7 @@ class Drawing:
     """Kinds of the products that it shows."""
     draw: Callable[[Sheet], Figure | Drawn]
     title: str
-    """With blanks for words of `Drawn`, and for properties of the sheet: ``{sheet.period}``."""
+    """Text with blanks for words of `Drawn`, and for properties of the sheet: ``{sheet.period}``."""
     caption: str
     """What one should see, and what would be wrong; with the same blanks."""
     beside_truth: str = ""

@@ -87,11 +87,11 @@ def plot_zero_points(table: pa.Table, *, title: str) -> Figure:
     parts, n = np.unique(part[known & (part >= 0)], return_counts=True)
     if len(parts) > 1:
         largest = parts[np.argsort(-n, kind="stable")]
-        shown = [
+        largest_groups = [
             (good & (part == number), "o", f"C{k}", f"part {number}") for k, number in enumerate(largest[:MOST_PARTS])
         ]
         remainder = good & np.isin(part, largest[MOST_PARTS:])
-        groups = [*shown, (remainder, ".", GREY, f"{len(parts) - MOST_PARTS} further parts"), groups[1]]
+        groups = [*largest_groups, (remainder, ".", GREY, f"{len(parts) - MOST_PARTS} further parts"), groups[1]]
     for chosen, marker, colour, label in groups:
         these = known & chosen
         if these.any():

@@ -41,7 +41,7 @@ class Layout:
     """Spelling of one kind of product."""
 
     data_id: str
-    """With blanks for what the product is of: ``{period}/{filter}/c{ccdid:02d}``."""
+    """Text with blanks for what the product is of: ``{period}/{filter}/c{ccdid:02d}``."""
     file_name: str
     recipe: str
     """Name of the recipe's class; empty for what we did not compute."""

@@ -138,12 +138,12 @@ def _result(fit: Passes, solution: SceneSolution, noise: Noise, settled: bool) -
 
 def _influence(fit: Passes, error: NDArray) -> NDArray[np.float64]:
     """(exposure,): what each quiet exposure does to the fluxes, by leaving it out; the most telling of many."""
-    found, quiet = np.full(len(fit.series), np.nan), np.setdiff1d(fit.used, fit.active)
+    influence, quiet = np.full(len(fit.series), np.nan), np.setdiff1d(fit.used, fit.active)
     if not fit.galaxy or len(quiet) < 2:
-        return found
+        return influence
     flux, state = fit.state.nuisance[fit.active, FLUX].copy(), fit.state
     for i in map(int, quiet[:TRIED]):
         pixels = fit.exposure_model.linearise(i, state, fit.recipe.clip, fit.recipe.model_error)
         solution = solve(fit.equations.without(i, pixels), state, fit.recipe.ridge, fit.recipe.position_error)
-        found[i] = np.max(np.abs(solution.nuisance[fit.active, FLUX] - flux) / error)
-    return found
+        influence[i] = np.max(np.abs(solution.nuisance[fit.active, FLUX] - flux) / error)
+    return influence

@@ -88,8 +88,8 @@ def compare_halves(
     parts, models, counts = [], [], []
     for half in (first, ~first):
         model, used, _ = fit_psf(stamps.only(half), recipe.psf)
-        others = np.flatnonzero(~half)
-        parts.append((others, *_measured(stamps.only(others), model, radius, recipe)))
+        second = np.flatnonzero(~half)
+        parts.append((second, *_measured(stamps.only(second), model, radius, recipe)))
         models.append(model)
         counts.append(int(used.sum()))
     index, flux, error, within, width, width_error, place, keep, left = (
@@ -97,16 +97,16 @@ def compare_halves(
     )
     light, mag = aperture[kept.star_id[index]], kept.g_mag[index].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        total, own = (-2500 * np.log10(light / of) for of in (flux, within))
+        total, inner = (-2500 * np.log10(light / of) for of in (flux, within))
         relative = 2500 / np.log(10) * np.hypot(error / flux, max(model.flux_floor for model in models))
-    good = (keep > WHOLE) & np.isfinite(total) & np.isfinite(own)
+    good = (keep > WHOLE) & np.isfinite(total) & np.isfinite(inner)
     order = np.flatnonzero(good)[np.argsort(mag[good], kind="stable")]
     linear = order[stamps.peak[index[order]] <= recipe.psf.max_peak][:SHOWN]
     peak = np.nanmax(left[linear, 0], axis=(1, 2))[:, None, None]
     return Halves(
         mag[order],
         total[order],
-        own[order],
+        inner[order],
         relative[order],
         width[order],
         width_error[order],

@@ -136,8 +136,8 @@ def spoil_amplifier(path: Path, qid: int, fault: str, *, overscan: bool = False)
     """
     content = path.read_bytes()
     with fits.open(path) as hdus:
-        own = [index for index, hdu in enumerate(hdus) if hdu.header.get("AMP_ID") == qid - 1]
-        wide, narrow = sorted(own, key=lambda index: hdus[index].shape, reverse=True)
+        hdus_of_quadrant = [index for index, hdu in enumerate(hdus) if hdu.header.get("AMP_ID") == qid - 1]
+        wide, narrow = sorted(hdus_of_quadrant, key=lambda index: hdus[index].shape, reverse=True)
         at = narrow if overscan else wide
         pixels, header = np.array(hdus[at].data, np.float32), hdus[at].header.copy()
     start, end = header_range(content, at)[0], len(content)

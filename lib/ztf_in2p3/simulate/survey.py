@@ -177,7 +177,7 @@ def simulate_ccd(plan: NightPlan, ccd: CcdExposure, folder: Path, levels: Mappin
 
 
 def _levels(missing: Iterable[tuple[NightPlan, CcdExposure]]) -> dict[date, dict[Filter, FlatLevels]]:
-    """Levels of flats by night and filter, as far as exposures of the sky need them; worked out once a night with flats."""
+    """Levels of flats by night and filter, as far as exposures of the sky need them; worked out once a night."""
     known: dict[tuple[date, Filter], FlatLevels] = {}
     levels: dict[date, dict[Filter, FlatLevels]] = {}
     for plan, ccd in missing:

@@ -91,8 +91,8 @@ class StarflatMap:
         )  # counted in superpixels, 0 at the centre of the first
         i, j = (np.clip(np.floor(place), 0, n - 2).astype(int) for place in (row, column))
         s, t = row - i, column - j
-        own = plane[quadrant, *(np.clip(np.round(place), 0, n - 1).astype(int) for place in (row, column))]
-        total, weight = np.zeros(own.shape), np.zeros(own.shape)
+        nearest = plane[quadrant, *(np.clip(np.round(place), 0, n - 1).astype(int) for place in (row, column))]
+        total, weight = np.zeros(nearest.shape), np.zeros(nearest.shape)
         for di, dj, part in ((0, 0, (1 - s) * (1 - t)), (0, 1, (1 - s) * t), (1, 0, s * (1 - t)), (1, 1, s * t)):
             node = plane[quadrant, i + di, j + dj]
             known = np.isfinite(node)
@@ -101,5 +101,5 @@ class StarflatMap:
         # Beyond the outermost centres weights are negative: with a node missing there, the superpixel's own value.
         whole = np.abs(weight - 1) < 1e-9
         inside = (s >= 0) & (s <= 1) & (t >= 0) & (t <= 1) & (weight > 0)
-        value = np.where(whole | inside, total / np.where(weight > 0, weight, 1.0), own)
-        return np.where(np.isfinite(own), value, np.nan)
+        value = np.where(whole | inside, total / np.where(weight > 0, weight, 1.0), nearest)
+        return np.where(np.isfinite(nearest), value, np.nan)

@@ -84,7 +84,7 @@ class Store:
             return stored.built
 
         started, wall, cpu = self.provenance.now(), self.provenance.wall(), self.provenance.cpu()
-        with self.files.spool() as folder:
+        with self.files.staging() as folder:
             file = folder / ref.file_name
             about = plain(make(file) or {})
             if file.is_symlink() or not file.is_file():

@@ -80,15 +80,15 @@ class LackOfFit:
         return tuple(sorted(dates))
 
     def __str__(self) -> str:
-        told = [f"{len(self.steps)} steps, {self.steps[0]}"] if self.steps else []
+        parts = [f"{len(self.steps)} steps, {self.steps[0]}"] if self.steps else []
         for slopes in self.slopes:
             if slopes.significant.any():
                 worst = int(np.nanargmax(np.where(slopes.significant, np.abs(slopes.slope), np.nan)))
-                told.append(
+                parts.append(
                     f"{int(slopes.significant.sum())} CCDs with {slopes.against}, CCD {slopes.ccd[worst]} by "
                     f"{1e3 * slopes.slope[worst]:+.1f} +- {1e3 * slopes.sigma[worst]:.1f} mmag"
                 )
-        return "; ".join(told) or "none"
+        return "; ".join(parts) or "none"
 
 
 def lack_of_fit(solved: Ubercal, source: Source) -> LackOfFit:
@@ -107,11 +107,11 @@ def lack_of_fit(solved: Ubercal, source: Source) -> LackOfFit:
             slopes[number] += _moments(part.weight.astype(float) * used, value, left, ccd, n_ccd)
     with np.errstate(invalid="ignore", divide="ignore"):
         off = sums[1] / sums[0]
-    found = []
+    variables = []
     for number, name in enumerate(AGAINST):
         if slopes[number, 0].any():
-            found.append(_slopes(name, slopes[number]))
-    return LackOfFit(_steps(solved, off, sums[0]), tuple(found))
+            variables.append(_slopes(name, slopes[number]))
+    return LackOfFit(_steps(solved, off, sums[0]), tuple(variables))
 
 
 def _used(part: Partition, p: Floats) -> tuple[NDArray[np.bool_], Floats]:
@@ -145,14 +145,16 @@ def _slopes(name: str, moments: Floats) -> Slopes:
 def _steps(solved: Ubercal, off: Floats, weight: Floats) -> tuple[Step, ...]:
     """The most significant step of each quadrant in the part of its zero points that no common term holds."""
     zero, fit = solved.zero_points, solved.fit
-    own = off + (fit["residual"].value if "residual" in fit.parameters else _over_exposures(zero.value, zero.exposure))
+    offset = off + (
+        fit["residual"].value if "residual" in fit.parameters else _over_exposures(zero.value, zero.exposure)
+    )
     mjd = solved.known.mjd[np.searchsorted(solved.known.exposures, zero.exposure)]
-    good = np.isfinite(own) & (weight > 0) & np.isfinite(mjd) & (zero.component >= 0)
+    good = np.isfinite(offset) & (weight > 0) & np.isfinite(mjd) & (zero.component >= 0)
     steps = []
     for rcid in np.unique(zero.rcid[good]):
         rows = np.flatnonzero(good & (zero.rcid == rcid))
         rows = rows[np.argsort(mjd[rows], kind="stable")]
-        step = _largest_step(int(rcid), mjd[rows], own[rows])
+        step = _largest_step(int(rcid), mjd[rows], offset[rows])
         if step and abs(step.size) > max(SURE * step.sigma, SMALLEST):
             steps.append(step)
     return tuple(sorted(steps, key=lambda step: -abs(step.size)))
@@ -166,15 +168,15 @@ def _over_exposures(value: Floats, exposure: NDArray) -> Floats:
     return np.asarray(value - mean[at])
 
 
-def _largest_step(rcid: int, mjd: Floats, own: Floats) -> Step | None:
+def _largest_step(rcid: int, mjd: Floats, offset: Floats) -> Step | None:
     """Means before and after each date, by the scatter of neighbours, which a single step leaves as it is."""
-    n = len(own)
+    n = len(offset)
     if n < 2 * SIDE:
         return None
-    scatter = robust_sigma(np.diff(own), 0.0) / np.sqrt(2)
-    before = np.cumsum(own)[SIDE - 1 : n - SIDE]
+    scatter = robust_sigma(np.diff(offset), 0.0) / np.sqrt(2)
+    before = np.cumsum(offset)[SIDE - 1 : n - SIDE]
     count = np.arange(SIDE, n - SIDE + 1)
-    size = (own.sum() - before) / (n - count) - before / count
+    size = (offset.sum() - before) / (n - count) - before / count
     sigma = scatter * np.sqrt(1 / count + 1 / (n - count))
     best = int(np.argmax(np.abs(size) / np.maximum(sigma, 1e-12)))
     k = int(count[best])

@@ -47,11 +47,11 @@ class Files(Protocol):
     def create(self, path: str, content: bytes) -> bool:
         """Write a small file unless it exists, decided by the place itself; False if it does."""
 
-    def spool(self) -> AbstractContextManager[Path]:
+    def staging(self) -> AbstractContextManager[Path]:
         """A fresh local directory, from which publishing is cheap; removed at the end."""
 
     def publish(self, file: Path, path: str, sha256: str) -> Stat:
-        """Move a finished file of the spool to its place, whole.
+        """Move a finished file of a `staging` folder to its place, whole.
 
         The stamp returned is that of this very file, even if another writer was faster to
         replace it (then it may be empty).

@@ -15,7 +15,7 @@ from pathlib import Path
 from ztf_in2p3.errors import NotAllowed, TransientError
 from ztf_in2p3.store.backends import Stat
 
-SPOOL = ".spool"
+STAGING = ".spool"
 """Folder of unfinished files: on the same file system, so that publishing is a rename."""
 
 _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN}
@@ -85,7 +85,7 @@ class LocalFiles:
         return True
 
     @contextmanager
-    def spool(self) -> Iterator[Path]:
+    def staging(self) -> Iterator[Path]:
         """A folder for files that are being made, removed at the end."""
         self._clear_what_killed_processes_left()
         with self._own_folder() as folder:
@@ -172,9 +172,9 @@ class LocalFiles:
             os.close(lock)
 
     def _claim(self) -> tuple[Path, int]:
-        (self.root / SPOOL).mkdir(parents=True, exist_ok=True)
+        (self.root / STAGING).mkdir(parents=True, exist_ok=True)
         while True:
-            folder = Path(tempfile.mkdtemp(prefix=f"{self.host}.", dir=self.root / SPOOL))
+            folder = Path(tempfile.mkdtemp(prefix=f"{self.host}.", dir=self.root / STAGING))
             try:
                 lock = os.open(folder, os.O_RDONLY)
             except FileNotFoundError:  # cleared by another process before it could be locked
@@ -186,10 +186,10 @@ class LocalFiles:
             os.close(lock)
 
     def _clear_what_killed_processes_left(self) -> None:
-        for entry in self._entries(SPOOL):
+        for entry in self._entries(STAGING):
             if not entry.name.startswith(f"{self.host}."):
                 continue
-            folder = self.root / SPOOL / entry.name
+            folder = self.root / STAGING / entry.name
             with suppress(OSError):  # locked, so in use; or gone already
                 lock = os.open(folder, os.O_RDONLY)
                 try:

@@ -138,7 +138,7 @@ class S3Files:
         return True
 
     @contextmanager
-    def spool(self) -> Iterator[Path]:
+    def staging(self) -> Iterator[Path]:
         """A folder for files that are being made, removed at the end."""
         with tempfile.TemporaryDirectory(prefix="ztf_in2p3_") as folder:
             yield Path(folder)
@@ -156,7 +156,7 @@ class S3Files:
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
         """An object as a local file, removed at the end."""
-        with self.spool() as folder:
+        with self.staging() as folder:
             file = folder / path.rsplit("/", 1)[-1]
             with self._told(path):
                 self._s3.get_file(self._name(path), str(file))
