@@ -207,7 +207,7 @@ def _is_quiet(light, variance, mask, r, c, bit, sigma):  # type: ignore[no-untyp
 
 @compiled
 def _is_sharp_beside(light, variance, mask, r, c, bit, least, square):  # type: ignore[no-untyped-def]
-    """The same as `_pair`, in any direction, with the free neighbour in both places where the opposite one is in the hit."""
+    """The same as `_pair` in any direction; the free neighbour stands for the opposite one where that is in the hit."""
     for d in range(N_DIRECTION):
         for sign in (-1, 1):
             down, right = sign * _STEPS[d, 0], sign * _STEPS[d, 1]

@@ -27,7 +27,7 @@ class FittedStars:
     rejected: NDArray[np.int32]
     chi2: Floats
     contested: NDArray[np.bool_]
-    """Stars with as many rejected measurements as used ones, or more: which of them are wrong the star does not tell."""
+    """Stars with as many rejected measurements as used ones, or more: the star does not tell which are wrong."""
     variable: NDArray[np.bool_]
     """Scatters too much to be constant; left out of the fit as a whole."""
     held_out: NDArray[np.bool_]
