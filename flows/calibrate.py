@@ -13,7 +13,7 @@ from tasks.calibration import (
     make_focal_plane,
     make_led_flat,
 )
-from tasks.inputs.calibrations import Calibrations, pockets_for
+from tasks.inputs.calibrations import calibrations_of, pockets_for
 from tasks.inputs.selection import (
     by_ccd,
     by_filter_and_ccd,
@@ -75,6 +75,7 @@ def calibrate(
     """
     quadrant = recipe.quadrant
     common: dict[str, Any] = {"camera": scope.camera, "store": store}
+    known = calibrations_of(store, quadrant)
 
     rejections = operators_rejections()
     biases, rejected_biases = without_rejected(
@@ -92,9 +93,9 @@ def calibrate(
     )
 
     of_ccd = {ccdid_of(master.ref): master for master in bias.built}
-    bias += judge_all(bias.built, quadrant.bias_verdict, **common)
+    bias += judge_all(bias.built, Kind.BIAS, known, **common)
     flat_frames = by_led(flats)
-    pockets, without_pocket = pockets_for(flat_frames, Calibrations(store, quadrant))
+    pockets, without_pocket = pockets_for(flat_frames, known)
     led_flats = collect(
         launch(
             make_led_flat,
@@ -121,7 +122,7 @@ def calibrate(
         for (filter, ccdid), leds in grouped(led_flats.built, filter_of, ccdid_of).items()
     )
 
-    flat_verdicts = judge_all(ccd_flats.built, quadrant.flat_verdict, **common)
+    flat_verdicts = judge_all(ccd_flats.built, Kind.FLAT, known, **common)
 
     levels = collect(
         launch(
@@ -132,7 +133,7 @@ def calibrate(
             store=store,
         )
         for (filter,), ccds_of_filter in grouped(
-            flats_of_period(ccd_flats.built, scope.period, quadrant, store), filter_of
+            flats_of_period(ccd_flats.built, scope.period, known), filter_of
         ).items()
     )
     skies = by_filter_and_ccd(frames(store, Kind.RAW, scope.period, ccdids=scope.ccdids, filters=scope.filters))
@@ -151,10 +152,11 @@ def calibrate(
     )
 
     left_out = left_out_frames([*of_ccd.values(), *led_flats.built])
+    known.add([*led_flats.built, *levels.built, *bad_pixels.built])
     products = bias + led_flats + ccd_flats + flat_verdicts + levels + bad_pixels
     return (
         products
-        + list_calibrations(scope.period, quadrant, store)
+        + list_calibrations(scope.period, quadrant, known, store)
         + Outcome(
             set_aside=(*missing, *rejected_biases, *rejected_flats, *without_led(flats), *without_pocket, *left_out)
         )

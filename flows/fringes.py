@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from tasks.calibration import list_calibrations
 from tasks.fringes import draw_fringes, fringed_jobs, make_fringes
+from tasks.inputs.calibrations import calibrations_of
 from tasks.inputs.selection import absent_from_store
 from tasks.runtime.form import OfExposures
 from tasks.runtime.outcome import Outcome
@@ -57,5 +58,7 @@ def fringes(
     )
 
     figures = draw_fringes(maps, ready, scope.camera, of_maps, store)
-    products = maps + figures + list_calibrations(scope.period, recipe.quadrant, store)
+    known = calibrations_of(store, recipe.quadrant)
+    known.add(maps.built)
+    products = maps + figures + list_calibrations(scope.period, recipe.quadrant, known, store)
     return products + Outcome(set_aside=(*missing, *without_masters))

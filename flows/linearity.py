@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from tasks.calibration import make_bias
-from tasks.inputs.calibrations import Calibrations, pockets_for
+from tasks.inputs.calibrations import calibrations_of, pockets_for
 from tasks.inputs.selection import by_ccd, frames, lacking
 from tasks.linearity import draw_linearity, measure_linearity
 from tasks.runtime.form import OfFilters
@@ -52,7 +52,7 @@ def linearity(
     )
 
     of_ccd, flat_frames = {ccdid_of(product.ref): product for product in bias.built}, by_ccd(flats)
-    pockets, without_pocket = pockets_for(flat_frames, Calibrations(store, quadrant))
+    pockets, without_pocket = pockets_for(flat_frames, calibrations_of(store, quadrant))
     measured = collect(
         launch(
             measure_linearity,

@@ -6,6 +6,7 @@ from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.detector import detector
 from flows.download import download
+from tasks.inputs.calibrations import shared_calibrations
 from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step, without_inputs
 from tasks.report import draw_report, in_store
 from tasks.runtime.form import OfFilters, Shared, require_one
@@ -20,6 +21,7 @@ from ztf_in2p3.recipes import CatalogueRecipe
 
 
 @product_flow("nightly", counted=True)
+@shared_calibrations()
 def nightly(
     night: str | None = None,
     store: str = "",

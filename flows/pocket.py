@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from tasks.calibration import list_calibrations, make_bias
+from tasks.inputs.calibrations import calibrations_of
 from tasks.inputs.selection import absent_from_store, by_ccd, frames, grouped, without_rejected
 from tasks.pocket import (
     draw_pockets,
@@ -71,10 +72,12 @@ def pocket(
     )
 
     drawn = draw_pockets(pockets.built, profiles_of, quadrant.pocket, store)
+    known = calibrations_of(store, quadrant)
+    known.add(pockets.built)
     products = bias + profiles + pockets + drawn
     unmeasured = power_law_amplifiers(pockets.built)
     return (
         products
-        + list_calibrations(scope.period, quadrant, store)
+        + list_calibrations(scope.period, quadrant, known, store)
         + Outcome(set_aside=(*missing, *unusable, *rejected, *unmeasured))
     )

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tasks.inputs.calibrations import Chosen, read_pockets
-from tasks.quality import Verdicts
+from tasks.inputs.calibrations import Calibrations, Chosen, read_pockets
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
@@ -27,7 +26,6 @@ from ztf_in2p3.recipes import (
     FocalPlaneRecipe,
     LedFlatRecipe,
     QuadrantRecipe,
-    digest,
 )
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import write_table
@@ -162,23 +160,12 @@ def write_calibrations(
     return store.build(output, recipe, used, make)
 
 
-def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> Outcome:
-    """Bring the list of a period's calibrations up to date with all that the store has, whatever was made just now."""
-    biases, flats = Verdicts(store, recipe.bias_verdict), Verdicts(store, recipe.flat_verdict)
-    judged = {Kind.BIAS: biases, Kind.FLAT: flats}
-    kinds = {
-        Kind.BIAS: recipe.bias,
-        Kind.LED_FLAT: recipe.flat.led,
-        Kind.FLAT: recipe.flat,
-        Kind.FOCAL_PLANE: recipe.focal_plane,
-        Kind.BAD_PIXELS: recipe.bad_pixel_map,
-        Kind.POCKET: recipe.pocket,
-        Kind.FRINGE: recipe.fringe_maps,
-    }
+def list_calibrations(period: Period, recipe: QuadrantRecipe, known: Calibrations, store: Store) -> Outcome:
+    """Bring the list of a period's calibrations up to date with all that there are, whatever was made just now."""
     calibrated = [
-        (master, judged[kind].of(master) if kind in judged else None)
-        for kind, of_kind in kinds.items()
-        for master in store.list(kind, digest(of_kind), prefix=f"{period}/")
+        (master, known.verdicts(kind).of(master) if kind in (Kind.BIAS, Kind.FLAT) else None)
+        for kind in known.kinds
+        for master in known.of_period(kind, period)
     ]
     if not calibrated:
         return Outcome()
@@ -186,17 +173,16 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, store: Store) -> O
     return collect([launch(write_calibrations, output, calibrated, recipe=recipe.calibrations, store=store)])
 
 
-def flats_of_period(products: Sequence[Built], period: Period, recipe: QuadrantRecipe, store: Store) -> list[Built]:
-    """Flats of all CCDs that the store has of a period, in the filters of those made just now.
+def flats_of_period(products: Sequence[Built], period: Period, known: Calibrations) -> list[Built]:
+    """Flats of all CCDs of a period, in the filters of those made just now.
 
     The level of the focal plane is that of all of them, whichever CCDs were asked for; suspect ones only if no flat of
     the filter is good.
     """
-    verdicts = Verdicts(store, recipe.flat_verdict)
-    known = store.list(Kind.FLAT, digest(recipe.flat), prefix=f"{period}/")
+    verdicts, flats_known = known.verdicts(Kind.FLAT), known.of_period(Kind.FLAT, period)
     flats = []
     for filter in {filter_of(flat.ref) for flat in products}:
-        of_filter = [flat for flat in known if filter_of(flat.ref) == filter]
+        of_filter = [flat for flat in flats_known if filter_of(flat.ref) == filter]
         flats += [flat for flat in of_filter if verdicts.quality(flat)[0] == GOOD] or of_filter
     return flats
 

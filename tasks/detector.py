@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.drawing import make_page, picture_of, sketches
-from tasks.inputs.calibrations import read_pockets
+from tasks.inputs.calibrations import Calibrations, calibrations_of, read_pockets
 from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.selection import spread
-from tasks.quality import unfit_quadrants
+from tasks.inputs.verdicts import unfit_quadrants
 from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, product_task
@@ -142,15 +142,16 @@ def draw_detector_page(
 ) -> Outcome:
     """Figures and page of a period from its numbers and its calibrations, in the store and as an artifact."""
     quadrant = recipe.quadrant
+    known = calibrations_of(store, quadrant)
     measured_ccds = {ccdid_of(product.ref) for product in numbers}
-    biases = [bias for bias in store.list(Kind.BIAS, digest(quadrant.bias)) if ccdid_of(bias.ref) in measured_ccds]
+    biases = [bias for bias in known.masters(Kind.BIAS) if ccdid_of(bias.ref) in measured_ccds]
     drawn = collect(
         sketch.launch(recipe, store, camera, None)
         for sketch in sketches(
             "detector", [*numbers, *biases], lambda name: sensor_figure_ref(recipe, period, f"detector-{name}")
         )
     )
-    single, calibrations = single_figures(store, quadrant, period), judged(store, quadrant, period)
+    single, calibrations = single_figures(store, quadrant, period), judged(known, period)
     fringes = store.list(Kind.SUMMARY, digest(quadrant.fringe_maps), prefix=f"{period}/")
     page = DetectorPage(period, camera, drawn.built, single, numbers, fringes, calibrations)
     return drawn + make_page(detector_page_ref(recipe, period), page, recipe, store, f"detector-{camera.name}")
@@ -191,14 +192,10 @@ def _verdict(verdict: Built) -> list[str]:
     return [part_of(verdict.ref), quality, *comparison, *frames, *reasons]
 
 
-def judged(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:
+def judged(known: Calibrations, period: Period) -> list[Built]:
     """Verdicts on the masters of a period and its maps of bad pixels."""
-    of_period = f"{period}/"
-    return [
-        *store.list(Kind.QUALITY, digest(recipe.bias_verdict), prefix=of_period),
-        *store.list(Kind.QUALITY, digest(recipe.flat_verdict), prefix=of_period),
-        *store.list(Kind.BAD_PIXELS, digest(recipe.bad_pixel_map), prefix=of_period),
-    ]
+    verdicts = [verdict for kind in (Kind.BIAS, Kind.FLAT) for verdict in known.verdicts(kind).of_period(period)]
+    return [*verdicts, *known.of_period(Kind.BAD_PIXELS, period)]
 
 
 def single_figures(store: Store, recipe: QuadrantRecipe, period: Period) -> list[Built]:

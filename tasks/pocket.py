@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.drawing import ccd_sketches
-from tasks.inputs.calibrations import Calibrations, Chosen
+from tasks.inputs.calibrations import Chosen, calibrations_of
 from tasks.inputs.selection import frames, spread
 from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.policies import collect, product_task
@@ -57,7 +57,7 @@ def illuminated_exposures(
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`; the former two for flats.
     """
     of_flats = {name: values for name, values in which.items() if name in ("filters", "ccdids")}
-    biases, aside = Calibrations(store, recipe), []
+    biases, aside = calibrations_of(store, recipe), []
     ready: dict[Exposure, list[IlluminatedCcd]] = defaultdict(list)
     for image_type, chosen_by in ((ImageType.OBJECT, which), (ImageType.FLAT, of_flats)):
         raws = frames(store, Kind.RAW, period, image_type, **chosen_by)

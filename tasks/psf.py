@@ -28,6 +28,7 @@ from ztf_in2p3.products import (
     Kind,
     Value,
     exposure_of,
+    filter_of,
     psf_catalogue_ref,
     psf_figure_ref,
     psf_ref,
@@ -172,7 +173,7 @@ def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, sto
     of_report = PsfReportRecipe(recipe)
     catalogues = {catalogue.ref.data_id: catalogue for catalogue in measured.of(Kind.PSF_CATALOGUE)}
     pages = []
-    for (filter,), psfs in grouped(measured.of(Kind.PSF), lambda ref: exposure_of(ref).filter).items():
+    for (filter,), psfs in grouped(measured.of(Kind.PSF), filter_of).items():
         pairs = [(psf, catalogues[psf.ref.data_id]) for psf in psfs if psf.ref.data_id in catalogues]
         products = [product for pair in spread(pairs, of_report.most) for product in pair]
         figures = sketches("psf", products, partial(psf_figure_ref, of_report, period, filter))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
-from tasks.quality import Verdicts
+from tasks.inputs.verdicts import Verdicts
 from tasks.runtime.outcome import SetAside
 from ztf_in2p3.detrend.choice import Candidate, choose
 from ztf_in2p3.detrend.verdicts import GOOD, Ruling
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.identifiers import CcdExposure, Filter
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, Value, ccd_of, part_of, period_of
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, ccd_of, part_of, period_of
 from ztf_in2p3.recipes import QuadrantRecipe, digest
 from ztf_in2p3.sensor.pocket import EQUILIBRIUM, LAST_NIGHT_WITHOUT
 from ztf_in2p3.sensor.pocket_calibration import CcdPockets
@@ -102,30 +104,63 @@ ByPeriod = dict[Period, Built]
 
 
 class Calibrations:
-    """The calibrations of a recipe that the store holds, asked for by exposure."""
+    """The calibrations of a recipe, by exposure: those that the store holds, listed once, and those made since."""
 
     def __init__(self, store: Store, recipe: QuadrantRecipe, overrides: Sequence[Ruling] | None = None) -> None:
         """Take the operator's `overrides`; None: those of the operator's file."""
-        self._recipe = recipe
-        self._bias = self._by_part(store.list(Kind.BIAS, digest(recipe.bias)))
-        self._flat = self._by_part(store.list(Kind.FLAT, digest(recipe.flat)))
-        self._focal_plane = self._by_part(store.list(Kind.FOCAL_PLANE, digest(recipe.focal_plane)))
-        maps = store.list(Kind.BAD_PIXELS, digest(recipe.bad_pixel_map)) if recipe.mask_bad_pixels else []
-        self._bad_pixels = self._by_part(maps)
-        fringes = store.list(Kind.FRINGE, digest(recipe.fringe_maps)) if recipe.fringes else []
-        self._fringes = self._by_part(fringes)
+        self._store, self._recipe = store, recipe
+        self._recipes: dict[Kind, object] = {
+            Kind.BIAS: recipe.bias,
+            Kind.LED_FLAT: recipe.flat.led,
+            Kind.FLAT: recipe.flat,
+            Kind.FOCAL_PLANE: recipe.focal_plane,
+            Kind.BAD_PIXELS: recipe.bad_pixel_map,
+            Kind.POCKET: recipe.pocket,
+            Kind.FRINGE: recipe.fringe_maps,
+        }
+        self._listed: dict[Kind, dict[ProductRef, Built]] = {}
+        self._parts: dict[Kind, dict[str, ByPeriod]] = {}
+        judged = {Kind.BIAS: recipe.bias_verdict, Kind.FLAT: recipe.flat_verdict}
+        self._verdicts = {kind: Verdicts(store, of_verdict, overrides) for kind, of_verdict in judged.items()}
         self._measures_pocket = recipe.sensor.pocket == EQUILIBRIUM
-        self._pocket = self._by_part(store.list(Kind.POCKET, digest(recipe.pocket)) if self._measures_pocket else [])
-        self._of_bias = Verdicts(store, recipe.bias_verdict, overrides)
-        self._of_flat = Verdicts(store, recipe.flat_verdict, overrides)
 
-    @staticmethod
-    def _by_part(masters: Iterable[Built]) -> dict[str, ByPeriod]:
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of calibrations."""
+        return list(self._recipes)
+
+    def masters(self, kind: Kind) -> list[Built]:
+        """All calibrations of a kind, of any period, in the order of their addresses."""
+        if kind not in self._listed:
+            products = self._store.list(kind, digest(self._recipes[kind]))
+            self._listed[kind] = {product.ref: product for product in products}
+        return [product for _, product in sorted(self._listed[kind].items())]
+
+    def of_period(self, kind: Kind, period: Period) -> list[Built]:
+        """Calibrations of a kind and period, in the order of their addresses."""
+        if kind not in self._listed:  # fewer to list than of all periods
+            return self._store.list(kind, digest(self._recipes[kind]), prefix=f"{period}/")
+        return [product for product in self.masters(kind) if period_of(product.ref) == period]
+
+    def add(self, products: Iterable[Built]) -> None:
+        """Take calibrations that were made since the store was asked."""
+        for product in products:
+            if product.ref.kind in self._listed:
+                self._listed[product.ref.kind][product.ref] = product
+                self._parts.pop(product.ref.kind, None)
+
+    def verdicts(self, kind: Kind) -> Verdicts:
+        """What is thought of the biases or the flats."""
+        return self._verdicts[kind]
+
+    def _by_part(self, kind: Kind) -> dict[str, ByPeriod]:
         """Calibrations by what they are of (``c03``, ``zg/c03``, ``zg``), then by period."""
-        parts: dict[str, ByPeriod] = defaultdict(dict)
-        for master in masters:
-            parts[part_of(master.ref)][period_of(master.ref)] = master
-        return parts
+        if kind not in self._parts:
+            parts: dict[str, ByPeriod] = defaultdict(dict)
+            for master in self.masters(kind):
+                parts[part_of(master.ref)][period_of(master.ref)] = master
+            self._parts[kind] = dict(parts)
+        return self._parts[kind]
 
     def of(self, ccd: CcdExposure) -> Calibration:
         """The best master of each kind; focal-plane level and bad pixels are those of the flat's own period.
@@ -137,25 +172,26 @@ class Calibrations:
         """
         c, filter = _part(ccd), ccd.exposure.filter
         bias = self.bias(ccd)
-        flat = self._chosen("flat", self._flat.get(f"{filter}/{c}", {}), ccd, self._of_flat)
-        period, levels = period_of(flat.built.ref), self._focal_plane.get(str(filter), {})
+        flat = self._chosen("flat", self._by_part(Kind.FLAT).get(f"{filter}/{c}", {}), ccd, self.verdicts(Kind.FLAT))
+        period, levels = period_of(flat.built.ref), self._by_part(Kind.FOCAL_PLANE).get(str(filter), {})
         if period not in levels:
             raise MissingProduct(
                 f"{ccd}: {flat.built.ref.address} has no focal-plane level; run calibrate for its period"
             )
-        bad_pixels = self._bad_pixels.get(f"{filter}/{c}", {}).get(period)
+        maps = self._by_part(Kind.BAD_PIXELS) if self._recipe.mask_bad_pixels else {}
+        bad_pixels = maps.get(f"{filter}/{c}", {}).get(period)
         return Calibration(bias, flat, levels[period], bad_pixels, self._fringes_of(ccd), self.pocket(ccd))
 
     def bias(self, ccd: CcdExposure) -> Chosen:
         """The best master bias of a CCD exposure, chosen as by `of`."""
-        return self._chosen("bias", self._bias.get(_part(ccd), {}), ccd, self._of_bias)
+        return self._chosen("bias", self._by_part(Kind.BIAS).get(_part(ccd), {}), ccd, self.verdicts(Kind.BIAS))
 
     def pocket(self, ccd: CcdExposure) -> Chosen | None:
         """The best measured pockets of a CCD exposure; None if it was before there were any, or needs none."""
         if not self._measures_pocket or ccd.exposure.night <= LAST_NIGHT_WITHOUT:
             return None
         try:
-            return self._chosen("pocket", self._pocket.get(_part(ccd), {}), ccd)
+            return self._chosen("pocket", self._by_part(Kind.POCKET).get(_part(ccd), {}), ccd)
         except MissingProduct as error:
             raise MissingProduct(f"{error}; pockets are measured by the flow pocket") from None
 
@@ -164,7 +200,7 @@ class Calibrations:
         filter = ccd.exposure.filter
         if not (self._recipe.fringes and filter is Filter.ZI):
             return None
-        return self._chosen("fringe maps", self._fringes.get(f"{filter}/c{ccd.ccdid:02d}", {}), ccd)
+        return self._chosen("fringe maps", self._by_part(Kind.FRINGE).get(f"{filter}/{_part(ccd)}", {}), ccd)
 
     def _chosen(self, what: str, masters: ByPeriod, ccd: CcdExposure, verdicts: Verdicts | None = None) -> Chosen:
         """The best of some masters by the recipe's rule; calibrations of a kind that nobody judges are good."""
@@ -186,6 +222,30 @@ class Calibrations:
             return Chosen(built, best.quality)
         unfit = {} if self._recipe.suspects else verdicts.unfit(built)
         return Chosen(built, best.quality, verdicts.of(built), unfit)
+
+
+_shared: ContextVar[dict[tuple[str, str], Calibrations] | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def shared_calibrations() -> Iterator[None]:
+    """Let the flows that run within pass their calibrations on, instead of listing what the one before has made."""
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def calibrations_of(store: Store, recipe: QuadrantRecipe) -> Calibrations:
+    """The calibrations of a recipe in a store: those at hand, within `shared_calibrations`."""
+    shared = _shared.get()
+    if shared is None:
+        return Calibrations(store, recipe)
+    key = store.files.uri(""), digest(recipe)
+    if key not in shared:
+        shared[key] = Calibrations(store, recipe)
+    return shared[key]
 
 
 def pockets_for(

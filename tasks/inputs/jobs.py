@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tasks.inputs.calibrations import Calibration, Calibrations
+from tasks.inputs.calibrations import Calibration, calibrations_of
 from tasks.inputs.references import StarPartitions
 from tasks.inputs.selection import frames, without_rejected
 from tasks.runtime.outcome import SetAside
@@ -75,7 +75,7 @@ def ccd_jobs(
 
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
-    calibrations = Calibrations(store, recipe)
+    calibrations = calibrations_of(store, recipe)
     files = frames(store, Kind.HEADER, period, **which)
     headers, aside = placed(files)
     known = by_quadrant(files)

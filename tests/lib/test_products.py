@@ -49,7 +49,7 @@ def test_a_product_of_an_exposure_names_it(ccd, qid):
         products.header_ref(ccd, qid),
         products.quadrant_ref(QuadrantRecipe(), ccd, qid),
     ):
-        assert (exposure_of(ref), ccd_of(ref)) == (ccd.exposure, ccd)
+        assert (exposure_of(ref), ccd_of(ref), filter_of(ref)) == (ccd.exposure, ccd, ccd.exposure.filter)
     image = f"{ccd.exposure}/{Quadrant(ccd.ccdid, qid)}"
     for ref in (
         products.header_ref(ccd, qid),

@@ -34,8 +34,9 @@ def period_of(ref: ProductRef) -> Period:
 
 
 def filter_of(ref: ProductRef) -> Filter:
-    """Filter of a product of a period, or of a light curve."""
-    return Filter(_read(ref, "filter", "band"))
+    """Filter of a product: of a period, a light curve, or an exposure."""
+    word = _read(ref, "filter", "band", "exposure")
+    return Exposure.parse(word).filter if "_" in word else Filter(word)
 
 
 def led_of(ref: ProductRef) -> int:
