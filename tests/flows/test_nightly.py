@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from flows.calibrate import calibrate
@@ -12,6 +14,7 @@ from flows.science import science
 from tests.flows.night import COUNTS, NIGHT, PLAN, artifacts, digests, kinds, opened, products, task_runs
 from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.server import IrsaLookalike
+from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
 
 
@@ -66,7 +69,21 @@ def test_the_orchestrator_shows_readable_runs(reduced):
     } <= set(runs)
 
 
-def test_what_was_found_again_is_shown_as_cached(store, survey):
+@pytest.fixture
+def listed(monkeypatch):
+    """Counts the listings of the store by kind and recipe."""
+    counts: Counter = Counter()
+    ask = Store.list
+
+    def counted(self, kind, recipe=None, prefix=""):
+        counts[kind, recipe] += 1
+        return ask(self, kind, recipe, prefix)
+
+    monkeypatch.setattr(Store, "list", counted)
+    return counts
+
+
+def test_what_was_found_again_is_shown_as_cached_and_masters_are_listed_once(store, survey, listed):
     with IrsaLookalike(survey.tree) as archive:
         state = nightly(
             NIGHT, str(store), archive=archive.url, truth=str(survey.tree), **survey.stars, **survey.scope,
@@ -77,6 +94,11 @@ def test_what_was_found_again_is_shown_as_cached(store, survey):
     others = {name for name in shown if name.startswith(called)}
     assert len(others) == 6  # questions to the archive and the reference catalogue, and the flows that were called
     assert {name: word for name, word in shown.items() if name not in others and word != "Cached"} == {}
+    masters = (Kind.BIAS, Kind.LED_FLAT, Kind.FLAT, Kind.FOCAL_PLANE, Kind.BAD_PIXELS, Kind.QUALITY)
+    counts = {(kind, recipe): n for (kind, recipe), n in listed.items() if kind in masters}
+    # The list of a period's calibrations asks for what was not at hand by then, the first image for all periods'.
+    assert max(counts.values()) <= 2
+    assert sum(counts.values()) <= len(counts) + 2
 
 
 @pytest.mark.parametrize("name", ["download", "calibrate", "catalogue", "nightly"])
