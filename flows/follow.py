@@ -7,9 +7,8 @@ from typing import Any
 
 from flows.download import download
 from flows.scene import scene
-from tasks.follow import light_curve_recipe, supernova_nights, tolerant
 from tasks.runtime.outcome import Outcome
-from tasks.simulation import simulate, sky_exposures
+from tasks.simulation import light_curve_recipe, simulate, sky_exposures, supernova_nights, tolerant
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.simulate.exposures import NightPlan
 from ztf_in2p3.simulate.follow import TARGETS

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from tasks.inputs.recipes import with_masters
 from tasks.inputs.selection import absent_from_store
 from tasks.inputs.targets import exposures_of_period
-from tasks.psf import draw_psfs
+from tasks.psf import draw_psfs, measure_frames
 from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import product_flow
-from tasks.scene_flow import measure_frames, with_masters
 from ztf_in2p3.recipes import PsfCatalogueRecipe
 from ztf_in2p3.store import Store
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks.inputs.recipes import recipe_for
 from tasks.inputs.targets import absent_from_survey
+from tasks.psf import measure_all, target_exposures_of
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import chosen
 from tasks.runtime.product_flow import fail_above, product_flow
 from tasks.runtime.settings import deployments, store_at
-from tasks.scene import draw_curves
-from tasks.scene_flow import fit_curves, measure_all, recipe_for, target_exposures_of, targets_of
+from tasks.scene import draw_curves, fit_curves
 from ztf_in2p3.camera import camera_named
 from ztf_in2p3.recipes import LightCurveRecipe
+from ztf_in2p3.scene.target import chosen_targets
 
 
 @product_flow("scene", needs="exposures of the targets", after="download and calibrate")
@@ -50,7 +52,7 @@ def scene(
         Folder or s3://bucket/prefix of the reference catalogue, for stars that the store lacks.
     """
     file = Path(targets) if targets else deployments() / "targets.toml"
-    products, wanted = store_at(store, camera_named(camera)), targets_of(file, names)
+    products, wanted = store_at(store, camera_named(camera)), chosen_targets(file, names)
     recipe = recipe_for(images, recipe, products)
     selected = chosen(fields, exposures)
 

@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Protocol
 
+from tasks.inputs.images import detrend
 from tasks.inputs.jobs import CcdJob
-from tasks.reduction import detrend
 from tasks.runtime.outcome import Outcome, SetAside, failure_of
 from tasks.runtime.policies import Launched, collect, launch, product_task
 from tasks.runtime.presentation import show_markdown

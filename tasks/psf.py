@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
+from tasks.archive import fetch_stars_around, import_images, open_reference
 from tasks.drawing import FigurePage, draw_pages, sketches
+from tasks.inputs.images import PROPER_MOTION_ARCSEC, detrend_quadrants
+from tasks.inputs.references import circle_around
 from tasks.inputs.selection import grouped, spread
-from tasks.inputs.targets import TargetExposure, merge_quadrants
-from tasks.reduction import PROPER_MOTION_ARCSEC, detrend_quadrants
-from tasks.runtime.outcome import Outcome, outcome_of, total
-from tasks.runtime.policies import product_task
+from tasks.inputs.targets import (
+    Curve,
+    TargetExposure,
+    exposures_of_images,
+    exposures_of_survey,
+    leave_out,
+    merge_quadrants,
+    with_reference,
+)
+from tasks.runtime.outcome import Outcome, SetAside, outcome_of, total
+from tasks.runtime.policies import collect, launch, product_task
+from tasks.runtime.progress import shown
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.reference import stars_around
 from ztf_in2p3.catalogue.star_table import pixels_touched
@@ -35,8 +47,9 @@ from ztf_in2p3.products import (
     quadrant_of,
     stamp_ref,
 )
-from ztf_in2p3.recipes import PsfCatalogueRecipe, PsfReportRecipe, QuadrantRecipe
+from ztf_in2p3.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe, PsfReportRecipe, QuadrantRecipe
 from ztf_in2p3.scene.catalogue import MeasuredStars, Origin, measure_exposure, psf_catalogue, psf_table, stamp_table
+from ztf_in2p3.scene.curve_table import Unused
 from ztf_in2p3.scene.inputs import ExposureImage, matrix_at, stamp_of
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store import JointProduct, Once, Store
@@ -166,6 +179,56 @@ class _Measurement:
             seeing=float(about.get("seeing") or "nan"),
             infobits=int(about.get("infobits") or 0),
         )
+
+
+def target_exposures_of(
+    store: Store,
+    targets: Sequence[Target],
+    recipe: LightCurveRecipe,
+    images: str | None,
+    reference: str | None,
+    **which: Any,
+) -> tuple[list[TargetExposure], dict[Curve, list[Unused]], Outcome]:
+    """Exposures of the targets with the stars around them, those that are left out, and what was brought for them."""
+    brought = Outcome()
+    catalogue = open_reference(reference, recipe.stars.reference) if reference else None
+    if images is None:
+        target_exposures, unused = exposures_of_survey(store, targets, recipe, **which)
+    else:
+        brought = import_images(Path(images), targets, store)
+        target_exposures, unused = exposures_of_images(
+            brought.of(Kind.IMAGE), brought.of(Kind.IMAGE_MASK), store, targets, recipe
+        )
+    places = [circle_around([target_exposure.about], PhotometryRecipe()) for target_exposure in target_exposures]
+    brought += fetch_stars_around(places, catalogue, recipe.stars.reference, store)
+    ready, starless = with_reference(target_exposures, store, recipe.stars)
+    for target_exposure in target_exposures:
+        if target_exposure.image in starless:
+            leave_out(unused, target_exposure, target_exposure.targets, starless[target_exposure.image])
+    return ready, unused, brought + Outcome(set_aside=[SetAside(image, why) for image, why in starless.items()])
+
+
+def measure_all(
+    target_exposures: Sequence[TargetExposure], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+) -> Outcome:
+    """PSF, stars and stamps of all exposures; a bar and an artifact show how far it has come."""
+    under_way = [
+        launch(measure_stamps, target_exposure, camera=camera, recipe=recipe, store=store)
+        for target_exposure in target_exposures
+    ]
+    return collect(shown("scene", under_way))
+
+
+def measure_frames(
+    frames: Mapping[CcdExposure, Sequence[TargetExposure]], camera: Camera, recipe: PsfCatalogueRecipe, store: Store
+) -> Outcome:
+    """PSFs and stars of CCD exposures; the same."""
+    how: dict[str, Any] = {"camera": camera, "recipe": recipe, "store": store}
+    return collect(
+        shown(
+            "psf", [launch(measure_quadrants, ccd, target_exposures, **how) for ccd, target_exposures in frames.items()]
+        )
+    )
 
 
 def draw_psfs(measured: Outcome, period: Period, recipe: PsfCatalogueRecipe, store: Store) -> Outcome:

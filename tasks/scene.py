@@ -10,15 +10,33 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.drawing import FigurePage, draw_pages, sketches
+from tasks.inputs.selection import of_band, products_of_recipe
+from tasks.inputs.targets import Curve, TargetExposure, leave_out
 from tasks.runtime.outcome import Outcome, SetAside, outcome_of
-from tasks.runtime.policies import product_task
+from tasks.runtime.policies import collect, launch, product_task
+from tasks.star_table import nearest
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.figures.drawings import DRAWINGS
-from ztf_in2p3.products import Built, Kind, ProductRef, Value, curve_stars_ref, scene_figure_ref, scene_ref
+from ztf_in2p3.products import (
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    curve_stars_ref,
+    exposure_of,
+    light_curve_ref,
+    psf_catalogue_ref,
+    psf_ref,
+    scene_figure_ref,
+    scene_ref,
+    stamp_ref,
+)
 from ztf_in2p3.recipes import LightCurveRecipe
 from ztf_in2p3.scene.catalogue import psf_of, stamp_of_table
 from ztf_in2p3.scene.curve import Assembled, Measured, SurveyStars, assemble, star_repeatability
 from ztf_in2p3.scene.curve_table import Unused, light_curve_table, scene_planes, summary_of
+from ztf_in2p3.scene.errors import NothingToFit
 from ztf_in2p3.scene.fit import fit_scene
 from ztf_in2p3.scene.model import SceneFit
 from ztf_in2p3.scene.target import Target
@@ -153,6 +171,93 @@ class _Fit:
         with opened(self.store, [self.survey]) as (path,):
             table = read_table(path, ["star_id", "mag"]).sort_by("star_id")
         return SurveyStars(table["star_id"].to_numpy(), table["mag"].to_numpy())
+
+
+def fit_curves(
+    targets: Sequence[Target],
+    target_exposures: Sequence[TargetExposure],
+    unused: Mapping[Curve, Sequence[Unused]],
+    measured: Outcome,
+    camera: Camera,
+    recipe: LightCurveRecipe,
+    store: Store,
+) -> Outcome:
+    """The light curve of each target in each band; a target without any exposure is set aside, and why.
+
+    Raises
+    ------
+    MissingProduct
+        The recipe names starflats or a survey of which the store has nothing.
+    """
+    maps = products_of_recipe(store, Kind.STARFLAT_MAP, recipe.starflat, "starflat")
+    surveys = products_of_recipe(store, Kind.MEAN_STARS, recipe.survey, "ubercal")
+    left_out = {curve: list(exclusions) for curve, exclusions in unused.items()}
+    under_way, aside = [], []
+    curves = [(target, band) for target in targets for band in target.bands]
+    for target, band in curves:
+        try:
+            maps_of_band = of_band(maps, band, recipe.starflat, "starflat")
+            survey = of_band(surveys, band, recipe.survey, "survey")[-1:]
+            parts = _parts(target, band, target_exposures, measured, maps_of_band, left_out, recipe)
+            excluded = left_out.get((target, band), [])
+            if not parts:
+                raise nothing_to_fit(target, band, excluded)
+        except (MissingProduct, NothingToFit) as error:
+            aside.append(SetAside.because(f"{target.name} {band}", error))
+        else:
+            ref, of_survey = light_curve_ref(recipe, target.name, band), survey[0] if survey else None
+            under_way.append(
+                launch(fit_light_curve, ref, target, band, parts, excluded, of_survey, camera, recipe, store)
+            )
+    return collect(under_way) + Outcome(set_aside=aside)
+
+
+def _parts(
+    target: Target,
+    band: str,
+    target_exposures: Sequence[TargetExposure],
+    measured: Outcome,
+    starflats: Sequence[Built],
+    left_out: dict[Curve, list[Unused]],
+    recipe: LightCurveRecipe,
+) -> list[Parts]:
+    """What was made of each exposure of a target; to `left_out` comes what could not be measured."""
+    products = {built.ref: built for built in measured.built}
+    reasons = {aside.what: aside.reason for aside in measured.set_aside}
+    parts = []
+    for target_exposure in target_exposures:
+        if target_exposure.band != band or target not in target_exposure.targets:
+            continue
+        refs = (
+            psf_ref(recipe.stars, target_exposure.image),
+            psf_catalogue_ref(recipe.stars, target_exposure.image),
+            stamp_ref(recipe.stars, target_exposure.image, target.name),
+        )
+        if all(ref in products for ref in refs):
+            psf, catalogue, stamp = (products[ref] for ref in refs)
+            parts.append(Parts(psf, catalogue, stamp, _starflat(target_exposure, starflats)))
+        else:
+            leave_out(
+                left_out, target_exposure, [target], reasons.get(target_exposure.label, "it could not be measured")
+            )
+    return parts
+
+
+def _starflat(target_exposure: TargetExposure, maps: Sequence[Built]) -> Built | None:
+    """The map nearest in time; none for images that do not come from a quadrant's raw frame."""
+    return None if target_exposure.quadrant is None else nearest(maps, exposure_of(target_exposure.about.ref).night)
+
+
+def nothing_to_fit(target: Target, band: str, unused: Sequence[Unused]) -> NothingToFit:
+    """Error of a target without usable exposures, with the reasons of some of them."""
+    if not unused:
+        return NothingToFit(
+            f"target {target.name}, {band}: no exposure has ra {target.ra:.5f}, dec {target.dec:.5f} on its pixels; "
+            "check the place, or run the flow download for its nights"
+        )
+    reasons = "; ".join(f"{exclusion.name}: {exclusion.reason}" for exclusion in unused[:3])
+    more = f"; and {len(unused) - 3} others" if len(unused) > 3 else ""
+    return NothingToFit(f"target {target.name}, {band}: none of {len(unused)} exposures can be used: {reasons}{more}")
 
 
 def draw_curves(

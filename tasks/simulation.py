@@ -17,6 +17,9 @@ from ztf_in2p3.identifiers import CcdExposure, Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.recipes import (
     CatalogueRecipe,
+    GaiaColours,
+    LightCurveRecipe,
+    PsfCatalogueRecipe,
     QuadrantRecipe,
     SequenceRecipe,
     StarflatRecipe,
@@ -25,9 +28,10 @@ from ztf_in2p3.recipes import (
     UbercalRecipe,
     digest,
 )
+from ztf_in2p3.simulate import follow
 from ztf_in2p3.simulate.exposures import NightPlan, real_size_night, tiny_night
 from ztf_in2p3.simulate.nights import dithered_night, survey_nights
-from ztf_in2p3.simulate.sky import Sky
+from ztf_in2p3.simulate.sky import COLOUR_TERMS, Sky
 from ztf_in2p3.simulate.survey import simulate_survey
 
 REAL_SIZE_CCD = 6
@@ -37,6 +41,13 @@ RECIPE = CatalogueRecipe(QuadrantRecipe(tolerance_days=30))
 NIGHT, SEQUENCE, MONTH = date(2019, 4, 5), date(2019, 4, 6), (date(2019, 4, 9), date(2019, 4, 19), date(2019, 4, 29))
 SEQUENCE_CCDS, MONTH_CCDS = tuple(range(5, 13)), (6, 7, 10, 11)
 """Enough of the camera to see what must be seen, in a minute."""
+FOLLOWED = date(2019, 5, 2)
+"""First night that follows the supernova, after the month of the survey: its period must hold none of these."""
+FOLLOWED_FILTERS = (Filter.ZG, Filter.ZR)
+N_QUIET, N_ACTIVE = 8, 12
+"""Exposures in each filter before the supernova explodes, and after."""
+TOLERANCE_DAYS = 150
+"""Days between the nights that follow the supernova and that of the masters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,25 @@ def survey_recipe(catalogue: CatalogueRecipe) -> SurveyRecipe:
     return SurveyRecipe(
         stars, UbercalRecipe(error_floor=0.0003), sky_order=9
     )  # cells as small as the camera's quadrants
+
+
+def supernova_nights(plan: NightPlan) -> tuple[list[NightPlan], int]:
+    """Nights of the supernova of `ztf_in2p3/simulate/targets.toml`, detrended with the flats of `plan`, and its CCD."""
+    how = {"n_quiet": N_QUIET, "n_active": N_ACTIVE, "peak": 18.0, "host": 17.0}
+    _, nights, _ = follow.follow(plan, FOLLOWED, filters=FOLLOWED_FILTERS, **how)  # type: ignore[arg-type]
+    return nights, follow.QUADRANT.ccdid
+
+
+def tolerant(recipe: CatalogueRecipe) -> CatalogueRecipe:
+    """Masters of one night serve all of these."""
+    return replace(recipe, quadrant=replace(recipe.quadrant, tolerance_days=TOLERANCE_DAYS))
+
+
+def light_curve_recipe(recipe: CatalogueRecipe) -> LightCurveRecipe:
+    """Recipe of light curves in the simulated survey, whose stars have magnitudes of their own."""
+    colours = {str(filter): tuple(terms) for filter, terms in COLOUR_TERMS.items()}
+    stars = PsfCatalogueRecipe(quadrant=tolerant(recipe).quadrant, reference=recipe.reference)
+    return LightCurveRecipe(stars, gaia=GaiaColours(**colours))  # type: ignore[arg-type]
 
 
 @query_task

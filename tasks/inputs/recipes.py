@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TypeVar
 
 from prefect.logging import get_run_logger
 
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.products import Kind, ProductRef
-from ztf_in2p3.recipes import CalibrationsRecipe, QuadrantRecipe, canonical, digest, recipe_from
+from ztf_in2p3.recipes import (
+    CalibrationsRecipe,
+    LightCurveRecipe,
+    PsfCatalogueRecipe,
+    QuadrantRecipe,
+    canonical,
+    digest,
+    recipe_from,
+)
 from ztf_in2p3.store import Store
 
 R = TypeVar("R")
@@ -58,3 +67,21 @@ def calibrated_recipes(store: Store) -> dict[str, QuadrantRecipe]:
         for name, recipe in recipes.items()
         if recipe is not None and store.list(Kind.FOCAL_PLANE, digest(recipe.quadrant.focal_plane))
     }
+
+
+def recipe_for(images: str | None, recipe: LightCurveRecipe, store: Store) -> LightCurveRecipe:
+    """The recipe, with that of the store's masters; images from elsewhere come detrended, by no recipe of ours.
+
+    Raises
+    ------
+    MissingProduct
+        As `recipe_of_masters`.
+    """
+    if images is not None:
+        return replace(recipe, stars=replace(recipe.stars, quadrant=None))
+    return replace(recipe, stars=with_masters(store, recipe.stars))
+
+
+def with_masters(store: Store, recipe: PsfCatalogueRecipe) -> PsfCatalogueRecipe:
+    """The same recipe on images detrended with the masters that the store has: `recipe_of_masters`."""
+    return replace(recipe, quadrant=recipe_of_masters(store, recipe.quadrant or QuadrantRecipe()))

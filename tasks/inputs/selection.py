@@ -13,7 +13,7 @@ from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.identifiers import Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of, led_of
+from ztf_in2p3.products import NO_RECIPE, Built, Kind, ProductRef, ccd_of, ccdid_of, exposure_of, filter_of, led_of
 from ztf_in2p3.store import Store
 
 T = TypeVar("T")
@@ -154,3 +154,19 @@ def without_rejected(raws: Iterable[Built], rejections: Sequence[Rejection]) -> 
         else:
             aside.append(SetAside(raw.ref.file_name, f"rejected by the operator: {rejection.reason}"))
     return kept, aside
+
+
+def products_of_recipe(store: Store, kind: Kind, recipe: str, flow: str) -> list[Built]:
+    """Products of a recipe, known by its digest; none if there is no digest."""
+    products = store.list(kind, recipe) if recipe else []
+    if recipe and not products:
+        raise MissingProduct(f"no {kind} of recipe {recipe} in the store; run the flow {flow}, or name another recipe")
+    return products
+
+
+def of_band(products: Sequence[Built], band: str, recipe: str, what: str) -> list[Built]:
+    """Products of a band, in order of time.  MissingProduct if some were asked for, and none is of the band."""
+    chosen = [product for product in products if filter_of(product.ref) == band]
+    if recipe and not chosen:
+        raise MissingProduct(f"no {band} {what} of recipe {recipe} in the store; make it, or name another recipe")
+    return chosen

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
+from tasks.inputs.images import detrend
 from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.references import StarPartitions
 from tasks.inputs.selection import absent
-from tasks.reduction import detrend
-from tasks.runtime.outcome import Outcome, SetAside
+from tasks.runtime.outcome import SetAside
 from ztf_in2p3.astrometry import image_shape
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.stars import wcs_of
@@ -32,17 +29,14 @@ from ztf_in2p3.products import (
     NO_RECIPE,
     Built,
     Kind,
-    ProductRef,
     Value,
     ccd_of,
     exposure_of,
-    image_mask_ref,
-    image_ref,
     quadrant_of,
 )
 from ztf_in2p3.recipes import LightCurveRecipe, PhotometryRecipe, PsfCatalogueRecipe, QuadrantRecipe
 from ztf_in2p3.scene.curve_table import Unused
-from ztf_in2p3.scene.images import ImageFile, find_images, image_facts, read_image
+from ztf_in2p3.scene.images import read_image
 from ztf_in2p3.scene.inputs import how_far_inside, why_not
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store import Store
@@ -271,38 +265,11 @@ def with_reference(
     return complete, missing
 
 
-def import_images(folder: Path, targets: Sequence[Target], store: Store) -> Outcome:
-    """Bring those images of a folder into the store that a target may be on: links where they can be, else copies.
-
-    Raises
-    ------
-    ValueError
-        There is no such folder, or two images of one name in it.
-    """
-    images: dict[str, ImageFile] = {}
-    built, aside = [], []
-    for file in find_images(folder):
-        try:
-            facts = image_facts(file.path)
-        except BadData as error:
-            aside.append(SetAside.because(file.path.name, error))
-            continue
-        if near_targets(facts, targets):
-            if file.stem in images:
-                raise ValueError(f"{file.path} and {images[file.stem].path} have one name; rename one of them")
-            images[file.stem] = file
-            built.append(_imported(image_ref(file.stem, file.path.name), file.path, facts, store))
-            if file.mask is not None:
-                built.append(_imported(image_mask_ref(file.stem, file.mask.name), file.mask, {}, store))
-    return Outcome(built, aside)
-
-
-def _imported(ref: ProductRef, source: Path, facts: Mapping[str, Value], store: Store) -> Built:
-    def place(path: Path) -> Mapping[str, Value]:
-        try:
-            os.link(source.resolve(), path)
-        except OSError:  # another file system
-            shutil.copyfile(source, path)
-        return facts
-
-    return store.build(ref, None, [], place)
+def leave_out(
+    unused: dict[Curve, list[Unused]], target_exposure: TargetExposure, targets: Iterable[Target], reason: str
+) -> None:
+    """Note why an exposure has no part in the light curves of some targets."""
+    for target in targets:
+        unused.setdefault((target, target_exposure.band), []).append(
+            Unused(target_exposure.image, target_exposure.mjd, reason)
+        )

@@ -18,6 +18,7 @@ from prefect.states import State
 
 import tasks.calibration
 import tasks.drawing
+import tasks.inputs.images
 import tasks.quality
 import tasks.reduction
 import tasks.report
@@ -56,7 +57,7 @@ COMPUTING: dict[str, tuple[object, str]] = {
     "compare": (tasks.quality, "compare"),
     "bad_pixel_masks": (tasks.calibration, "bad_pixel_masks"),
     "calibrations": (tasks.calibration, "calibrations"),
-    "detrend_ccd": (tasks.reduction, "detrend_ccd"),
+    "detrend_ccd": (tasks.inputs.images, "detrend_ccd"),
     "science_image": (tasks.reduction, "science_image"),
     "aperture_catalogue": (tasks.reduction, "aperture_catalogue"),
     "quadrant_summary": (tasks.report, "quadrant_summary"),

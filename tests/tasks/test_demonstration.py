@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.follow import TOLERANCE_DAYS, supernova_nights
-from tasks.simulation import demonstration_of
+from tasks.simulation import TOLERANCE_DAYS, demonstration_of, supernova_nights
 from ztf_in2p3.periods import Period
 from ztf_in2p3.scene.target import read_targets
 from ztf_in2p3.simulate.follow import TARGETS

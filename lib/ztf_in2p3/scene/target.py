@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -105,3 +105,13 @@ def _period(ends: Any) -> Period:
         raise ValueError(f"{ends!r} is no span of nights; expected [2019-04-05, 2019-08-01]")
     first, last = (end if type(end) is date else date.fromisoformat(str(end)) for end in ends)
     return Period(first, last)
+
+
+def chosen_targets(path: Path, names: Iterable[str] | None) -> list[Target]:
+    """Targets of a file, or some of them.  ValueError if the file does not have one of these."""
+    targets = read_targets(path)
+    known = {target.name for target in targets}
+    strange = sorted(set(names or ()) - known)
+    if strange:
+        raise ValueError(f"names: {', '.join(strange)}; {path} has {', '.join(sorted(known))}")
+    return [target for target in targets if names is None or target.name in set(names)]

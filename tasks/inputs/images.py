@@ -1,0 +1,130 @@
+"""Detrended images of a CCD exposure, from its job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from astropy.io import fits
+
+from tasks.inputs.calibrations import read_pockets
+from tasks.inputs.jobs import CcdJob
+from ztf_in2p3.camera import Camera
+from ztf_in2p3.catalogue.science_image import read_mask
+from ztf_in2p3.detrend.bad_pixels import read_masks
+from ztf_in2p3.detrend.focal_plane import common_level, n_ccd_of
+from ztf_in2p3.detrend.masters import CcdMaster
+from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.errors import BadData
+from ztf_in2p3.hdus import read_header, read_primary
+from ztf_in2p3.identifiers import N_CCD
+from ztf_in2p3.image import Image
+from ztf_in2p3.recipes import (
+    QuadrantRecipe,
+)
+from ztf_in2p3.sensor.fringe import CcdFringes
+from ztf_in2p3.store import Store
+from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.store.reading import opened
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+Reasons = dict[int, str]
+"""Why a quadrant cannot be used, by qid."""
+Images = dict[int, tuple[Image, fits.Header]]
+"""Image and header by qid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detrended:
+    """Quadrants of a CCD exposure that could be detrended, and why the others could not."""
+
+    images: Images
+    failed: Reasons
+
+    def quadrant(self, qid: int) -> tuple[Image, fits.Header]:
+        """Image and header of a quadrant; BadData if it cannot be used."""
+        if qid not in self.images:
+            raise BadData(self.failed[qid])
+        return self.images[qid]
+
+
+PROPER_MOTION_ARCSEC = 120.0
+"""Distance beyond which no star can come into the picture: the fastest known, 10.4" a year, over a decade."""
+
+
+def each_quadrant(inputs: Mapping[int, Input], make: Callable[[Input], Output], failed: Reasons) -> dict[int, Output]:
+    """What is made of each quadrant, by qid; the reason of those that cannot be used goes to `failed`."""
+    outputs: dict[int, Output] = {}
+    for qid, value in inputs.items():
+        try:
+            outputs[qid] = make(value)
+        except BadData as error:
+            failed[qid] = str(error)
+    return outputs
+
+
+def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, failed: Reasons | None = None) -> Images:
+    """Image and header of the quadrants of a CCD exposure that can be used, by qid.
+
+    Parameters
+    ----------
+    failed
+        Gets the reason of each quadrant that cannot.
+
+    Raises
+    ------
+    BadData
+        None of them can.
+    """
+    detrended = detrend_quadrants(job, camera, recipe, store)
+    if failed is not None:
+        failed.update(detrended.failed)
+    if not detrended.images:
+        raise BadData(no_quadrant(detrended.failed))
+    return detrended.images
+
+
+def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Detrended:
+    """The quadrants of a CCD exposure, all in a single pass."""
+    chosen = job.calibration
+    pockets = read_pockets(store, chosen.pocket)
+    reasons: Reasons = {}
+    with (
+        opened(store, [job.raw]) as (raw,),
+        opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
+        opened(store, chosen.maps) as maps,
+        opened(store, chosen.fringe_maps) as fringes,
+        CcdMaster.open(bias_path, camera) as bias,
+        CcdMaster.open(flat_path, camera) as flat,
+        opened(store, job.headers.values()) as header_paths,
+        opened(store, job.masks.values()) as mask_paths,
+    ):
+        reasons.update({qid: reason for qid, reason in chosen.unfit.items() if qid in job.headers})
+        headers = each_quadrant(dict(zip(job.headers, header_paths, strict=True)), read_header, reasons)
+        masks = each_quadrant(dict(zip(job.masks, mask_paths, strict=True)), read_mask, reasons)
+        level_table = read_table(levels)
+        images = detrend_ccd(
+            raw,
+            bias,
+            flat,
+            common_level(level_table),
+            {qid: header for qid, header in headers.items() if qid not in reasons},
+            masks,
+            camera,
+            recipe,
+            bad_pixels=[read_masks(path, camera) for path in maps],
+            fringes=next((CcdFringes.read(path, camera) for path in fringes), None),
+            pockets=pockets,
+            cards=chosen.cards(job.ccd.exposure.night)
+            | {"N_CCD": (n_ccd_of(level_table), f"of {N_CCD} CCDs: their flats set FLTNORM_FP")}
+            | (pockets.cards(read_primary(raw)) if pockets else {}),
+            failed=reasons,
+        )
+    return Detrended(images, reasons)
+
+
+def no_quadrant(failed: Reasons) -> str:
+    """Why nothing of a CCD exposure can be used."""
+    return "no quadrant can be used: " + "; ".join(f"q{qid}: {reason}" for qid, reason in sorted(failed.items()))
