@@ -13,7 +13,7 @@ from tasks.runtime.policies import query_task
 from tasks.runtime.progress import arrivals
 from tasks.runtime.settings import cores
 from ztf_in2p3.camera import ZTF
-from ztf_in2p3.identifiers import CcdExposure, Filter
+from ztf_in2p3.identifiers import SKY_FILTERS, CcdExposure, Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.recipes import (
     CatalogueRecipe,
@@ -110,8 +110,9 @@ def survey_recipe(catalogue: CatalogueRecipe) -> SurveyRecipe:
 
 def supernova_nights(plan: NightPlan) -> tuple[list[NightPlan], int]:
     """Nights of the supernova of `ztf_in2p3/simulate/targets.toml`, detrended with the flats of `plan`, and its CCD."""
-    how = {"n_quiet": N_QUIET, "n_active": N_ACTIVE, "peak": 18.0, "host": 17.0}
-    _, nights, _ = follow.follow(plan, FOLLOWED, filters=FOLLOWED_FILTERS, **how)  # type: ignore[arg-type]
+    _, nights, _ = follow.follow(
+        plan, FOLLOWED, filters=FOLLOWED_FILTERS, n_quiet=N_QUIET, n_active=N_ACTIVE, peak=18.0, host=17.0
+    )
     return nights, follow.QUADRANT.ccdid
 
 
@@ -122,9 +123,9 @@ def tolerant(recipe: CatalogueRecipe) -> CatalogueRecipe:
 
 def light_curve_recipe(recipe: CatalogueRecipe) -> LightCurveRecipe:
     """Recipe of light curves in the simulated survey, whose stars have magnitudes of their own."""
-    colours = {str(filter): tuple(terms) for filter, terms in COLOUR_TERMS.items()}
+    zg, zr, zi = (tuple(COLOUR_TERMS[filter]) for filter in SKY_FILTERS)
     stars = PsfCatalogueRecipe(quadrant=tolerant(recipe).quadrant, reference=recipe.reference)
-    return LightCurveRecipe(stars, gaia=GaiaColours(**colours))  # type: ignore[arg-type]
+    return LightCurveRecipe(stars, gaia=GaiaColours(zg, zr, zi))
 
 
 @query_task

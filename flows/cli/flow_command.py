@@ -61,7 +61,7 @@ def command(name: str) -> Callable[..., None]:
     parameters.sort(key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
     # Not checked: a night may be left out, although the store that is typed after it may not.
     typed = inspect.Signature(parameters, __validate_parameters__=False)
-    run.__signature__ = typed  # type: ignore[attr-defined]
+    vars(run)["__signature__"] = typed
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__name__, run.__doc__ = name, of_flow.documentation
     return run

@@ -57,8 +57,9 @@ def outline(name: str) -> Outline:
     """Parameters and docstring of a flow, and what it needs."""
     tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    decorator = function.decorator_list[0]  # `product_flow`; others stand below it
-    options = {word.arg: ast.literal_eval(word.value) for word in decorator.keywords if word.arg}  # type: ignore[attr-defined]
+    decorators = (node for node in function.decorator_list if isinstance(node, ast.Call))
+    decorator = next(decorators)  # `product_flow`; others stand below it
+    options = {word.arg: ast.literal_eval(word.value) for word in decorator.keywords if word.arg}
     declared = _declaration(tree, function)
     signature = expanded(
         inspect.signature(declared, eval_str=True),

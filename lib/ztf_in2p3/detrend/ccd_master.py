@@ -53,6 +53,10 @@ class CcdMaster:
         """Value of a card.  BadData if there is none: another kind of master is needed."""
         return card_value(self.cards, keyword, f"master of CCD {self.ccdid}")
 
+    def number(self, keyword: str) -> float:
+        """Value of a card that is a number.  BadData if it is none, or there is no such card."""
+        return card_number(self.cards, keyword, f"master of CCD {self.ccdid}")
+
     @property
     def summary(self) -> dict[str, Value]:
         """Small facts for who looks for a master."""
@@ -96,7 +100,7 @@ class CcdMaster:
                 for suffix in ("", "_VAR", "_N"):
                     _check_plane(path, hdus, f"Q{qid}{suffix}", camera)
             yield cls(
-                int(card_value(cards, "CCDID", path)),  # type: ignore[arg-type]
+                int(card_number(cards, "CCDID", path)),
                 PlanesOnDemand(lambda qid: read(f"Q{qid}", np.float32)),
                 PlanesOnDemand(lambda qid: read(f"Q{qid}_VAR", np.float32)),
                 PlanesOnDemand(lambda qid: read(f"Q{qid}_N", np.uint16)),
@@ -177,6 +181,14 @@ def card_value(cards: Cards, keyword: str, of: object) -> Value:
         raise BadData(f"{of}: no card {keyword}; is it the right kind of master calibration?")
     value = cards[keyword]
     return value[0] if isinstance(value, tuple) else value
+
+
+def card_number(cards: Cards, keyword: str, of: object) -> float:
+    """Value of a card that is a number; BadData if it is none, or is missing."""
+    value = card_value(cards, keyword, of)
+    if isinstance(value, str | bool) or value is None:
+        raise BadData(f"{of}: {keyword} is {value!r}, expected a number; make the master again")
+    return float(value)
 
 
 def ccd_median(planes: Planes) -> float:

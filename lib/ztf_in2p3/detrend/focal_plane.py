@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from ztf_in2p3.detrend.ccd_master import CcdMaster, card_value, read_cards
+from ztf_in2p3.detrend.ccd_master import CcdMaster, card_number, read_cards
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.store.fits import Cards
 from ztf_in2p3.tables import FOCAL_PLANE, schema_of
@@ -35,11 +35,11 @@ class FlatLevel:
     def read(cls, path: Path) -> Self:
         """Level from the header of a flat's file; its pixels stay where they are."""
         cards = read_cards(path)
-        return cls._of_cards(int(card_value(cards, "CCDID", path)), cards, path)  # type: ignore[arg-type]
+        return cls._of_cards(int(card_number(cards, "CCDID", path)), cards, path)
 
     @classmethod
     def _of_cards(cls, ccdid: int, cards: Cards, of: object) -> Self:
-        level, median = (float(card_value(cards, keyword, of)) for keyword in ("FLTNORM", "FLTMED"))  # type: ignore[arg-type]
+        level, median = (card_number(cards, keyword, of) for keyword in ("FLTNORM", "FLTMED"))
         if not (0 < level < np.inf and 0 < median < np.inf):
             raise BadData(f"{of}: FLTNORM {level}, FLTMED {median}, expected both above 0; make the flat again")
         return cls(ccdid, level, median)

@@ -106,7 +106,7 @@ def _images(
     sensor = replace(recipe.bias.sensor, pocket="none")
     led = replace(recipe.flat.led, bias=replace(recipe.bias, sensor=sensor))
     plain = QuadrantRecipe(FocalPlaneRecipe(replace(recipe.flat, led=led)), cosmic_rays=False)
-    headers, level = {qid: fits.Header() for qid in bias.data}, float(flat.value("FLTNORM"))  # type: ignore[arg-type]
+    headers, level = {qid: fits.Header() for qid in bias.data}, flat.number("FLTNORM")
     failed: dict[int, str] = {}
     try:
         for qid, image, _ in detrend_quadrants(path, bias, flat, level, headers, {}, camera, plain, failed=failed):

@@ -50,7 +50,7 @@ def combine_leds(
     if len(ccdids) > 1:
         raise BadData(f"LED flats of CCDs {sorted(ccdids)}; a flat is of one CCD")
     named = dict(recipe.weights)
-    leds = [int(flat.value("LED")) for flat in flats]  # type: ignore[arg-type]
+    leds = [int(flat.number("LED")) for flat in flats]
     chosen = [(flat, led, named.get(led, 1.0)) for flat, led in zip(flats, leds, strict=True)]
     chosen = [parts for parts in chosen if parts[2] != 0]
     if not chosen:
@@ -64,8 +64,8 @@ def combine_leds(
     if any(scale != 1 for scale in scales):
         means = {qid: _weighted_mean(used, weights, qid, scales) for qid in _QIDS}
     data = {qid: mean.data for qid, mean in means.items()}
-    levels = [float(flat.value("LEDNORM")) / scale for flat, scale in zip(used, scales, strict=True)]  # type: ignore[arg-type]
-    n_frames = [int(flat.value("NFRAMES")) for flat in used]  # type: ignore[arg-type]
+    levels = [flat.number("LEDNORM") / scale for flat, scale in zip(used, scales, strict=True)]
+    n_frames = [int(flat.number("NFRAMES")) for flat in used]
     without = _leds_without(means, [led for _, led, _ in chosen], lacking)
     return CcdMaster(
         ccdids.pop(),
@@ -176,7 +176,7 @@ def _worst(flats: Sequence[CcdMaster]) -> dict[str, tuple[Value, str]]:
     """Cards of the LEDs' flats that tell how good they are, each of the worst of them."""
     cards: dict[str, tuple[Value, str]] = {}
     for keyword in ("LEDRMS", *(f"EXCESS{qid}" for qid in _QIDS)):
-        values = [float(flat.value(keyword)) for flat in flats if keyword in flat.cards]  # type: ignore[arg-type]
+        values = [flat.number(keyword) for flat in flats if keyword in flat.cards]
         if values:
             of_lamp = keyword == "LEDRMS"
             comment = "scatter of the lamp" if of_lamp else "frame's variance over the predicted"

@@ -179,7 +179,7 @@ def _detrend_quadrant(
 ) -> tuple[Image, dict[str, tuple[Value, str]]]:
     """Image of one quadrant and the cards that tell how it was made; `known`: masks."""
     name, camera = f"{raw.path.name}, quadrant {qid}", raw.camera
-    factor = level / float(flat.value("FLTNORM"))  # type: ignore[arg-type]
+    factor = level / flat.number("FLTNORM")
     mask = _start_mask(known, camera, name)
     pixels, bias_plane, response = raw.pixels(qid), bias.data[qid], flat.data[qid]
     _require_signal(pixels, bias_plane, response, name)

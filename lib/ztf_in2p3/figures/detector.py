@@ -90,7 +90,7 @@ def levels_of(bias: CcdMaster, period: Period) -> Iterator[BiasLevel]:
         if not np.isfinite(sample).any():
             continue
         level = float(np.nanmedian(sample))
-        noise = float(bias.value(f"NOISE{qid}"))  # type: ignore[arg-type]
+        noise = bias.number(f"NOISE{qid}")
         yield BiasLevel(period, Quadrant(bias.ccdid, qid).rcid, level, noise)
 
 

@@ -152,7 +152,7 @@ def curve_metadata(assembled: Assembled, fit: SceneFit, target: Target, recipe: 
     """Position found, errors common to all fluxes, flags of the fit; numbers as text."""
     shift = fit.position[:2] * assembled.scale
     error = np.sqrt(np.diag(fit.position_covariance)[:2]) * assembled.scale
-    facts: dict[str, object] = {
+    facts: dict[str, str | float] = {
         "target": target.name,
         "ra": target.ra + shift[0] / 3600 / np.cos(np.deg2rad(target.dec)),
         "dec": target.dec + shift[1] / 3600,
@@ -166,7 +166,7 @@ def curve_metadata(assembled: Assembled, fit: SceneFit, target: Target, recipe: 
         "galaxy_step_pixels": fit.step,
         "flags": str(fit.flag.name or int(fit.flag)) if fit.flag else "",
     }
-    return {name: value if isinstance(value, str) else json.dumps(float(value)) for name, value in facts.items()}  # type: ignore[arg-type]
+    return {name: value if isinstance(value, str) else json.dumps(float(value)) for name, value in facts.items()}
 
 
 def summary_of(fit: SceneFit, table: pa.Table, stars: pa.Table) -> dict[str, Value]:

@@ -83,15 +83,19 @@ def overscan_level(overscan: NDArray, *, columns: int = 5, degree: int = 3, clip
     return level
 
 
-def stored_overscan_level(stored: NDArray, qid: int, **how: float) -> NDArray[np.float64]:
+def stored_overscan_level(
+    stored: NDArray, qid: int, *, columns: int = 5, degree: int = 3, clip: float = 3.0
+) -> NDArray[np.float64]:
     """`overscan_level` of an overscan image as stored: row r of the result is row r of the image.
 
     Parameters
     ----------
     stored : (row, column), ADU
         As in the file; for qid 2 and 3 the first column is the last one read.
+    columns, degree, clip
+        Parameters of `overscan_level`.
     """
-    level = overscan_level(flip_readout(stored, qid), **how)  # type: ignore[arg-type]  # int and float parameters
+    level = overscan_level(flip_readout(stored, qid), columns=columns, degree=degree, clip=clip)
     return flip_readout(level[:, np.newaxis], qid)[:, 0]
 
 

@@ -37,7 +37,8 @@ def follow(
     filters: Iterable[Filter] = (Filter.ZR,),
     n_quiet: int = 8,
     n_active: int = 12,
-    **about: float,
+    peak: float = 19.0,
+    host: float = 17.5,
 ) -> tuple[NightPlan, list[NightPlan], Supernova]:
     """Plan it: the night of the calibrations with the supernova in its sky, the nights that follow it, and itself.
 
@@ -49,8 +50,8 @@ def follow(
         Night of the first exposure; every second night has one, in each filter in turn.
     n_quiet, n_active
         Exposures a filter before the explosion, and after it (these spread over 80 days).
-    about
-        Facts about the supernova: magnitudes, sizes.
+    peak, host
+        Magnitudes of the supernova at maximum, and of its galaxy.
     """
     filters = list(filters)
     quiet = [first + timedelta(days=2 * k) for k in range(n_quiet * len(filters))]
@@ -64,7 +65,7 @@ def follow(
         raise ValueError(f"{len(active)} exposures in 80 days: two of one night; ask for fewer")
     middle = nights[len(nights) // 2]
     ra = round(float(sidereal_time(mjd_of(_name(middle, TRANSIT)))), 4) % 360
-    supernova = Supernova(ra, DEC, explosion=mjd_of(_name(burst, 0.0)), **about)  # type: ignore[arg-type]
+    supernova = Supernova(ra, DEC, explosion=mjd_of(_name(burst, 0.0)), peak=peak, host=host)
     calibration = replace(
         calibration, sky=replace(calibration.sky, supernovae=(*calibration.sky.supernovae, supernova))
     )

@@ -177,6 +177,14 @@ def test_a_master_of_another_camera_or_no_master_is_refused(bias, bias_frames, t
         CcdMaster.read(tmp_path / "page.fits", TINY)
 
 
+@pytest.mark.parametrize(("value", "found"), [("bright", "'bright'"), (True, "True"), (("", "adu"), "''")])
+def test_a_card_that_should_be_a_number_and_is_none_is_bad_data(bias, value, found):
+    damaged = replace(bias, cards={**bias.cards, "FLTNORM": value})
+    with pytest.raises(BadData, match=f"master of CCD {bias.ccdid}: FLTNORM is {found}, expected a number"):
+        damaged.number("FLTNORM")
+    assert replace(bias, cards={"FLTNORM": (20_000, "adu")}).number("FLTNORM") == 20_000.0
+
+
 def test_cards_say_what_was_done(bias, bias_frames):
     without = BiasRecipe(sensor=SensorRecipe(linearise=False))
     other = master_bias(bias_frames[:2], TINY, 3, without, cards={"PERIOD": "20190405_20190405"})
