@@ -20,7 +20,7 @@ def without_contradictions(listed: Iterable[Listed], what: str) -> tuple[list[Li
     stay: only one of the files can be there, and asking for the other costs one request.  Of a bias frame the one
     without a field stays, which is how most of their files are called.
     """
-    entries = set(listed)
+    entries = sorted(set(listed), key=lambda entry: (entry[0], entry[1] or 0))  # the same words in every run
     rivals: dict[tuple[str, ImageType, int, int | None], list[Listed]] = defaultdict(list)
     votes: Counter[tuple[str, ImageType, int, str]] = Counter()
     for ccd, qid in entries:
