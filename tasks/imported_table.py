@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import pyarrow.parquet as pq
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from pydantic import BeforeValidator
 
 from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch, product_task
+from tasks.runtime.presentation import show_markdown
 from tasks.runtime.settings import scratch
 from tasks.star_table import NO_CUTS, write_index
 from ztf_in2p3.camera import Camera
@@ -27,6 +27,7 @@ from ztf_in2p3.catalogue.imported_rows import Group, Wanted
 from ztf_in2p3.catalogue.imported_table import Scattered, scatter, sorted_partition
 from ztf_in2p3.catalogue.numbering import names_table
 from ztf_in2p3.errors import BadData
+from ztf_in2p3.figures.page import markdown_table, plain
 from ztf_in2p3.products import Built, Kind, Value, filter_of, star_index_ref, star_names_ref, star_table_ref
 from ztf_in2p3.recipes import ImportedColumns, StarTableRecipe, recipe_from
 from ztf_in2p3.store import Store
@@ -167,9 +168,8 @@ def tell_rows(table: str, outcome: Outcome) -> None:
             reasons,
         )
         period = index.ref.data_id.split("/")[0]
-        cells = (f"{filter_of(index.ref)} {period}", about["found"], about["kept"], about["stars"], reasons)
-        rows.append(f"| {' | '.join(map(str, cells))} |")
+        counts = [str(about[name]) for name in ("found", "kept", "stars")]
+        rows.append([f"{filter_of(index.ref)} {period}", *counts, reasons])
     if rows:
-        head = ["| table | measurements | kept | stars | left out |", "|---|---|---|---|---|"]
-        text = "\n".join([f"# {Path(table).name}", "", *head, *rows])
-        create_markdown_artifact(text, key="imported-table", description=f"rows of {table}")
+        counted = markdown_table(["table", "measurements", "kept", "stars", "left out"], rows)
+        show_markdown("imported-table", f"# {plain(Path(table).name)}\n\n{counted}\n", f"rows of {table}")

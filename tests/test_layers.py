@@ -28,6 +28,17 @@ def test_a_layer_never_imports_one_above_it(layer, above):
     assert importers(above, within=layer) == []
 
 
+def test_within_tasks_products_import_inputs_and_inputs_import_the_runtime():
+    packages = ("tasks.inputs", "tasks.runtime")
+    products = {
+        module
+        for module in graph.modules
+        if module.startswith("tasks.") and not any(module == name or module.startswith(f"{name}.") for name in packages)
+    }
+    assert importers(products, within="tasks.inputs") == []
+    assert importers(products | {"tasks.inputs"}, within="tasks.runtime") == []
+
+
 def test_truth_and_its_undoing_share_no_code():
     packages = ("sensor", "detrend", "catalogue", "frames", "fit", "psf", "scene", "starflat", "ubercal")
     reduction = {f"ztf_in2p3.{package}" for package in packages}
