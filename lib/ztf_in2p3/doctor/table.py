@@ -12,84 +12,10 @@ from typing import Self
 
 from astropy.io import fits
 
+from ztf_in2p3.archive.table_columns import TABLE_COLUMNS
 from ztf_in2p3.cards import number
 from ztf_in2p3.doctor.findings import Check, Result, differs, failed, ok
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
-
-COLUMNS = {
-    "raw": (
-        "infobits",
-        "field",
-        "ccdid",
-        "fid",
-        "filtercode",
-        "nid",
-        "expid",
-        "itid",
-        "imgtype",
-        "imgtypecode",
-        "filefracday",
-        "obsdate",
-        "obsjd",
-        "exptime",
-        "ipac_gid",
-        "seeing",
-        "airmass",
-        "moonillf",
-        "moonesb",
-        "telra",
-        "teldec",
-        "ccdrot",
-        "ipac_pub_date",
-        "meta_id",
-    ),
-    "sci": (
-        "ra",
-        "dec",
-        "infobits",
-        "field",
-        "ccdid",
-        "qid",
-        "rcid",
-        "fid",
-        "filtercode",
-        "pid",
-        "nid",
-        "expid",
-        "itid",
-        "imgtype",
-        "imgtypecode",
-        "obsdate",
-        "obsjd",
-        "exptime",
-        "filefracday",
-        "seeing",
-        "airmass",
-        "moonillf",
-        "moonesb",
-        "maglimit",
-        "crpix1",
-        "crpix2",
-        "crval1",
-        "crval2",
-        "cd11",
-        "cd12",
-        "cd21",
-        "cd22",
-        "ra1",
-        "dec1",
-        "ra2",
-        "dec2",
-        "ra3",
-        "dec3",
-        "ra4",
-        "dec4",
-        "ipac_pub_date",
-        "ipac_gid",
-        "meta_id",
-    ),
-}
-"""Documented by IRSA ("ZTF API Queries")."""
 
 _WHOLE = (r"-?\d+", "decimal whole number")
 _NUMBER = (r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", "decimal number")
@@ -146,7 +72,7 @@ def needed(table: Table) -> Result:
 
 def columns(table: Table) -> Result:
     """Columns against those that the archive documents."""
-    documented = COLUMNS[table.kind]
+    documented = TABLE_COLUMNS[table.kind]
     missing = [name for name in documented if name not in table.columns]
     more = [name for name in table.columns if name not in documented]
     expected = f"the {len(documented)} columns that IRSA documents"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,77 +18,6 @@ from ztf_in2p3.simulate.wcs import astrometry, quadrant_wcs
 
 Row = Mapping[str, str | int | float]
 
-RAW_COLUMNS = [
-    "infobits",
-    "field",
-    "ccdid",
-    "fid",
-    "filtercode",
-    "nid",
-    "expid",
-    "itid",
-    "imgtype",
-    "imgtypecode",
-    "filefracday",
-    "obsdate",
-    "obsjd",
-    "exptime",
-    "ipac_gid",
-    "seeing",
-    "airmass",
-    "moonillf",
-    "moonesb",
-    "telra",
-    "teldec",
-    "ccdrot",
-    "ipac_pub_date",
-    "meta_id",
-]
-SCIENCE_COLUMNS = [
-    "ra",
-    "dec",
-    "infobits",
-    "field",
-    "ccdid",
-    "qid",
-    "rcid",
-    "fid",
-    "filtercode",
-    "pid",
-    "nid",
-    "expid",
-    "itid",
-    "imgtype",
-    "imgtypecode",
-    "obsdate",
-    "obsjd",
-    "exptime",
-    "filefracday",
-    "seeing",
-    "airmass",
-    "moonillf",
-    "moonesb",
-    "maglimit",
-    "crpix1",
-    "crpix2",
-    "crval1",
-    "crval2",
-    "cd11",
-    "cd12",
-    "cd21",
-    "cd22",
-    "ra1",
-    "dec1",
-    "ra2",
-    "dec2",
-    "ra3",
-    "dec3",
-    "ra4",
-    "dec4",
-    "ipac_pub_date",
-    "ipac_gid",
-    "meta_id",
-]
 PUBLIC_AFTER = timedelta(days=540)
 """Time from an exposure to its public release."""
 _ITID = {ImageType.OBJECT: 1, ImageType.BIAS: 2, ImageType.DARK: 3, ImageType.FLAT: 4}
@@ -165,7 +94,7 @@ def _common(plan: NightPlan, ccd: CcdExposure, frame: Frame) -> dict[str, str | 
     }
 
 
-def write_rows(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write rows as the archive answers a query with ct=csv."""
 
     def write(part: Path) -> None:

@@ -25,12 +25,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from astropy.io.fits.verify import VerifyWarning
 
+from ztf_in2p3.archive.table_columns import TABLE_COLUMNS
 from ztf_in2p3.identifiers import N_QUADRANT, CcdExposure, Filter, ImageType, Quadrant
 from ztf_in2p3.simulate import files
 from ztf_in2p3.simulate.chain import collected_charge, expected_charge, read_out
 from ztf_in2p3.simulate.exposures import NightPlan, ObjectFrame
 from ztf_in2p3.simulate.flats import FlatLevels, flat_levels
-from ztf_in2p3.simulate.metadata import RAW_COLUMNS, SCIENCE_COLUMNS, raw_rows, science_rows, write_rows
+from ztf_in2p3.simulate.metadata import raw_rows, science_rows, write_rows
 from ztf_in2p3.simulate.nights import plans_to_json
 from ztf_in2p3.simulate.oddities import make_odd, oddities
 from ztf_in2p3.simulate.raw import Readout, write_raw
@@ -192,9 +193,9 @@ def _levels(missing: Iterable[tuple[NightPlan, CcdExposure]]) -> dict[date, dict
 
 def _write_tables(plans: Sequence[NightPlan], folder: Path) -> None:
     if not (folder / "meta/raw.csv").exists():
-        write_rows(folder / "meta/raw.csv", RAW_COLUMNS, [row for plan in plans for row in raw_rows(plan)])
+        write_rows(folder / "meta/raw.csv", TABLE_COLUMNS["raw"], [row for plan in plans for row in raw_rows(plan)])
     if not (folder / "meta/sci.csv").exists():
-        write_rows(folder / "meta/sci.csv", SCIENCE_COLUMNS, [row for plan in plans for row in science_rows(plan)])
+        write_rows(folder / "meta/sci.csv", TABLE_COLUMNS["sci"], [row for plan in plans for row in science_rows(plan)])
     if not (folder / "reference/collection.properties").exists():
         cones = [cone for plan in plans for cone in reference_cones(plan)]
         write_reference(plans[0].sky, folder / "reference", cones)

@@ -16,10 +16,11 @@ from ztf_in2p3.archive import Irsa, Patience
 from ztf_in2p3.archive.duplicates import without_contradictions
 from ztf_in2p3.archive.metadata import ccd_exposure, quadrant_exposure, read_table, understood
 from ztf_in2p3.archive.numbers import whole_number
+from ztf_in2p3.archive.table_columns import TABLE_COLUMNS
 from ztf_in2p3.errors import BadData, TransientError
 from ztf_in2p3.identifiers import CcdExposure, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.simulate.metadata import RAW_COLUMNS, SCIENCE_COLUMNS, raw_rows, science_rows, write_rows
+from ztf_in2p3.simulate.metadata import raw_rows, science_rows, write_rows
 from ztf_in2p3.simulate.server import Fault, IrsaLookalike, Quirk, Quirks
 
 NIGHT = Period.of(PLAN.night)
@@ -34,8 +35,8 @@ def tables(tmp_path_factory) -> Path:
     """The tables of a night without its files."""
     tree = tmp_path_factory.mktemp("tables")
     (tree / "meta").mkdir()
-    write_rows(tree / "meta/raw.csv", RAW_COLUMNS, raw_rows(PLAN))
-    write_rows(tree / "meta/sci.csv", SCIENCE_COLUMNS, science_rows(PLAN))
+    write_rows(tree / "meta/raw.csv", TABLE_COLUMNS["raw"], raw_rows(PLAN))
+    write_rows(tree / "meta/sci.csv", TABLE_COLUMNS["sci"], science_rows(PLAN))
     return tree
 
 
