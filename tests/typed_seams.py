@@ -19,8 +19,9 @@ from tasks.nightly import step
 from tasks.runtime.policies import collect, launch
 from ztf_in2p3.archive import Archive
 from ztf_in2p3.camera import TINY
+from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, bias_ref
+from ztf_in2p3.products import Built, bias_ref, flat_ref
 from ztf_in2p3.recipes import BiasRecipe, CatalogueRecipe, FlatRecipe
 from ztf_in2p3.store import Store
 
@@ -36,6 +37,15 @@ def tasks_are_typed(raws: list[Built], store: Store, archive: Archive) -> None:
     launch(make_bias, target, raws, TINY, recipe, stoer=store)  # type: ignore[call-arg]
     launch(fetch_stars, target, "5", 3, None, recipe, store)  # type: ignore[arg-type]
     find_frames(archive, "20190405", (), ())  # type: ignore[call-overload]
+
+
+def addresses_are_typed(period: Period) -> None:
+    """An address takes what its row of the table of products says."""
+    str(flat_ref(FlatRecipe(), period, filter=Filter.ZR, ccdid=3).address)
+    bias_ref(FlatRecipe(), period, 3)  # type: ignore[arg-type]
+    bias_ref(BiasRecipe(), period)  # type: ignore[call-arg]
+    bias_ref(BiasRecipe(), "20190405", 3)  # type: ignore[arg-type]
+    flat_ref(FlatRecipe(), period, Filter.ZR, ccd=3)  # type: ignore[call-arg]
 
 
 def flows_are_typed(store: str) -> None:
