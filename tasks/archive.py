@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-from tasks.inputs.targets import near_targets
 from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.policies import collect, launch, product_task, query_task
 from tasks.runtime.progress import Arrivals, arrivals
@@ -19,13 +16,10 @@ from ztf_in2p3.archive.files import ArchiveFiles
 from ztf_in2p3.archive.layout import ArchiveFile
 from ztf_in2p3.archive.listing import Skipped
 from ztf_in2p3.archive.reference import Cone, ReferenceCatalogue
-from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, ProductRef, Value, image_mask_ref, image_ref, reference_ref
+from ztf_in2p3.products import Built, Kind, ProductRef, Value, reference_ref
 from ztf_in2p3.recipes import ReferenceRecipe
-from ztf_in2p3.scene.images import ImageFile, find_images, image_facts
-from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store import Store
 
 NO_FRAMES = (
@@ -202,40 +196,3 @@ def fetch_stars_around(
                 meaning,
             )
     return brought
-
-
-def import_images(folder: Path, targets: Sequence[Target], store: Store) -> Outcome:
-    """Bring those images of a folder into the store that a target may be on: links where they can be, else copies.
-
-    Raises
-    ------
-    ValueError
-        There is no such folder, or two images of one name in it.
-    """
-    images: dict[str, ImageFile] = {}
-    built, aside = [], []
-    for file in find_images(folder):
-        try:
-            facts = image_facts(file.path)
-        except BadData as error:
-            aside.append(SetAside.because(file.path.name, error))
-            continue
-        if near_targets(facts, targets):
-            if file.stem in images:
-                raise ValueError(f"{file.path} and {images[file.stem].path} have one name; rename one of them")
-            images[file.stem] = file
-            built.append(_imported(image_ref(file.stem, file.path.name), file.path, facts, store))
-            if file.mask is not None:
-                built.append(_imported(image_mask_ref(file.stem, file.mask.name), file.mask, {}, store))
-    return Outcome(built, aside)
-
-
-def _imported(ref: ProductRef, source: Path, facts: Mapping[str, Value], store: Store) -> Built:
-    def place(path: Path) -> Mapping[str, Value]:
-        try:
-            os.link(source.resolve(), path)
-        except OSError:  # another file system
-            shutil.copyfile(source, path)
-        return facts
-
-    return store.build(ref, None, [], place)

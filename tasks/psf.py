@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
-from tasks.archive import fetch_stars_around, import_images, open_reference
+from tasks.archive import fetch_stars_around, open_reference
 from tasks.drawing import FigurePage, draw_pages, sketches
+from tasks.inputs.image_folder import exposures_of_images, import_images
 from tasks.inputs.images import PROPER_MOTION_ARCSEC, detrend_quadrants
 from tasks.inputs.references import circle_around
 from tasks.inputs.selection import grouped, spread
 from tasks.inputs.targets import (
     Curve,
     TargetExposure,
-    exposures_of_images,
     exposures_of_survey,
     leave_out,
     merge_quadrants,
@@ -63,9 +63,7 @@ def measure_stamps(
 ) -> Outcome:
     """PSF of an exposure, its stars measured with it, and its targets cut out; read only if one of them is missing."""
     return _measure(
-        _Measurement(
-            target_exposure, camera, recipe, store, lambda: target_exposure.read(camera, recipe.quadrant, store)
-        )
+        _Measurement(target_exposure, camera, recipe, store, lambda: target_exposure.read(camera, recipe, store))
     )
 
 

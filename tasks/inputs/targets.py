@@ -80,13 +80,13 @@ class TargetExposure:
         """Products that the pixels are read from."""
         return self.source.inputs if isinstance(self.source, CcdJob) else list(self.source)
 
-    def read(self, camera: Camera, recipe: QuadrantRecipe | None, store: Store) -> tuple[Image, fits.Header]:
+    def read(self, camera: Camera, recipe: PsfCatalogueRecipe, store: Store) -> tuple[Image, fits.Header]:
         """Pixels and header of the image, detrended on the fly where that is still to be done."""
         if isinstance(self.source, CcdJob):
-            ((_, image),) = detrend(self.source, camera, recipe or QuadrantRecipe(), store).items()
+            ((_, image),) = detrend(self.source, camera, recipe.quadrant or QuadrantRecipe(), store).items()
             return image
         with opened(store, self.source) as paths:
-            return read_image(paths[0], paths[1] if len(paths) > 1 else None)
+            return read_image(paths[0], paths[1] if len(paths) > 1 else None, recipe.bad_bits)
 
 
 def exposures_of_survey(
@@ -118,7 +118,7 @@ def exposures_of_survey(
             _of_quadrant(job, qid) if job else TargetExposure(header.ref.data_id, str(ccd.exposure.filter), header, ())
         )
         candidates.append((target_exposure, tuple(targets_near), "" if job else reason))
-    return _chosen(candidates, store, recipe)
+    return choose(candidates, store, recipe)
 
 
 def absent_from_survey(
@@ -171,21 +171,7 @@ def _of_quadrant(job: CcdJob, qid: int) -> TargetExposure:
     return TargetExposure(header.ref.data_id, filter, header, replace(job, headers={qid: header}, masks=masks))
 
 
-def exposures_of_images(
-    images: Iterable[Built], masks: Iterable[Built], store: Store, targets: Sequence[Target], recipe: LightCurveRecipe
-) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
-    """Images from elsewhere that have a target on them; and those that do, but are not used."""
-    mask_of = {mask.ref.data_id: mask for mask in masks}
-    candidates = []
-    for image in images:
-        band = str(image.about["band"])
-        nearby = tuple(target for target in near_targets(image.about, targets) if band in target.bands)
-        source = (image, *filter(None, [mask_of.get(image.ref.data_id)]))
-        candidates.append((TargetExposure(image.ref.data_id, band, image, source), nearby, ""))
-    return _chosen(candidates, store, recipe)
-
-
-def _chosen(
+def choose(
     candidates: Iterable[tuple[TargetExposure, tuple[Target, ...], str]], store: Store, recipe: LightCurveRecipe
 ) -> tuple[list[TargetExposure], dict[Curve, list[Unused]]]:
     """Exposures with the targets they serve; a reason for every other target that is on their pixels."""

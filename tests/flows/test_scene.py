@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 
 from flows.calibrate import calibrate
 from flows.download import download
@@ -253,12 +254,53 @@ def test_the_pictures_and_the_artifact_are_there(followed, measured):
     assert f"measure stamps {first} c06_q1" in task_runs(state, n=N_QUIET + N_ACTIVE)  # and not all that is known of it
 
 
+def odd_images(folder: Path) -> dict[str, str]:
+    """Spoil a folder as people's are; name of each image that is not to be used, and its reason."""
+    first, *_, last = sorted(folder.rglob("*_q1_sciimg.fits"))
+    for name in ("copy_sciimg.fits", "copy_mskimg.fits", f"again/{last.name}"):
+        path = last.parent / name
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(last.with_name(last.name.replace("sciimg", "mskimg")) if "msk" in name else last, path)
+
+    def write(name: str, like: Path, **cards: object) -> None:
+        with fits.open(like) as hdus:
+            for key, value in cards.items():
+                if value is None:
+                    hdus[0].header.remove(key, ignore_missing=True)
+                else:
+                    hdus[0].header[key] = value
+            path = like.with_name(name)
+            content = [hdu.copy() for hdu in hdus]
+        fits.HDUList(content).writeto(path, overwrite=True)
+
+    hour = fits.getval(last, "OBSMJD") + 1 / 24
+    write("foreign.fits", last, OBSMJD=hour, FILTER="SDSS r", FILTERID=None)
+    write("nameless.fits", last, OBSMJD=hour, FILTER=None, FILTERID=None)
+    timeless = dict.fromkeys(("OBSMJD", "OBSJD", "SHUTOPEN", "DATE-OBS"))
+    write("undated.fits", last, **timeless)
+    write("impossible.fits", last, **timeless | {"OBSMJD": 1e7})
+    shutil.copyfile(first, first.with_name("original"))
+    when = Time(fits.getval(first, "OBSMJD"), format="mjd").isot
+    write(first.name, first.with_name("original"), **timeless | {"DATE-OBS": when})  # another card serves as well
+    again = f"{last.parent.relative_to(folder)}".replace("/", "_") + f"_again_{last.stem}"
+    return {"copy": "the same exposure as", again: "the same exposure as", "foreign": "FILTER is 'SDSS r'",
+            "nameless": "has no FILTER", "undated": "no date", "impossible": "no date"}  # fmt: skip
+
+
 def test_the_archives_own_images_give_the_same(followed, measured, tmp_path):
+    """Whatever lies beside them in the folder; that is named, with its reason."""
     ours = curve_of(measured, followed.store)
-    other = followed.run(followed.write_targets(tmp_path), images=str(followed.tree / "sci"), store=tmp_path / "store",
+    folder = shutil.copytree(followed.tree / "sci", tmp_path / "images")
+    reasons = odd_images(folder)
+    other = followed.run(followed.write_targets(tmp_path), images=str(folder), store=tmp_path / "store",
                          reference=str(followed.tree / "reference"))  # fmt: skip
     theirs = curve_of(other, tmp_path / "store")
-    assert len(other.of(Kind.IMAGE)) == len(other.of(Kind.IMAGE_MASK)) == N_QUIET + N_ACTIVE
+    left_out = {name.removeprefix("image_"): reason
+                for name, reason in zip(theirs["exposure"].to_pylist(), theirs["reason"].to_pylist(), strict=True)
+                if reason} | {Path(aside.what).stem: aside.reason for aside in other.set_aside}  # fmt: skip
+    for name, reason in reasons.items():
+        assert any(reason in why and name in image for image, why in left_out.items()), (name, left_out)
+    assert theirs.num_rows == N_QUIET + N_ACTIVE + 4
     flux, covariance, some = fluxes(theirs)
     # The same photons and read noise.  What differs is the noise of four bias frames and three flats, per pixel 0.12
     # of the sky's noise, constant on the detector: five times that.
@@ -311,6 +353,16 @@ def test_a_star_field_without_reference_stars_is_told(followed, tmp_path):
 def test_a_name_that_the_file_does_not_have_is_told(followed, tmp_path):
     with pytest.raises(ValueError, match=r"names: other; .* has sn"):
         followed.run(followed.write_targets(tmp_path), names=["other"])
+
+
+def test_an_exposure_of_another_camera_is_left_out_by_the_size_of_its_pixels(followed, exposures):
+    (target,) = read_targets(Path(followed.write_targets(followed.folder)))
+    other = replace(exposures[-1], stamp=replace(exposures[-1].stamp, matrix=2 * exposures[-1].stamp.matrix))
+    assembled = assemble([*exposures[:-1], other], target, "zr", RECIPE)
+    ((left_out, reason),) = assembled.rejected
+    assert left_out.name == other.name
+    assert "fit cameras apart" in reason
+    assert len(assembled.exposures) == len(exposures) - 1
 
 
 def test_a_survey_of_another_system_moves_the_zero_point_by_its_difference(followed, exposures):

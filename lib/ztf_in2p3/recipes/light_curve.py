@@ -26,6 +26,8 @@ class PsfCatalogueRecipe:
     show no PSF and tell no throughput."""
     max_stars: int = 6000
     """The brightest that are not saturated: all there are on a quadrant of ZTF, at 1 ms each."""
+    bad_bits: int = 0
+    """Bits of another camera's mask that make a pixel bad; 0: each of them."""
     version: int = 4
 
     def __post_init__(self) -> None:
@@ -66,6 +68,8 @@ class LightCurveRecipe:
 
     stars: PsfCatalogueRecipe = PsfCatalogueRecipe()
     scene: SceneRecipe = SceneRecipe()
+    filters: tuple[str, ...] = ()
+    """Bands that the FILTER of other cameras stands for, as "SDSS-r=zr"; magnitudes are then those of that band."""
     max_seeing: float = 5.0
     """Pixels, FWHM."""
     allowed_infobits: int = 0
@@ -82,3 +86,13 @@ class LightCurveRecipe:
     starflat: str = ""
     """Digest of the recipe of starflats; the map nearest in time corrects stars and target.  Empty: none."""
     version: int = 3
+
+    def __post_init__(self) -> None:
+        for pair in self.filters:
+            if not all(part.strip() for part in pair.partition("=")):
+                raise ValueError(f"filters: {pair!r}; expected a camera's FILTER and a band, as 'SDSS-r=zr'")
+
+    def band(self, name: str | None) -> str | None:
+        """Band of an image whose header calls it so; None where it does not."""
+        known = dict(pair.split("=", 1) for pair in self.filters)
+        return {key.strip(): band.strip() for key, band in known.items()}.get(name or "", name)

@@ -22,7 +22,7 @@ from ztf_in2p3.robust_statistics import MEDIAN_PER_MEAN, robust_sigma
 from ztf_in2p3.scene.errors import NothingToFit
 from ztf_in2p3.scene.inputs import Stamp
 from ztf_in2p3.scene.local import LocalWcs, PhotometricRatios, photometric_ratios, refine_wcs
-from ztf_in2p3.scene.model import Series
+from ztf_in2p3.scene.model import MOST_STRETCH, Series, stretch_of
 from ztf_in2p3.scene.target import Target
 from ztf_in2p3.starflat.correction import StarflatMap
 from ztf_in2p3.tables import CURVE_STARS, schema_of
@@ -124,7 +124,8 @@ def assemble(
         No star is good enough to tell a throughput, or none has a magnitude in the external catalogue.
     """
     exposures = sorted(exposures, key=lambda exposure: (exposure.stamp.mjd, exposure.name))
-    scale = float(np.median([abs(np.linalg.det(exposure.stamp.matrix)) ** -0.5 for exposure in exposures] or [1.0]))
+    scales = sorted(abs(float(np.linalg.det(exposure.stamp.matrix))) ** -0.5 for exposure in exposures)
+    scale = scales[(len(scales) - 1) // 2] if scales else 1.0  # that of an exposure, where there are two cameras
     wcs: list[LocalWcs] = []
     psf: list[LocalPsf] = []
     good: list[Measured] = []
@@ -134,6 +135,9 @@ def assemble(
             if not np.isfinite(exposure.response()[1]):
                 raise NoStars("the starflat knows no star where the target is")
             local = local_wcs(exposure, target, scale)
+            if stretch_of(local.matrix) > MOST_STRETCH:
+                rejected.append((exposure, _other_pixels(exposure, scale)))
+                continue
             psf.append(local_psf(exposure, local))
             wcs.append(local)
             good.append(exposure)
@@ -163,6 +167,11 @@ def assemble(
         zero_point_error,
         tuple(rejected),
     )
+
+
+def _other_pixels(exposure: Measured, scale: float) -> str:
+    own = abs(float(np.linalg.det(exposure.stamp.matrix))) ** -0.5
+    return f'its pixels have {own:.3g}", those of the others {scale:.3g}" or another shape; fit cameras apart'
 
 
 def local_wcs(exposure: Measured, target: Target, scale: float) -> LocalWcs:

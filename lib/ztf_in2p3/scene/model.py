@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.psf.model import Psf
 
+MOST_STRETCH = 0.2
+"""Exposures whose pixels differ by more than a tenth are not fitted together."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
@@ -63,8 +66,8 @@ class Series:
                 raise ValueError(f"{name} is of shape {getattr(self, name).shape}, expected {(n, *shape)}")
         if len(self.psf) != n:
             raise ValueError(f"{len(self.psf)} PSFs for {n} exposures")
-        stretch = np.abs(np.einsum("iab,icb->iac", self.matrix, self.matrix) - np.eye(2)).max(initial=0)
-        if stretch > 0.2:
+        stretch = max(map(stretch_of, self.matrix), default=0.0)
+        if stretch > MOST_STRETCH:
             raise ValueError(
                 f"a matrix stretches the sky by {stretch / 2:.2f}: measure the sky in pixels, and fit cameras apart"
             )
@@ -76,6 +79,11 @@ class Series:
     def side(self) -> int:
         """Rows, and columns, of a stamp."""
         return self.data.shape[1]
+
+
+def stretch_of(matrix: NDArray) -> float:
+    """How far a matrix (2, 2) is from a rotation or reflection: the largest element of M M^T - 1."""
+    return float(np.abs(matrix @ matrix.T - np.eye(2)).max())
 
 
 _SHAPES: dict[str, tuple[int, ...]] = {

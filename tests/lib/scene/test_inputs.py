@@ -22,6 +22,7 @@ from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.periods import Period
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.recipes import LightCurveRecipe, PsfCatalogueRecipe, PsfRecipe
+from ztf_in2p3.scene.dates import start_of_exposure
 from ztf_in2p3.scene.images import band_of, find_images, image_facts, read_image
 from ztf_in2p3.scene.inputs import (
     ExposureImage,
@@ -280,3 +281,50 @@ def test_full_well_is_the_header_s_or_that_of_a_plateau():
     assert saturation_level(data, bad, 58000.0) == 58000.0
     # Half a per cent below the clipped level, so that the pixels at it are beyond.
     assert 0.98 * 30000 < saturation_level(np.minimum(data, 30000), bad, None) <= 30000
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"OBSMJD": 58600.25},
+        {"MJD-OBS": "58600.25"},
+        {"OBSMJD": 0.0, "OBSJD": 2458600.75},
+        {"DATE-OBS": "2019-04-27T06:00:00.000"},
+        {"DATE-OBS": "2019-04-27", "UT": "06:00:00.0"},
+        {"DATE-OBS": "2019/04/27", "TIME-OBS": "6:0:0"},
+        {"OBSMJD": "unknown", "DATE-BEG": "2019-04-27 06:00:00Z"},
+    ],
+)
+def test_a_date_is_read_from_the_card_that_has_it(cards):
+    assert start_of_exposure(fits.Header(cards.items())) == pytest.approx(58600.25, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [{}, {"OBSMJD": 2458600.75}, {"MJD-OBS": -1.0}, {"DATE-OBS": "2019-04-27"}, {"DATE-OBS": "2019-13-27T06:00:00"}],
+)
+def test_a_date_that_cannot_be_is_none(cards):
+    assert start_of_exposure(fits.Header(cards.items())) is None
+
+
+def test_pixels_without_weight_and_chosen_bits_of_a_mask_are_bad(tmp_path):
+    path = tmp_path / "coadd.fits"
+    rng = np.random.default_rng(2)
+    weight, bits = np.ones((50, 60), np.float32), np.zeros((50, 60), np.int16)
+    weight[3, 4], weight[3, 5], bits[7, 8], bits[7, 9] = 0, np.nan, 1, 4
+    hdus = [
+        fits.PrimaryHDU(rng.normal(100, 5, (50, 60)).astype(np.float32), header()),
+        fits.ImageHDU(weight, name="WHT"),
+        fits.ImageHDU(bits, name="DQ"),
+    ]
+    fits.HDUList(hdus).writeto(path)
+    every, chosen = read_image(path, None)[0].mask, read_image(path, None, bad_bits=4)[0].mask
+    assert sorted(zip(*np.nonzero(every), strict=True)) == [(3, 4), (3, 5), (7, 8), (7, 9)]
+    assert sorted(zip(*np.nonzero(chosen), strict=True)) == [(3, 4), (3, 5), (7, 9)]
+
+
+def test_other_cameras_filters_stand_for_bands():
+    recipe = LightCurveRecipe(filters=("SDSS-r = zr", "r=zr"))
+    assert [recipe.band(name) for name in ("SDSS-r", "r", "zg", None)] == ["zr", "zr", "zg", None]
+    with pytest.raises(ValueError, match="as 'SDSS-r=zr'"):
+        LightCurveRecipe(filters=("zr",))
