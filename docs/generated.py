@@ -68,7 +68,7 @@ def on_files(files: Any, config: Any) -> Any:
 def products_page() -> str:
     """Every kind of product, what it is, and the columns of those that are tables."""
     meaning = kinds()
-    rows = [(f"`{kind}`", meaning[kind], *spellings(kind)) for kind in Kind]
+    rows = [row for kind in Kind for row in spellings(kind, meaning[kind])]
     parts = [
         "# Data products",
         "In the store a product is at `kind/recipe/data/file`, its manifest beside it. A recipe of `-` means "
@@ -94,15 +94,19 @@ def kinds() -> dict[Kind, str]:
     return {kind: described.get(kind, "") for kind in Kind}
 
 
-def spellings(kind: Kind) -> tuple[str, str, str]:
-    """Recipes of a kind, and how its data ids and its files are spelled: one line for each thing it may be of."""
+def spellings(kind: Kind, meaning: str) -> list[tuple[str, ...]]:
+    """Rows of a kind: what it is, by which recipe, and how its data and files are spelled; one a thing it may be of."""
     layouts = LAYOUTS[kind]
-    words = (
-        (layout.recipe.replace("recipes.", ""), spelled(layout.data_id), spelled(layout.file_name))
+    return [
+        (
+            f"`{kind}`",
+            meaning if len(layouts) == 1 else layout.meaning,
+            f"`{layout.recipe.replace('recipes.', '') or '-'}`",
+            f"`{spelled(layout.data_id)}`",
+            f"`{spelled(layout.file_name)}`",
+        )
         for layout in layouts
-    )
-    recipe, data, file = ("<br>".join(f"`{text or '-'}`" for text in column) for column in zip(*words, strict=True))
-    return recipe, data, file
+    ]
 
 
 def spelled(template: str) -> str:

@@ -176,7 +176,9 @@ def summary_ref(recipe: recipes.ReportRecipe, night: date, name: str) -> None:
 
 
 @laid_out(Kind.FIGURE, data="{night:%Y%m%d}/{name}", file="ztfin2p3_{night:%Y%m%d}_{name}.png")
-def figure_ref(recipe: object, night: date, name: str) -> None:
+def figure_ref(
+    recipe: recipes.ReportRecipe | recipes.ScienceCatalogueRecipe | recipes.PsfCatalogueRecipe, night: date, name: str
+) -> None:
     """Figure of a night."""
 
 

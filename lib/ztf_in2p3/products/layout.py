@@ -45,17 +45,19 @@ class Layout:
     file_name: str
     recipe: str
     """Name of the recipe's class; empty for what we did not compute."""
+    meaning: str
+    """What the product is, in a line."""
     pattern: re.Pattern[str]
     """Pattern of a data id, its groups named like the blanks."""
 
     @classmethod
-    def of(cls, data_id: str, file_name: str, recipe: str) -> Self:
+    def of(cls, data_id: str, file_name: str, recipe: str, meaning: str) -> Self:
         """The layout, with the pattern that follows from the data id."""
         pattern, end = "", 0
         for match in _PART.finditer(data_id):
             spelling = SPELLINGS.get(match[1], f"(?P<{match[1]}>[^/]+)")
             pattern, end = pattern + re.escape(data_id[end : match.start()]) + spelling, match.end()
-        return cls(data_id, file_name, recipe, re.compile(pattern + re.escape(data_id[end:])))
+        return cls(data_id, file_name, recipe, meaning, re.compile(pattern + re.escape(data_id[end:])))
 
 
 LAYOUTS: dict[Kind, list[Layout]] = defaultdict(list)
@@ -80,7 +82,8 @@ def laid_out(
     def decorate(declare: Callable[P, Mapping[str, object] | None]) -> Callable[P, ProductRef]:
         parameters = inspect.signature(declare).parameters
         names = list(parameters)
-        layout = Layout.of(data, file, str(parameters["recipe"].annotation) if "recipe" in parameters else "")
+        recipe = str(parameters["recipe"].annotation) if "recipe" in parameters else ""
+        layout = Layout.of(data, file, recipe, (declare.__doc__ or "").strip())
         for kind in kinds:
             LAYOUTS[kind].append(layout)
 
