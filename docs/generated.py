@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
@@ -16,6 +17,7 @@ from flows.cli.commands import FLOWS, TOOLS
 from flows.cli.outline import Outline, is_elsewhere, outline
 from tasks.runtime.form import meanings
 from ztf_in2p3 import recipes, tables
+from ztf_in2p3.figures.drawings import DRAWINGS
 from ztf_in2p3.products import Kind
 from ztf_in2p3.products.layout import LAYOUTS
 from ztf_in2p3.recipes.limits import bounds_of, choices_of
@@ -53,14 +55,14 @@ COLUMNS: dict[Kind, Sequence[tables.Column] | pa.Schema] = {
 BLANK = re.compile(r"\{(?:\w+\.)?(\w+)(?::[^}]+)?\}")
 """A blank of a layout's template, with the name of what fills it."""
 
-GENERATED = ("products.md", "recipes.md", "commands.md")
+GENERATED = ("products.md", "figures.md", "recipes.md", "commands.md")
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages (mkdocs calls this)."""
     from mkdocs.structure.files import File
 
-    for name, page in zip(GENERATED, (products_page, recipes_page, commands_page), strict=True):
+    for name, page in zip(GENERATED, (products_page, figures_page, recipes_page, commands_page), strict=True):
         files.append(File.generated(config, name, content=page()))
     return files
 
@@ -80,6 +82,27 @@ def products_page() -> str:
     ]
     for kind, columns in COLUMNS.items():
         parts += [f"## {kind}", meaning[kind], table(["column", "type", "unit", "meaning"], rows_of(columns))]
+    return "\n\n".join(parts) + "\n"
+
+
+def figures_page() -> str:
+    """Every figure, page by page, what it is drawn of, and what one should see in it."""
+    parts = [
+        "# Figures",
+        "What the figures of the pages show, and what would be wrong. Each is a product with its own address; "
+        "what compares with a truth is drawn of simulated surveys only. In braces: words and numbers of the figure.",
+    ]
+    for page, drawings in itertools.groupby(DRAWINGS.values(), lambda drawing: drawing.page):
+        rows = [
+            (
+                drawing.stem,
+                ", ".join(f"`{kind}`" for kind in drawing.needs),
+                spelled(drawing.title),
+                spelled(drawing.caption + (drawing.without_truth or drawing.beside_truth)),
+            )
+            for drawing in drawings
+        ]
+        parts += [f"## {page}", table(["name", "drawn of", "title", "caption"], rows)]
     return "\n\n".join(parts) + "\n"
 
 

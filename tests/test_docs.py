@@ -28,7 +28,7 @@ def test_every_kind_says_what_it_is():
     assert all(f"\n## {kind}\n" in page for kind in generated.COLUMNS)
 
 
-@pytest.mark.parametrize("page", ["products_page", "recipes_page", "commands_page"])
+@pytest.mark.parametrize("page", ["products_page", "figures_page", "recipes_page", "commands_page"])
 def test_every_row_ends_with_its_meaning(page):
     assert [row for row in rows(getattr(generated, page)()) if not row[-1]] == []
 
