@@ -22,6 +22,7 @@ from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.stars import StarStamps
 from ztf_in2p3.recipes import LightCurveRecipe, PsfCatalogueRecipe
 from ztf_in2p3.robust_statistics import robust_sigma
+from ztf_in2p3.scene.dates import EARLIEST, LATEST
 from ztf_in2p3.scene.target import Target
 
 STEP_ARCSEC = 2.0
@@ -193,6 +194,8 @@ def why_not(about: Mapping[str, Value], mjd: float, target: Target, recipe: Ligh
     about
         Of `ztf_in2p3.archive.header.about_image`.
     """
+    if not EARLIEST <= mjd <= LATEST:
+        return f"its date cannot be: MJD {mjd:g}"
     if not target.wants(mjd):
         return f"not within the nights asked for, {target.period}"
     if not about.get("wcs", True):

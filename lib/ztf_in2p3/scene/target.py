@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,25 @@ from ztf_in2p3.periods import Period
 MJD_ORDINAL = 678576
 """Day of the proleptic Gregorian calendar, as `date.toordinal` counts, of MJD 0."""
 _KNOWN = {"name", "ra", "dec", "bands", "shines", "period"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A span of time within nights: of a flare, or the transit of a planet."""
+
+    first: float
+    last: float
+    """MJD (UTC), both within."""
+
+    def __post_init__(self) -> None:
+        if not self.first <= self.last:
+            raise ValueError(f"a window that ends at MJD {self.last:.5f}, before it begins at {self.first:.5f}")
+
+    def __contains__(self, mjd: float) -> bool:
+        return self.first <= mjd <= self.last
+
+    def __str__(self) -> str:
+        return f"MJD {self.first:.6f} to {self.last:.6f}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,8 +46,8 @@ class Target:
     """ICRS, degrees."""
     bands: tuple[str, ...]
     """Filters, as the exposures name them: zg, zr, zi."""
-    shines: Period
-    """Nights (UT) on which the source may shine; on all others its flux is zero by assumption."""
+    shines: Period | Window
+    """Nights (UT), or times, at which the source may shine; at all others its flux is zero by assumption."""
     period: Period | None = None
     """Nights of the exposures to use; all there are if not given."""
 
@@ -44,7 +63,7 @@ class Target:
 
     def may_shine(self, mjd: float) -> bool:
         """Whether the source may shine at a date (MJD)."""
-        return _night(mjd) in self.shines
+        return mjd in self.shines if isinstance(self.shines, Window) else _night(mjd) in self.shines
 
     def wants(self, mjd: float) -> bool:
         """Whether an exposure of this date is to be used."""
@@ -52,7 +71,7 @@ class Target:
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Self:
-        """Read a table of a TOML file: name, ra, dec, bands, shines = [first, last night], period = [first, last].
+        """Read a table of a TOML file: name, ra, dec, bands; shines and period, [first, last] night (shines: or time).
 
         Raises
         ------
@@ -67,7 +86,7 @@ class Target:
         try:
             period = None if table.get("period") is None else _period(table["period"])
             bands, place = tuple(str(band) for band in table["bands"]), (float(table["ra"]), float(table["dec"]))
-            return cls(name, *place, bands, _period(table["shines"]), period)
+            return cls(name, *place, bands, _span(table["shines"]), period)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"target {name}: {error}") from None
 
@@ -98,6 +117,25 @@ def read_targets(path: Path) -> list[Target]:
 
 def _night(mjd: float) -> date:
     return date.fromordinal(MJD_ORDINAL) + timedelta(days=int(mjd // 1))
+
+
+def _span(ends: Any) -> Period | Window:
+    """Nights; or times, where an end has a time of day."""
+    if not isinstance(ends, list) or len(ends) != 2 or not any(map(_has_time, ends)):
+        return _period(ends)
+    first, last = (end if isinstance(end, date) else datetime.fromisoformat(str(end)) for end in ends)
+    return Window(_mjd(first, time.min), _mjd(last, time.max))
+
+
+def _has_time(end: Any) -> bool:
+    return isinstance(end, datetime) or (isinstance(end, str) and ":" in end)
+
+
+def _mjd(when: date, of_day: time) -> float:
+    """MJD of a time (UTC where it says no zone); of a date, at a time of day."""
+    moment = when if isinstance(when, datetime) else datetime.combine(when, of_day)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime.fromordinal(MJD_ORDINAL).replace(tzinfo=UTC)) / timedelta(days=1)
 
 
 def _period(ends: Any) -> Period:

@@ -154,6 +154,7 @@ def test_how_far_a_target_is_inside():
         ({"wcs": True, "infobits": (1 << 3) | (1 << 25), "seeing": 2.0}, 58600.0, "bits 3, 25 of its INFOBITS"),
         ({"wcs": True, "seeing": 6.5}, 58600.0, "seeing of 6.50 pixels, over the 5 that are taken"),
         ({"wcs": False}, 58600.0, "no astrometry"),
+        ({"wcs": True}, 1e10, "its date cannot be: MJD 1e+10"),
         ({"wcs": True}, 58400.0, "not within the nights asked for, 20190101_20191231"),
         ({"wcs": True, "seeing": None, "infobits": None}, 58600.0, ""),
     ],
@@ -168,8 +169,31 @@ def test_a_target_shines_from_midnight_to_midnight():
 
 
 @pytest.mark.parametrize(
+    "shines", ["2019-04-05T06:00:00Z, 2019-04-05T09:00:00", "'2019-04-05 08:00:00+02:00', 2019-04-05T09:00:00"]
+)
+def test_a_flare_shines_for_hours(tmp_path, shines):
+    path = tmp_path / "targets.toml"
+    path.write_text(f"[[target]]\nname = 'a'\nra = 1\ndec = 2\nbands = ['zr']\nshines = [{shines}]")
+    (flare,) = read_targets(path)
+    assert [flare.may_shine(58578 + hour / 24) for hour in (5.99, 6.01, 8.99, 9.01)] == [False, True, True, False]
+
+
+def test_a_window_may_end_with_a_day(tmp_path):
+    path = tmp_path / "targets.toml"
+    path.write_text(
+        "[[target]]\nname = 'a'\nra = 1\ndec = 2\nbands = ['zr']\nshines = [2019-04-05T06:00:00, 2019-04-06]"
+    )
+    (target,) = read_targets(path)
+    assert [target.may_shine(mjd) for mjd in (58578.24, 58578.26, 58579.99, 58580.01)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "[[target]]\nname = 'a'\nra = 1\ndec = 2\nbands = ['zr']\nshines = [2019-02-01T05:00:00, 2019-01-01]",
+            "before",
+        ),
         ("", "no target; expected tables"),
         ("[[target]]\nname = 'a'", "target a: no bands, no dec, no ra, no shines"),
         ("[[target]]\nname = 'a b'\nra = 1\ndec = 2\nbands = ['zr']\nshines = [2019-01-01, 2019-02-01]", "letters"),
