@@ -48,7 +48,7 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("calibrate", needs="bias and flat frames", after="download")
+@product_flow("calibrate", needs="bias and flat frames", after="download", makes=(Kind.BIAS, Kind.LED_FLAT, Kind.FLAT))
 def calibrate(
     scope: Scope,
     store: Store,

@@ -14,7 +14,7 @@ from tasks.runtime.parameters import Scope
 from tasks.runtime.policies import collect, launch
 from tasks.runtime.product_flow import product_flow
 from ztf_in2p3.identifiers import Filter
-from ztf_in2p3.products import fringe_ref
+from ztf_in2p3.products import Kind, fringe_ref
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
@@ -23,6 +23,7 @@ from ztf_in2p3.store import Store
     "fringes",
     needs="zi exposures with science headers and masters",
     after="download and calibrate",
+    makes=(Kind.FRINGE,),
 )
 def fringes(
     scope: Scope,

@@ -23,6 +23,7 @@ from ztf_in2p3.store import Store
     "linearity",
     needs="bias frames, and flats of several exposure times,",
     after="download",
+    makes=(Kind.LINEARITY,),
 )
 def linearity(
     scope: Scope,

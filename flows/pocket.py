@@ -26,7 +26,7 @@ from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.store import Store
 
 
-@product_flow("pocket", needs="exposures of the sky, flats and bias frames", after="download")
+@product_flow("pocket", needs="exposures of the sky, flats and bias frames", after="download", makes=(Kind.POCKET,))
 def pocket(
     scope: Scope,
     store: Store,

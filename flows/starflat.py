@@ -21,6 +21,7 @@ from ztf_in2p3.store import Store
     "starflat",
     needs="catalogues, by apertures or the PSF, or an imported table",
     after="catalogue (or psf, or import-table)",
+    makes=(Kind.STARFLAT,),
 )
 def starflat(
     scope: Scope,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, overload
 
 from prefect import Flow, flow
@@ -25,6 +25,7 @@ from tasks.runtime.presentation import NAMED, each_line_once, show, skipped_line
 from tasks.runtime.schema import explain
 from tasks.runtime.settings import cluster, cores, store_at
 from ztf_in2p3.errors import MissingProduct, Mistyped, PipelineError
+from ztf_in2p3.products import Kind
 from ztf_in2p3.recipes import recipe_from
 from ztf_in2p3.store import Store
 
@@ -89,6 +90,7 @@ def product_flow(
     *,
     needs: str = "",
     after: str = "",
+    makes: Collection[Kind] = (),
     counted: bool = False,
     **defaults: Any,
 ) -> ProductFlow:
@@ -106,6 +108,8 @@ def product_flow(
         why that is right.  Empty for a flow that may find nothing.
     after
         Flows to run first, which make that; the flow then reads a store that must exist, and never creates it.
+    makes
+        Kinds of products that are its purpose, where it makes or lists others on the way: of these there must be one.
     counted
         The CCD exposures it was asked for decide whether it fails, not all its inputs.
     defaults
@@ -142,7 +146,7 @@ def product_flow(
                 peak = f", largest worker {engine.peak_bytes / 1e9:.1f} GB" if engine else ""
                 get_run_logger().info("%s: %s in %.0f s%s", name, outcome, time.monotonic() - began, peak)
                 tolerated = outcome.note or (outcome.set_aside and given["max_set_aside"] >= 1)
-                if needs and not outcome.built and not tolerated:
+                if needs and not (outcome.of(*makes) if makes else outcome.built) and not tolerated:
                     raise nothing_found(needs, after, given, outcome)
                 if outcome.failure:
                     raise VerdictFailed(outcome.failure, outcome)

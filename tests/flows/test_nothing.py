@@ -58,6 +58,16 @@ def test_a_store_without_the_period_is_named_with_what_was_looked_for(name, redu
     assert opened(reduced.store).list(Kind.CALIBRATIONS, prefix=OTHER_NIGHT) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "lacking"), [("pocket", "nights after 2019-10-22"), ("fringes", "zi"), ("linearity", "exposure times")]
+)
+def test_what_a_flow_makes_on_the_way_is_no_result(name, lacking, store):
+    """The night has bias frames, of which masters are made, and nothing that the flow is for."""
+    with pytest.raises(NothingFound, match=r"were looked for; run the flow") as raised:
+        call(name, NIGHT, str(store))
+    assert lacking in str(raised.value)
+
+
 def test_a_target_without_exposures_is_named(reduced, tmp_path):
     with pytest.raises(MissingProduct, match=r"exposures of the targets were looked for; run the flow download"):
         call("scene", str(reduced.store), targets(tmp_path))

@@ -95,7 +95,8 @@ def test_a_missing_hdu_is_counted(tmp_path, path):
 
 
 def test_another_camera_is_told_by_the_shape(path):
-    with pytest.raises(BadData, match=r"HDU 1 has shape \(256, 240\), expected \(3080, 3072\) .*it is of camera .tiny.: name that one"):
+    found = r"HDU 1 has shape \(256, 240\), expected \(3080, 3072\) .*it is of camera 'tiny': name that one"
+    with pytest.raises(BadData, match=found):
         RawCcd.open(path, ZTF)
 
 
