@@ -37,7 +37,7 @@ def sheet(*products: Built, truth: object = None) -> Sheet:
     return Sheet(figure_ref(ReportRecipe(), NIGHT, "bias"), products, None, None, truth=truth)
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS.values(), ids=str)
+@pytest.mark.parametrize("drawing", DRAWINGS.values(), ids=list(DRAWINGS))
 def test_a_row_is_complete_and_its_blanks_can_be_filled(drawing):
     assert drawing.page
     assert drawing.stem
