@@ -19,7 +19,7 @@ from tasks.runtime.form import meanings
 from ztf_in2p3 import recipes, tables
 from ztf_in2p3.figures.drawings import DRAWINGS
 from ztf_in2p3.products import Kind
-from ztf_in2p3.products.layout import LAYOUTS
+from ztf_in2p3.products.layout import LAYOUTS, Layout
 from ztf_in2p3.recipes.limits import bounds_of, choices_of
 from ztf_in2p3.recipes.meanings import meanings_of, summary
 from ztf_in2p3.ubercal import tables as survey_tables
@@ -70,14 +70,18 @@ def on_files(files: Any, config: Any) -> Any:
 def products_page() -> str:
     """Every kind of product, what it is, and the columns of those that are tables."""
     meaning = kinds()
-    rows = [row for kind in Kind for row in spellings(kind, meaning[kind])]
+    layouts = [(kind, layout) for kind in Kind for layout in LAYOUTS[kind]]
+    spellings = [
+        (f"`{kind}`", f"`{spelled(layout.data_id)}`", f"`{spelled(layout.file_name)}`") for kind, layout in layouts
+    ]
     parts = [
         "# Data products",
         "In the store a product is at `kind/recipe/data/file`, its manifest beside it. A recipe of `-` means "
         "that it was not computed here. In the names of files `{dates}` is the night, or the first and the last; "
         "`{made}` is the name of the raw frame with `ztfin2p3_` for `ztf_`. `ztf.open_store(folder)` lists, reads and "
         "explains them in Python.",
-        table(["kind", "what it is", "recipe", "data", "file"], rows),
+        table(["kind", "made by", "what it is"], [made_by(kind, layout, meaning[kind]) for kind, layout in layouts]),
+        table(["kind", "data", "file"], spellings),
         "Columns of the tables follow. In aperture catalogues, `k` counts the radii of the recipe from 0.",
     ]
     for kind, columns in COLUMNS.items():
@@ -117,19 +121,10 @@ def kinds() -> dict[Kind, str]:
     return {kind: described.get(kind, "") for kind in Kind}
 
 
-def spellings(kind: Kind, meaning: str) -> list[tuple[str, ...]]:
-    """Rows of a kind: what it is, by which recipe, and how its data and files are spelled; one a thing it may be of."""
-    layouts = LAYOUTS[kind]
-    return [
-        (
-            f"`{kind}`",
-            meaning if len(layouts) == 1 else layout.meaning,
-            f"`{layout.recipe.replace('recipes.', '') or '-'}`",
-            f"`{spelled(layout.data_id)}`",
-            f"`{spelled(layout.file_name)}`",
-        )
-        for layout in layouts
-    ]
+def made_by(kind: Kind, layout: Layout, meaning: str) -> tuple[str, str, str]:
+    """A kind, the recipes that make it, and what it is; several rows for kinds of several things."""
+    recipes_of_row = ", ".join(f"`{name.removeprefix('recipes.')}`" for name in (layout.recipe or "-").split(" | "))
+    return f"`{kind}`", recipes_of_row, meaning if len(LAYOUTS[kind]) == 1 else layout.meaning
 
 
 def spelled(template: str) -> str:
