@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ztf_in2p3.scene.errors import DegenerateScene, NothingToFit
 from ztf_in2p3.scene.model import ExposureFlag
-from ztf_in2p3.scene.passes import Passes
+from ztf_in2p3.scene.passes import LOOSE_MODEL, Passes
 from ztf_in2p3.scene.solve import Noise
 from ztf_in2p3.scene.trouble import FOUND, worst_shape
 from ztf_in2p3.scene.usable import LEAST_PIXELS, coverage
@@ -18,6 +18,10 @@ far off as the worst."""
 FAILING, UNUSUAL, MOST_LOST = 0.5, 4.0, 0.4
 """chi2 per degree of freedom beyond 1, multiples of what the others have of it, and lost pixels of an exposure that is
 left out."""
+BESIDE = 3.0
+"""Pixels from the catalogue's position within which the source may be."""
+COMPACT = 25
+"""Pixels, at most, that are cleared for a source of a single exposure."""
 CLEAR = 0.98
 """Share of a source's information that trouble must leave: what is under the source passes for its light, and the trail
 that is found beside it is only a part."""
@@ -57,6 +61,33 @@ def drop_troubled(fit: Passes, exposures: NDArray) -> bool:
         if not len(bad):
             break
     return False
+
+
+def clear_beside(fit: Passes) -> None:
+    """Leave out a source that a single exposure has beside the target: an asteroid must not pass for its place.
+
+    Trails are left to `drop_troubled`, which sees them whole.
+    """
+    state, side = fit.state, fit.series.side
+    row, column = np.mgrid[:side, :side]
+    for _ in range(TROUBLES):
+        worst, cleared = np.zeros(len(fit.series)), {}
+        for i in map(int, fit.active):
+            pixels = fit.exposure_model.linearise(i, state, np.inf, LOOSE_MODEL)
+            x, y = fit.exposure_model.source_place(i, state.place)
+            beside = np.hypot(column - x, row - y).ravel() > BESIDE
+            keep = pixels.keep & beside
+            worst[i], _ = worst_shape(pixels.pull, keep, LOOSE_MODEL * pixels.light, side)
+            _, cleared[i] = worst_shape(pixels.pull, keep, np.zeros(side**2), side)  # a trail, if it is one, is longest
+        compact = np.array([i in cleared and cleared[i].sum() <= COMPACT for i in range(len(worst))])
+        bad = np.flatnonzero(compact & (worst > FOUND) & (worst > BLAMED * worst.max()))
+        if not len(bad) or len(bad) > max(len(fit.active) / 3, 1):
+            return  # nothing, or what most of them have: a source of the sky
+        for k in bad:
+            state.start[k] &= ~cleared[int(k)]
+            fit.flag[k] |= ExposureFlag.TROUBLE
+        fit.run_pass(fit.active, clip=np.inf)
+        fit.solve()
 
 
 def leave_masked_out(fit: Passes) -> None:

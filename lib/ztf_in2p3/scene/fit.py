@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.recipes import SceneRecipe
-from ztf_in2p3.scene.contradictions import contradicting, drop, drop_troubled, leave_masked_out
+from ztf_in2p3.scene.contradictions import clear_beside, contradicting, drop, drop_troubled, leave_masked_out
 from ztf_in2p3.scene.elimination import FLUX
 from ztf_in2p3.scene.model import ExposureFlag, FitFlag, SceneFit, Series
 from ztf_in2p3.scene.passes import Passes
@@ -60,6 +60,8 @@ def _fit(series: Series, recipe: SceneRecipe, *, galaxy: bool, motion: bool) -> 
     fit.solve()
     while drop_troubled(fit, fit.quiet):
         pass
+    fit.begin_active()
+    clear_beside(fit)
     fit.find_place()
     while drop_troubled(fit, fit.used):
         fit.find_place()  # what was dropped may have told it

@@ -74,13 +74,17 @@ class Passes:
         """(quiet,): exposures in the fit that are free of the source."""
         return np.setdiff1d(self.used, self.active)
 
-    def find_place(self) -> None:
-        """Let the source move to where its light is, if it shines enough to tell; the catalogue's place serves else."""
-        recipe = self.recipe
-        if not np.isin(self.active, self.begun).all():  # of these there is no sky yet
+    def begin_active(self) -> None:
+        """Give exposures of the source their sky and flux at its present place, if they have none yet."""
+        if not np.isin(self.active, self.begun).all():
             self.run_pass(self.active, clip=np.inf)
             self.solve()
             self.begun = self.used
+
+    def find_place(self) -> None:
+        """Let the source move to where its light is, if it shines enough to tell; the catalogue's place serves else."""
+        recipe = self.recipe
+        self.begin_active()
         self.run_pass(self.active, clip=recipe.clip, model_error=LOOSE_MODEL)
         solution = self.solve()
         self.state.free_place = self.state.free_place or self._shines(solution)
