@@ -19,8 +19,8 @@ from tasks.runtime.form import documented, expanded
 FOLDER = Path(__file__).parents[1]
 LIGHT = ("typing", "ztf_in2p3.recipes", "ztf_in2p3.addresses", "tasks.runtime.form", "tasks.runtime.locations")
 """Modules that an outline imports; names of all others are `Elsewhere`."""
-NOT_DEFAULTS = ("needs", "after", "counted")
-"""Arguments of `product_flow` that are not defaults of shared parameters."""
+NOT_DEFAULTS = ("needs", "after", "counted", "makes")
+"""Arguments of `product_flow` that are not defaults of shared parameters; only the text of `after` serves here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,17 @@ def outline(name: str) -> Outline:
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
     decorators = (node for node in function.decorator_list if isinstance(node, ast.Call))
     decorator = next(decorators)  # `product_flow`; others stand below it
-    options = {word.arg: ast.literal_eval(word.value) for word in decorator.keywords if word.arg}
+    options = {word.arg: word.value for word in decorator.keywords if word.arg}
+    defaults = {word: ast.literal_eval(value) for word, value in options.items() if word not in NOT_DEFAULTS}
+    after = ast.literal_eval(options["after"]) if "after" in options else ""
     declared = _declaration(tree, function)
-    signature = expanded(
-        inspect.signature(declared, eval_str=True),
-        {word: value for word, value in options.items() if word not in NOT_DEFAULTS},
-    )
+    signature = expanded(inspect.signature(declared, eval_str=True), defaults)
     typed = [
         parameter.replace(annotation=str) if isinstance(parameter.annotation, Elsewhere) else parameter
         for parameter in signature.parameters.values()
     ]
     documentation = documented(inspect.getdoc(declared) or "", signature.parameters)
-    return Outline(signature.replace(parameters=typed), documentation, options.get("after", ""))
+    return Outline(signature.replace(parameters=typed), documentation, after)
 
 
 def _declaration(tree: ast.Module, function: ast.FunctionDef) -> FunctionType:
