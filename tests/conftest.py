@@ -1,4 +1,4 @@
-"""How three processes share the tests, and the orchestrator: Prefect's real engine and a server of its own."""
+"""How two processes share the tests, and the orchestrator: Prefect's real engine and a server of its own."""
 
 from __future__ import annotations
 
