@@ -21,6 +21,8 @@ from ztf_in2p3.scene.target import Target
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.reading import as_input
 
+ZTF_FILTERS = {str(filter) for filter in Filter}
+"""Bands that need no translation: an image in one that no target asks for is passed over."""
 SAME_TIME = 0.5
 """Seconds; images that show a target at times nearer than this are of one exposure."""
 
@@ -89,7 +91,7 @@ def exposures_of_images(
         source = (image, *filter(None, [mask_of.get(image.ref.data_id)]))
         wanted = {target: band for target in near if band in target.bands}
         candidates.append((TargetExposure(image.ref.data_id, str(band), image, source), tuple(wanted), ""))
-        if band in OURS:
+        if band in ZTF_FILTERS:
             continue
         for target in near:  # an unknown filter may be any of those asked for
             if target not in wanted:
@@ -99,9 +101,6 @@ def exposures_of_images(
                     for other in target.bands
                 ]
     return _once_each(*choose(candidates, store, recipe))
-
-
-OURS = {str(filter) for filter in Filter}
 
 
 def _unknown_filter(name: Value, target: Target) -> str:

@@ -124,7 +124,7 @@ def assemble(
         No star is good enough to tell a throughput, or none has a magnitude in the external catalogue.
     """
     exposures = sorted(exposures, key=lambda exposure: (exposure.stamp.mjd, exposure.name))
-    scales = sorted(abs(float(np.linalg.det(exposure.stamp.matrix))) ** -0.5 for exposure in exposures)
+    scales = sorted(_pixel_scale(exposure) for exposure in exposures)
     scale = scales[(len(scales) - 1) // 2] if scales else 1.0  # that of an exposure, where there are two cameras
     wcs: list[LocalWcs] = []
     psf: list[LocalPsf] = []
@@ -169,8 +169,13 @@ def assemble(
     )
 
 
+def _pixel_scale(exposure: Measured) -> float:
+    """Arcseconds per pixel at the target."""
+    return abs(float(np.linalg.det(exposure.stamp.matrix))) ** -0.5
+
+
 def _other_pixels(exposure: Measured, scale: float) -> str:
-    own = abs(float(np.linalg.det(exposure.stamp.matrix))) ** -0.5
+    own = _pixel_scale(exposure)
     return f'its pixels have {own:.3g}", those of the others {scale:.3g}" or another shape; fit cameras apart'
 
 
