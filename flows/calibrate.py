@@ -132,9 +132,7 @@ def calibrate(
             recipe=quadrant.focal_plane,
             store=store,
         )
-        for (filter,), ccds_of_filter in grouped(
-            flats_of_period(ccd_flats.built, scope.period, known), filter_of
-        ).items()
+        for filter, ccds_of_filter in flats_of_period(ccd_flats.built, scope.period, known).items()
     )
     skies = by_filter_and_ccd(frames(store, Kind.RAW, scope.period, ccdids=scope.ccdids, filters=scope.filters))
     bad_pixels = collect(

@@ -16,6 +16,7 @@ from ztf_in2p3.detrend.focal_plane import FlatLevel, focal_plane
 from ztf_in2p3.detrend.hot_pixels import mark_hot_pixels
 from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_bias
 from ztf_in2p3.detrend.verdicts import GOOD
+from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, filter_of, period_of
 from ztf_in2p3.recipes import (
@@ -99,15 +100,19 @@ def make_flat(
 
 
 @product_task
-def make_focal_plane(output: ProductRef, flats: Sequence[Built], recipe: FocalPlaneRecipe, store: Store) -> Built:
-    """Compare the levels of the CCDs' flats of one filter."""
+def make_focal_plane(
+    output: ProductRef, flats: Sequence[tuple[Built, bool]], recipe: FocalPlaneRecipe, store: Store
+) -> Built:
+    """Compare the levels of the CCDs' flats of one filter; each flat with whether it counts in the common level."""
 
     def make(path: Path) -> Mapping[str, Value]:
-        with opened(store, flats) as paths:
-            write_table(path, focal_plane(FlatLevel.read(flat_path) for flat_path in paths))
-        return {"n_ccd": len(flats)}
+        with opened(store, products) as paths:
+            write_table(path, focal_plane([FlatLevel.read(flat_path) for flat_path in paths], suspects))
+        return {"n_ccd": len(flats) - len(suspects)}
 
-    return store.build(output, recipe, flats, make)
+    products = [flat for flat, _ in flats]
+    suspects = [ccdid_of(flat.ref) for flat, counts in flats if not counts]
+    return store.build(output, recipe, products, make)
 
 
 @product_task
@@ -173,17 +178,20 @@ def list_calibrations(period: Period, recipe: QuadrantRecipe, known: Calibration
     return collect([launch(write_calibrations, output, calibrated, recipe=recipe.calibrations, store=store)])
 
 
-def flats_of_period(products: Sequence[Built], period: Period, known: Calibrations) -> list[Built]:
-    """Flats of all CCDs of a period, in the filters of those made just now.
+def flats_of_period(
+    products: Sequence[Built], period: Period, known: Calibrations
+) -> dict[Filter, list[tuple[Built, bool]]]:
+    """Flats of all CCDs of a period, in the filters of those made just now, each with whether it counts.
 
-    The level of the focal plane is that of all of them, whichever CCDs were asked for; suspect ones only if no flat of
-    the filter is good.
+    The level of the focal plane is that of all of them, whichever CCDs were asked for; suspect ones count only if no
+    flat of the filter is good.
     """
     verdicts, flats_known = known.verdicts(Kind.FLAT), known.of_period(Kind.FLAT, period)
-    flats = []
+    flats = {}
     for filter in {filter_of(flat.ref) for flat in products}:
         of_filter = [flat for flat in flats_known if filter_of(flat.ref) == filter]
-        flats += [flat for flat in of_filter if verdicts.quality(flat)[0] == GOOD] or of_filter
+        good = [verdicts.quality(flat)[0] == GOOD for flat in of_filter]
+        flats[filter] = [(flat, counts or not any(good)) for flat, counts in zip(of_filter, good, strict=True)]
     return flats
 
 

@@ -13,7 +13,7 @@ from tasks.inputs.jobs import CcdJob
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.science_image import read_mask
 from ztf_in2p3.detrend.bad_pixels import read_masks
-from ztf_in2p3.detrend.focal_plane import common_level, n_ccd_of
+from ztf_in2p3.detrend.focal_plane import level_for, n_ccd_of
 from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.detrend.quadrant import detrend_ccd
 from ztf_in2p3.errors import BadData
@@ -109,7 +109,7 @@ def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store
             raw,
             bias,
             flat,
-            common_level(level_table),
+            level_for(level_table, job.ccd.ccdid),
             {qid: header for qid, header in headers.items() if qid not in reasons},
             masks,
             camera,

@@ -12,10 +12,12 @@ from scipy.special import gammaincinv
 
 from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.frame_samples import FrameSample
+from ztf_in2p3.detrend.lamp_light import separate
 from ztf_in2p3.detrend.stack import clipped_mean, clipped_median, kept_scatter, stack_variance
 from ztf_in2p3.frames import RawCcd
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.recipes import SensorRecipe
+from ztf_in2p3.robust_statistics import finite_median
 from ztf_in2p3.sensor.readout import Pockets, Readout
 
 _SAMPLED = 16
@@ -189,8 +191,8 @@ def frame_levels(
 ) -> NDArray[np.float64]:
     """Median of each frame over bands of rows of all quadrants, linear ADU over the bias.
 
-    Where a quadrant has a value in only some frames, its median over them stands for the amplifier's response, so
-    that frames with and without it have levels on one scale.
+    Where a quadrant has a value in only some frames, the lamp's light in each frame and the amplifiers' responses are
+    told apart, so that frames with and without it have levels on one scale.
 
     Parameters
     ----------
@@ -225,12 +227,9 @@ def _common_levels(pixels: Sequence[Mapping[int, NDArray]]) -> NDArray[np.float6
     if len({frozenset(quadrants) for quadrants in pixels if quadrants}) == 1:
         joined = [np.concatenate(list(quadrants.values())) if quadrants else np.array([np.nan]) for quadrants in pixels]
         return np.array([np.nanmedian(light) if np.isfinite(light).any() else np.nan for light in joined], np.float64)
-    medians = [{qid: float(np.nanmedian(light)) for qid, light in quadrants.items()} for quadrants in pixels]
-    response = {
-        qid: float(np.median([values[qid] for values in medians if qid in values]))
-        for qid in range(1, N_QUADRANT + 1)
-        if any(qid in values for values in medians)
-    }
-    common = float(np.median(list(response.values()))) if response else np.nan
-    relative = [[value / response[qid] for qid, value in values.items()] for values in medians]
-    return np.array([common * np.median(ratios) if ratios else np.nan for ratios in relative], np.float64)
+    medians = np.full((len(pixels), N_QUADRANT), np.nan)
+    for index, quadrants in enumerate(pixels):
+        for qid, light in quadrants.items():
+            medians[index, qid - 1] = np.nanmedian(light)
+    lamp, response = separate(medians)
+    return lamp * finite_median(response)

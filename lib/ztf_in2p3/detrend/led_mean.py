@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztf_in2p3.detrend.ccd_master import CcdMaster, ccd_median
+from ztf_in2p3.detrend.lamp_light import LampLevel
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.products import Value
@@ -80,6 +81,7 @@ def combine_leds(
             "FLTNORM": (float(np.average(levels, weights=weights)), "mean of the LEDs' levels [adu]"),
             "FLTMED": (ccd_median(data), "median of the CCD"),
             **_worst(used),
+            **_lamp_cards(chosen, levels),
             **{f"LEDLACK{qid}": (",".join(map(str, leds)), f"LEDs lacking in quadrant {qid}") for qid, leds in without},
             **(cards or {}),
         },
@@ -161,6 +163,17 @@ def _leds_without(
         if any(mean.known)
     }
     return [(qid, missing) for qid, missing in without.items() if missing]
+
+
+def _lamp_cards(
+    chosen: Sequence[tuple[CcdMaster, int, float]], levels: Sequence[float]
+) -> dict[str, tuple[Value, str]]:
+    """Cards of the LEDs' levels and of their frames'."""
+    cards: dict[str, tuple[Value, str]] = {}
+    for (flat, led, weight), level in zip(chosen, levels, strict=True):
+        lamp = LampLevel.read(flat.cards, led, weight)
+        cards |= {} if lamp is None else replace(lamp, level=level).cards()
+    return cards
 
 
 def _left_out(flats: Sequence[tuple[int, CcdMaster]]) -> dict[str, Value]:

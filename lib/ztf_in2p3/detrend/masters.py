@@ -15,6 +15,7 @@ from ztf_in2p3.detrend.ccd_master import CcdMaster, PlanesOnDemand, ccd_median, 
 from ztf_in2p3.detrend.combine import Stacked, combine, frame_levels, level_bands
 from ztf_in2p3.detrend.frame_checks import check_bias_frames, check_flat_frames, lamp_ratios
 from ztf_in2p3.detrend.frame_samples import FrameSample, band_rows, rows_of, sample_frames
+from ztf_in2p3.detrend.lamp_light import LampLevel, exposure_of
 from ztf_in2p3.detrend.led_mean import combine_leds
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.frames import RawCcd
@@ -140,6 +141,7 @@ def led_flat(
             for qid in _QIDS
         }
     norm = ccd_median({qid: s.data for qid, s in stacked.items()})
+    lit = {exposure_of(raw.path.name): level for raw, level in zip(raws, levels.tolist(), strict=True) if level > 0}
 
     def relative_variance(qid: int) -> NDArray[np.float32]:
         variance = stacked[qid].variance()
@@ -161,6 +163,7 @@ def led_flat(
                 "relative scatter of the lamp's light",
             ),
             **_excess_cards(stacked),
+            **LampLevel(led, 1.0, norm, lit).cards(),
             **left_out_cards(usable),
             **(cards or {}),
         },

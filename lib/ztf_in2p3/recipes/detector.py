@@ -100,7 +100,7 @@ class LedFlatRecipe:
     """Fit of the pockets that are corrected where the sensor's recipe asks for the measured ones."""
     clip: float = 3.0
     """The same as for the bias."""
-    version: int = 1
+    version: int = 2
 
     @property
     def pocket(self) -> PocketRecipe:

@@ -10,6 +10,8 @@ FOCAL_PLANE = (
     Column("ccd", pa.int8(), "", "CCD number, 1 to 16"),
     Column("level", pa.float64(), "adu", "FLTNORM: mean over the LEDs of the CCD's median before normalisation"),
     Column("median", pa.float64(), "", "median of the CCD's normalised flat"),
+    Column("light", pa.float64(), "", "light of the frames of the CCD's flat over that of all CCDs' frames"),
+    Column("counted", pa.bool_(), "", "whether it counts in the level of the focal plane: not if it is suspect"),
 )
 """Levels of the flats of one filter; the focal plane's own is in the table's metadata."""
 
