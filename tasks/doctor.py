@@ -25,7 +25,7 @@ from ztf_in2p3.doctor import Examination, Result, differs, failed, ok, services,
 from ztf_in2p3.doctor.night import NightExamination
 from ztf_in2p3.doctor.report import Redaction, as_json
 from ztf_in2p3.doctor.source import Source, TreeSource, WebSource
-from ztf_in2p3.errors import PipelineError
+from ztf_in2p3.errors import Mistyped, PipelineError
 from ztf_in2p3.periods import Period
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.backends import Files
@@ -96,7 +96,7 @@ def _source(location: str) -> Source:
     if isinstance(opened, LocalTree):
         return TreeSource(opened)
     if not isinstance(opened, Irsa) or not isinstance(anonymous, Irsa):
-        raise ValueError(f"{location} is neither a web archive nor a folder")
+        raise Mistyped(f"{location} is neither a web archive nor a folder")
     return WebSource(opened, anonymous if settings.has_account(location) else None)
 
 

@@ -26,7 +26,7 @@ from ztf_in2p3.catalogue.imported_file import columns_for, table_files
 from ztf_in2p3.catalogue.imported_rows import Group, Wanted
 from ztf_in2p3.catalogue.imported_table import Scattered, scatter, sorted_partition
 from ztf_in2p3.catalogue.numbering import names_table
-from ztf_in2p3.errors import BadData
+from ztf_in2p3.errors import BadData, Mistyped
 from ztf_in2p3.figures.page import markdown_table, plain
 from ztf_in2p3.products import Built, Kind, Value, filter_of, star_index_ref, star_names_ref, star_table_ref
 from ztf_in2p3.recipes import ImportedColumns, StarTableRecipe, recipe_from
@@ -63,7 +63,7 @@ def with_columns(recipe: StarTableRecipe, table: str, columns: str) -> StarTable
     ------
     BadData
         There is no such table, or nothing fits its columns.
-    ValueError
+    Mistyped
         There is no such map.
     """
     if columns in COLUMN_MAPS:
@@ -71,13 +71,16 @@ def with_columns(recipe: StarTableRecipe, table: str, columns: str) -> StarTable
     if columns != "auto":
         path = Path(columns).expanduser()
         if not path.is_file():
-            raise ValueError(
+            raise Mistyped(
                 f"columns: {columns!r} is no map of columns; known: auto, {', '.join(COLUMN_MAPS)}, or a TOML file"
             )
         try:
-            return replace(recipe, imported=recipe_from(ImportedColumns, tomllib.loads(path.read_text())))
+            text = path.read_text()
+            if not text.strip():
+                raise ValueError("is empty; expected names of columns")
+            return replace(recipe, imported=recipe_from(ImportedColumns, tomllib.loads(text)))
         except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"columns: {path}: {error}") from None
+            raise Mistyped(f"columns: {path}: {error}") from None
     if recipe.imported is not None:
         return recipe
     problems: list[str] = []

@@ -14,7 +14,7 @@ from tasks.runtime.parameters import Scope
 from tasks.runtime.product_flow import VerdictFailed
 from ztf_in2p3.archive import Archive
 from ztf_in2p3.archive.files import ArchiveFiles
-from ztf_in2p3.errors import PipelineError, TransientError
+from ztf_in2p3.errors import Mistyped, PipelineError, TransientError
 from ztf_in2p3.figures.page import FAIL
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import NO_RECIPE, Kind, report_ref
@@ -34,7 +34,7 @@ def nights_before(night: date, count: int | None, default: int) -> list[date]:
     """The nights before one, the oldest first: each master is compared with the good one before it."""
     chosen = default if count is None else count
     if chosen < 0:
-        raise ValueError(f"look_back: {chosen}; a number of nights before the last one, 0 for none")
+        raise Mistyped(f"look_back: {chosen}; a number of nights before the last one, 0 for none")
     return [night - timedelta(days=back) for back in range(chosen, 0, -1)]
 
 

@@ -15,6 +15,7 @@ from tasks.runtime.outcome import Outcome, outcome_of
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.errors import Mistyped
 from ztf_in2p3.figures.sheet import sequence_name
 from ztf_in2p3.fit.external import External
 from ztf_in2p3.fit.sources import TableSource
@@ -96,7 +97,7 @@ def fit_sequences(
 ) -> Outcome:
     """One fit for each star table, given by its index; `external` holds the stars of a recipe that is anchored."""
     if recipe.anchored != (external is not None):
-        raise ValueError(
+        raise Mistyped(
             f"the recipe is {'' if recipe.anchored else 'not '}anchored, but the external catalogue is {external}: "
             "set SequenceRecipe.anchored and give a file, or neither"
         )

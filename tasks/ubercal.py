@@ -25,7 +25,7 @@ from tasks.runtime.settings import scratch
 from tasks.star_table import partitions_of
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.hats import write_hats
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import Mistyped, TransientError
 from ztf_in2p3.figures.sheet import sequence_name
 from ztf_in2p3.fit.checkpoint import Checkpoint
 from ztf_in2p3.fit.external import External
@@ -179,7 +179,7 @@ def fit_surveys(
 ) -> Outcome:
     """One fit for each star table, given by its index; on a cluster its workers keep the measurements of all."""
     if recipe.anchored and external is None:
-        raise ValueError(
+        raise Mistyped(
             "the recipe is anchored, but no external catalogue is given: give a file with --external, or leave "
             "SurveyRecipe.anchored out"
         )

@@ -95,6 +95,9 @@ def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:
     """A recipe from a TOML file whose tables are the nested recipes; what it leaves out keeps its default."""
     path = Path(tokens[0].value)
     try:
-        return recipe_from(type_, tomllib.loads(path.read_text()))
+        text = path.read_text()
+        if not text.strip():
+            raise ValueError("is empty; expected fields of the recipe, or leave it out for the defaults")
+        return recipe_from(type_, tomllib.loads(text))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None

@@ -15,7 +15,7 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
 from tasks.runtime.engine import call_by_path, ignore_long_comments
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import Mistyped, TransientError
 
 LOOK_AGAIN = 5.0
 """Seconds between looks whether the scheduler is still there while work is awaited."""
@@ -63,7 +63,7 @@ class Cluster:
         try:
             self._client = Client(address, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise ValueError(f"no Dask scheduler answers at {address}: {error}") from error
+            raise Mistyped(f"no Dask scheduler answers at {address}: {error}") from error
         self._client.register_plugin(_OneThread())
 
     def call(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

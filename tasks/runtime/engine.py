@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import threadpoolctl
 from astropy.io.fits.verify import VerifyWarning
 
-from ztf_in2p3.errors import TransientError
+from ztf_in2p3.errors import Mistyped, TransientError
 from ztf_in2p3.spawned import spawning
 
 
@@ -122,7 +122,7 @@ def _on_cluster(address: str) -> Engine:
     try:
         from tasks.runtime.cluster import Cluster  # an extra of the installation
     except ImportError as error:
-        raise ValueError(f"a cluster, {address}, needs the extra `dask` of this package: {error}") from error
+        raise Mistyped(f"a cluster, {address}, needs the extra `dask` of this package: {error}") from error
     return Cluster(address)
 
 

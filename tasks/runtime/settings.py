@@ -31,6 +31,7 @@ from tasks.runtime.locations import place
 from ztf_in2p3.archive import Archive, Credentials, open_archive
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.detrend.verdicts import Rejection, Ruling, rejections, rulings
+from ztf_in2p3.errors import Mistyped
 from ztf_in2p3.store import Provenance, Store, open_store
 
 ROOT = Path(__file__).parents[2]
@@ -163,12 +164,12 @@ def deployments() -> Path:
 
     Raises
     ------
-    ValueError
+    Mistyped
         ``ZTF_DEPLOYMENTS`` names no folder.
     """
     chosen = os.environ.get("ZTF_DEPLOYMENTS")
     if chosen and not Path(chosen).is_dir():
-        raise ValueError(f"ZTF_DEPLOYMENTS is {chosen!r}, which is no folder; make it, or unset the variable")
+        raise Mistyped(f"ZTF_DEPLOYMENTS is {chosen!r}, which is no folder; make it, or unset the variable")
     packaged = Path(__file__).parents[1] / "deployments"  # of a wheel; a checkout has it at its root
     candidates = [Path(chosen)] if chosen else [Path("deployments"), packaged, ROOT / "deployments"]
     folder = next((path.absolute() for path in candidates if path.is_dir()), packaged)
@@ -206,6 +207,9 @@ def operators_rejections() -> tuple[Rejection, ...]:
 def _of_verdicts(read: Callable[[str], tuple[T, ...]]) -> tuple[T, ...]:
     path = deployments() / "verdicts.toml"
     try:
-        return read(path.read_text(encoding="utf-8")) if path.is_file() else ()
-    except ValueError as error:  # of TOML too
-        raise ValueError(f"{path}: {error}") from None
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+        if text is not None and not text.strip():
+            raise ValueError("is empty; expected tables [[verdict]], [[rejected]], or a comment: was it cut?")
+        return () if text is None else read(text)
+    except (OSError, ValueError) as error:  # of TOML too
+        raise Mistyped(f"{path}: {error}") from None

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from ztf_in2p3.errors import Mistyped
 from ztf_in2p3.periods import Period
 
 MJD_ORDINAL = 678576
@@ -96,22 +97,22 @@ def read_targets(path: Path) -> list[Target]:
 
     Raises
     ------
-    ValueError
+    Mistyped
         The file cannot be read, holds none, or one that cannot be; the message names file and target.
     """
     try:
         tables = tomllib.loads(path.read_text()).get("target", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: {error}; expected a TOML file with tables [[target]]") from None
+        raise Mistyped(f"{path}: {error}; expected a TOML file with tables [[target]]") from None
     if not tables or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ValueError(f"{path}: no target; expected tables [[target]] with {', '.join(sorted(_KNOWN))}")
+        raise Mistyped(f"{path}: no target; expected tables [[target]] with {', '.join(sorted(_KNOWN))}")
     try:
         targets = [Target.parse(table) for table in tables]
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise Mistyped(f"{path}: {error}") from None
     twice = {target.name for target in targets if sum(twin.name == target.name for twin in targets) > 1}
     if twice:
-        raise ValueError(f"{path}: several targets are named {', '.join(sorted(twice))}; their products would collide")
+        raise Mistyped(f"{path}: several targets are named {', '.join(sorted(twice))}; their products would collide")
     return targets
 
 
@@ -146,10 +147,10 @@ def _period(ends: Any) -> Period:
 
 
 def chosen_targets(path: Path, names: Iterable[str] | None) -> list[Target]:
-    """Targets of a file, or some of them.  ValueError if the file does not have one of these."""
+    """Targets of a file, or some of them.  Mistyped if the file does not have one of these."""
     targets = read_targets(path)
     known = {target.name for target in targets}
     strange = sorted(set(names or ()) - known)
     if strange:
-        raise ValueError(f"names: {', '.join(strange)}; {path} has {', '.join(sorted(known))}")
+        raise Mistyped(f"names: {', '.join(strange)}; {path} has {', '.join(sorted(known))}")
     return [target for target in targets if names is None or target.name in set(names)]
