@@ -9,12 +9,11 @@ from concurrent.futures import CancelledError
 from typing import Any
 from urllib.parse import urlsplit
 
-import threadpoolctl
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
-from tasks.runtime.engine import call_by_path, ignore_long_comments
+from tasks.runtime.engine import call_by_path, ignore_long_comments, use_one_thread
 from ztf_in2p3.errors import Mistyped, TransientError
 
 LOOK_AGAIN = 5.0
@@ -111,4 +110,4 @@ class _OneThread(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         ignore_long_comments()
-        threadpoolctl.threadpool_limits(1)
+        use_one_thread()

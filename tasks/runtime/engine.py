@@ -156,8 +156,19 @@ def ignore_long_comments() -> None:
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal: the flow's process says what ends
     ignore_long_comments()
-    threadpoolctl.threadpool_limits(1)  # the parallelism is over products
+    use_one_thread()
     threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def use_one_thread() -> None:
+    """Compute with one thread in this process: the parallelism is over products.
+
+    Libraries that are loaded later read it from the environment; scipy has another BLAS than numpy, which is loaded
+    with its first function, and whose threads wait for each other busily where the cores are taken.
+    """
+    for library in ("OPENBLAS", "OMP", "MKL", "BLIS"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    threadpoolctl.threadpool_limits(1)
 
 
 def _die_with_parent() -> None:

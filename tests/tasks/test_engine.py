@@ -4,7 +4,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import threadpoolctl
 
 from tasks.runtime.engine import compute, running
 from ztf_in2p3.errors import BadData, TransientError
@@ -20,6 +22,14 @@ def refuse() -> None:
 
 def busy(seconds: float) -> None:
     raise TransientError("busy", retry_after=seconds)
+
+
+def blas_threads() -> dict[str, int]:
+    """Threads of each library for linear algebra, scipy's loaded as late as by the first function that needs it."""
+    from scipy.linalg import cho_factor
+
+    cho_factor(np.eye(2))
+    return {library["filepath"]: library["num_threads"] for library in threadpoolctl.threadpool_info()}
 
 
 def die() -> None:
@@ -57,3 +67,10 @@ def test_a_killed_worker_is_a_passing_fault_and_the_next_try_succeeds():
         with pytest.raises(TransientError, match="worker process died"):
             compute(die)
         assert compute(where) != os.getpid()
+
+
+def test_a_worker_computes_with_one_thread_whenever_its_libraries_are_loaded():
+    with running(1):
+        threads = compute(blas_threads)
+    assert len([name for name in threads if "openblas" in name]) > 1  # numpy's and scipy's own
+    assert set(threads.values()) == {1}
