@@ -68,7 +68,7 @@ def import_table(
     lines = [
         f"{summary.stars} stars in {n_part} partitions, columns from {', '.join(sorted(summary.columns.values()))}"
     ]
-    lines += [f"left out or unknown: {count} of {reason}" for reason, count in summary.dropped.items()]
+    lines += [f"left out or unknown: {count}: {reason}" for reason, count in summary.dropped.items()]
     lines += [] if summary.gaia_ids else ["identifiers are made of the positions; the table's own are in original_id"]
     sys.stdout.write("\n".join([*lines, f"use it with --reference {folder}", ""]))
 
