@@ -6,7 +6,9 @@ import logging
 
 from ztf_in2p3.errors import PipelineError
 
-RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
+REPEATED = ("Encountered exception during execution", "exited with unexpected exception")
+"""Words with which the orchestrator shows, again, the error that the run's final state has."""
 
 
 class WithoutTracebacks(logging.Filter):
@@ -17,7 +19,7 @@ class WithoutTracebacks(logging.Filter):
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if isinstance(error, PipelineError):
             record.exc_info = record.exc_text = None
-            return not record.getMessage().startswith("Encountered exception during execution")
+            return not any(words in record.getMessage() for words in REPEATED)
         if record.exc_info and error is None:
             record.exc_info = None  # a state that failed without an exception: there would stand "NoneType: None"
         return True

@@ -232,6 +232,7 @@ def nothing_found(needs: str, after: str, given: Mapping[str, Any], outcome: Out
     where = [f"{name} {given[name]}" for name in ("store", *OUTSIDE) if given.get(name)]
     which = [subject_of(given)]
     which += [f"{name} {' '.join(map(str, given[name]))}" for name in ("ccds", "filters") if given.get(name)]
+    which += [f"camera {given['camera']}"] if given.get("camera") else []
     remedy = f"; run the flow {after} first" if after else "; look at the address and at what lies there"
     reasons = "; ".join(skipped_lines(outcome.set_aside)[:NAMED])
     unusable = f"; none of {len(outcome.set_aside)} inputs could be used: {reasons}" if reasons else ""

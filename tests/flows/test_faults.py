@@ -166,7 +166,9 @@ def test_a_question_that_cannot_be_answered_fails_the_flow_and_says_why(served, 
 
 def test_an_archive_that_has_nothing_of_two_weeks_is_no_closed_telescope(served, asked, tmp_path):
     served.inject(Fault.EMPTY, "*/ibe/search/*", times=math.inf)
-    with pytest.raises(NothingFound, match=f"nothing for {NIGHT}, ccds 3, filters zr in .*frames were looked for"):
+    with pytest.raises(
+        NothingFound, match=f"nothing for {NIGHT}, ccds 3, filters zr, camera tiny in .*frames were looked for"
+    ):
         download(NIGHT, str(tmp_path), **asked)
     assert digests(tmp_path) == {}
 
