@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,13 +39,23 @@ def served_api(api: str):
         yield deployment
     finally:
         for path in (f"deployments/{deployment}", "work_pools/doctors-pool"):
-            requests.delete(f"{api}/{path}", timeout=10)
+            delete(api, path)
 
 
 def post(api: str, path: str, **body):
-    answer = requests.post(f"{api}/{path}", json=body, timeout=10)
+    answer = requests.post(f"{api}/{path}", json=body, timeout=60)
     answer.raise_for_status()
     return answer.json() if answer.content else None
+
+
+def delete(api: str, path: str):
+    """A server whose database is busy says so, and may be asked again."""
+    for patience in (1, 2, 4, 0):
+        answer = requests.delete(f"{api}/{path}", timeout=60)
+        if answer.ok or answer.status_code == 404:
+            return
+        time.sleep(patience)
+    answer.raise_for_status()
 
 
 def named(exam: Examination) -> set[str]:
