@@ -73,13 +73,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def orchestrator():
-    """Prefect with a temporary server and database."""
+def orchestrator(tmp_path_factory):
+    """Prefect with a temporary server and database; what this machine keeps for its processes is the tests' own."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
     with (
         prefect_test_harness(server_startup_timeout=120),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        pytest.MonkeyPatch.context() as environment,
     ):
+        environment.setenv("ZTF_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
         yield

@@ -12,10 +12,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import pickle
 import shutil
-import stat
 import sys
 import tempfile
 import uuid
@@ -32,6 +30,7 @@ from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
 from ztf_in2p3.code_digest import digest_of_code
+from ztf_in2p3.private_folder import private_folder
 
 _config: Any = numba.config
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -195,9 +194,5 @@ def folders() -> Iterator[Path]:
     user = Path(AppDirs(appname="ztf_in2p3", appauthor=False).user_cache_dir)
     if user.is_absolute():  # else there is no home
         yield user / installation / _VERSIONS
-    with contextlib.suppress(OSError):
-        private = Path(tempfile.gettempdir()) / f"ztf_in2p3-{os.getuid()}"
-        private.mkdir(mode=0o700, exist_ok=True)
-        state = private.lstat()
-        if stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o022:
-            yield private / installation / _VERSIONS
+    if private := private_folder(Path(tempfile.gettempdir())):
+        yield private / installation / _VERSIONS

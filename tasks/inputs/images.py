@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from astropy.io import fits
 
 from tasks.inputs.calibrations import read_pockets
 from tasks.inputs.jobs import CcdJob
+from tasks.runtime.settings import decoded_masters
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.science_image import read_mask
-from ztf_in2p3.detrend.bad_pixels import read_masks
 from ztf_in2p3.detrend.focal_plane import level_for, n_ccd_of
-from ztf_in2p3.detrend.masters import CcdMaster
 from ztf_in2p3.detrend.quadrant import detrend_ccd
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header, read_primary
@@ -26,7 +26,7 @@ from ztf_in2p3.recipes import (
 from ztf_in2p3.sensor.fringe import CcdFringes
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import read_table
-from ztf_in2p3.store.reading import opened
+from ztf_in2p3.store.reading import opened, opened_file
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -89,15 +89,14 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
 def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Detrended:
     """The quadrants of a CCD exposure, all in a single pass."""
     chosen = job.calibration
-    pockets = read_pockets(store, chosen.pocket)
+    masters, pockets = decoded_masters(), read_pockets(store, chosen.pocket)
     reasons: Reasons = {}
     with (
         opened(store, [job.raw]) as (raw,),
-        opened(store, [chosen.bias.built, chosen.flat.built, chosen.focal_plane]) as (bias_path, flat_path, levels),
-        opened(store, chosen.maps) as maps,
+        opened(store, [chosen.focal_plane]) as (levels,),
         opened(store, chosen.fringe_maps) as fringes,
-        CcdMaster.open(bias_path, camera) as bias,
-        CcdMaster.open(flat_path, camera) as flat,
+        masters.master(chosen.bias.built.sha256, partial(opened_file, store, chosen.bias.built), camera) as bias,
+        masters.master(chosen.flat.built.sha256, partial(opened_file, store, chosen.flat.built), camera) as flat,
         opened(store, job.headers.values()) as header_paths,
         opened(store, job.masks.values()) as mask_paths,
     ):
@@ -114,7 +113,7 @@ def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store
             masks,
             camera,
             recipe,
-            bad_pixels=[read_masks(path, camera) for path in maps],
+            bad_pixels=[masters.masks(map_.sha256, partial(opened_file, store, map_), camera) for map_ in chosen.maps],
             fringes=next((CcdFringes.read(path, camera) for path in fringes), None),
             pockets=pockets,
             cards=chosen.cards(job.ccd.exposure.night)

@@ -30,9 +30,12 @@ from prefect.logging import get_logger, get_run_logger
 from tasks.runtime.locations import place
 from ztf_in2p3.archive import Archive, Credentials, open_archive
 from ztf_in2p3.camera import Camera
+from ztf_in2p3.detrend.decoded import DecodedMasters
 from ztf_in2p3.detrend.verdicts import Rejection, Ruling, rejections, rulings
 from ztf_in2p3.errors import Mistyped
+from ztf_in2p3.private_folder import private_folder
 from ztf_in2p3.store import Provenance, Store, open_store
+from ztf_in2p3.store.node_cache import NodeCache
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +95,20 @@ def provenance() -> Provenance:
 def scratch() -> Path:
     """Folder for what a long computation needs on disk while it runs (``ZTF_SCRATCH``, else the machine's own)."""
     return Path(os.environ.get("ZTF_SCRATCH", tempfile.gettempdir()))
+
+
+def decoded_masters() -> DecodedMasters:
+    """Decoded masters that the processes of this machine share, in a folder of this user's own in `scratch`.
+
+    ``ZTF_MASTERS_GB`` bounds them, 40 by default; 0: every process decodes for itself, each time.
+    """
+    given = os.environ.get("ZTF_MASTERS_GB", "40")
+    try:
+        most_bytes = float(given) * 1e9
+    except ValueError:
+        raise Mistyped(f"ZTF_MASTERS_GB is {given!r}, expected a number of gigabytes") from None
+    private = private_folder(scratch()) if most_bytes > 0 else None
+    return DecodedMasters(NodeCache(private / "masters", most_bytes) if private else None)
 
 
 def archive_at(location: str, *, anonymous: bool = False) -> Archive:

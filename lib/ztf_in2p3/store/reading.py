@@ -35,6 +35,13 @@ def opened(store: Store, products: Iterable[Built]) -> Iterator[list[Path]]:
             raise BadData(message) from error
 
 
+@contextmanager
+def opened_file(store: Store, product: Built) -> Iterator[Path]:
+    """A single one; errors as `opened`."""
+    with opened(store, [product]) as (path,):
+        yield path
+
+
 def file_as_input(path: str) -> Built:
     """A file that somebody else made, as an input of a product: other content makes another product."""
     with Path(path).open("rb") as file:
