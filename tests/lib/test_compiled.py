@@ -61,7 +61,7 @@ def package(tmp_path):
     """A package of the library's name with its cache, and two modules of which one calls the other."""
     folder = tmp_path / "lib" / "ztf_in2p3"
     folder.mkdir(parents=True)
-    for name in ("compiled.py", "code_digest.py"):
+    for name in ("compiled.py", "code_digest.py", "private_folder.py"):
         shutil.copy(LIBRARY / name, folder)
     for name, text in {"__init__": "", "caller": CALLER, "callee": CALLEE}.items():
         (folder / f"{name}.py").write_text(text)
