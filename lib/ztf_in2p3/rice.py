@@ -132,7 +132,7 @@ class RiceImage:
                 table["ZZERO"].astype(np.float64),
                 self._dither,
                 first + self._seed - 1,
-                _randoms(),
+                randoms(),
                 blank,
                 blanks.astype(np.int32),
                 pixels,
@@ -197,7 +197,7 @@ def _read(descriptor: int, size: int, at: int, zeros: int = 0) -> bytearray:
 
 
 @cache
-def _randoms() -> NDArray[np.float32]:
+def randoms() -> NDArray[np.float32]:
     """The standard's sequence (FITS 4.0, appendix I; Park & Miller 1988)."""
     values, seed = np.empty(_N_RANDOM, np.float32), 1
     for i in range(_N_RANDOM):

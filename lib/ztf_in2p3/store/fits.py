@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +18,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ztf_in2p3.hdu import BLOCK
 from ztf_in2p3.products import Value
+from ztf_in2p3.rice_encoder import EncodedImage, encode_image
+from ztf_in2p3.rice_quantise import LEAST_COLUMNS
 
 DITHER_SEED = 1
 """Seed of the first tile of every plane (1 to 10000); later tiles count on (White et al. 2012, arXiv:1201.1336)."""
@@ -84,7 +87,45 @@ def write_fits(path: Path, planes: Iterable[Plane], cards: Cards | None = None) 
             names.append(plane.name)
             if len(set(names)) < len(names):
                 raise ValueError(f"{path.name}: extension names must differ, got {names}")
-            _append(out, _as_bytes(_compressed(plane, path.name)), index=1)
+            _append(out, _plane_as_bytes(plane, path.name), index=1)
+
+
+def _plane_as_bytes(plane: Plane, file_name: str) -> io.BytesIO:
+    """A FITS file of this plane behind an empty primary HDU."""
+    pixels = np.asarray(plane.pixels)
+    if pixels.dtype.kind != "f" or pixels.ndim != 2 or pixels.shape[1] < LEAST_COLUMNS or not len(pixels):
+        return _as_bytes(_compressed(plane, file_name))
+    image = encode_image(_finite(plane, file_name), plane.quantize, DITHER_SEED)
+    few = np.tile(
+        np.arange(pixels.shape[1], dtype=np.float32) // 2 % 2, (2, 1)
+    )  # astropy writes the header, of two rows
+    if image.has_blanks:
+        few[0, 0] = np.nan
+    return _with_tiles(_as_bytes(_compressed(replace(plane, pixels=few), file_name)), image)
+
+
+def _with_tiles(file: io.BytesIO, image: EncodedImage) -> io.BytesIO:
+    """The file with other pixels than it has, and as many rows as they fill."""
+    with fits.open(file, disable_image_compression=True) as hdus:
+        header, start = hdus[1].header, hdus[1].fileinfo()["hdrLoc"]
+        coded, exact = image.longest
+        header["NAXIS2"] = header["ZNAXIS2"] = len(image.tiles)
+        header["PCOUNT"] = len(image.heap)
+        header["TFORM1"], header["TFORM2"] = f"1PB({coded})", f"1PB({exact})"
+        content = file.getvalue()[:start] + header.tostring().encode("ascii") + image.tiles.tobytes() + image.heap
+    return io.BytesIO(content + bytes(-len(content) % BLOCK))
+
+
+def _finite(plane: Plane, file_name: str) -> NDArray[np.float32]:
+    """Pixels as float32; ValueError if there is an infinite one, or the quantisation has no steps."""
+    where = f"plane {plane.name} of {file_name}"
+    if plane.quantize <= 0:
+        raise ValueError(f"{where}: quantisation must have a positive number of steps, got {plane.quantize}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told below
+        pixels = np.asarray(plane.pixels).astype(np.float32)
+    if n_infinite := np.count_nonzero(np.isinf(pixels)):
+        raise ValueError(f"{where}: {n_infinite} pixels are infinite; mark undefined pixels as NaN")
+    return pixels
 
 
 def _compressed(plane: Plane, file_name: str) -> fits.CompImageHDU:
@@ -94,12 +135,7 @@ def _compressed(plane: Plane, file_name: str) -> fits.CompImageHDU:
         raise ValueError(f"{where}: expected an image of numbers, got shape {pixels.shape} of {pixels.dtype}")
     header = _carried(plane.header)
     if pixels.dtype.kind == "f":
-        if plane.quantize <= 0:
-            raise ValueError(f"{where}: quantisation must have a positive number of steps, got {plane.quantize}")
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told below
-            pixels = pixels.astype(np.float32)
-        if np.isinf(pixels).any():
-            raise ValueError(f"{where}: {np.isinf(pixels).sum()} pixels are infinite; mark undefined pixels as NaN")
+        pixels = _finite(plane, file_name)
         hdu = fits.CompImageHDU(
             pixels,
             header,

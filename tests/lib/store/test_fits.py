@@ -56,6 +56,28 @@ def test_quantisation_adds_the_noise_that_theory_says_and_no_offset(tmp_path, qu
     assert abs(np.corrcoef(error.ravel(), pixels.ravel())[0, 1]) < 4 / np.sqrt(error.size)
 
 
+def test_cfitsio_reads_the_pixels_that_astropy_reads(tmp_path):
+    fitsio = pytest.importorskip("fitsio")
+    pixels = noise()
+    pixels[3, 5], pixels[10], pixels[11, 3] = np.nan, 4.0, 1e6
+    (back,) = written(tmp_path / "a.fits", Plane("SCI", pixels))
+    assert np.array_equal(fitsio.read(tmp_path / "a.fits", ext="SCI"), back, equal_nan=True)
+
+
+def test_a_plane_of_any_kind_takes_one_way_or_the_other(tmp_path, monkeypatch):
+    """Tiles of our own and those of astropy make one file, byte for byte, header and checksums too."""
+    header = fits.Header([("CRVAL1", 12.5), ("GAIN", 6.2, "e-/adu")])
+    planes = [
+        Plane("SCI", np.where(noise() > 910, np.nan, noise()), "adu", {"QID": 3}, header),
+        Plane("EXACT", np.full((5, 40), 2.5, np.float32)),
+        Plane("NARROW", np.where(noise((30, 9)) > 910, np.nan, noise((30, 9)))),
+    ]
+    write_fits(tmp_path / "ours.fits", planes, {"CCDID": 3})
+    monkeypatch.setattr("ztf_in2p3.store.fits.LEAST_COLUMNS", 10_000)  # more than there are: left to astropy
+    write_fits(tmp_path / "theirs.fits", planes, {"CCDID": 3})
+    assert digest(tmp_path / "ours.fits") == digest(tmp_path / "theirs.fits")
+
+
 def test_quantised_noise_takes_a_quarter_of_the_size(tmp_path):
     pixels = noise((300, 1000))
     write_fits(tmp_path / "a.fits", [Plane("SCI", pixels)])
