@@ -15,7 +15,7 @@ from ztf_in2p3.detrend.ccd_master import CcdMaster
 from ztf_in2p3.detrend.combine import frame_scatter
 from ztf_in2p3.detrend.frame_samples import sample_frames
 from ztf_in2p3.detrend.masters import CHUNK_BYTES, open_all, usable_biases
-from ztf_in2p3.detrend.stack import clipped_median
+from ztf_in2p3.detrend.running_median import running_median
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import N_QUADRANT
 from ztf_in2p3.image import MaskBit
@@ -26,8 +26,6 @@ from ztf_in2p3.store.fits import Cards, Plane, write_fits
 
 _AROUND = 15
 """Pixels of the neighbourhood's side."""
-_ROWS = 128
-"""Rows of a plane whose neighbourhoods are computed at a time."""
 _QIDS = range(1, N_QUADRANT + 1)
 
 Masks = Mapping[int, NDArray[np.uint16]]
@@ -121,21 +119,6 @@ def read_masks(path: Path, camera: Camera) -> dict[int, NDArray[np.uint16]]:
     if shapes != {camera.shape}:
         raise BadData(f"{path}: masks of shape {shapes}, expected {camera.shape} for camera {camera.name!r}")
     return masks
-
-
-def running_median(plane: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Median of the `width` (odd) pixels of a column around each pixel, those without data left out.
-
-    Beyond the edge the column is mirrored.  (row, column) in and out.
-    """
-    half = width // 2
-    padded = np.pad(plane, ((half, half), (0, 0)), mode="reflect")
-    out = np.empty_like(plane)
-    for start in range(0, len(plane), _ROWS):
-        n = min(_ROWS, len(plane) - start)
-        shifted = np.stack([padded[start + i : start + i + n] for i in range(width)])
-        out[start : start + n], _ = clipped_median(shifted, clip=width + 1.0)  # so far out that nothing is
-    return out
 
 
 def _beyond(plane: NDArray, sigma: float) -> NDArray[np.bool_]:

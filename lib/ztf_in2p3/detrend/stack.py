@@ -95,7 +95,7 @@ def _combined(
     n_pixel = flat.shape[1]
     middle, count = np.empty(n_pixel, np.float32), np.empty(n_pixel, np.uint16)
     deviation = np.empty(n_pixel if scatter else 0, np.float32)
-    _combine(flat, *_network(n_frame), float(clip), mean, middle, count, deviation)
+    _combine(flat, *exchanges(n_frame), float(clip), mean, middle, count, deviation)
     return middle.reshape(shape), count.reshape(shape), deviation.reshape(shape) if scatter else deviation
 
 
@@ -158,23 +158,23 @@ def stack_variance(count: NDArray[np.integer], noise: NDArray | float, *, mean: 
 
 
 @cache
-def _network(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Batcher's merge exchange for n lines (D. Knuth, TAOCP 3, 5.2.2 M).
+def exchanges(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Network that sorts n lines: Batcher's merge exchange (D. Knuth, TAOCP 3, 5.2.2 M).
 
     Pair after pair of lines, the smaller of their values goes to the first.
     """
-    exchanges = []
+    swaps = []
     top = 1 << max((n - 1).bit_length() - 1, 0)
     p = top
     while p > 0:
         q, r, d = top, 0, p
         while True:
-            exchanges += [(i, i + d) for i in range(n - d) if i & p == r]
+            swaps += [(i, i + d) for i in range(n - d) if i & p == r]
             if q == p:
                 break
             d, q, r = q - p, q >> 1, p
         p >>= 1
-    pairs = np.array(exchanges, np.intp).reshape(-1, 2)
+    pairs = np.array(swaps, np.intp).reshape(-1, 2)
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 

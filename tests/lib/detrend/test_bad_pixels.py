@@ -1,5 +1,7 @@
 """Pixels made bad are found bad, for what they are, and hardly any other."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from tests.lib.detrend.raw_files import QIDS
 from ztf_in2p3.camera import TINY
-from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, bad_pixels, read_masks, running_median, write_masks
+from ztf_in2p3.detrend.bad_pixels import bad_pixel_masks, bad_pixels, read_masks, write_masks
+from ztf_in2p3.detrend.running_median import running_median
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.image import MaskBit
 from ztf_in2p3.recipes import BadPixelMapRecipe, BadPixelRecipe
@@ -76,6 +79,20 @@ def test_running_median_is_the_median_of_what_is_around(plane, width):
     mirrored = np.pad(np.arange(len(plane)), width // 2, mode="reflect")
     at = mirrored[np.arange(len(plane))[:, None] + np.arange(width)]
     np.testing.assert_array_equal(running_median(plane, width), np.median(plane[at], axis=1))
+
+
+def test_running_median_leaves_out_what_has_no_data():
+    draw = np.random.default_rng(5)
+    plane = draw.normal(0, 1, (60, 300)).astype(np.float32)  # more columns than are computed at a time
+    plane[draw.random(plane.shape) < 0.3] = np.nan
+    plane[draw.random(plane.shape) < 0.01] = np.inf
+    plane[:, 7], plane[10:30, 9] = np.nan, np.nan
+    at = np.pad(np.arange(60), 3, mode="reflect")[np.arange(60)[:, None] + np.arange(7)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, where there is nothing
+        expected = np.nanmedian(np.where(np.isfinite(plane), plane, np.nan)[at], axis=1)
+    np.testing.assert_array_equal(running_median(plane, 7), expected)
+    assert np.isnan(expected[:, 7]).all()
 
 
 def test_masks_survive_their_file_and_are_counted(tmp_path):
