@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, TypeVar
 
-from tasks.inputs.calibrations import Calibration, calibrations_of
+from tasks.inputs.calibrations import Calibration, Calibrations, calibrations_of
 from tasks.inputs.references import StarPartitions
 from tasks.inputs.selection import frames, without_rejected
 from tasks.runtime.outcome import SetAside
 from tasks.runtime.settings import operators_rejections
 from ztf_in2p3.errors import BadData, MissingProduct
-from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, CcdExposure, Exposure, ImageType
+from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import Built, Kind, ccd_of, ccdid_of, exposure_of, quadrant_of
 from ztf_in2p3.recipes import QuadrantRecipe
@@ -81,6 +82,7 @@ def ccd_jobs(
     known = by_quadrant(files)
     masks = by_quadrant(frames(store, Kind.MASK, period, **which))
     ready: dict[Exposure, list[CcdJob]] = defaultdict(list)
+    choose = chosen_once(calibrations)
     raws, rejected = without_rejected(frames(store, Kind.RAW, period, **which), operators_rejections())
     aside += rejected
     for raw in raws:
@@ -91,13 +93,26 @@ def ccd_jobs(
                     f"{ccd}: no science header with a WCS for any of its quadrants; "
                     "run the flow download again, or leave the exposure out"
                 )
-            job = CcdJob(ccd, raw, headers[ccd], masks.get(ccd, {}), calibrations.of(ccd))
+            job = CcdJob(ccd, raw, headers[ccd], masks.get(ccd, {}), choose(ccd))
         except (BadData, MissingProduct) as error:
             aside.append(SetAside.because(str(ccd), error))
         else:
             ready[ccd.exposure].append(job)
             aside += without_header(ccd, known[ccd])
     return dict(ready), aside
+
+
+def chosen_once(calibrations: Calibrations) -> Callable[[CcdExposure], Calibration]:
+    """`Calibrations.of`, which looks at all periods, asked once for all exposures of a night, filter and CCD."""
+    chosen: dict[tuple[date, Filter, int], Calibration] = {}
+
+    def choose(ccd: CcdExposure) -> Calibration:
+        key = ccd.exposure.night, ccd.exposure.filter, ccd.ccdid
+        if key not in chosen:
+            chosen[key] = calibrations.of(ccd)
+        return chosen[key]
+
+    return choose
 
 
 def without_header(ccd: CcdExposure, headers: ByQuadrant) -> list[SetAside]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ztf_in2p3.archive.cones import Cone, enclosing_cone, pixels_touching
+from ztf_in2p3.archive.cones import Cone, PixelsOnSky, enclosing_cone
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.identifiers import Exposure
 from ztf_in2p3.products import Built, Kind, exposure_of
@@ -48,7 +48,7 @@ class StarPartitions:
         by_order: dict[int, list[int]] = defaultdict(list)
         for order, pixel in sorted(self._built):
             by_order[order].append(pixel)
-        self._pixels = {order: np.array(pixels) for order, pixels in by_order.items()}
+        self._pixels = PixelsOnSky({order: np.array(pixels) for order, pixels in by_order.items()})
 
     def around(self, headers: Iterable[Built]) -> list[Built]:
         """Partitions that touch the images of these headers.
@@ -59,7 +59,7 @@ class StarPartitions:
             If there is none.
         """
         headers = list(headers)
-        touched = pixels_touching(self._pixels, circle_around(headers, self._photometry))
+        touched = self._pixels.touching(circle_around(headers, self._photometry))
         if not touched:
             raise MissingProduct(
                 f"{headers[0].ref.file_name}: no reference stars around it in the store; run the flow download for it"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks.inputs.calibrations import Calibrations
 from tasks.inputs.jobs import ccd_jobs, science_jobs, with_stars
 from tasks.inputs.references import StarPartitions
 from tests.tasks.shelf import Shelf, exposure, period
@@ -33,6 +34,18 @@ def test_a_whole_exposure_is_ready_with_all_its_inputs(night):
         Kind.RAW, *4 * [Kind.HEADER], *4 * [Kind.MASK], Kind.BIAS, Kind.FLAT, Kind.FOCAL_PLANE,
     ]  # fmt: skip
     assert list(job.headers) == list(job.masks) == [1, 2, 3, 4]
+
+
+def test_masters_are_looked_for_once_for_the_exposures_of_a_night_filter_and_ccd(night, monkeypatch):
+    for at, ccdid in ((exposure(2), 3), (exposure(2), 6), (exposure(3), 3)):
+        night.raw(at, ccdid)
+        night.headers(at, ccdid)
+    looked_for, of = [], Calibrations.of
+    monkeypatch.setattr(Calibrations, "of", lambda self, ccd: looked_for.append(ccd.ccdid) or of(self, ccd))
+    ready, _ = ccd_jobs(night.store, NIGHT, RECIPE)
+    assert sorted(looked_for) == [3, 6]
+    chosen = {(job.ccd.ccdid, job.calibration.bias.built.ref.data_id[-3:]) for jobs in ready.values() for job in jobs}
+    assert (len(ready), chosen) == (3, {(3, "c03"), (6, "c06")})
 
 
 def test_the_ccds_of_an_exposure_come_together_and_can_be_chosen(night):

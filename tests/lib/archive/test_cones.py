@@ -10,7 +10,7 @@ from astropy_healpix import HEALPix
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztf_in2p3.archive.cones import enclosing_cone, pixels_touching
+from ztf_in2p3.archive.cones import PixelsOnSky, enclosing_cone, pixels_touching
 
 MIXED = {2: np.arange(0, 150), 3: np.arange(600, 700), 4: np.arange(2800, 3072)}
 """A whole sky whose partitions are of three sizes: 150 / 4^2, 100 / 4^3, 272 / 4^4 of a base pixel's parts."""
@@ -45,6 +45,15 @@ def test_a_star_of_the_cone_is_in_one_of_its_partitions(cone, bearing, part):
     ra, dec, radius = cone
     star = SkyCoord(ra, dec, unit="deg").directional_offset_by(bearing * units.deg, part * radius * units.deg)
     assert partition_of(MIXED, star.ra.deg, star.dec.deg) in touching(MIXED, ra, dec, radius)
+
+
+SKY = PixelsOnSky(MIXED)
+"""Asked for each cone below, so that it knows boundaries from the cones before."""
+
+
+@given(cone=cones)
+def test_what_is_remembered_of_other_cones_changes_no_answer(cone):
+    assert SKY.touching(cone) == touching(MIXED, *cone)
 
 
 def test_the_mixed_sky_is_whole():
