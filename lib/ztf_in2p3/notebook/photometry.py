@@ -201,7 +201,7 @@ def psf_photometry(psf: ImagePsf, ra: ArrayLike, dec: ArrayLike, *, fixed: bool 
     """
     places = _places(psf.image, ra, dec)
     stamps = star_stamps(_exposure(psf.image), places, psf.recipe.side)
-    fluxes = psf_stars.measure_stars(stamps, psf.model.at, fixed=fixed, model_error=psf.recipe.psf.model_error)
+    fluxes = psf_stars.measure_stars(stamps, psf.model, fixed=fixed, model_error=psf.recipe.psf.model_error)
     return pd.DataFrame(
         {
             "ra": places.ra,

@@ -92,19 +92,15 @@ class StarEquations:
         data = stamps.data[at].reshape(len(stamps.data[at]), -1)
         data = np.where(self.keep[at], data, 0).astype(float)
         terms = model.terms(stamps.expected[at])
-        widths, locals_ = zip(*(model.local(place) for place in stamps.expected[at]), strict=True)
-        psfs = [model.at(place) for place in stamps.expected[at]]
-        width = np.array(widths)
+        width, local = model.locals(stamps.expected[at])
+        psfs = model.over(stamps.expected[at])
         by_term = np.repeat(terms[:, None, :], 4, axis=1)
         by_term[:, 0, 1:] *= 2 / width[:, None]  # of the width squared's logarithm by the width
-        maps, spacing, ripple = (
-            np.array([getattr(psf, name) for psf in psfs], float) for name in ("residual", "spacing", "ripple")
-        )
         part = (
-            np.array(locals_),
-            maps,
-            spacing,
-            ripple,
+            local,
+            psfs.residual,
+            psfs.spacing,
+            psfs.ripple,
             self.soft,
             self.importance[at],
             self.own[at],

@@ -39,6 +39,9 @@ FAINT = 5.0
 """Standard deviations of its flux below which a star does not find its own place."""
 SETTLED = 4
 """Rounds in which the profile is the same over the field, and stars that are unlike the others leave."""
+UNLIKE = 0.02
+"""Relative; how much wider than most a star may be beyond their scatter.  A neighbour of half its light a FWHM away
+makes it wider by a fifth, and disturbs the pixels of its image no more than a profile that is as wrong does."""
 N_PIXEL = 20.0
 """Pixels whose sky disturbs a star's flux: about 4 pi sigma^2 for a FWHM of 3 pixels."""
 
@@ -72,7 +75,7 @@ def fit_psf(
     candidates = candidates[: TRIED * recipe.most_stars]
     model = _start(stamps.only(candidates))
     # No pixels are rejected until the map is there: against a profile alone, bright stars would have none left.
-    first = measure_stars(stamps.inner(recipe.margin).only(candidates), model.at, clip=np.inf, soft=recipe.soft)
+    first = measure_stars(stamps.inner(recipe.margin).only(candidates), model, clip=np.inf, soft=recipe.soft)
     chosen = candidates[choose_stars(stamps.only(candidates), first, recipe)]
     model, agreeing = _fit(model, stamps.only(chosen), recipe)
     used = np.zeros(len(stamps), bool)
@@ -86,14 +89,14 @@ def measure_all(stamps: StarStamps, model: PsfModel, recipe: PsfRecipe) -> StarF
 
     A faint star that finds its own place finds the highest peak of the noise near it.
     """
-    fluxes = measure_stars(stamps, model.at, model_error=recipe.model_error, soft=recipe.soft)
+    fluxes = measure_stars(stamps, model, model_error=recipe.model_error, soft=recipe.soft)
     faint = np.flatnonzero(fluxes.flux < FAINT * fluxes.error)
     bright = fluxes.flux > 2 * FAINT * fluxes.error
     if not len(faint) or not bright.any():
         return fluxes
     off = np.median((fluxes.place - stamps.expected)[bright], axis=0)
     at = replace(stamps.only(faint), expected=stamps.expected[faint] + off)
-    expected = measure_stars(at, model.at, fixed=True, model_error=recipe.model_error, soft=recipe.soft)
+    expected = measure_stars(at, model, fixed=True, model_error=recipe.model_error, soft=recipe.soft)
     values = {}
     for column in fields(StarFluxes):
         values[column.name] = getattr(fluxes, column.name).copy()
@@ -145,14 +148,14 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
     used = np.ones(len(stamps), bool)
     _need(used, stamps, recipe)
     # Flat weights: the wings, where double stars and galaxies differ most, must not decide who is like the others.
-    fluxes = measure_stars(stamps, model.at, clip=np.inf, soft=FLAT)
+    fluxes = measure_stars(stamps, model, clip=np.inf, soft=FLAT)
     used &= _like_the_others(stamps, fluxes, recipe, 0.3)
     for attempt in range(8):
         _need(used, stamps, recipe)
         free = _free(used, recipe)
         free[:, 1:] &= attempt >= SETTLED  # before, a width that follows the field would follow double stars
         model, step = _improve_moffat(model, _equations(stamps, fluxes, used, recipe, FLAT), free)
-        fluxes = measure_stars(stamps, model.at, clip=np.inf, start=_own(stamps, fluxes), quick=True, soft=FLAT)
+        fluxes = measure_stars(stamps, model, clip=np.inf, start=_own(stamps, fluxes), quick=True, soft=FLAT)
         if 0 < attempt < SETTLED + 2:  # until double stars and galaxies that were let in at the start are out
             used = _like_the_others(stamps, fluxes, recipe, 0.05)
         if step < 1e-3 and attempt >= SETTLED:
@@ -168,7 +171,7 @@ def _fit(model: PsfModel, stamps: StarStamps, recipe: PsfRecipe) -> tuple[PsfMod
         if attempt < recipe.passes - 1:  # stars return that were too bright for the profile alone
             fluxes = measure_stars(
                 stamps,
-                model.at,
+                model,
                 model_error=recipe.model_error,
                 start=_own(stamps, fluxes),
                 quick=True,
@@ -221,8 +224,17 @@ def _like_the_others(
     middle = np.median(misfit[lit])
     spread = robust_sigma(misfit[lit], middle) + 0.02 * middle
     moved = np.hypot(*(fluxes.place - stamps.expected).T)
+    width = np.nan_to_num(fluxes.width)
+    typical = np.median(width[lit])
+    wide = recipe.clip * np.hypot(robust_sigma(width[lit], typical), np.nan_to_num(fluxes.width_error)) + UNLIKE
     # What stays within its own noise is no outlier, however quiet the others are.
-    return lit & (misfit < max(middle + recipe.clip * spread, 1.2 + model_error)) & (missing < 0.05) & (moved < 2)
+    return (
+        lit
+        & (np.abs(width - typical) < wide)
+        & (misfit < max(middle + recipe.clip * spread, 1.2 + model_error))
+        & (missing < 0.05)
+        & (moved < 2)
+    )
 
 
 def _free(used: NDArray, recipe: PsfRecipe) -> NDArray[np.bool_]:

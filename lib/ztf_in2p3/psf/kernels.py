@@ -65,36 +65,6 @@ def moffat_pixel(moffat, norm, u, v):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def moffat_pixel_slopes(moffat, norm, u, v):  # type: ignore[no-untyped-def]
-    """The same, and its derivatives by -u and by -v."""
-    qxx, qxy, qyy, beta = moffat[0], moffat[1], moffat[2], moffat[3]
-    if u * u + v * v < CORE2:
-        value, by_x, by_y = 0.0, 0.0, 0.0
-        for b in range(3):
-            y = v + NODES[b]
-            for a in range(3):
-                x = u + NODES[a]
-                s = 1 + qxx * x * x + 2 * qxy * x * y + qyy * y * y
-                term = NODE_WEIGHTS[a] * NODE_WEIGHTS[b] * math.exp(-beta * math.log(s))
-                slope = 2 * beta * term / s
-                value += term
-                by_x += slope * (qxx * x + qxy * y)
-                by_y += slope * (qxy * x + qyy * y)
-        return norm * value, norm * by_x, norm * by_y
-    s = 1 + qxx * u * u + 2 * qxy * u * v + qyy * v * v
-    sx, sy = 2 * (qxx * u + qxy * v), 2 * (qxy * u + qyy * v)
-    grade, trace = (sx * sx + sy * sy) / (s * s), 2 * (qxx + qyy) / s
-    curved = beta * ((beta + 1) * grade - trace)
-    bend = beta * (2 * (beta + 1) * grade - trace) / s
-    mixed = 4 * beta * (beta + 1) / (s * s)
-    point = norm * math.exp(-beta * math.log(s))
-    value = point * (1 + curved / 24)
-    by_x = beta * value * sx / s + point * (bend * sx - mixed * (sx * qxx + sy * qxy)) / 24
-    by_y = beta * value * sy / s + point * (bend * sy - mixed * (sx * qxy + sy * qyy)) / 24
-    return value, by_x, by_y
-
-
-@_jit
 def profile(moffat, x, y):  # type: ignore[no-untyped-def]
     """The profile, integrated over pixels, at points (y, x) from its centre."""
     norm = moffat_norm(moffat)
@@ -133,63 +103,7 @@ def moffat_of_shape(local, moffat):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def add_spline(residual, gx, gy):  # type: ignore[no-untyped-def]
-    """Value of the map at (gx, gy), in its own indices; 0 beyond."""
-    n_map, value = residual.shape[0], 0.0
-    if -2 < gx < n_map + 1 and -2 < gy < n_map + 1:
-        i, j = math.floor(gx), math.floor(gy)
-        wx, wy = spline_weights(gx - i), spline_weights(gy - j)
-        for b in range(4):
-            row = j - 1 + b
-            if 0 <= row < n_map:
-                for a in range(4):
-                    column = i - 1 + a
-                    if 0 <= column < n_map:
-                        value += wy[b] * wx[a] * residual[row, column]
-    return value
-
-
-@_jit
-def psf_image(moffat, residual, spacing, x, y, side, out):  # type: ignore[no-untyped-def]
-    """out (side * side,): the PSF of a source at (x, y), nothing divided by its sum over pixels."""
-    norm, middle = moffat_norm(moffat), residual.shape[0] // 2
-    for r in range(side):
-        for c in range(side):
-            u, v = c - x, r - y
-            value = moffat_pixel(moffat, norm, u, v)
-            if residual.shape[0] > 1:
-                value += add_spline(residual, u / spacing + middle, v / spacing + middle)
-            out[r * side + c] = value
-
-
-@_jit
-def draw_psf(moffat, residual, spacing, ripple, x, y, rows, columns, out):  # type: ignore[no-untyped-def]
-    """out (3, row * column): the PSF of a source at (x, y), and its derivatives by x and by y of the source."""
-    total, total_x, total_y = phase_factor(ripple, x, y)
-    norm = moffat_norm(moffat)
-    n_map = residual.shape[0]
-    middle = n_map // 2
-    for r in range(rows):
-        v = r - y
-        for c in range(columns):
-            u = c - x
-            value, du, dv = moffat_pixel_slopes(moffat, norm, u, v)
-            gx, gy = u / spacing + middle, v / spacing + middle
-            if -2 < gx < n_map + 1 and -2 < gy < n_map + 1:
-                i, j = math.floor(gx), math.floor(gy)
-                wx, wy = spline_weights(gx - i), spline_weights(gy - j)
-                sx, sy = spline_slopes(gx - i), spline_slopes(gy - j)
-                for b in range(4):
-                    row = j - 1 + b
-                    if 0 <= row < n_map:
-                        for a in range(4):
-                            column = i - 1 + a
-                            if 0 <= column < n_map:
-                                m = residual[row, column]
-                                value += wy[b] * wx[a] * m
-                                du -= wy[b] * sx[a] * m / spacing
-                                dv -= sy[b] * wx[a] * m / spacing
-            value /= total
-            out[0, r * columns + c] = value
-            out[1, r * columns + c] = (du - value * total_x) / total
-            out[2, r * columns + c] = (dv - value * total_y) / total
+def moffats_of_shapes(local, moffat):  # type: ignore[no-untyped-def]
+    """moffat (n, 4) of local (n, 4), each as `moffat_of_shape`."""
+    for k in range(len(local)):
+        moffat_of_shape(local[k], moffat[k])

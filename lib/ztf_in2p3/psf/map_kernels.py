@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from ztf_in2p3.compiled import compiled
-from ztf_in2p3.psf.kernels import draw_psf, moffat_of_shape, phase_factor, psf_image, spline_weights
+from ztf_in2p3.psf.kernels import moffat_of_shape, phase_factor, spline_weights
+from ztf_in2p3.psf.stamp_kernels import draw_psf, psf_image
 from ztf_in2p3.psf.star_kernels import pixel_weights, star_derivatives
 
 _jit = compiled(fastmath={"contract", "nsz", "arcp"})
@@ -57,7 +58,7 @@ def star_design(  # type: ignore[no-untyped-def]
     """
     n_pixel = side * side
     moffat, varied, psf = np.empty(4), np.empty(4), np.empty((3, n_pixel))
-    columns, root, image, other = np.empty((n_pixel, 4)), np.empty(n_pixel), np.empty(n_pixel), np.empty(n_pixel)
+    columns, root, image, other = np.empty((4, n_pixel)), np.empty(n_pixel), np.empty(n_pixel), np.empty(n_pixel)
     moffat_of_shape(local, moffat)
     draw_psf(moffat, psf_map, spacing, ripple, x, y, side, side, psf)
     at_peak = np.empty((3, 1))
@@ -68,7 +69,7 @@ def star_design(  # type: ignore[no-untyped-def]
         root[p] = math.sqrt(root[p] * importance) * keep[p]
         rest[p] = root[p] * (data[p] - flux * psf[0, p] - sky)
         for a in range(4):
-            base[a, p] = root[p] * columns[p, a]
+            base[a, p] = root[p] * columns[a, p]
     for k in range(4):  # Gram-Schmidt, twice
         for _ in range(2):
             for j in range(k):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztf_in2p3.psf.kernels import draw_psf, moffat_of_shape
+from ztf_in2p3.psf.kernels import moffats_of_shapes
+from ztf_in2p3.psf.stamp_kernels import draw_psf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +67,25 @@ class Psf:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Psfs:
+    """PSFs at many places, as compiled functions take them; the fields are those of `Psf`, place by place."""
+
+    moffat: NDArray[np.float64]
+    """(place, 4)."""
+    residual: NDArray[np.float64]
+    """(place, y, x)."""
+    spacing: NDArray[np.float64]
+    """(place,)."""
+    ripple: NDArray[np.float64]
+    """(place, 4)."""
+
+    @classmethod
+    def of(cls, psfs: Sequence[Psf]) -> Psfs:
+        """Collect PSFs whose maps are of one size."""
+        return cls(*(np.array([getattr(psf, column.name) for psf in psfs], float) for column in fields(cls)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PsfModel:
     """The PSF anywhere on a quadrant."""
 
@@ -98,10 +119,18 @@ class PsfModel:
 
     def at(self, place: NDArray) -> Psf:
         """The PSF at a place of the quadrant (column, row), pixels."""
-        width, local = self.local(place)
-        terms = self.terms(place)
-        residual = np.tensordot(terms[: len(self.residual)] / width**2, self.residual, 1)
-        return Psf(moffat_of(local), residual, self.spacing * width, terms[: len(self.ripple)] @ self.ripple)
+        there = self.over(np.asarray(place, float)[None])
+        return Psf(there.moffat[0], there.residual[0], float(there.spacing[0]), there.ripple[0])
+
+    def over(self, places: NDArray) -> Psfs:
+        """The PSFs at places (place, 2) of the quadrant (column, row), pixels."""
+        width, local = self.locals(places)
+        terms, n_term = self.terms(places), len(self.residual)
+        moffat = np.empty((len(places), 4))
+        moffats_of_shapes(local, moffat)
+        maps = terms[:, :n_term] / width[:, None] ** 2 @ self.residual.reshape(n_term, -1)
+        residual = maps.reshape(len(places), *self.residual.shape[1:])
+        return Psfs(moffat, residual, self.spacing * width, terms[:, : len(self.ripple)] @ self.ripple)
 
     def widened(self, factor: float) -> PsfModel:
         """See `Psf.widened`."""
@@ -110,22 +139,15 @@ class PsfModel:
         residual, spacing = self.residual / factor**2, self.spacing * factor
         return replace(self, shape=shape, residual=residual, spacing=spacing)
 
-    def local(self, place: NDArray) -> tuple[float, NDArray[np.float64]]:
-        """Width at a pixel (x, y) in that at `middle`, and (4,): what `moffat_of` takes."""
-        terms = self.terms(place)
-        local = self.shape @ terms
-        width = max(1 + float(self.shape[0, 1:] @ terms[1:]), 0.1)
-        local[0] = self.shape[0, 0] + 2 * np.log(width)
+    def locals(self, places: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Width (place,) at places (place, 2) in that at `middle`, and the shapes there (place, 4), see `shape`."""
+        terms = self.terms(places)
+        local = terms @ self.shape.T
+        width = np.maximum(1 + terms[:, 1:] @ self.shape[0, 1:], 0.1)
+        local[:, 0] = self.shape[0, 0] + 2 * np.log(width)
         return width, local
 
     def terms(self, place: NDArray) -> NDArray[np.float64]:
         """(term,) or (place, term): 1, x, y, x^2, x y, y^2 from `middle`, as many as there are."""
         x, y = ((place - self.middle) / self.scale).T
         return np.array([x * 0 + 1, x, y, x * x, x * y, y * y])[: self.shape.shape[1]].T
-
-
-def moffat_of(local: NDArray) -> NDArray[np.float64]:
-    """(qxx, qxy, qyy, beta) of log width^2, ellipticities e1, e2 (any real numbers), log(beta - 1)."""
-    moffat = np.empty(4)
-    moffat_of_shape(np.ascontiguousarray(local, np.float64), moffat)
-    return moffat

@@ -11,23 +11,34 @@ import math
 import numpy as np
 
 from ztf_in2p3.compiled import compiled
-from ztf_in2p3.psf.kernels import draw_psf, psf_image
+from ztf_in2p3.psf.stamp_kernels import draw_psf, psf_image
 
 _jit = compiled(fastmath={"contract", "nsz", "arcp"})
+_sums = compiled(fastmath={"contract", "nsz", "arcp", "reassoc"})
+"""Sums over pixels, in any order: several at a time."""
 
 WIDER = 1e-3
 """Relative; for the derivative of a star's image by its width."""
 
 
+@_sums
+def _dot(weight, left, right):  # type: ignore[no-untyped-def]
+    """Sum of weight left right (pixel,) each."""
+    total = 0.0
+    for p in range(len(weight)):
+        total += weight[p] * left[p] * right[p]
+    return total
+
+
 @_jit
 def star_derivatives(psf, flux, keep, columns):  # type: ignore[no-untyped-def]
-    """columns (pixel, 4): derivatives of a star's image by its own parameters, 0 where a pixel is not kept."""
+    """columns (4, pixel): derivatives of a star's image by its own parameters, 0 where a pixel is not kept."""
     for p in range(psf.shape[1]):
-        k = keep[p]
-        columns[p, 0] = k * psf[0, p]
-        columns[p, 1] = k * flux * psf[1, p]
-        columns[p, 2] = k * flux * psf[2, p]
-        columns[p, 3] = k
+        k = 1.0 if keep[p] else 0.0
+        columns[0, p] = k * psf[0, p]
+        columns[1, p] = k * flux * psf[1, p]
+        columns[2, p] = k * flux * psf[2, p]
+        columns[3, p] = k
 
 
 @_jit
@@ -39,13 +50,11 @@ def pixel_weights(psf, peak, soft, weight):  # type: ignore[no-untyped-def]
 
 @_jit
 def weighted_normal(columns, weight, scale, normal):  # type: ignore[no-untyped-def]
-    """normal (column, column) of columns (pixel, column), each divided by its length, which goes to scale."""
-    n = columns.shape[1]
-    normal[:] = 0.0
-    for p in range(columns.shape[0]):
-        for a in range(n):
-            for b in range(a + 1):
-                normal[a, b] += weight[p] * columns[p, a] * columns[p, b]
+    """normal (column, column) of columns (column, pixel), each divided by its length, which goes to scale."""
+    n = len(columns)
+    for a in range(n):
+        for b in range(a + 1):
+            normal[a, b] = _dot(weight, columns[a], columns[b])
     for a in range(n):
         scale[a] = math.sqrt(normal[a, a]) if normal[a, a] > 0 else 1.0
     for a in range(n):
@@ -56,11 +65,36 @@ def weighted_normal(columns, weight, scale, normal):  # type: ignore[no-untyped-
 
 
 @_jit
+def _factor(normal):  # type: ignore[no-untyped-def]
+    """Replace a symmetric positive matrix by its Cholesky factor, in the lower triangle."""
+    for a in range(len(normal)):
+        for b in range(a + 1):
+            total = normal[a, b]
+            for k in range(b):
+                total -= normal[a, k] * normal[b, k]
+            normal[a, b] = math.sqrt(max(total, 1e-30)) if a == b else total / normal[b, b]
+
+
+@_jit
+def _solve(factor, right):  # type: ignore[no-untyped-def]
+    """Replace right (n,) by the solution of the equations whose matrix has that Cholesky factor."""
+    n = len(right)
+    for a in range(n):
+        for k in range(a):
+            right[a] -= factor[a, k] * right[k]
+        right[a] /= factor[a, a]
+    for a in range(n - 1, -1, -1):
+        for k in range(a + 1, n):
+            right[a] -= factor[k, a] * right[k]
+        right[a] /= factor[a, a]
+
+
+@_jit
 def measure_star(moffat, psf_map, spacing, ripple, peak, soft, data, keep, parameters, n_pass, fixed, side):  # type: ignore[no-untyped-def]
     """Least squares on one star, from the start `parameters`, which is overwritten; `fixed`: the position is known."""
     n_pixel = side * side
-    psf, columns, weight = np.empty((3, n_pixel)), np.empty((n_pixel, 4)), np.empty(n_pixel)
-    normal, scale, right = np.empty((4, 4)), np.empty(4), np.empty(4)
+    psf, columns, weight = np.empty((3, n_pixel)), np.empty((4, n_pixel)), np.empty(n_pixel)
+    normal, scale, step, residual = np.empty((4, 4)), np.empty(4), np.empty(4), np.empty(n_pixel)
     best = parameters.copy()
     for _ in range(n_pass):
         draw_psf(moffat, psf_map, spacing, ripple, best[1], best[2], side, side, psf)
@@ -68,22 +102,24 @@ def measure_star(moffat, psf_map, spacing, ripple, peak, soft, data, keep, param
         flux = best[0] if abs(best[0]) > 1e-30 else 1e-30
         star_derivatives(psf, flux, keep, columns)
         weighted_normal(columns, weight, scale, normal)
-        right[:] = 0.0
         for p in range(n_pixel):
-            if keep[p]:
-                residual = data[p] - best[0] * psf[0, p] - best[3]
-                for a in range(4):
-                    right[a] += weight[p] * columns[p, a] / scale[a] * residual
+            residual[p] = data[p] - best[0] * psf[0, p] - best[3]
+        for a in range(4):
+            step[a] = _dot(weight, columns[a], residual) / scale[a]
         if fixed:
             for a in range(1, 3):
                 normal[a, :] = 0.0
                 normal[:, a] = 0.0
                 normal[a, a] = 1.0
-                right[a] = 0.0
-        step = np.linalg.solve(normal, right) / scale
+                step[a] = 0.0
+        _factor(normal)
+        _solve(normal, step)
+        for a in range(4):
+            step[a] /= scale[a]
         for a in range(1, 3):  # derivatives hold for half a pixel
             step[a] = min(max(step[a], -0.5), 0.5)
-        best += step
+        for a in range(4):
+            best[a] += step[a]
         if abs(step[0]) < 1e-7 * abs(flux) and max(abs(step[1]), abs(step[2])) < 1e-6:
             break
         for a in range(1, 3):  # a star is not outside its stamp's middle half
@@ -97,7 +133,6 @@ def measure_batch(  # type: ignore[no-untyped-def]
     psf_map,
     spacing,
     ripple,
-    peak,
     soft,
     data,
     good,
@@ -122,9 +157,10 @@ def measure_batch(  # type: ignore[no-untyped-def]
     parameters (star, 4), keep and model (star, pixel), error (star, 4), chi2 (star,), width (star, 2) are written.
     """
     n_pixel = side * side
-    psf, columns, weight = np.empty((3, n_pixel)), np.empty((n_pixel, 4)), np.empty(n_pixel)
+    psf, columns, weight = np.empty((3, n_pixel)), np.empty((4, n_pixel)), np.empty(n_pixel)
     off, variance, wide = np.empty(n_pixel), np.empty(n_pixel), np.empty(n_pixel)
-    normal, scale = np.empty((4, 4)), np.empty(4)
+    normal, inverse, scale, response = np.empty((4, 4)), np.empty((4, 4)), np.empty(4), np.empty(n_pixel)
+    without, middle = np.zeros(4), np.empty((3, 1))
     for s in range(len(data)):
         n_good = 0
         for p in range(n_pixel):
@@ -133,14 +169,18 @@ def measure_batch(  # type: ignore[no-untyped-def]
         if n_good < 0.2 * n_pixel:
             parameters[s] = np.nan
             continue
+        draw_psf(moffat[s], psf_map[s], spacing[s], without, 0.0, 0.0, 1, 1, middle)
+        peak = middle[0, 0]
         for attempt in range(n_attempt):
             n_pass = first_pass if attempt == 0 else later_pass
+            if fixed:  # flux and sky are linear
+                n_pass = 1
             measure_star(
                 moffat[s],
                 psf_map[s],
                 spacing[s],
                 ripple[s],
-                peak[s],
+                peak,
                 soft,
                 data[s],
                 keep[s],
@@ -165,27 +205,31 @@ def measure_batch(  # type: ignore[no-untyped-def]
                 break
             for p in range(n_pixel):
                 keep[s, p] = good[s, p] and not (off[p] > clip and off[p] > 0.5 * worst)
-        pixel_weights(psf, peak[s], soft, weight)
+        pixel_weights(psf, peak, soft, weight)
         star_derivatives(psf, parameters[s, 0], keep[s], columns)
         if fixed:
-            columns[:, 1] = 0.0
-            columns[:, 2] = 0.0
+            columns[1:3] = 0.0
         weighted_normal(columns, weight, scale, normal)
-        inverse = np.linalg.inv(normal)
-        error[s] = 0.0
+        _factor(normal)
         total, n_kept = 0.0, 0
         for p in range(n_pixel):
-            if not keep[s, p]:
-                continue
-            total += (data[s, p] - model[s, p]) ** 2 / variance[p]
-            n_kept += 1
-            for a in range(4):
-                response = 0.0
-                for b in range(4):
-                    response += inverse[a, b] * columns[p, b] / scale[b]
-                error[s, a] += (response * weight[p]) ** 2 * variance[p]
+            if keep[s, p]:
+                total += (data[s, p] - model[s, p]) ** 2 / variance[p]
+                n_kept += 1
         for a in range(4):
-            error[s, a] = math.sqrt(error[s, a]) / scale[a]
+            inverse[a] = 0.0
+            inverse[a, a] = 1.0 / scale[a]
+            _solve(normal, inverse[a])
+            for b in range(4):
+                inverse[a, b] /= scale[b]
+            for p in range(n_pixel):
+                response[p] = weight[p] * (
+                    inverse[a, 0] * columns[0, p]
+                    + inverse[a, 1] * columns[1, p]
+                    + inverse[a, 2] * columns[2, p]
+                    + inverse[a, 3] * columns[3, p]
+                )
+            error[s, a] = math.sqrt(_dot(variance, response, response))
         if fixed:
             error[s, 1] = np.nan
             error[s, 2] = np.nan
@@ -197,7 +241,6 @@ def measure_batch(  # type: ignore[no-untyped-def]
             psf,
             columns,
             weight,
-            scale,
             inverse,
             data[s],
             model[s],
@@ -218,7 +261,6 @@ def _star_width(  # type: ignore[no-untyped-def]
     psf,
     columns,
     weight,
-    scale,
     inverse,
     data,
     model,
@@ -235,17 +277,18 @@ def _star_width(  # type: ignore[no-untyped-def]
     wider[:3] /= factor**2
     psf_image(wider, psf_map / factor**2, spacing * factor, parameters[1], parameters[2], side, change)
     psf_image(moffat, psf_map, spacing, parameters[1], parameters[2], side, psf[1])
-    along = np.zeros(4)
     for p in range(len(change)):
         change[p] = keep[p] * parameters[0] * (change[p] - psf[1, p]) / WIDER
-        for a in range(4):
-            along[a] += weight[p] * columns[p, a] / scale[a] * change[p]
-    along = inverse @ along
-    size = 1e-300
-    for p in range(len(change)):
-        for a in range(4):
-            change[p] -= columns[p, a] / scale[a] * along[a]
-        size += weight[p] * change[p] ** 2
+    by_own = np.empty(4)
+    for a in range(4):
+        by_own[a] = _dot(weight, columns[a], change)
+    for a in range(4):
+        along = 0.0
+        for b in range(4):
+            along += inverse[a, b] * by_own[b]
+        for p in range(len(change)):
+            change[p] -= columns[a, p] * along
+    size = 1e-300 + _dot(weight, change, change)
     value, noise = 0.0, 0.0
     for p in range(len(change)):
         if keep[p]:

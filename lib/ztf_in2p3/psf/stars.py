@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ztf_in2p3.psf.model import Psf
+from ztf_in2p3.psf.model import Psf, PsfModel, Psfs
 from ztf_in2p3.psf.star_kernels import measure_batch
 
 SOFT = 0.1
@@ -105,7 +105,7 @@ class StarFluxes:
 
 def measure_stars(
     stamps: StarStamps,
-    psf_at: Callable[[NDArray], Psf],
+    psf: PsfModel | Callable[[NDArray], Psf],
     *,
     fixed: bool = False,
     clip: float = 5.0,
@@ -118,8 +118,8 @@ def measure_stars(
 
     Parameters
     ----------
-    psf_at
-        The PSF at a pixel (x, y) of the quadrant.
+    psf
+        The PSF over the quadrant, or a function that gives it at a pixel (x, y).
     fixed
         The expected positions are right; otherwise each star finds its own.
     clip, model_error
@@ -141,17 +141,13 @@ def measure_stars(
     passes = (2, 2, 2) if quick else (4, 5, 3)
     for first in range(0, n, AT_ONCE):
         part = slice(first, first + AT_ONCE)
-        psfs = [psf_at(place) for place in stamps.expected[part]]
-        moffat, residual, spacing, ripple, peak = (
-            np.array([getattr(psf, name) for psf in psfs], float)
-            for name in ("moffat", "residual", "spacing", "ripple", "peak")
-        )
+        places = stamps.expected[part]
+        psfs = psf.over(places) if isinstance(psf, PsfModel) else Psfs.of([psf(place) for place in places])
         measure_batch(
-            moffat,
-            residual,
-            spacing,
-            ripple,
-            peak,
+            psfs.moffat,
+            psfs.residual,
+            psfs.spacing,
+            psfs.ripple,
             soft,
             data[part],
             good[part],

@@ -28,7 +28,7 @@ class PsfCatalogueRecipe:
     """The brightest that are not saturated: all there are on a quadrant of ZTF, at 1 ms each."""
     bad_bits: int = 0
     """Bits of another camera's mask that make a pixel bad; 0: each of them."""
-    version: int = 4
+    version: int = 5
 
     def __post_init__(self) -> None:
         if self.side < 9 or self.side % 2 == 0:

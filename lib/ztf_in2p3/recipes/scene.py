@@ -41,7 +41,7 @@ class PsfRecipe:
     """Passes over the stars for the residual map."""
     min_stars: int = 5
     """Fewest stars that make a PSF."""
-    version: int = 3
+    version: int = 4
 
 
 @dataclass(frozen=True, slots=True)

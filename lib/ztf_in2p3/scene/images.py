@@ -20,7 +20,7 @@ from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.image import Image, MaskBit
 from ztf_in2p3.products import Value
 from ztf_in2p3.scene.dates import DATE_CARDS, JD_CARDS, MJD_CARDS, start_of_exposure
-from ztf_in2p3.scene.inputs import sky_variance
+from ztf_in2p3.scene.pixel_levels import sky_variance
 
 MASKS = (("sciimg", "mskimg"), (".fits", "_mask.fits"), (".fits", ".mask.fits"))
 """What in the name of an image to replace to have that of its mask."""

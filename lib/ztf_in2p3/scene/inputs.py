@@ -9,7 +9,6 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from ztf_in2p3.astrometry import sky_to_pixels
@@ -21,23 +20,14 @@ from ztf_in2p3.products import Value
 from ztf_in2p3.psf.errors import NoStars
 from ztf_in2p3.psf.stars import StarStamps
 from ztf_in2p3.recipes import LightCurveRecipe, PsfCatalogueRecipe
-from ztf_in2p3.robust_statistics import robust_sigma
 from ztf_in2p3.scene.dates import EARLIEST, LATEST
+from ztf_in2p3.scene.pixel_levels import saturation_level, sky_variance
 from ztf_in2p3.scene.target import Target
 
 STEP_ARCSEC = 2.0
 """Step for the derivatives of a WCS: it is straight over a stamp."""
 CORE = 2
 """Pixels around a star that must all be good."""
-CLIP = 4.0
-COARSE = 1e-3
-"""Squares of a count in units of the variance from which a median of whole counts may be off by 2 %."""
-BOX = 9
-"""Pixels over which an image is smoothed to tell stars from sky."""
-PLATEAU = 8
-"""Highest pixels of an image that are within 0.5 % of one another where they are saturated."""
-FEWEST = 500
-"""Pairs of pixels to tell the noise by; they tell its variance to a tenth (2.3 / sqrt(n))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,77 +84,6 @@ class ExposureImage:
             raise BadData(f"{name}: none of its {bad.size} pixels is good; look at its mask, or leave it out")
         variance = sky_variance(image.data, bad) or float(np.median(image.variance[~bad]))
         return cls(image, wcs, mjd, gain, variance, bad, full_well, Circumstances.of(header))
-
-
-def saturation_level(data: NDArray, bad: NDArray[np.bool_], header_level: float | None) -> float:
-    """Pixel value at which the detector is full: a header's, or that of a plateau of the pixels; else infinite.
-
-    `data`, `bad`: (row, column).
-
-    Stars have one brightest pixel, or two.  Where many pixels share the highest value of an image, that is where the
-    detector, its amplifier or its converter end.
-    """
-    good = data[~bad & np.isfinite(data)]
-    if not good.size:
-        return np.inf
-    top = float(np.partition(good, -min(PLATEAU, good.size))[-min(PLATEAU, good.size) :].min())
-    highest, middle = float(good.max()), float(np.median(good))
-    level = highest - 0.005 * (highest - middle)
-    noise = robust_sigma(good, middle)
-    plateau = level if top >= level and highest > middle + 100 * noise else np.inf
-    given = header_level if header_level is not None and header_level > middle else np.inf
-    return min(plateau, given)
-
-
-def sky_variance(data: NDArray[np.float32], bad: NDArray[np.bool_]) -> float | None:
-    """Variance of a pixel where there are no stars, as the pixels show it; None if too few of them are good.
-
-    `data`, `bad`: (row, column).
-
-    One number weighs a whole exposure, and its errors rest on it: it is measured, since counts and read noise are not
-    all (in a real zr quadrant of 1.2 pixels seeing they make 28.5 ADU^2, and 34.9 are there).  From pixel to pixel
-    along the columns, for the pocket of the serial register correlates pixels along the rows.  Places without stars:
-    the half of the image where a mean over 9 x 9 pixels is lower; a pixel is 1/81 of that, and hardly chooses itself.
-    """
-    middle = float(np.median(data[~bad]))
-    spread = robust_sigma(data[~bad], middle)
-    smooth = uniform_filter(np.where(bad, middle, np.minimum(data, middle + 3 * spread)), BOX)
-    dark = ~bad & (smooth <= np.median(smooth[~bad]))
-    steps = np.diff(data, axis=0)[dark[1:] & dark[:-1]]
-    if len(steps) < FEWEST:
-        return None
-    return _variance_of_steps(steps) or None
-
-
-def _variance_of_steps(steps: NDArray) -> float:
-    """Half the variance of differences of pixels, outliers left out; right on images of whole counts, too.
-
-    A median of whole numbers is a whole number: where the noise is of the order of a count it gives 0.5 to 1.9 times
-    the variance.  There the sum of squares within four standard deviations does not.
-    """
-    plain = robust_sigma(steps, 0.0) ** 2 / 2
-    size = np.abs(steps).astype(np.float64)
-    count = _count(size)
-    if count == 0 or count**2 < COARSE * plain:
-        return plain
-    spread = max(robust_sigma(size, 0.0), count)
-    for _ in range(20):
-        inside = size <= CLIP * spread + count / 2
-        new = float(np.sqrt(np.mean(size[inside] ** 2)))
-        if abs(new - spread) < 1e-4 * spread:
-            break
-        spread = max(new, 0.3 * count)
-    return float(np.mean(size[inside] ** 2)) / 2
-
-
-def _count(size: NDArray[np.float64]) -> float:
-    """Unit of which nearly all differences are multiples; 0 if there is none."""
-    differences = size[size > 0]
-    if not len(differences):
-        return 0.0
-    unit = float(np.percentile(differences, 1))
-    off = np.abs(size / unit - np.rint(size / unit))
-    return unit if float(np.mean(off < 0.01)) > 0.99 else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ def found():
     model, used, _ = fit_psf(stamps.only(np.arange(len(flux)) % 2 == 0))
     others = np.flatnonzero(np.arange(len(flux)) % 2)
     inner = stamps.only(others).inner(PsfRecipe().margin)
-    return stamps, model, used, flux[others], measure_stars(inner, model.at)
+    return stamps, model, used, flux[others], measure_stars(inner, model)
 
 
 def test_stars_scatter_around_the_truth_by_what_their_widths_do(found):

@@ -172,7 +172,7 @@ def test_a_star_on_bad_pixels_is_not_measured(noisy):
     bad = stamps.bad.copy()
     bad[4] = True
     spoiled = StarStamps(stamps.data, bad, stamps.corner, stamps.expected, stamps.variance, stamps.gain)
-    assert np.isnan(measure_stars(spoiled, noisy.psf[0].at).flux[4])
+    assert np.isnan(measure_stars(spoiled, noisy.psf[0]).flux[4])
 
 
 def test_the_wcs_follows_the_stars_and_knows_its_error(noisy):

@@ -45,7 +45,7 @@ def test_the_psf_becomes_as_wide_as_the_stars_are_where_the_target_is(fwhm, beta
               zip(place, corner, strict=True)]  # fmt: skip
     data = 200 + flux[:, None, None] * images
     stamps = StarStamps(data, np.zeros(data.shape, bool), corner, place, 0.01, 1e4)
-    stars = measure_stars(stamps, model.at, clip=1e9)
+    stars = measure_stars(stamps, model, clip=1e9)
 
     found = refine_psf(model, at, SIDE, stars.place, stars.width, stars.width_error)
 
@@ -62,7 +62,7 @@ def test_the_width_of_a_star_does_not_depend_on_its_flux():
     stamps = StarStamps(
         data, np.zeros(data.shape, bool), np.zeros((n, 2), int), np.tile([8.3, 7.9], (n, 1)), 100.0, 6.0
     )
-    assert np.ptp(measure_stars(stamps, model.at).width) < 1e-6
+    assert np.ptp(measure_stars(stamps, model).width) < 1e-6
 
 
 def test_widths_of_stars_have_the_errors_they_say(noisy):

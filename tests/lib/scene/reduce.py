@@ -45,7 +45,7 @@ def widened(reduced: Reduced, factor: float) -> Reduced:
     """The same with PSFs that were spoilt after they were fitted."""
     simulated, psf = reduced.simulated, [model.widened(factor) for model in reduced.psf]
     stamps = [stamps_of(simulated, i).inner(simulated.plan.star_margin) for i in range(len(psf))]
-    return assembled(simulated, psf, [measure_stars(*pair) for pair in zip(stamps, [m.at for m in psf], strict=True)])
+    return assembled(simulated, psf, [measure_stars(*pair) for pair in zip(stamps, psf, strict=True)])
 
 
 def assembled(simulated: TransientSeries, psfs: list[PsfModel], fluxes: list[StarFluxes]) -> Reduced:
