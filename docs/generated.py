@@ -7,7 +7,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -44,6 +44,11 @@ COLUMNS: dict[Kind, Sequence[tables.Column] | pa.Schema] = {
     Kind.REPEATABILITY: survey_tables.REPEATABILITY,
     Kind.RESIDUAL_MAP: survey_tables.FOCAL_PLANE,
     Kind.SKY_MAP: survey_tables.SKY,
+    Kind.STAR_CURVES: [
+        *tables.CURVE_OBJECTS,
+        *(replace(point, name=f"lightcurve.{point.name}") for point in tables.CURVE_POINTS),
+    ],
+    Kind.CURVE_OBJECTS: tables.CURVE_OBJECTS,
     Kind.PSF: tables.PSF,
     Kind.PSF_CATALOGUE: tables.PSF_CATALOGUE,
     Kind.STAMP: tables.STAMP,

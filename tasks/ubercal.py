@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import math
 import shutil
 import sys
@@ -158,11 +159,12 @@ def write_products(
     metadata = {"gauge": solved.fit.parameters["zero_point"].gauge, "camera": camera.name, **about}
     facts = summary(solved, lack_of_fit(solved, source))
     write_table(folder / Kind.ZERO_POINTS, zero_point_table(solved), metadata)
-    write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, facts), about)
     write_table(folder / Kind.REPEATABILITY, repeatability_table(solved), metadata)
     stars = folder / Kind.MEAN_STARS
     write_parts(stars, mean_stars(solved, source, external), schema_of(MEAN_STARS).with_metadata(metadata))
     levels = external_levels(read_parts(stars)) if external else {}
+    applying = {"colour_centre": repr(solved.known.colour_centre), "levels": json.dumps(levels)}
+    write_table(folder / Kind.UBERCAL, parameter_table(solved.fit, facts), {**about, **applying})
     over_camera = focal_plane_map(solved, source, mean_stars(solved, source, external), levels, camera, recipe.cells)
     write_table(folder / Kind.RESIDUAL_MAP, over_camera, metadata)
     write_table(folder / Kind.SKY_MAP, sky_map(read_parts(stars), levels, recipe.sky_order), metadata)

@@ -22,6 +22,7 @@ FLOWS = {
     "scene": "Measure the light curves of targets on their galaxies.",
     "ubercal": "Fit the zero point of every quadrant of every exposure of a period, filter by filter, and its mean "
     "stars.",
+    "light_curves": "Calibrate every measurement of every star of a period with the zero points of ubercal.",
     "demo": "Reduce a simulated survey and compare every product with the truth.",
     "real": "Measure the sources of real science images, and compare their growth curves with the archive's.",
 }

@@ -27,6 +27,28 @@ def finite_median(values: ArrayLike) -> float:
     return float(np.median(known)) if known.size else float("nan")
 
 
+def grouped_medians(values: NDArray, group: NDArray, n_group: int) -> NDArray:
+    """Median of the finite values of each group, (group,); NaN where there are none.
+
+    Parameters
+    ----------
+    values
+        (row,)
+    group
+        (row,): number of the group, from 0.
+    """
+    finite = np.isfinite(values)
+    values, group = values[finite], group[finite]
+    ordered = values[np.lexsort([values, group])]
+    count = np.bincount(group, minlength=n_group)
+    begin = np.cumsum(count) - count
+    out = np.full(n_group, np.nan)
+    filled = count > 0
+    low, high = (begin + (count - 1) // 2)[filled], (begin + count // 2)[filled]
+    out[filled] = (ordered[low] + ordered[high]) / 2
+    return out
+
+
 def robust_sigma(values: NDArray, centre: float | None = None) -> float:
     """Standard deviation of a Gaussian that has the median absolute deviation of the values.
 

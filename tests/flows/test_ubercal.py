@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import lsdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,13 +16,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
+from flows.light_curves import light_curves
 from flows.ubercal import ubercal
 from tasks.runtime.settings import store_at
 from ztf_in2p3.camera import TINY
 from ztf_in2p3.fit.solver import Progress
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.products import Kind, catalogue_ref
-from ztf_in2p3.recipes import SurveyRecipe, UbercalRecipe
+from ztf_in2p3.recipes import StarCurvesRecipe, SurveyRecipe, UbercalRecipe
 from ztf_in2p3.simulate.measurements import Effects, star_measurements, survey
 from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import write_table
@@ -232,3 +234,51 @@ def test_a_cluster_that_loses_a_worker_in_the_middle_finds_the_same(month, monke
         found = pq.read_table(path)
     np.testing.assert_allclose(column(found, "zero_point"), column(before, "zero_point"), atol=1e-5)
     np.testing.assert_array_equal(column(found, "count"), column(before, "count"))
+
+
+@pytest.fixture(scope="module")
+def curves(month):
+    """Light curves of the month's stars: outcome, and folder of the HATS collections."""
+    folder = month.external.parent
+
+    def run():
+        return light_curves(
+            PERIOD, str(folder / "store"), camera="tiny", filters=["zr"], recipe=StarCurvesRecipe(survey=RECIPE),
+            workers=0, hats=str(folder / "curves"),
+        )  # fmt: skip
+
+    return run(), folder / "curves", run
+
+
+def test_light_curves_of_all_stars_are_calibrated_partition_by_partition(month, curves):
+    outcome, _, run = curves
+    parts = outcome.of(Kind.STAR_CURVES)
+    assert (len(parts), outcome.set_aside) == (2, ())
+    (objects,) = [
+        pq.read_table(Path(month.store.uri(built.ref).removeprefix("file://")))
+        for built in outcome.of(Kind.CURVE_OBJECTS)
+    ]
+    stars = product(month, Kind.MEAN_STARS)
+    assert column(objects, "star_id").tolist() == column(stars, "star_id").tolist()
+    star = column(objects, "star_id") - 7 & (1 << 32) - 1
+    good = (column(objects, "component") == 0) & (column(objects, "n") >= 5) & ~column(objects, "variable")
+    good &= ~month.truth.variable[star]
+    # The external catalogue is 3 mag brighter: its level is taken over, to 10 mmag over the root of a thousand stars.
+    off = (column(objects, "mag") - month.truth.star_mag[star])[good]
+    assert np.median(off) == pytest.approx(-3, abs=0.003)
+    assert np.std(off) < 0.01
+    assert run().n_made == 0
+
+
+def test_light_curves_open_in_lsdb(curves):
+    outcome, folder, _ = curves
+    catalog = lsdb.open_catalog(str(folder / "zr"))
+    found = catalog.cone_search(ra=RA0, dec=DEC0, radius_arcsec=720).compute()
+    ra, dec = (found["ra"].to_numpy() - RA0 + 180) % 360 - 180, found["dec"].to_numpy() - DEC0
+    assert len(found) > 50
+    assert np.all(np.hypot(ra * np.cos(np.deg2rad(DEC0)), dec) < 0.2001)
+    assert len(catalog.compute()) == sum(built.about["stars"] for built in outcome.of(Kind.STAR_CURVES))
+    one = found.iloc[0]
+    assert len(one["lightcurve"]) == one["n"] + one["n_flagged"]
+    rms = found["lightcurve.mag"].groupby(level=0).std()
+    assert rms.notna().any()

@@ -3,7 +3,8 @@
 Hierarchical Adaptive Tiling Scheme (Caplar et al. 2025, "Using LSDB to enable large-scale catalog distribution,
 cross-matching, and analytics"): ``dataset/Norder=k/Dir=d/Npix=n.parquet`` with d = n // 10000 * 10000, each sorted by
 ``_healpix_29``, the pixel of order 29; ``partition_info.csv`` lists them, ``hats.properties`` says what they hold and
-``dataset/_common_metadata`` what columns they have.
+``dataset/_common_metadata`` what columns they have, ``dataset/_metadata`` the footers of all files.  A collection is a
+folder with ``collection.properties``, which names the catalogue in it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ ROWS_IN_MEMORY = 4_000_000
 """Largest number of rows sorted at once; more go to disk first, by pixel."""
 _ORDERS_AT_ONCE = 3
 """Orders by which tables that are longer than memory are divided: into 64 files open at the same time."""
+
+_BYTES_OF_A_ROW = 64
+"""Size of a row that counts once; longer ones, with light curves in them, count as often as they are longer."""
+TABLE_OF_A_COLLECTION = "table"
+"""Folder of the only catalogue of a collection."""
 
 Part = tuple[int, pa.Table]
 """Order, and all rows of some pixels of it."""
@@ -92,6 +98,23 @@ def write_hats(
     return sum(rows.values())
 
 
+def write_collection(parts: Iterable[pa.Table], folder: Path, *, name: str, order: int, max_rows: int) -> int:
+    """Lay out a catalogue as the only one of a HATS collection; parameters and result as `write_hats`.
+
+    Raises
+    ------
+    ValueError
+        The folder holds something that is no such collection.
+    """
+    folder = folder.absolute()
+    description = folder / "collection.properties"
+    if folder.exists() and not (folder.is_dir() and (description.exists() or not any(folder.iterdir()))):
+        raise ValueError(f"{folder} holds something else than a HATS collection; name another folder, or empty it")
+    folder.mkdir(parents=True, exist_ok=True)
+    description.write_text(f"obs_collection={name}\nhats_primary_table_url={TABLE_OF_A_COLLECTION}\n")
+    return write_hats(parts, folder / TABLE_OF_A_COLLECTION, name=name, order=order, max_rows=max_rows)
+
+
 def _may_replace(folder: Path) -> bool:
     return not any(folder.iterdir()) or (folder / "hats.properties").exists()
 
@@ -114,7 +137,7 @@ def _whole_pixels(parts: Iterable[pa.Table], scratch: Path, order: int | None = 
     waiting, held, n_row = iter(parts), [], 0
     for part in waiting:
         held.append(part)
-        n_row += part.num_rows
+        n_row += max(part.num_rows, part.nbytes // _BYTES_OF_A_ROW)
         if n_row > ROWS_IN_MEMORY and order != FINEST:
             break
     else:
@@ -160,6 +183,13 @@ def _write_pixels(table: pa.Table, folder: Path, order: int, max_rows: int) -> d
 def _finish(folder: Path, rows: Counter[tuple[int, int]], schema: pa.Schema, name: str, max_rows: int) -> None:
     (folder / "dataset").mkdir(parents=True, exist_ok=True)
     pq.write_metadata(schema.remove_metadata(), folder / "dataset" / "_common_metadata")
+    footers = []
+    for place in sorted(rows):
+        footer = pq.read_metadata(folder / partition_path(*place))
+        footer.set_file_path(partition_path(*place).removeprefix("dataset/"))
+        footers.append(footer)
+    if footers:
+        pq.write_metadata(schema, folder / "dataset" / "_metadata", footers)
     lines = ["Norder,Npix,num_rows", *(f"{order},{pixel},{n}" for (order, pixel), n in sorted(rows.items()))]
     (folder / "partition_info.csv").write_text("\n".join(lines) + "\n")
     properties = {

@@ -228,6 +228,18 @@ def survey_ref(kind: Kind, recipe: recipes.SurveyRecipe, period: Period, filter:
     """One of the products of the fit of a survey."""
 
 
+@laid_out(
+    Kind.STAR_CURVES, data="{period}/{filter}/{partition}", file=_OURS + "{filter}_{partition}_starcurves.parquet"
+)
+def star_curves_ref(recipe: recipes.StarCurvesRecipe, period: Period, filter: Filter, partition: str) -> None:
+    """Light curves of the stars of one partition of the star table."""
+
+
+@laid_out(Kind.CURVE_OBJECTS, data="{period}/{filter}/objects", file=_OURS + "{filter}_curveobjects.parquet")
+def curve_objects_ref(recipe: recipes.StarCurvesRecipe, period: Period, filter: Filter) -> None:
+    """Stars of all partitions."""
+
+
 @laid_out(Kind.FIGURE, data="{period}/{filter}/ubercal-{name}", file=_OURS + "{filter}_ubercal-{name}.png")
 def survey_figure_ref(recipe: recipes.SurveyRecipe, period: Period, filter: Filter, name: str) -> None:
     """Figure of fitted zero points."""

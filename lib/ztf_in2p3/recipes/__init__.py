@@ -31,7 +31,7 @@ from ztf_in2p3.recipes.report import DetectorRecipe, ReportRecipe
 from ztf_in2p3.recipes.scene import PsfRecipe, SceneRecipe
 from ztf_in2p3.recipes.star_table import ImportedColumns, StarTableRecipe
 from ztf_in2p3.recipes.starflat import SequenceRecipe, SequenceReportRecipe
-from ztf_in2p3.recipes.survey import SurveyRecipe
+from ztf_in2p3.recipes.survey import StarCurvesRecipe, SurveyRecipe
 from ztf_in2p3.recipes.text import canonical, digest, recipe_from
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "SensorRecipe",
     "SequenceRecipe",
     "SequenceReportRecipe",
+    "StarCurvesRecipe",
     "StarTableRecipe",
     "StarflatRecipe",
     "Stop",

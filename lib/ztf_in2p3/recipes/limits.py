@@ -54,7 +54,7 @@ BOUNDS = {
             "last_of_night", "tolerance_days", "draws", "error_floor", "isolation_arcsec", "bias_floor", "flat_floor",
             "dead", "low", "high", "ridge", "model_error", "margin", "allowed_infobits", "bad_flags", "fields",
             "infobits", "flags", "bad_bits", "signal_to_noise", "isolation_mag", "error_degree",
-            "least_dither", "star_error", "light_frames",
+            "least_dither", "star_error", "light_frames", "unusable",
         ),
         NOT_NEGATIVE,
     ),

@@ -23,3 +23,17 @@ class SurveyRecipe:
     sky_order: int = 6
     """HEALPix order of the residual map on the sky, nested: cells of 0.9 degrees."""
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StarCurvesRecipe:
+    """Calibrated light curves of all stars of a survey."""
+
+    survey: SurveyRecipe = SurveyRecipe()
+    clip: float = 5.0
+    """Distance from the star's median, in standard deviations, beyond which a measurement is flagged; stars that the
+    survey found variable are spared."""
+    unusable: int = 0b11001
+    """Bits of `ztf_in2p3.light_curves.calibration.PointFlag` any of which keeps a measurement out of its star's mean:
+    no zero point, outlier, another part of the sky."""
+    version: int = 1
