@@ -16,6 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 
+import ztf_in2p3 as ztf
 from flows.light_curves import light_curves
 from flows.ubercal import ubercal
 from tasks.runtime.settings import store_at
@@ -282,3 +283,22 @@ def test_light_curves_open_in_lsdb(curves):
     assert len(one["lightcurve"]) == one["n"] + one["n_flagged"]
     rms = found["lightcurve.mag"].groupby(level=0).std()
     assert rms.notna().any()
+
+
+def test_one_star_is_found_by_name_and_by_place(month, curves):
+    (objects,) = [
+        pq.read_table(Path(month.store.uri(built.ref).removeprefix("file://")))
+        for built in curves[0].of(Kind.CURVE_OBJECTS)
+    ]
+    star = objects.sort_by([("n", "descending")]).slice(0, 1).to_pylist()[0]
+    store = ztf.open_store(month.external.parent / "store", camera="tiny")
+    by_name = store.calibrated_light_curve(f"Gaia DR3 {star['star_id']}")
+    by_place = store.calibrated_light_curve(ra=star["ra"], dec=star["dec"] + 1e-4)
+    assert by_name.equals(by_place)
+    good = by_name["flags"] & StarCurvesRecipe().unusable == 0
+    assert (len(by_name), good.sum()) == (star["n"] + star["n_flagged"], star["n"])
+    assert by_name["mag"][good].std() == pytest.approx(star["scatter"])
+    series = store.calibrated_light_curve(star["star_id"], form="astropy")
+    assert (len(series), series.meta["n_ztfr"]) == (len(by_name), star["n"])
+    with pytest.raises(ztf.MissingProduct, match="no star with a light curve"):
+        store.calibrated_light_curve(ra=100, dec=-20)

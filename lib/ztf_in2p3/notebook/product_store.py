@@ -20,11 +20,14 @@ from ztf_in2p3.detrend.quadrant_file import read_quadrant
 from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import MissingProduct
 from ztf_in2p3.hdus import read_header
+from ztf_in2p3.light_curves.formats import Form, formed
 from ztf_in2p3.notebook.sky_image import SkyImage
+from ztf_in2p3.notebook.star_curves import curve_of, identifier_of, star_at
 from ztf_in2p3.products import Built, Kind
 from ztf_in2p3.store import Provenance, Store
 from ztf_in2p3.store import open_store as open_store_for
 from ztf_in2p3.store.parquet import read_table
+from ztf_in2p3.tables import CURVE_POINTS, LIGHT_CURVE
 
 _MASTERS = (Kind.BIAS, Kind.FLAT, Kind.LED_FLAT)
 
@@ -167,8 +170,44 @@ class ProductStore:
             return pd.DataFrame()
         return pd.concat(rows, ignore_index=True).sort_values("mjd", kind="stable", ignore_index=True)
 
-    def light_curve(self, target: str, band: str) -> pd.DataFrame:
-        """Read the light curve that the flow `scene` made of a target in a band (zg, zr, zi).
+    def calibrated_light_curve(
+        self,
+        star: int | str | None = None,
+        *,
+        ra: float = np.nan,
+        dec: float = np.nan,
+        within_arcsec: float = 1.5,
+        form: Form = "pandas",
+    ) -> Any:
+        """Look up the light curve that the flow `light-curves` made of a star, in all bands, in order of time.
+
+        Parameters
+        ----------
+        star
+            Identifier, 123 or "Gaia DR3 123"; if not given, the star nearest to a place.
+        ra, dec
+            That place, degrees.
+        form
+            pandas, astropy (a TimeSeries), csv, ecsv (texts), sncosmo (an astropy table), snana (a text).
+
+        Examples
+        --------
+        >>> import ztf_in2p3 as ztf
+        >>> store = ztf.open_store(ztf.example_night().store, camera="tiny")
+        >>> try:
+        ...     store.calibrated_light_curve("Gaia DR3 123", form="astropy")
+        ... except ztf.MissingProduct as error:
+        ...     print(error)
+        no light curve of star 123 in the store; run the flow light-curves
+        """
+        number = identifier_of(star) if star is not None else star_at(self.store, ra, dec, within_arcsec)
+        frame, about = curve_of(self.store, number)
+        return formed(frame, form, CURVE_POINTS, {"name": str(star or number), **about})
+
+    def light_curve(self, target: str, band: str, *, form: Form = "pandas") -> Any:
+        """Read the light curve that the flow `scene` made of a target in a band (zg or ztfg, ...).
+
+        `form`: pandas, astropy, csv, ecsv, sncosmo or snana, as for `calibrated_light_curve`.
 
         Examples
         --------
@@ -186,8 +225,11 @@ class ProductStore:
             raise MissingProduct(
                 f"no light curve of {target} in {band} in {self.uri}; there are: {known}; run the flow scene"
             )
-        frame: pd.DataFrame = self.read(curves[-1])
-        return frame
+        with self.store.open(curves[-1]) as path:
+            table = read_table(path)
+        noted = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        about = {name: noted[name] for name in ("ra", "dec", "zero_point_error") if name in noted}
+        return formed(table.to_pandas(), form, LIGHT_CURVE, {"name": target, **about})
 
     @property
     def uri(self) -> str:
@@ -223,7 +265,8 @@ def open_store(place: str | Path, camera: Camera | str = "ztf") -> ProductStore:
 
 
 def _is_curve_of(product: Built, target: str, band: str) -> bool:
-    return {target, band} <= set(product.ref.data_id.split("/"))
+    code = f"z{band[-1:]}"  # zg, as the archive says, and ztfg, as sncosmo does
+    return {target, code} <= set(product.ref.data_id.split("/"))
 
 
 def _distances(path: Path, place: np.ndarray) -> np.ndarray:
