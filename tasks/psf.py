@@ -87,6 +87,17 @@ def measure_quadrants(
     return total(map(measure, target_exposures))
 
 
+def measure_quadrant(
+    target_exposure: TargetExposure,
+    image: tuple[Image, fits.Header],
+    camera: Camera,
+    recipe: PsfCatalogueRecipe,
+    store: Store,
+) -> Outcome:
+    """PSF, stars and target stamps of a quadrant whose detrended image is at hand; only what is missing is made."""
+    return _measure(_Measurement(target_exposure, camera, recipe, store, lambda: image))
+
+
 def _measure(measurement: _Measurement) -> Outcome:
     target_exposure, recipe, store = measurement.target_exposure, measurement.recipe, measurement.store
     inputs = [*target_exposure.inputs, *target_exposure.stars]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,10 +12,9 @@ from astropy.io import fits
 from tasks.inputs.images import (
     PROPER_MOTION_ARCSEC,
     Detrended,
-    Images,
     Reasons,
-    detrend,
     detrend_quadrants,
+    detrending,
     each_quadrant,
     no_quadrant,
 )
@@ -31,6 +30,7 @@ from ztf_in2p3.catalogue.stars import cone
 from ztf_in2p3.detrend.quadrant_file import write_quadrant
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.identifiers import N_CCD, N_QUADRANT, Exposure
+from ztf_in2p3.image import Image
 from ztf_in2p3.products import Built, Value, catalogue_ref, ccd_of, quadrant_of, quadrant_ref, science_catalogue_ref
 from ztf_in2p3.recipes import (
     CatalogueRecipe,
@@ -43,6 +43,8 @@ from ztf_in2p3.store import JointProduct, Store
 from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.store.reading import opened
 
+Quadrants = Iterator[tuple[int, Image, fits.Header]]
+"""Images and headers with their qid, taken one after the other."""
 VERSIONS = {package: version(package) for package in ("ztf-in2p3", "sep")}
 
 
@@ -75,14 +77,32 @@ def catalogue_exposure(
     exposure: Exposure, jobs: Sequence[CcdJob], camera: Camera, recipe: CatalogueRecipe, store: Store
 ) -> Outcome:
     """Detrend an exposure on the fly and measure its stars."""
+    return catalogue_jobs(jobs, camera, recipe, store)
+
+
+Look = Callable[[CcdJob, int, Image, fits.Header], None]
+"""Looks at a detrended quadrant (its qid, image, header) before its stars are measured, and leaves it as it is."""
+
+
+def catalogue_jobs(
+    jobs: Sequence[CcdJob], camera: Camera, recipe: CatalogueRecipe, store: Store, look: Look | None = None
+) -> Outcome:
+    """Catalogues of CCD exposures; `look` is given each quadrant that is detrended for one."""
 
     def measure(job: CcdJob) -> Built:
         def make(path: Path) -> Mapping[str, Value]:
-            failed: Reasons = {}
-            images = detrend(job, camera, recipe.quadrant, store, failed)
-            return write_catalogue(path, job, images, failed, camera, recipe, store)
+            with detrending(job, camera, recipe.quadrant, store) as stream:
+                quadrants = looked_at(job, stream.quadrants)
+                return write_catalogue(path, job, stream.headers, quadrants, stream.failed, camera, recipe, store)
 
         return store.build(catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
+
+    def looked_at(job: CcdJob, quadrants: Quadrants) -> Quadrants:
+        for qid, image, header in quadrants:
+            if look is not None:
+                look(job, qid, image, header)
+            yield qid, image, header
+            del image  # not to be in memory with that of the next quadrant
 
     return with_failed_quadrants(attempt(jobs, measure, name=lambda job: str(job.ccd)))
 
@@ -100,7 +120,9 @@ def catalogue_science(
                 pairs = zip(images, masks, strict=True)
                 by_qid = dict(zip(job.images, pairs, strict=True))
                 read = each_quadrant(by_qid, lambda pair: science_image(*pair), failed)
-            return write_catalogue(path, job, read, failed, camera, recipe, store)
+            headers = {qid: header for qid, (_, header) in read.items()}
+            quadrants = ((qid, image, header) for qid, (image, header) in read.items())
+            return write_catalogue(path, job, headers, quadrants, failed, camera, recipe, store)
 
         return store.build(science_catalogue_ref(recipe, job.ccd), recipe, [*job.inputs, *job.stars], make)
 
@@ -121,28 +143,37 @@ def with_failed_quadrants(outcome: Outcome) -> Outcome:
 def write_catalogue(
     path: Path,
     job: CcdJob | ScienceJob,
-    images: Images,
+    headers: Mapping[int, fits.Header],
+    quadrants: Quadrants,
     failed: Reasons,
     camera: Camera,
     recipe: CatalogueRecipe | ScienceCatalogueRecipe,
     store: Store,
 ) -> Mapping[str, Value]:
-    """Catalogue of the quadrants of a CCD exposure; returns its summary, with the reasons of those that failed."""
+    """Catalogue of the quadrants of a CCD exposure; returns its summary, with the reasons of those that failed.
+
+    The headers, by qid, say where the stars are to be looked for; the quadrants are taken one by one.
+    """
     photometry, reference = recipe.photometry, recipe.reference
     stars, epoch = None, ReferenceRecipe().epoch
     if reference is not None:
-        stars, epoch = read_stars(job, images, failed, camera, photometry, store), reference.epoch
-    usable = {qid: image for qid, image in images.items() if qid not in failed}
-
-    def measure(qid: int) -> pa.Table:
-        image, header = usable[qid]
-        return aperture_catalogue(image, header, stars, job.ccd, qid, camera, photometry, epoch=epoch)
-
-    tables = each_quadrant({qid: qid for qid in usable}, measure, failed)
+        stars, epoch = read_stars(job, headers, failed, camera, photometry, store), reference.epoch
+    tables, of_image = [], []
+    for qid, image, header in quadrants:
+        if qid in failed:
+            continue
+        of_image.append(header)
+        try:
+            table = aperture_catalogue(image, header, stars, job.ccd, qid, camera, photometry, epoch=epoch)
+        except BadData as error:
+            failed[qid] = str(error)
+        else:
+            tables.append(table)
+        del image
     if not tables:
         raise BadData(no_quadrant(failed))
-    table = join_quadrants(list(tables.values()))
-    level = focal_plane_metadata(header for _, header in usable.values())
+    table = join_quadrants(tables)
+    level = focal_plane_metadata(of_image)
     write_table(path, table, file_metadata(job.ccd, photometry, VERSIONS) | level)
     return {**summary(table), **level, **{f"failed_q{qid}": reason for qid, reason in sorted(failed.items())}}
 
@@ -159,15 +190,15 @@ def focal_plane_metadata(headers: Iterable[fits.Header]) -> dict[str, str]:
 
 def read_stars(
     job: CcdJob | ScienceJob,
-    images: Images,
+    headers: Mapping[int, fits.Header],
     failed: Reasons,
     camera: Camera,
     recipe: PhotometryRecipe,
     store: Store,
 ) -> pa.Table:
-    """Reference stars in a cone around the images, as wide as isolation and proper motion ask."""
-    headers = {qid: (header, f"{job.ccd}_q{qid}") for qid, (_, header) in images.items()}
-    solutions = each_quadrant(headers, lambda named: read_wcs(*named), failed)
+    """Reference stars in a cone around the images of these headers, as wide as isolation and proper motion ask."""
+    named = {qid: (header, f"{job.ccd}_q{qid}") for qid, header in headers.items()}
+    solutions = each_quadrant(named, lambda header_and_name: read_wcs(*header_and_name), failed)
     if not solutions:
         raise BadData(no_quadrant(failed))
     around = cone(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -15,7 +16,7 @@ from tasks.runtime.settings import decoded_masters
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.catalogue.science_image import read_mask
 from ztf_in2p3.detrend.focal_plane import level_for, n_ccd_of
-from ztf_in2p3.detrend.quadrant import detrend_ccd
+from ztf_in2p3.detrend.quadrant import detrend_quadrants as detrend_one_by_one
 from ztf_in2p3.errors import BadData
 from ztf_in2p3.hdus import read_header, read_primary
 from ztf_in2p3.identifiers import N_CCD
@@ -88,6 +89,25 @@ def detrend(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store, f
 
 def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Detrended:
     """The quadrants of a CCD exposure, all in a single pass."""
+    with detrending(job, camera, recipe, store) as stream:
+        images = {qid: (image, header) for qid, image, header in stream.quadrants}
+    return Detrended(images, stream.failed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuadrantStream:
+    """Quadrants of a CCD exposure that are detrended when they are taken: one is in memory, not four."""
+
+    headers: Mapping[int, fits.Header]
+    """The archive's, by qid, of those that will be tried."""
+    quadrants: Iterator[tuple[int, Image, fits.Header]]
+    failed: Reasons
+    """Grows while they are taken."""
+
+
+@contextmanager
+def detrending(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store: Store) -> Iterator[QuadrantStream]:
+    """The quadrants of a CCD exposure, to be taken within the context."""
     chosen = job.calibration
     masters, pockets = decoded_masters(), read_pockets(store, chosen.pocket)
     reasons: Reasons = {}
@@ -104,12 +124,13 @@ def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store
         headers = each_quadrant(dict(zip(job.headers, header_paths, strict=True)), read_header, reasons)
         masks = each_quadrant(dict(zip(job.masks, mask_paths, strict=True)), read_mask, reasons)
         level_table = read_table(levels)
-        images = detrend_ccd(
+        usable = {qid: header for qid, header in headers.items() if qid not in reasons}
+        quadrants = detrend_one_by_one(
             raw,
             bias,
             flat,
             level_for(level_table, job.ccd.ccdid),
-            {qid: header for qid, header in headers.items() if qid not in reasons},
+            usable,
             masks,
             camera,
             recipe,
@@ -121,7 +142,7 @@ def detrend_quadrants(job: CcdJob, camera: Camera, recipe: QuadrantRecipe, store
             | (pockets.cards(read_primary(raw)) if pockets else {}),
             failed=reasons,
         )
-    return Detrended(images, reasons)
+        yield QuadrantStream(usable, quadrants, reasons)
 
 
 def no_quadrant(failed: Reasons) -> str:

@@ -22,7 +22,7 @@ from ztf_in2p3.directions import unit_vectors
 from ztf_in2p3.errors import BadData, MissingProduct
 from ztf_in2p3.exposure_list import ExposureList
 from ztf_in2p3.hdus import read_header
-from ztf_in2p3.identifiers import CcdExposure, Quadrant
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Quadrant
 from ztf_in2p3.image import Image
 from ztf_in2p3.periods import Period
 from ztf_in2p3.products import (
@@ -144,6 +144,14 @@ def exposures_of_period(
     ``which``: filters, ccdids, fields and exposures, as for `tasks.inputs.selection.frames`.
     """
     ready, aside = ccd_jobs(store, period, recipe.quadrant or QuadrantRecipe(), **which)
+    frames, starless = quadrants_of(ready, store, recipe)
+    return frames, [*aside, *starless]
+
+
+def quadrants_of(
+    ready: Mapping[Exposure, Sequence[CcdJob]], store: Store, recipe: PsfCatalogueRecipe
+) -> tuple[dict[CcdExposure, list[TargetExposure]], list[SetAside]]:
+    """Quadrant exposures of CCD exposures, with the stars around each; and those around which there are none."""
     target_exposures = [
         _of_quadrant(job, qid) for jobs in ready.values() for job in jobs for qid in sorted(job.headers)
     ]
@@ -151,7 +159,7 @@ def exposures_of_period(
     frames: dict[CcdExposure, list[TargetExposure]] = defaultdict(list)
     for target_exposure in complete:
         frames[ccd_of(target_exposure.about.ref)].append(target_exposure)
-    return dict(frames), [*aside, *(SetAside(image, why) for image, why in starless.items())]
+    return dict(frames), [SetAside(image, why) for image, why in starless.items()]
 
 
 def merge_quadrants(target_exposures: Sequence[TargetExposure]) -> CcdJob:

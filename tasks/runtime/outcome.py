@@ -108,8 +108,8 @@ class Outcome:
 
     @property
     def completeness(self) -> Completeness:
-        """Which CCD exposures have what was asked for."""
-        measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT, Kind.PSF_CATALOGUE)
+        """Which CCD exposures have what was asked for: a catalogue by apertures, where PSFs are made beside it."""
+        measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT) or self.of(Kind.PSF_CATALOGUE)
         return Completeness.of(self.expected, {ccd_of(built.ref) for built in measured if is_of_survey(built.ref)})
 
     def __str__(self) -> str:

@@ -57,7 +57,7 @@ COMPUTING: dict[str, tuple[object, str]] = {
     "compare": (tasks.quality, "compare"),
     "bad_pixel_masks": (tasks.calibration, "bad_pixel_masks"),
     "calibrations": (tasks.calibration, "calibrations"),
-    "detrend_ccd": (tasks.inputs.images, "detrend_ccd"),
+    "detrend_ccd": (tasks.inputs.images, "detrend_one_by_one"),
     "science_image": (tasks.reduction, "science_image"),
     "aperture_catalogue": (tasks.reduction, "aperture_catalogue"),
     "quadrant_summary": (tasks.report, "quadrant_summary"),
