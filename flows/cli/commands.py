@@ -34,6 +34,17 @@ TOOLS = {
         "Check archive, files, reference stars, store, server and cluster against what the reduction believes of them.",
     ),
     "serve": ("flows.cli.serve:serve", "Run Prefect's server, a worker and all deployments, until interrupted."),
+    "ls": ("flows.cli.audit:ls", "List what a store holds: by kind, night or CCD, or product by product."),
+    "explain": (
+        "flows.cli.audit:explain",
+        "Say what a product is made of, down to the raw files, by which recipes and which code.",
+    ),
+    "verify": ("flows.cli.audit:verify", "Look for everything that can be wrong with the products of a store."),
+    "diff": ("flows.cli.audit:diff", "Compare two products or files: headers, tables and pixels, with figures."),
+    "retract": (
+        "flows.cli.audit:retract",
+        "List what was made of a product that turned out bad; mark it all, or take it away to be made again.",
+    ),
     "reference": ("flows.cli.reference:app", "Lay out tables of stars as reference catalogues."),
 }
 """Commands that are no flows.

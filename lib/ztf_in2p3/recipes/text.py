@@ -24,7 +24,12 @@ def digest(recipe: object) -> str:
     It covers the recipes nested in it, so that a new bias makes a new quadrant without anyone having to remember to ask
     for one.
     """
-    return hashlib.sha256(canonical(recipe).encode()).hexdigest()[:10]
+    return digest_of_text(canonical(recipe))
+
+
+def digest_of_text(text: str) -> str:
+    """Short name of a recipe whose canonical text is given, as a manifest holds it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def recipe_from(kind: type[R], values: Mapping[str, Any]) -> R:

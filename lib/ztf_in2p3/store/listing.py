@@ -11,7 +11,7 @@ from ztf_in2p3.products import Built, Kind
 from ztf_in2p3.store.backends import Files, Stat
 from ztf_in2p3.store.index import Row, group, index_path, read_index, write_index
 from ztf_in2p3.store.manifest import Manifest
-from ztf_in2p3.store.records import MANIFEST, Records, file_path, parsed, safe
+from ztf_in2p3.store.records import MANIFEST, Records, file_path, manifest_path, parsed, safe
 
 _AT_ONCE = 16
 """Manifests read at the same time where an index lacks them."""
@@ -31,6 +31,25 @@ def listed_products(records: Records, folder: str, prefix: str) -> list[Built]:
         for manifest in _indexed(records.files, index_path(folder, name), listed, f"{folder}/{prefix}")
         if (built := _as_listed(records, manifest, files.get(file_path(manifest.ref)))) is not None
     ]
+
+
+def noted_manifests(records: Records, files: Mapping[str, Stat]) -> dict[str, Manifest]:
+    """Manifests among files that were listed, by their paths, whether or not their products are there.
+
+    One read a night and recipe, if the indices are up to date; what is no manifest of its place is left out.
+    """
+    groups: dict[tuple[str, str], dict[str, Stat]] = {}
+    for path, stat in files.items():
+        kind, _, below = path.partition("/")
+        recipe, _, below = below.partition("/")
+        data_id, _, name = below.rpartition("/")
+        if name == MANIFEST and data_id:
+            groups.setdefault((f"{kind}/{recipe}", group(data_id)), {})[path] = stat
+    return {
+        manifest_path(manifest.ref): manifest
+        for (folder, name), listed in groups.items()
+        for manifest in _indexed(records.files, index_path(folder, name), listed, f"{folder}/")
+    }
 
 
 def problems(records: Records, kind: Kind) -> Iterator[str]:

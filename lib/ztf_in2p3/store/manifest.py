@@ -132,11 +132,16 @@ def fingerprint(kind: Kind, recipe: object | None, inputs: Sequence[Built], came
     this did not, a wrong product would pass for the right one; the other way round, one is
     made once too often and comes out the same.  Who collects inputs sorts them.
     """
+    return fingerprint_of_text(kind, None if recipe is None else recipes.canonical(recipe), inputs, camera)
+
+
+def fingerprint_of_text(kind: Kind, recipe: str | None, inputs: Sequence[Built], camera: Camera | None = None) -> str:
+    """Fingerprint by the canonical text of a recipe, as manifests hold it."""
     used = [[product.ref.address, product.sha256] for product in inputs]
     if recipe is None:
         return _digest([kind, None, used])
     with_camera = [] if camera is None else [recipes.canonical(camera)]
-    return _digest([kind, recipes.canonical(recipe), used, *with_camera])
+    return _digest([kind, recipe, used, *with_camera])
 
 
 def plain(about: Mapping[str, Any]) -> dict[str, Value]:

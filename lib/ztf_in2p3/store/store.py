@@ -13,9 +13,9 @@ from ztf_in2p3 import recipes
 from ztf_in2p3.camera import Camera
 from ztf_in2p3.errors import BadData, MissingProduct, TransientError
 from ztf_in2p3.products import Built, Kind, ProductRef
-from ztf_in2p3.store.backends import Files
+from ztf_in2p3.store.backends import Files, Stat
 from ztf_in2p3.store.joint import JointlyBuilt, JointProduct, Once
-from ztf_in2p3.store.listing import listed_products, problems
+from ztf_in2p3.store.listing import listed_products, noted_manifests, problems
 from ztf_in2p3.store.manifest import Manifest, Provenance, fingerprint, plain
 from ztf_in2p3.store.records import Records, file_path, manifest_path, sha256_of
 
@@ -214,6 +214,15 @@ class Store:
         if manifest is None:
             raise MissingProduct(f"{ref.label} has no manifest in {self.uri(ref)}; run the flow that makes it first")
         return manifest
+
+    def noted(self, files: Mapping[str, Stat]) -> dict[str, Manifest]:
+        """Manifests among files listed, by their paths, whether or not their products are there."""
+        return noted_manifests(self._records, files)
+
+    def hashed(self, ref: ProductRef) -> str | None:
+        """Digest of a product's file as it is now, whatever its manifest says; None if there is no file."""
+        with ExitStack() as stack:
+            return self._records.hashed(ref, stack)[1]
 
     def uri(self, ref: ProductRef) -> str:
         """Address of a product's file."""

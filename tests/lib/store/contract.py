@@ -473,6 +473,16 @@ class StoreContract:
         assert store.list(Kind.FLAT) == []
         assert all(one == store.find(one.ref) and one.found for one in store.list(Kind.BIAS))
 
+    def test_the_whole_store_can_be_listed(self, store, place):
+        """With what is foreign to it, at its top too."""
+        built(store, maker=Maker())
+        place.write("README", b"mine")
+        listed = store.files.list("")
+        assert [path for path in place.paths() if not path.startswith(".")] == sorted(
+            path for path in listed if not path.startswith(".")
+        )
+        assert listed["README"].size == 4
+
     def test_a_list_carries_what_was_noted(self, store):
         maker = Maker()
         built(store, maker=maker)

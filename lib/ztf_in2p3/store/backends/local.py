@@ -136,7 +136,7 @@ class LocalFiles:
             for entry in self._entries(folder):
                 if not entry.name.startswith(prefix):
                     continue
-                path = f"{folder}/{entry.name}"
+                path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir():
                     stats |= self.list(path)
                 else:

@@ -169,7 +169,7 @@ class S3Files:
         root = f"{self.bucket}/{self.prefix}".strip("/") + "/"
         with self._told(folder):
             # Asked for what is below an empty folder, it would look in two more ways whether the folder is a file.
-            objects = self._s3.find(self.bucket, prefix=f"{self._key(folder)}/{prefix}", detail=True)
+            objects = self._s3.find(self.bucket, prefix=f"{self._key(folder)}/{prefix}".lstrip("/"), detail=True)
         return {
             name.removeprefix(root): Stat(entry["size"], entry["ETag"].strip('"'))
             for name, entry in objects.items()
