@@ -18,7 +18,18 @@ from ztf_in2p3.detrend.masters import CcdMaster, combine_leds, led_flat, master_
 from ztf_in2p3.detrend.verdicts import GOOD
 from ztf_in2p3.identifiers import Filter
 from ztf_in2p3.periods import Period
-from ztf_in2p3.products import Built, Kind, ProductRef, Value, calibrations_ref, ccdid_of, filter_of, period_of
+from ztf_in2p3.products import (
+    Built,
+    Kind,
+    ProductRef,
+    Value,
+    calibrations_ref,
+    ccdid_of,
+    exposure_of,
+    filter_of,
+    led_of,
+    period_of,
+)
 from ztf_in2p3.recipes import (
     BadPixelMapRecipe,
     BiasRecipe,
@@ -32,6 +43,8 @@ from ztf_in2p3.store import Store
 from ztf_in2p3.store.parquet import write_table
 from ztf_in2p3.store.reading import opened
 
+_FIRST, _LAST = "DATE-OBS", "DATE-END"
+
 
 @product_task
 def make_bias(output: ProductRef, raws: Sequence[Built], camera: Camera, recipe: BiasRecipe, store: Store) -> Built:
@@ -39,10 +52,11 @@ def make_bias(output: ProductRef, raws: Sequence[Built], camera: Camera, recipe:
 
     def make(path: Path) -> Mapping[str, Value]:
         with opened(store, raws) as paths:
-            master = master_bias(paths, camera, ccdid_of(output), recipe, cards=card(output))
+            master = master_bias(paths, camera, ccdid_of(output), recipe, cards=cards)
         master.write(path)
         return master.summary
 
+    cards = card(output, recipe.version, store) | dates(raws)
     return store.build(output, recipe, raws, make)
 
 
@@ -69,7 +83,8 @@ def make_led_flat(
             led_master.write(path)
         return led_master.summary
 
-    cards = card(output) | (pocket.cards("POCK", "pocket calibration", period_of(output).first) if pocket else {})
+    cards = card(output, recipe.version, store) | dates(raws)
+    cards |= pocket.cards("POCK", "pocket calibration", period_of(output).first) if pocket else {}
     return store.build(output, recipe, [*raws, bias, *(pocket.inputs if pocket else [])], make)
 
 
@@ -88,7 +103,8 @@ def make_flat(
         with opened(store, leds) as paths, ExitStack() as stack:
             of_led = [stack.enter_context(CcdMaster.open(led_path, camera)) for led_path in paths]
             used = [led for led in lacking if weight(led)]
-            flat_master = combine_leds(of_led, recipe, cards=card(output), lacking=used)
+            cards = card(output, recipe.version, store) | dates_of_leds(of_led)
+            flat_master = combine_leds(of_led, recipe, cards=cards, lacking=used)
         flat_master.write(path)
         return flat_master.summary
 
@@ -142,7 +158,7 @@ def make_bad_pixels(
             "CCDID": (ccdid_of(output), "CCD number"),
             "NLIGHT": (n_light, "exposures searched for hot pixels"),
         }
-        return {**write_masks(path, masks, about | card(output)), "n_light": n_light}
+        return {**write_masks(path, masks, about | card(output, recipe.version, store)), "n_light": n_light}
 
     enough = light if len(light) >= recipe.limits.least_light else []
     return store.build(output, recipe, [*raws, *enough, bias, flat], make)
@@ -195,9 +211,29 @@ def flats_of_period(
     return flats
 
 
-def card(output: ProductRef) -> dict[str, tuple[Value, str]]:
-    """What a master says of itself in its header."""
+def card(output: ProductRef, version: int, store: Store) -> dict[str, tuple[Value, str]]:
+    """What a master says of itself in its header.  No commit and no time: equal frames give equal bytes."""
+    is_bias, is_of_led = output.kind is Kind.BIAS, output.kind is Kind.LED_FLAT
     return {
-        "PERIOD": (str(period_of(output)), "nights it is made of"),
+        "PRODUCT": (str(output.kind), "kind of product"),
+        "FILTER": (str(Filter.BIAS if is_bias else filter_of(output)), "filter code"),
+        **({"LED": (led_of(output), "flat-field LED")} if is_of_led else {}),
+        "PERIOD": (str(period_of(output)), "nights it may be made of"),
         "RECIPE": (output.recipe, "digest of the recipe"),
+        "RECVERS": (version, "version of the recipe"),
+        "VERSION": (store.provenance.package, "of the package ztf-in2p3 that made it"),
     }
+
+
+def dates(raws: Sequence[Built]) -> dict[str, tuple[Value, str]]:
+    """First and last night of the frames."""
+    nights = [exposure_of(raw.ref).night.isoformat() for raw in raws]
+    return {_FIRST: (min(nights), "first night of the data"), _LAST: (max(nights), "last night of the data")}
+
+
+def dates_of_leds(flats: Sequence[CcdMaster]) -> dict[str, tuple[Value, str]]:
+    """First and last night of the frames of all LEDs; nothing where masters of before do not tell."""
+    if not all({_FIRST, _LAST} <= flat.cards.keys() for flat in flats):
+        return {}
+    first, last = (sorted(str(flat.value(keyword)) for flat in flats) for keyword in (_FIRST, _LAST))
+    return {_FIRST: (first[0], "first night of the data"), _LAST: (last[-1], "last night of the data")}

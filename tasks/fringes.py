@@ -60,7 +60,9 @@ def make_fringes(
 
     def make(path: Path) -> Mapping[str, Value]:
         of_exposures = [cells for _, cells in skies()]
-        train_ccd(ccdid_of(output), of_exposures, recipe.exposures.fringe_fit, cards=card(output)).write(path)
+        train_ccd(
+            ccdid_of(output), of_exposures, recipe.exposures.fringe_fit, cards=card(output, recipe.version, store)
+        ).write(path)
         return {"n_exposures": len(skies()), "n_set_aside": len(aside)}
 
     fringes = store.build(output, recipe, inputs, make)

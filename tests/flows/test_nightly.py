@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib.metadata import version
 
 import pytest
+from astropy.io import fits
 
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
@@ -147,3 +149,18 @@ def test_the_archives_own_images_are_measured_the_same_way(survey, tmp_path, cal
 
     assert science(NIGHT, str(tmp_path), **asked).n_made == 0
     assert calls.so_far() == {}
+
+
+@pytest.mark.parametrize(("kind", "filter"), [("bias", "bi"), ("ledflat", "zr"), ("flat", "zr")])
+def test_masters_say_in_their_header_what_they_are(reduced, kind, filter):
+    paths = [path for path in (reduced.store / kind).rglob("*.fits") if filter in path.name.split("_")]
+    assert paths
+    for path in paths:
+        header = fits.getheader(path)
+        assert (header["PRODUCT"], header["FILTER"]) == (kind, filter)
+        assert header["PERIOD"] == "20190405_20190405"
+        assert header["DATE-OBS"] == header["DATE-END"] == "2019-04-05"
+        assert header["RECVERS"] >= 1
+        assert header["VERSION"] == version("ztf-in2p3")
+        assert kind != "ledflat" or f"_l{header['LED']:02d}_" in path.name
+        assert kind != "flat" or header["LEDS"]

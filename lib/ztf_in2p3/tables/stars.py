@@ -25,7 +25,7 @@ _STAR = (
     Column("star_id", pa.int64(), "", "identifier in the reference catalogue; -1 for a detected source"),
     Column("exposure", pa.int64(), "", "filefracday of the exposure, YYYYMMDDFFFFFF"),
     Column("field", pa.int32(), "", "field of the survey's grid"),
-    Column("filter", pa.dictionary(pa.int8(), pa.string()), "", "filter code: zg, zr, zi"),
+    Column("filter", pa.string(), "", "filter code: zg, zr, zi"),
     Column("ccd", pa.int8(), "", "CCD number, 1 to 16"),
     Column("qid", pa.int8(), "", "quadrant of the CCD, 1 to 4"),
     Column("rcid", pa.int8(), "", "readout channel, 4 (ccd - 1) + qid - 1"),

@@ -14,6 +14,8 @@ from ztf_in2p3.store.parquet import read_table, write_table
 from ztf_in2p3.tables import catalogue_schema
 
 SCHEMA = catalogue_schema((3.0, 4.0))
+_AT = SCHEMA.get_field_index("filter")
+SCHEMA = SCHEMA.set(_AT, SCHEMA.field(_AT).with_type(pa.dictionary(pa.int8(), pa.string())))  # as others may write it
 
 
 def catalogue(n: int = 50) -> pa.Table:
