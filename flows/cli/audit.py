@@ -196,6 +196,47 @@ def retract(store: str, product: str, *, mark: str | None = None, remove: bool =
     return 0
 
 
+def gc(
+    store: str, releases: tuple[Path, ...], *, kinds: tuple[str, ...] = (), remove: bool = False, json: bool = False
+) -> int:
+    """List the products that no release refers to; take them away if told to.
+
+    Kept are products by the recipes of the releases, all that they were made of, everything that was fetched, and the
+    verdicts, figures and pages of what is kept.  Products of recipes that no release names (of PSFs and light curves,
+    for instance) are listed: say by --kinds which are meant.
+
+    Parameters
+    ----------
+    store
+        Folder or s3://bucket/prefix.
+    releases
+        Files of the releases that are kept, as deployments/releases/toy.toml.
+    kinds
+        Kinds of products that are listed or removed; all if not given.
+    remove
+        Remove what is listed; else nothing is changed.
+    json
+        Write JSON instead of text.
+    """
+    from ztf_in2p3.audit.garbage import collect_garbage, garbage
+    from ztf_in2p3.audit.holdings import holdings_of
+    from ztf_in2p3.release.definition import Release
+
+    digests = {digest for path in releases for digest in Release.read(path).digests()}
+    place, chosen = _store(store), _kinds(kinds)
+    holdings = holdings_of(place)
+    if not any(manifest.ref.recipe in digests for manifest in holdings.manifests.values()):
+        raise Mistyped(f"{store} has no product of these releases, so nothing would be kept; are they the right files?")
+    unused = [manifest for manifest in garbage(holdings, digests) if not chosen or manifest.ref.kind in chosen]
+    if remove:
+        collect_garbage(place, unused)
+    size = sum(manifest.size for manifest in unused)
+    addresses = [manifest.ref.address for manifest in unused]
+    done = "removed" if remove else "no release refers to them; --remove takes them away"
+    _write([_json(addresses)] if json else [*addresses, f"{len(unused)} products, {size / 1e9:.3g} GB: {done}"])
+    return 0
+
+
 def _store(url: str) -> Store:
     """The store at an address, which must be there."""
     from tasks.runtime.settings import store_at

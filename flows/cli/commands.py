@@ -45,6 +45,8 @@ TOOLS = {
         "flows.cli.audit:retract",
         "List what was made of a product that turned out bad; mark it all, or take it away to be made again.",
     ),
+    "gc": ("flows.cli.audit:gc", "List the products that no release refers to; take them away if told to."),
+    "release": ("flows.cli.release:app", "Plan a release of years: what is there, what is to be made, what cannot be."),
     "reference": ("flows.cli.reference:app", "Lay out tables of stars as reference catalogues."),
 }
 """Commands that are no flows.
