@@ -17,6 +17,7 @@ from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import store_at
 from tasks.simulation import RECIPE, demonstration_of, sequence_recipe, simulate, sky_exposures, survey_recipe
 from tasks.ubercal import compare_surveys
+from tasks.website import show_site
 from ztf_in2p3.camera import ZTF
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.simulate.server import IrsaLookalike
@@ -40,6 +41,7 @@ def demo(
     5. Fit the response of the camera to the dithered sequence.
     6. Fit the zero points of the month, with magnitudes corrected for that response.
     7. Follow a supernova on its galaxy, and measure its light curve.
+    8. Write the pages of the store, and say which file to open.
 
     Parameters
     ----------
@@ -83,5 +85,6 @@ def demo(
     at_real_size = camera == ZTF.name
     supernova = str(Path(folder) / "supernova")
     followed = Outcome() if at_real_size else follow_supernova(supernova, store, survey_plan.night, recipe, **how)
+    show_site(store_at(store), str(Path(folder) / "site"))
     outcome = reduced + kept + later + flats + zero_points + compared + followed
     return outcome + Outcome(expected=sky_exposures(survey_plan.plans))

@@ -47,6 +47,10 @@ TOOLS = {
     ),
     "gc": ("flows.cli.audit:gc", "List the products that no release refers to; take them away if told to."),
     "release": ("flows.cli.release:app", "Plan a release of years: what is there, what is to be made, what cannot be."),
+    "site": (
+        "flows.cli.website:site",
+        "Write static pages of a store: calendar of nights, exposures, trends, fits and light curves; needs no server.",
+    ),
     "reference": ("flows.cli.reference:app", "Lay out tables of stars as reference catalogues."),
 }
 """Commands that are no flows.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from importlib.metadata import version
 
 import pytest
 from astropy.io import fits
+from prefect import flow
 
 from flows.calibrate import calibrate
 from flows.catalogue import catalogue
 from flows.download import download
 from flows.nightly import nightly
 from flows.science import science
+from tasks.runtime.settings import store_at
+from tasks.website import show_site
 from tests.flows.night import COUNTS, NIGHT, PLAN, artifacts, digests, kinds, opened, products, task_runs
 from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.server import IrsaLookalike
@@ -164,3 +169,21 @@ def test_masters_say_in_their_header_what_they_are(reduced, kind, filter):
         assert header["VERSION"] == version("ztf-in2p3")
         assert kind != "ledflat" or f"_l{header['LED']:02d}_" in path.name
         assert kind != "flat" or header["LEDS"]
+
+
+def test_the_site_shows_the_night(reduced, tmp_path):
+    @flow
+    def pages():
+        show_site(store_at(str(reduced.store)), str(tmp_path / "site"))
+
+    pages()
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert re.search(r"<td class=(OK|FAIL)><a href='night/20190405.html'", index)
+    night = (tmp_path / "site" / "night" / "20190405.html").read_text()
+    exposures = {address.split("/")[2][:14] for address in products(reduced.store) if address.startswith("apcat/")}
+    assert exposures
+    assert set(re.findall(r"<td>(\d{14})</td>", night)) >= exposures
+    trends = json.loads((tmp_path / "site/data/trends.js").read_text().removeprefix("window.TRENDS = ").rstrip(";\n"))
+    assert {"seeing", "background", "flat level", "bad pixels", "overscan_noise"} <= trends["series"].keys()
+    flat_level = next(iter(trends["series"]["flat level"]["zr"].values()))[0]
+    assert 10_000 < flat_level < 50_000  # adu; flats are taken at 15 to 45 thousand
