@@ -108,9 +108,15 @@ class Outcome:
 
     @property
     def completeness(self) -> Completeness:
-        """Which CCD exposures have what was asked for: a catalogue by apertures, where PSFs are made beside it."""
-        measured = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT) or self.of(Kind.PSF_CATALOGUE)
-        return Completeness.of(self.expected, {ccd_of(built.ref) for built in measured if is_of_survey(built.ref)})
+        """Which CCD exposures have what was asked for.
+
+        One that was set aside has not, whatever PSFs of its quadrants were made beside its catalogue.
+        """
+        by_aperture = self.of(Kind.CATALOGUE, Kind.SCIENCE_CATALOGUE, Kind.QUADRANT)
+        aside = {about.what for about in self.set_aside}
+        measured = {ccd_of(built.ref) for built in by_aperture if is_of_survey(built.ref)}
+        with_psf = {ccd_of(built.ref) for built in self.of(Kind.PSF_CATALOGUE) if is_of_survey(built.ref)}
+        return Completeness.of(self.expected, measured | {ccd for ccd in with_psf if str(ccd) not in aside})
 
     def __str__(self) -> str:
         counts = f"{self.n_made} made, {self.n_found} cached, {len(self.set_aside)} set aside"

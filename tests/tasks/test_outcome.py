@@ -4,7 +4,9 @@ import pytest
 
 from tasks.runtime.outcome import Outcome, SetAside, as_outcome, attempt, total
 from ztf_in2p3.errors import BadData, MissingProduct, TransientError
-from ztf_in2p3.products import Built, Kind, ProductRef
+from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
+from ztf_in2p3.products import Built, Kind, ProductRef, catalogue_ref, psf_catalogue_ref
+from ztf_in2p3.recipes import CatalogueRecipe, PsfCatalogueRecipe
 
 
 def built(name: str, kind: Kind = Kind.RAW, *, found: bool = False) -> Built:
@@ -67,3 +69,19 @@ def test_totals_add_up():
         {"product": "bias", "made": 0, "cached": 1},
     ]
     assert str(both) == "1 made, 2 cached, 1 set aside"
+
+
+def test_a_psf_stands_for_its_exposure_where_nothing_of_it_was_set_aside():
+    """A supernova's exposures have PSFs only; of a night's, the catalogue of one failed after its PSF was made."""
+    ccds = [CcdExposure(Exposure(f"20190405{n:06d}", 600, Filter.ZR, ImageType.OBJECT), 3) for n in (1, 2, 3, 4)]
+    of_night, of_supernova, failed, _ = ccds
+    made = [
+        Built(catalogue_ref(CatalogueRecipe(), of_night), "0" * 64, 1),
+        *(
+            Built(psf_catalogue_ref(PsfCatalogueRecipe(), f"{ccd.exposure}/c03_q1"), "0" * 64, 1)
+            for ccd in (of_supernova, failed)
+        ),
+    ]
+    outcome = Outcome(made, [SetAside(str(failed), "BadData: no stars")], ccds)
+    whole = outcome.completeness.all
+    assert (whole.n_asked, whole.n_missing) == (4, 2)
