@@ -44,6 +44,8 @@ class SurveyCalibration:
     """Exposure and rcid as one number, ascending."""
     zero_point: NDArray[np.float64]
     sigma: NDArray[np.float64]
+    """Errors of the zero points alone: with an airmass term they hold what is exchanged between the two, and errors of
+    measurements come out too large (pulls of 0.7 where a night's airmass hardly changes over the camera)."""
     component: NDArray[np.int64]
     flags: NDArray[np.int64]
     """Bits of `PointFlag`."""
