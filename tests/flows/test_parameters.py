@@ -59,7 +59,7 @@ def test_a_choice_of_exposures_that_is_none_is_named(changed, message):
 
 
 def test_flows_that_choose_exposures_take_fields_and_a_list():
-    """The shared parameters, in one order, before the flow's own."""
+    """The shared parameters, in one order, the flow's own between the choice of exposures and how it runs."""
     first = [
         "period",
         "store",
@@ -69,6 +69,7 @@ def test_flows_that_choose_exposures_take_fields_and_a_list():
         "fields",
         "exposures",
         "recipe",
+        "with_psf",
         "workers",
         "max_set_aside",
     ]
