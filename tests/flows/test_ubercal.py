@@ -191,52 +191,6 @@ def test_pictures_are_in_the_store_and_in_the_artifact(month):
     assert zero.about["exposures"] == 16
 
 
-def test_nothing_is_fitted_again_unless_the_external_catalogue_changed(month, tmp_path, monkeypatch):
-    folder = month.external.parent
-    from tasks import ubercal as task
-
-    calls = []
-    real = task.fit_ubercal
-    monkeypatch.setattr(task, "fit_ubercal", lambda *a, **k: calls.append(1) or real(*a, **k))
-    again = fitted(month.store, folder, month.external)
-    assert (calls, again.n_made) == ([], 0)
-    changed = pq.read_table(month.external)
-    other = tmp_path / "other.parquet"
-    pq.write_table(changed.set_column(2, "mag", pc.add(changed["mag"], 1.0)), other)
-    again = fitted(month.store, folder, other)
-    assert calls == [1]
-    (first,), (second,) = month.outcome.of(Kind.ZERO_POINTS), again.of(Kind.ZERO_POINTS)
-    assert first.sha256 == second.sha256  # the same bytes: nothing behind it is made again
-
-
-def test_a_cluster_that_loses_a_worker_in_the_middle_finds_the_same(month, monkeypatch, tmp_path):
-    """Another try reads the measurements with the worker that is left, and goes on where the fit was."""
-    built = month.store.find(month.outcome.of(Kind.ZERO_POINTS)[0].ref)
-    with month.store.open(built) as path:
-        before = pq.read_table(path)
-    month.store.remove(built.ref)
-    rounds: list[int] = []
-    lost = 0
-
-    def lose_one(one: Progress) -> None:
-        if one.round == 3 and 3 not in rounds:
-            cluster.sync(cluster.workers[0].close)
-            rounds.append(lost)
-        rounds.append(one.round)
-
-    with LocalCluster(n_workers=2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster:
-        monkeypatch.setenv("ZTF_CLUSTER", cluster.scheduler_address)
-        monkeypatch.setenv("ZTF_SCRATCH", str(tmp_path))
-        monkeypatch.setattr("tasks.ubercal.tell", lambda name: lose_one)
-        again = fitted(month.store, month.external.parent, month.external, workers=None)
-    assert again.set_aside == ()
-    assert rounds[rounds.index(lost) :][:3] == [lost, 3, 3]
-    with month.store.open(again.of(Kind.ZERO_POINTS)[0]) as path:
-        found = pq.read_table(path)
-    np.testing.assert_allclose(column(found, "zero_point"), column(before, "zero_point"), atol=1e-5)
-    np.testing.assert_array_equal(column(found, "count"), column(before, "count"))
-
-
 @pytest.fixture(scope="module")
 def curves(month):
     """Light curves of the month's stars: outcome, and folder of the HATS collections."""
@@ -302,3 +256,49 @@ def test_one_star_is_found_by_name_and_by_place(month, curves):
     assert (len(series), series.meta["n_ztfr"]) == (len(by_name), star["n"])
     with pytest.raises(ztf.MissingProduct, match="no star with a light curve"):
         store.calibrated_light_curve(ra=100, dec=-20)
+
+
+def test_nothing_is_fitted_again_unless_the_external_catalogue_changed(month, tmp_path, monkeypatch):
+    folder = month.external.parent
+    from tasks import ubercal as task
+
+    calls = []
+    real = task.fit_ubercal
+    monkeypatch.setattr(task, "fit_ubercal", lambda *a, **k: calls.append(1) or real(*a, **k))
+    again = fitted(month.store, folder, month.external)
+    assert (calls, again.n_made) == ([], 0)
+    changed = pq.read_table(month.external)
+    other = tmp_path / "other.parquet"
+    pq.write_table(changed.set_column(2, "mag", pc.add(changed["mag"], 1.0)), other)
+    again = fitted(month.store, folder, other)
+    assert calls == [1]
+    (first,), (second,) = month.outcome.of(Kind.ZERO_POINTS), again.of(Kind.ZERO_POINTS)
+    assert first.sha256 == second.sha256  # the same bytes: nothing behind it is made again
+
+
+def test_a_cluster_that_loses_a_worker_in_the_middle_finds_the_same(month, monkeypatch, tmp_path):
+    """Another try reads the measurements with the worker that is left, and goes on where the fit was."""
+    built = month.store.find(month.outcome.of(Kind.ZERO_POINTS)[0].ref)
+    with month.store.open(built) as path:
+        before = pq.read_table(path)
+    month.store.remove(built.ref)
+    rounds: list[int] = []
+    lost = 0
+
+    def lose_one(one: Progress) -> None:
+        if one.round == 3 and 3 not in rounds:
+            cluster.sync(cluster.workers[0].close)
+            rounds.append(lost)
+        rounds.append(one.round)
+
+    with LocalCluster(n_workers=2, processes=False, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.setenv("ZTF_CLUSTER", cluster.scheduler_address)
+        monkeypatch.setenv("ZTF_SCRATCH", str(tmp_path))
+        monkeypatch.setattr("tasks.ubercal.tell", lambda name: lose_one)
+        again = fitted(month.store, month.external.parent, month.external, workers=None)
+    assert again.set_aside == ()
+    assert rounds[rounds.index(lost) :][:3] == [lost, 3, 3]
+    with month.store.open(again.of(Kind.ZERO_POINTS)[0]) as path:
+        found = pq.read_table(path)
+    np.testing.assert_allclose(column(found, "zero_point"), column(before, "zero_point"), atol=1e-5)
+    np.testing.assert_array_equal(column(found, "count"), column(before, "count"))
