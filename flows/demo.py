@@ -12,12 +12,12 @@ from flows.follow import follow_supernova
 from flows.nightly import nightly
 from flows.starflat import starflat
 from flows.ubercal import ubercal
+from tasks.pages.website import show_site
 from tasks.runtime.outcome import Outcome, total
 from tasks.runtime.product_flow import product_flow
 from tasks.runtime.settings import store_at
 from tasks.simulation import RECIPE, demonstration_of, sequence_recipe, simulate, sky_exposures, survey_recipe
 from tasks.ubercal import compare_surveys
-from tasks.website import show_site
 from ztf_in2p3.camera import ZTF
 from ztf_in2p3.recipes import CatalogueRecipe
 from ztf_in2p3.simulate.server import IrsaLookalike

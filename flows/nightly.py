@@ -8,7 +8,7 @@ from flows.detector import detector
 from flows.download import download
 from tasks.inputs.calibrations import shared_calibrations
 from tasks.nightly import CLOSED, LOOK_BACK, nights_before, nights_to_do, require_page, step, without_inputs
-from tasks.report import draw_report, in_store
+from tasks.pages.report import draw_report, in_store
 from tasks.runtime.form import OfFilters, Shared, require_one
 from tasks.runtime.naming import scheduled_night
 from tasks.runtime.outcome import Outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.science import science
-from tasks.drawing import image_sketches
+from tasks.pages.drawing import image_sketches
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import scope_of
 from tasks.runtime.policies import collect

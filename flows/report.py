@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from tasks.inputs.selection import absent_from_store
-from tasks.report import draw_report, in_store
+from tasks.pages.report import draw_report, in_store
 from tasks.runtime.form import Shared
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.parameters import NightScope

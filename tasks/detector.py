@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.drawing import make_page, picture_of, sketches
 from tasks.inputs.calibrations import Calibrations, calibrations_of, read_pockets
 from tasks.inputs.images import detrend
 from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.selection import spread
 from tasks.inputs.verdicts import unfit_quadrants
+from tasks.pages.drawing import make_page, picture_of, sketches
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.calibration import card
-from tasks.drawing import Raws, ccd_sketches
 from tasks.inputs.images import detrend
 from tasks.inputs.jobs import CcdJob, ccd_jobs
 from tasks.inputs.selection import grouped, spread
+from tasks.pages.drawing import Raws, ccd_sketches
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera

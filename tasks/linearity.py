@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.drawing import ccd_sketches
 from tasks.inputs.calibrations import Chosen, read_pockets
+from tasks.pages.drawing import ccd_sketches
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.drawing import ccd_sketches
 from tasks.inputs.calibrations import Chosen, calibrations_of
 from tasks.inputs.selection import frames, spread
+from tasks.pages.drawing import ccd_sketches
 from tasks.runtime.outcome import Outcome, SetAside, attempt
 from tasks.runtime.policies import collect, product_task
 from ztf_in2p3.camera import Camera

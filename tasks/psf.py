@@ -12,7 +12,6 @@ import pyarrow as pa
 from astropy.io import fits
 
 from tasks.archive import fetch_stars_around, open_reference
-from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.image_folder import exposures_of_images, import_images
 from tasks.inputs.images import PROPER_MOTION_ARCSEC, detrend_quadrants
 from tasks.inputs.references import circle_around
@@ -25,6 +24,7 @@ from tasks.inputs.targets import (
     merge_quadrants,
     with_reference,
 )
+from tasks.pages.drawing import FigurePage, draw_pages, sketches
 from tasks.runtime.outcome import Outcome, SetAside, outcome_of, total
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.runtime.progress import shown

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.selection import of_band, products_of_recipe
 from tasks.inputs.targets import Curve, TargetExposure, leave_out
+from tasks.pages.drawing import FigurePage, draw_pages, sketches
 from tasks.runtime.outcome import Outcome, SetAside, outcome_of
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.star_table import nearest

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from prefect.logging import get_run_logger
 
-from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.selection import grouped
+from tasks.pages.drawing import FigurePage, draw_pages, sketches
 from tasks.runtime.outcome import Outcome, outcome_of
 from tasks.runtime.policies import collect, launch, product_task
 from tasks.star_table import partitions_of

@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.drawing import FigurePage, draw_pages, sketches
 from tasks.inputs.selection import grouped
+from tasks.pages.drawing import FigurePage, draw_pages, sketches
 from tasks.runtime.engine import scheduler
 from tasks.runtime.outcome import Outcome, outcome_of
 from tasks.runtime.policies import collect, computed_by, launch, product_task, query_task, tell_where

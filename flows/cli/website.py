@@ -21,8 +21,8 @@ def site(store: str, folder: Path = Path("site")) -> int:
         Folder for the pages; made if it is not there.
     """
     right = checked({"store": store})
+    from tasks.pages.website import make_site
     from tasks.runtime.settings import store_at  # loads what reads stores, once what was typed is right
-    from tasks.website import make_site
 
     count = make_site(store_at(right["store"]), folder.expanduser().absolute())
     sys.stdout.write(f"{count.nights} nights, {count.renewed} of them read, {count.pictures} pictures\n")

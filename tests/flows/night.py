@@ -17,11 +17,11 @@ from prefect.client.schemas.objects import Artifact
 from prefect.states import State
 
 import tasks.calibration
-import tasks.drawing
 import tasks.inputs.images
+import tasks.pages.drawing
+import tasks.pages.report
 import tasks.quality
 import tasks.reduction
-import tasks.report
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.settings import store_at
 from ztf_in2p3.archive import Irsa, LocalTree
@@ -60,10 +60,10 @@ COMPUTING: dict[str, tuple[object, str]] = {
     "detrend_ccd": (tasks.inputs.images, "detrend_one_by_one"),
     "science_image": (tasks.reduction, "science_image"),
     "aperture_catalogue": (tasks.reduction, "aperture_catalogue"),
-    "quadrant_summary": (tasks.report, "quadrant_summary"),
-    "residuals": (tasks.report, "residuals"),
-    "render_html": (tasks.drawing, "render_html"),
-    "figure": (tasks.drawing, "png"),
+    "quadrant_summary": (tasks.pages.report, "quadrant_summary"),
+    "residuals": (tasks.pages.report, "residuals"),
+    "render_html": (tasks.pages.drawing, "render_html"),
+    "figure": (tasks.pages.drawing, "png"),
 }
 """Whatever costs time, where the tasks find it."""
 

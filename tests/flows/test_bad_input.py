@@ -18,7 +18,7 @@ from flows.detrend import detrend
 from flows.download import download
 from flows.nightly import nightly
 from flows.report import report
-from tasks.report import in_store
+from tasks.pages.report import in_store
 from tasks.runtime.product_flow import TooMuchSetAside
 from tests.flows.night import NIGHT, PLAN, Calls, digests, opened
 from ztf_in2p3.identifiers import CcdExposure, Exposure

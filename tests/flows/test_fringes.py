@@ -16,7 +16,7 @@ from flows.detrend import detrend
 from flows.download import download
 from flows.fringes import fringes
 from tasks.inputs.calibrations import Calibrations
-from tasks.report import detector_pages
+from tasks.pages.report import detector_pages
 from tests.flows.night import Watched, artifacts, opened
 from tests.lib.sensor.fringed import in_cells, without_smooth
 from ztf_in2p3.catalogue.aperture_catalogue import aperture_catalogue

@@ -16,8 +16,8 @@ from flows.catalogue import catalogue
 from flows.download import download
 from flows.nightly import nightly
 from flows.science import science
+from tasks.pages.website import show_site
 from tasks.runtime.settings import store_at
-from tasks.website import show_site
 from tests.flows.night import COUNTS, NIGHT, PLAN, artifacts, digests, kinds, opened, products, task_runs
 from ztf_in2p3.products import Kind
 from ztf_in2p3.simulate.server import IrsaLookalike

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.drawing import draw_figure
+from tasks.pages.drawing import draw_figure
 from tasks.runtime.outcome import Outcome
 from tasks.runtime.policies import computed_by
 from tasks.starflat import starflat_pages

@@ -8,8 +8,8 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
+from tasks.pages.website import make_site
 from tasks.runtime.settings import store_at
-from tasks.website import make_site
 from ztf_in2p3.figures.summary import QUADRANT_SUMMARY
 from ztf_in2p3.identifiers import CcdExposure, Exposure, Filter, ImageType
 from ztf_in2p3.periods import Period

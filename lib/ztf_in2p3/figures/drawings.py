@@ -1,7 +1,7 @@
 """All drawings of all pages: what each shows, what draws it, and its words.
 
-A row here is all that a new drawing takes: `tasks.drawing` finds it by its name, gives it the products of the kinds
-that it needs, and keeps its title and caption beside the figure.
+A row here is all that a new drawing takes: `tasks.pages.drawing` finds it by its name, gives it the products of the
+kinds that it needs, and keeps its title and caption beside the figure.
 """
 
 from __future__ import annotations

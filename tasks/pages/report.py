@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.drawing import Raws, Sketch, make_page, picture_of
 from tasks.inputs.jobs import CcdJob, ccd_jobs, expected_in
 from tasks.inputs.selection import absent_from_store, grouped
+from tasks.pages.drawing import Raws, Sketch, make_page, picture_of
 from tasks.runtime.outcome import Outcome, SetAside
 from tasks.runtime.policies import collect, launch, product_task
 from ztf_in2p3.camera import Camera
