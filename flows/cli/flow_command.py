@@ -92,12 +92,20 @@ def what_to_open(outcome: Outcome, place: str) -> str:
 
 
 def recipe_file(type_: Any, tokens: Sequence[Token]) -> Any:
-    """A recipe from a TOML file whose tables are the nested recipes; what it leaves out keeps its default."""
+    """A recipe from a TOML file whose tables are the nested recipes; what it leaves out keeps its default.
+
+    A file that names nights is a release, and the recipe is its part of it.
+    """
     path = Path(tokens[0].value)
     try:
         text = path.read_text()
         if not text.strip():
             raise ValueError("is empty; expected fields of the recipe, or leave it out for the defaults")
-        return recipe_from(type_, tomllib.loads(text))
+        words = tomllib.loads(text)
+        if "nights" in words:
+            from ztf_in2p3.release import Release  # slow to load
+
+            return Release.from_words(words).part(type_)
+        return recipe_from(type_, words)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None

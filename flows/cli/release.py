@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,6 +73,37 @@ def status(release: Path, store: str, *, listing: Path | None = None) -> int:
     from ztf_in2p3.release.summary import counted, share_present
 
     _write([*table_lines(counted(table, by="month")), f"{share_present(table):.1%} of what can be made is present"])
+    return 0
+
+
+@app.command
+def commands(release: Path, store: str, *, listing: Path | None = None, camera: str = "ztf") -> int:
+    """Print the commands that are left to run for a release, in their order, a flow run each.
+
+    Masters of all months come first, then catalogues month by month, then star tables and zero points; what is present
+    is left out.  Piped into a shell or a job script they do the release; stopped anywhere, print them again.
+
+    Parameters
+    ----------
+    release
+        TOML file, as deployments/releases/toy.toml; each flow takes its recipe from it.
+    store
+        Folder or s3://bucket/prefix of the products.
+    listing
+        Parquet file of the raw files that the archive has; if not given, the raw files in the store.
+    camera
+        ztf, or tiny for simulated nights.
+    """
+    place, parsed, present = _prepared(release, store)
+    table = _planned(place, parsed, present, listing)
+    from ztf_in2p3.release.batches import batches
+
+    for batch in batches(parsed, table):
+        words = ["ztf", batch.flow, str(batch.period), "--store", store, "--recipe", str(release), "--camera", camera]
+        words += ["--filters", *map(str, parsed.filters), "--ccds", *map(str, parsed.ccds)]
+        if parsed.fields and batch.flow == "catalogue":
+            words += ["--fields", *map(str, parsed.fields)]
+        _write([f"{shlex.join(words)}  # {batch.products} products"])
     return 0
 
 

@@ -6,13 +6,15 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ztf_in2p3 import recipes
 from ztf_in2p3.errors import Mistyped
 from ztf_in2p3.identifiers import N_CCD, SKY_FILTERS, Filter
 from ztf_in2p3.periods import Period
 from ztf_in2p3.recipes import CatalogueRecipe, SequenceRecipe, StarTableRecipe, SurveyRecipe
+
+R = TypeVar("R")
 
 _WORDS = ("name", "nights", "filters", "ccds", "fields", "catalogue", "stars", "starflat", "ubercal")
 
@@ -85,6 +87,19 @@ class Release:
             recipes.recipe_from(SequenceRecipe, {**words.get("starflat", {}), "stars": stars}),
             recipes.recipe_from(SurveyRecipe, {**words.get("ubercal", {}), "stars": stars}),
         )
+
+    def part(self, kind: type[R]) -> R:
+        """The recipe of a type that the release has.
+
+        Raises
+        ------
+        ValueError
+            It has none of it.
+        """
+        for recipe in (self.ubercal, self.starflat, self.stars, self.catalogue, self.catalogue.quadrant):
+            if isinstance(recipe, kind):
+                return recipe
+        raise ValueError(f"the release {self.name} has no {kind.__name__}; give a file of that recipe alone")
 
     def digests(self) -> dict[str, str]:
         """Names of the recipes' types by the digests of all recipes of the release, nested ones too."""

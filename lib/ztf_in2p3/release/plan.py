@@ -75,7 +75,7 @@ def _masters(
     word = "bias" if kind is Kind.BIAS else "flat"
     rows = []
     for month in months_of(release.nights):
-        period = _month(month, release.nights)
+        period = nights_of(month, release.nights)
         for filter in [""] if kind is Kind.BIAS else release.filters:
             for ccdid in release.ccds:
                 n = counts.get((int(month), str(filter), ccdid), 0)
@@ -93,7 +93,7 @@ def _masters(
         if present_kind is kind and ccdid in release.ccds and (not filter_code or filter_code in release.filters):
             for period in periods:
                 month = f"{period.first:%Y%m}"
-                if month not in months_of(release.nights) or period != _month(month, release.nights):
+                if month not in months_of(release.nights) or period != nights_of(month, release.nights):
                     rows.append((str(kind), int(month), filter_code, ccdid, 0, str(period), PRESENT, ""))
     return _table(rows)
 
@@ -189,7 +189,7 @@ def _of_survey(release: Release, catalogues: pa.Table, present: Present) -> pa.T
     return _table(rows)
 
 
-def _month(month: str, nights: Period) -> Period:
+def nights_of(month: str, nights: Period) -> Period:
     """The nights of a month that belong to a release."""
     first = np.datetime64(f"{month[:4]}-{month[4:]}", "M")
     last = (first + 1).astype("M8[D]") - 1
