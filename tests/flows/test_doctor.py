@@ -6,6 +6,7 @@ import getpass
 import json
 import shutil
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,19 +44,25 @@ def served_api(api: str):
 
 
 def post(api: str, path: str, **body):
-    answer = requests.post(f"{api}/{path}", json=body, timeout=60)
+    answer = asked_again(lambda: requests.post(f"{api}/{path}", json=body, timeout=60))
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
 
 def delete(api: str, path: str):
-    """A server whose database is busy says so, and may be asked again."""
-    for patience in (1, 2, 4, 0):
-        answer = requests.delete(f"{api}/{path}", timeout=60)
-        if answer.ok or answer.status_code == 404:
-            return
+    answer = asked_again(lambda: requests.delete(f"{api}/{path}", timeout=60))
+    if answer.status_code != 404:
+        answer.raise_for_status()
+
+
+def asked_again(ask: Callable[[], requests.Response]) -> requests.Response:
+    """The answer of a server that says so (503) while its database is busy with another writer."""
+    for patience in (1, 2, 4, 8, 16):
+        answer = ask()
+        if answer.status_code != 503:
+            break
         time.sleep(patience)
-    answer.raise_for_status()
+    return answer
 
 
 def named(exam: Examination) -> set[str]:
