@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ STORE, SERVER, CLUSTER, INSTALLATION = "store", "server", "cluster", "installati
 PACKAGE = "ztf-in2p3"
 _TIMEOUT = 10.0
 """Seconds for an answer of the server, or of a cluster."""
+_PATIENCE = (1.0, 2.0, 4.0)
+"""Seconds before a busy server is asked again."""
 _REPORTED = ("numpy", "astropy", "pyarrow", "numba", "sep", "prefect", "sqlalchemy", "fsspec", "s3fs", "distributed")
 
 
@@ -158,7 +161,11 @@ def _server_state(api: str) -> services.ServerState:
 
     def ask(method: str, path: str, **body: Any) -> Any:
         try:
-            answer = session.request(method, f"{api}/{path}", json=body or None, timeout=_TIMEOUT)
+            for patience in _PATIENCE:  # a server says 503 while its database is busy with another writer
+                answer = session.request(method, f"{api}/{path}", json=body or None, timeout=_TIMEOUT)
+                if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    break
+                time.sleep(patience)
             answer.raise_for_status()
             return answer.json()
         except requests.RequestException as error:

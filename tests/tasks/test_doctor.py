@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tasks import doctor
 from tasks.doctor import examine_cluster, examine_server, examine_store, note_no_server
 from tests.lib.doctor.altered import named
 from ztf_in2p3.doctor import Examination
@@ -12,6 +16,39 @@ def test_a_dead_server_is_named():
     exam = Examination()
     examine_server(exam, "http://127.0.0.1:9/api", started=False)
     assert named(exam) == {"server: reach"}
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A server whose database is busy at its first request, and that has nothing to tell."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        self.answer(b"true")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.answer(b"0" if self.path.endswith("count") else b"[]")
+
+    def answer(self, body: bytes) -> None:
+        type(self).asked += 1
+        self.send_response(503 if self.asked == 1 else 200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words: object) -> None:
+        """Nothing on the terminal."""
+
+
+def test_a_busy_server_is_asked_again(monkeypatch):
+    monkeypatch.setattr(doctor, "_PATIENCE", (0.01, 0.01))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        exam = Examination()
+        examine_server(exam, f"http://127.0.0.1:{server.server_port}/api", started=False)
+        server.shutdown()
+    assert "server: reach" not in named(exam)
+    assert Busy.asked > 1
 
 
 def test_what_to_do_about_a_server_stands_where_what_to_do_stands():
